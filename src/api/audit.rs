@@ -13,7 +13,7 @@ use std::{
 use axum::http::Method;
 use uuid::Uuid;
 
-use super::{auth::is_read, is_probe, routes};
+use super::{context::RequestContext, is_probe, routes::PathRow};
 use crate::{
     accounts::AuthenticatedAccount,
     base::{ids::AccountId, traceparent::Traceparent},
@@ -38,8 +38,11 @@ pub struct AuditEntry {
     pub(super) trace: Traceparent,
     pub(super) peer: IpAddr,
     pub(super) method: Method,
+    /// As it was sent.
     pub(super) path: String,
-    pub(super) route: usize,
+    /// Canonical, if that is another.
+    pub(super) canonical: Option<String>,
+    pub(super) path_row: &'static PathRow,
     pub(super) status: u16,
     /// None of one whose client has had its answer before.
     pub(super) took: Option<Duration>,
@@ -66,19 +69,32 @@ impl From<&AuthenticatedAccount> for Principal {
 }
 
 impl AuditEntry {
+    pub(super) fn new(
+        context: &RequestContext,
+        canonical: Option<String>,
+        path_row: &'static PathRow,
+        status: u16,
+        took: Option<Duration>,
+    ) -> Self {
+        let RequestContext { api_id, trace, peer, .. } = *context;
+        let (method, path) = (context.method.clone(), context.uri.path().to_owned());
+        let principal = context.principal.get().cloned();
+        Self { api_id, trace, peer, method, path, canonical, path_row, status, took, principal }
+    }
+
     /// Writes its lines into the log.
     pub fn log(&self) {
         if let Some(took) = self.took {
             self.log_answer(took.as_micros());
         }
-        if !is_read(&self.method) && self.route != routes::UNKNOWN {
+        if self.path_row.is_audited(&self.method) {
             self.log_audit();
         }
     }
 
     fn log_answer(&self, micros: u128) {
         let Self { api_id, trace, peer, method, path, status, .. } = self;
-        let shown = &*routes::shown(self.route, path);
+        let shown = &*self.path_row.shown(path);
         match is_probe(path) {
             true => {
                 tracing::debug!(%api_id, %trace, %peer, %method, path = shown, status, micros, "answered");
@@ -91,7 +107,7 @@ impl AuditEntry {
 
     fn log_audit(&self) {
         let Self { api_id, trace, peer, method, path, status, .. } = self;
-        let route = routes::route(self.route);
+        let named = self.canonical.as_ref().unwrap_or(path);
         let (account, by) =
             self.principal.as_ref().map_or(("", ""), |it| (it.account.as_str(), &*it.by));
         tracing::info!(
@@ -100,8 +116,8 @@ impl AuditEntry {
             by,
             %peer,
             %method,
-            route = route.pattern,
-            names = %routes::names(self.route, path),
+            route = self.path_row.pattern,
+            names = %self.path_row.names(named),
             status,
             %api_id,
             %trace,

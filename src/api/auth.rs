@@ -6,12 +6,12 @@
 use std::borrow::Cow;
 
 use axum::http::{
-    HeaderMap, Method,
+    HeaderMap,
     header::{AUTHORIZATION, HeaderName},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::{AppState, RequestContext, failure::Failure, path};
+use super::{AppState, context::RequestContext, failure::Failure, path, routes::is_read};
 use crate::{
     accounts::{AuthenticatedAccount, Role},
     base::ids::AccountId,
@@ -20,28 +20,24 @@ use crate::{
 /// Lets in whoever has the credentials of the account that the path names.
 ///
 /// Only wrong credentials count as a guess: many a client asks without any first.
-pub(super) fn admit(
-    state: &AppState,
-    auth_id: &str,
-    context: &RequestContext<'_>,
-) -> Result<AccountId, Failure> {
+pub(super) fn admit(state: &AppState, context: &RequestContext) -> Result<AccountId, Failure> {
     let RequestContext { now, peer, .. } = *context;
     let failures = state.failures.as_ref();
     let check = failures.map_or(Ok(()), |it| it.check(now, peer));
     check.map_err(|wait| Failure::TooManyGuesses { wait })?;
 
-    let sent = SentCredentials::find(context.headers).ok_or(Failure::NoCredentials)?;
+    let sent = SentCredentials::find(&context.headers).ok_or(Failure::NoCredentials)?;
     let Some(pass) = state.accounts.verify(&sent.id, &sent.token) else {
         failures.inspect(|it| it.failed(now, peer));
         return Err(Failure::WrongCredentials);
     };
     context.principal.set((&pass).into());
     let AuthenticatedAccount { account, role, .. } = pass;
-    if path::decode(auth_id).as_deref() != Some(account.as_str()) {
+    if path::decode(context.auth_id()).as_deref() != Some(account.as_str()) {
         return Err(Failure::NoAccount);
     }
     match role {
-        Role::ReadOnly if !is_read(context.method) => Err(Failure::ReadOnly),
+        Role::ReadOnly if !is_read(&context.method) => Err(Failure::ReadOnly),
         Role::Full | Role::ReadOnly => Ok(account),
     }
 }
@@ -50,11 +46,6 @@ pub(super) fn admit(
 pub(super) fn is_known(state: &AppState, headers: &HeaderMap) -> bool {
     let sent = SentCredentials::find(headers);
     sent.is_some_and(|it| state.accounts.verify(&it.id, &it.token).is_some())
-}
-
-/// Whether a method of ours changes nothing.
-pub(super) fn is_read(method: &Method) -> bool {
-    [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
 }
 
 const AUTH_ID: HeaderName = HeaderName::from_static("x-auth-id");

@@ -5,9 +5,9 @@ use std::{borrow::Cow, time::Duration};
 use axum::{
     http::{
         HeaderValue, StatusCode,
-        header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{ALLOW, HeaderName, RETRY_AFTER},
     },
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,12 +17,11 @@ use super::{
     body::{BODY_BYTES_MAX, BODY_WAIT_MAX},
     reply::json,
     streams::STREAMS_MAX,
-    voice::{plivo, vobiz},
 };
-use crate::{base::ids::Dialect, engine::registry::AskError};
+use crate::{conference::Refusal, engine::registry::AskError};
 
 /// Why a request is not answered as it was meant.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// A conference gave no answer, or said no.
     #[error(transparent)]
@@ -104,33 +103,17 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// As the dialect has it.
-    pub(super) fn answer(&self, dialect: Dialect, api_id: Uuid) -> Response {
-        let mut response = self.body(dialect, api_id);
-        if let Some((name, value)) = self.header(dialect) {
+    /// The error as the dialects write it where they agree (contracts 1.1 and 1.2).
+    pub(super) fn answer(&self, api_id: Uuid) -> Response {
+        let error = self.to_string().into();
+        let mut response = json(self.status(), &ErrorBody { api_id, error });
+        if let Some((name, value)) = self.header() {
             response.headers_mut().insert(name, value);
         }
         response
     }
 
-    fn body(&self, dialect: Dialect, api_id: Uuid) -> Response {
-        match (self, dialect) {
-            (Self::Ask(error), Dialect::Plivo) => {
-                let (status, error) = plivo::refused(error);
-                json(status, &ErrorBody { api_id, error: error.into() })
-            }
-            (Self::Ask(error), Dialect::Vobiz) => {
-                let (status, error) = vobiz::refused(error);
-                json(status, &ErrorBody { api_id, error: error.into() })
-            }
-            (Self::NoRoute, Dialect::Vobiz) => json(StatusCode::NOT_FOUND, &vobiz::NO_ROUTE),
-            (failure, Dialect::Plivo | Dialect::Vobiz) => {
-                json(failure.status(), &ErrorBody { api_id, error: failure.to_string().into() })
-            }
-        }
-    }
-
-    fn header(&self, dialect: Dialect) -> Option<(HeaderName, HeaderValue)> {
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Ask(AskError::Busy)
             | Self::TooManyCalls { .. }
@@ -141,16 +124,13 @@ impl Failure {
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 Some((RETRY_AFTER, HeaderValue::from(seconds)))
             }
-            Self::NoCredentials | Self::WrongCredentials => {
-                let challenge = HeaderValue::from_static("Basic realm=\"conflow\"");
-                (dialect == Dialect::Plivo).then_some((WWW_AUTHENTICATE, challenge))
-            }
             Self::WrongMethod { allow } => Some((ALLOW, HeaderValue::from_static(allow))),
             Self::Ask(AskError::Gone | AskError::Late | AskError::Refused(_))
             | Self::Bad(_)
             | Self::Internal
             | Self::NotFound(_)
             | Self::NoAccount
+            | Self::NoCredentials
             | Self::NoRoute
             | Self::NotImplemented(_)
             | Self::NotJson
@@ -158,21 +138,31 @@ impl Failure {
             | Self::Conflict(_)
             | Self::ReadOnly
             | Self::TooLarge
-            | Self::TooSlow => None,
+            | Self::TooSlow
+            | Self::WrongCredentials => None,
         }
     }
 
     /// Where a dialect has no reason to differ.
     fn status(&self) -> StatusCode {
         match self {
-            Self::Ask(error) => plivo::refused(error).0,
-            Self::Bad(_) => StatusCode::BAD_REQUEST,
+            Self::Ask(AskError::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Ask(AskError::Gone | AskError::Refused(Refusal::NoMember)) => {
+                StatusCode::NOT_FOUND
+            }
+            Self::Ask(AskError::Late) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Ask(AskError::Refused(Refusal::Fault)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Ask(AskError::Refused(Refusal::NoElement { .. })) | Self::Bad(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotFound(_) | Self::NoAccount | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoCredentials | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::KeyReused | Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Ask(AskError::Refused(Refusal::TooManyBans { .. }))
+            | Self::KeyReused
+            | Self::Conflict(_) => StatusCode::CONFLICT,
             Self::ReadOnly => StatusCode::FORBIDDEN,
             Self::TooFast { .. }
             | Self::TooManyCalls { .. }
@@ -183,6 +173,16 @@ impl Failure {
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
         }
+    }
+}
+
+/// The failure goes along with an empty response: the dialect that a request has come by writes
+/// the body.
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = Response::default();
+        response.extensions_mut().insert(self);
+        response
     }
 }
 

@@ -19,7 +19,7 @@ use axum::{
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{AppState, RequestContext, auth, failure::Failure, reply, traffic::Traffic};
+use super::{AppState, auth, context::RequestContext, failure::Failure, reply, traffic::Traffic};
 use crate::{
     base::histogram::{MetricKind, MetricsText},
     call::CallDirection,
@@ -48,26 +48,27 @@ pub struct Ops {
 }
 
 impl Ops {
+    /// Whether there is anybody to whom the figures are shown.
+    pub(super) fn is_on(&self) -> bool {
+        self.token.is_some() || self.is_open_to_accounts
+    }
+
     pub(super) fn answer(
         &self,
         state: &AppState,
         traffic: &Traffic,
-        context: &RequestContext<'_>,
+        context: &RequestContext,
     ) -> Result<Response, Failure> {
-        if self.token.is_none() && !self.is_open_to_accounts {
-            return Err(Failure::NoRoute);
-        }
-        reply::get(context.method)?;
         if let Some(failures) = &state.failures {
             let check = failures.check(context.now, context.peer);
             check.map_err(|wait| Failure::TooManyGuesses { wait })?;
         }
         let is_let_in = match &self.token {
-            Some(token) => is_bearer(context.headers, token),
-            None => auth::is_known(state, context.headers),
+            Some(token) => is_bearer(&context.headers, token),
+            None => auth::is_known(state, &context.headers),
         };
         if !is_let_in {
-            if let (Some(failures), true) = (&state.failures, has_credentials(context.headers)) {
+            if let (Some(failures), true) = (&state.failures, has_credentials(&context.headers)) {
                 failures.failed(context.now, context.peer);
             }
             return Ok(self.refuse(context.api_id));

@@ -11,7 +11,11 @@ mod audit;
 mod auth;
 mod body;
 mod caps;
+mod context;
+mod dialect;
+mod endpoint;
 mod failure;
+mod forms;
 pub mod groups;
 mod limit;
 mod metrics;
@@ -19,6 +23,7 @@ mod openapi;
 mod ops;
 mod path;
 mod reply;
+mod router;
 mod routes;
 pub mod server;
 mod sim;
@@ -26,18 +31,28 @@ mod streams;
 mod traffic;
 pub mod voice;
 
-use std::{fmt, net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    fmt,
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{
     body::{Body, HttpBody},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header::CONTENT_LENGTH},
-    response::Response,
+    extract::FromRef,
+    http::{
+        HeaderName, HeaderValue, Method, Request, Uri, header::CONTENT_LENGTH, uri::PathAndQuery,
+    },
+    response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
 use tokio::{
     sync::watch,
     time::{self, timeout},
 };
+use tower_service::Service;
 use uuid::Uuid;
 
 pub use self::{
@@ -51,10 +66,14 @@ pub use self::{
 use self::{
     audit::PrincipalCell,
     caps::CallCaps,
+    context::{Context, RequestContext},
+    dialect::ApiDialect,
     failure::Failure,
     limit::{PerAccount, PerAddress},
     openapi::OpenApiDocument,
     path::Path,
+    router::Routers,
+    routes::{PATHS, PathRow, UNKNOWN},
     streams::Streams,
     traffic::Traffic,
 };
@@ -122,106 +141,169 @@ impl Default for Settings {
 /// The whole of the REST API, as a server sees it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Api {
-    state: Arc<AppState>,
+    links: Links,
+    routers: Arc<Routers>,
+}
+
+/// What handlers reach: the state of the routers.
+#[derive(Clone, Debug)]
+struct Links {
+    app: Arc<AppState>,
     groups: Option<Arc<groups::GroupsApi>>,
     traffic: Arc<Traffic>,
     ops: Option<Arc<Ops>>,
 }
 
+impl FromRef<Links> for Arc<AppState> {
+    fn from_ref(links: &Links) -> Self {
+        links.app.clone()
+    }
+}
+
+impl Links {
+    /// Whether there is anything at a path of the table: what is switched off has no paths.
+    fn has(&self, path: &PathRow) -> bool {
+        match path.dialect {
+            Some(ApiDialect::Plivo | ApiDialect::Vobiz) => true,
+            Some(ApiDialect::Ops) => {
+                path.pattern != METRICS || self.ops.as_ref().is_some_and(|it| it.is_on())
+            }
+            Some(ApiDialect::Sim) => self.app.phones.is_some(),
+            Some(
+                ApiDialect::Groups
+                | ApiDialect::Bungie
+                | ApiDialect::RocketChat
+                | ApiDialect::Kirimin
+                | ApiDialect::Capillary,
+            ) => self.groups.is_some(),
+            None => false,
+        }
+    }
+}
+
 impl Api {
     /// Opens the API.
     pub fn new(dependencies: ApiDependencies, settings: Settings) -> Self {
-        let (state, traffic) =
-            (Arc::new(AppState::new(dependencies, settings)), Arc::new(Traffic::new()));
-        Self { state, groups: None, traffic, ops: None }
+        let app = Arc::new(AppState::new(dependencies, settings));
+        Self::over(Links { app, groups: None, traffic: Arc::new(Traffic::new()), ops: None })
     }
 
-    /// The same, with the groups' dialects beside the voice API.
+    /// Adds the groups' dialects.
     pub fn with_groups(self, groups: groups::GroupsApi) -> Self {
-        Self { groups: Some(Arc::new(groups)), ..self }
+        Self::over(Links { groups: Some(Arc::new(groups)), ..self.links })
     }
 
-    /// The same, with `/metrics`.
+    /// Adds `/metrics`.
     pub fn with_ops(self, ops: Ops) -> Self {
-        Self { ops: Some(Arc::new(ops)), ..self }
+        Self::over(Links { ops: Some(Arc::new(ops)), ..self.links })
     }
 
-    /// What every dialect can reach.
+    fn over(links: Links) -> Self {
+        let routers = Arc::new(Routers::new(&links));
+        Self { links, routers }
+    }
+
+    /// The state that every dialect reaches.
     pub fn state(&self) -> &Arc<AppState> {
-        &self.state
+        &self.links.app
     }
 
-    /// Ends what would go on for ever: the streams of events, and the sockets.
+    /// Ends the streams of events and the sockets, which would go on for ever.
     pub fn close(&self) {
-        self.state.closing.send_replace(true);
-        self.groups.as_ref().inspect(|it| it.close());
+        self.links.app.closing.send_replace(true);
+        self.links.groups.as_ref().inspect(|it| it.close());
     }
 
     /// Answers a request from an address, and writes a line about it into the log. A panic is an
     /// answer like any other.
     pub async fn answer(&self, peer: IpAddr, request: Request<Body>) -> Response {
-        let (api_id, now) = (Uuid::new_v4(), time::Instant::now());
-        let (mut head, body) = request.into_parts();
-        let upgrade = head.extensions.remove();
-        let (method, path) = (&head.method, head.uri.path());
-        let (headers, query) = (&head.headers, head.uri.query().unwrap_or_default());
-        let split = Path::split(path);
-        let (route, principal) = (routes::find(split.as_ref()), PrincipalCell::default());
-        let given = headers.get(&TRACEPARENT).and_then(|it| it.to_str().ok());
-        let trace = given.and_then(Traceparent::parse).unwrap_or_else(|| Traceparent::of(api_id));
-        let context = RequestContext {
-            api_id,
-            trace,
-            principal: &principal,
-            now: now.into_std(),
-            peer,
-            method,
-            path,
-            query,
-            headers,
-            body,
-        };
-
-        let ops = self.ops.as_ref().filter(|_| path == METRICS);
-        let groups = self.groups.as_ref().zip(groups::Vendor::of(split.as_ref(), headers));
+        let now = time::Instant::now();
+        let Arrival { context, canonical, request, upgrade } = Arrival::of(peer, now, request);
+        let mut router = self.routers.of(context.dialect);
+        let groups = self.links.groups.as_ref().zip(groups::Vendor::of(context.dialect));
         let answer = match groups {
             Some((api, vendor)) => {
-                let failures = self.state.failures.as_ref();
+                let failures = self.links.app.failures.as_ref();
                 // In a box: it is no part of what every request carries along.
-                Ok(Ok(Box::pin(api.answer(vendor, context, upgrade, failures)).await))
+                Box::pin(api.answer(vendor, router, &context, request, upgrade, failures)).await
             }
-            None if let Some(ops) = ops => Ok(ops.answer(&self.state, &self.traffic, &context)),
-            None => AssertUnwindSafe(self.serve(split.as_ref(), context)).catch_unwind().await,
+            None => {
+                let answer = AssertUnwindSafe(router.call(request)).catch_unwind().await;
+                answer.map_or_else(|_| Failure::Internal.into_response(), |Ok(answer)| answer)
+            }
         };
-        let response = answer
-            .unwrap_or(Err(Failure::Internal))
-            .unwrap_or_else(|failure| failure.answer(dialect_of(path), api_id));
+        let response = write_failure(&context, answer);
 
         let (status, took) = (response.status().as_u16(), now.elapsed());
-        self.traffic.count(route, method, status, took);
-        let (is_head, path, method) = (*method == Method::HEAD, path.to_owned(), head.method);
-        let (took, who) = (Some(took), principal.get().cloned());
-        let entry =
-            AuditEntry { api_id, trace, peer, method, path, route, status, took, principal: who };
-        (self.state.on_answered)(entry);
-        match is_head {
+        let path_row = context.path_row.get().copied().unwrap_or(&PATHS[UNKNOWN]);
+        self.links.traffic.count(path_row.number, &context.method, status, took);
+        let entry = AuditEntry::new(&context, canonical, path_row, status, Some(took));
+        (self.links.app.on_answered)(entry);
+        match context.method == Method::HEAD {
             true => without_body(response),
             false => response,
         }
     }
+}
 
-    async fn serve(
-        &self,
-        path: Option<&Path<'_>>,
-        context: RequestContext<'_>,
-    ) -> Result<Response, Failure> {
-        let path = path.ok_or(Failure::NoRoute)?;
-        match self.groups.as_ref().zip(groups::admin::match_path(path)) {
-            Some((api, route)) => {
-                Box::pin(groups::admin::answer(&self.state, api, route, context)).await
+/// A request as it goes to a router, and what is known of it.
+struct Arrival {
+    context: Arc<RequestContext>,
+    /// The canonical path, if it is not the one that was sent.
+    canonical: Option<String>,
+    request: Request<Body>,
+    upgrade: Option<hyper::upgrade::OnUpgrade>,
+}
+
+impl Arrival {
+    fn of(peer: IpAddr, now: time::Instant, request: Request<Body>) -> Self {
+        let (mut head, body) = request.into_parts();
+        let upgrade = head.extensions.remove();
+        let (api_id, text) = (Uuid::new_v4(), head.uri.path());
+        let given = head.headers.get(&TRACEPARENT).and_then(|it| it.to_str().ok());
+        let trace = given.and_then(Traceparent::parse).unwrap_or_else(|| Traceparent::of(api_id));
+        let (dialect, canonical, auth_id) = match Path::split(text) {
+            Some(path) => {
+                let dialect = ApiDialect::of(&path, &head.headers);
+                let canonical = match dialect.canonical(&path) {
+                    Cow::Borrowed(_) => None,
+                    Cow::Owned(text) => Some(text),
+                };
+                let auth_id = dialect.account_at().map_or(0..0, |at| path.range(at));
+                (dialect, canonical, auth_id)
             }
-            None => self.state.answer(path, context).await,
-        }
+            None => (ApiDialect::of_nothing(text), None, 0..0),
+        };
+        let rewritten = canonical.as_ref().and_then(|it| PathAndQuery::try_from(it.as_str()).ok());
+
+        let mut request = Request::new(body);
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = rewritten.map_or_else(|| head.uri.clone(), Uri::from);
+        let context = Arc::new(RequestContext {
+            api_id,
+            trace,
+            principal: PrincipalCell::default(),
+            now: now.into_std(),
+            peer,
+            dialect,
+            method: head.method,
+            ends_nameless: text.ends_with("//"),
+            auth_id,
+            uri: head.uri,
+            headers: head.headers,
+            path_row: OnceLock::new(),
+        });
+        request.extensions_mut().insert(Context(context.clone()));
+        Self { context, canonical, request, upgrade }
+    }
+}
+
+/// Replaces the empty response that a failure goes along with by the dialect's.
+fn write_failure(context: &RequestContext, mut response: Response) -> Response {
+    let Some(failure) = response.extensions_mut().remove::<Failure>() else { return response };
+    match context.dialect.voice() {
+        Dialect::Plivo => voice::plivo::refuse(&failure, context.api_id),
+        Dialect::Vobiz => voice::vobiz::refuse(&failure, context.api_id),
     }
 }
 
@@ -261,7 +343,7 @@ impl AppState {
         let requests = rate_limit.map(PerAccount::new);
         let failures = failure_limit.map(PerAddress::new);
         let closing = watch::Sender::new(false);
-        let document = OpenApiDocument::new(voice, phones.is_some());
+        let document = document(voice, phones.is_some());
         Self {
             registry,
             inbound,
@@ -299,35 +381,20 @@ impl AppState {
             Err(_) => Err(AskError::Late),
         }
     }
+}
 
-    async fn answer(
-        self: &Arc<Self>,
-        path: &Path<'_>,
-        context: RequestContext<'_>,
-    ) -> Result<Response, Failure> {
-        let ends_nameless = path.ends_nameless;
-        match *path.segments() {
-            ["v1", "Account", auth_id, ref below @ ..] => {
-                let route =
-                    voice::VoiceRoute { dialect: Dialect::Plivo, auth_id, below, ends_nameless };
-                voice::answer(self, &route, context).await
-            }
-            ["api", "v1", "Account", auth_id, ref below @ ..] => {
-                let route =
-                    voice::VoiceRoute { dialect: Dialect::Vobiz, auth_id, below, ends_nameless };
-                voice::answer(self, &route, context).await
-            }
-            ["sim", "v1", "Account", auth_id, "Phone", ref below @ ..] => {
-                let phones = self.phones.as_ref().ok_or(Failure::NoRoute)?;
-                sim::answer(self, phones, auth_id, below, context).await
-            }
-            ["healthz"] => ops::healthz(context.method),
-            ["openapi.json"] => self.document.show(context.method),
-            ["docs"] => self.document.show_page(context.method),
-            ["readyz"] => ops::readyz(self, context.method),
-            _ => Err(Failure::NoRoute),
-        }
+/// The OpenAPI document: what a server with these settings does.
+fn document(settings: voice::Settings, has_phones: bool) -> OpenApiDocument {
+    let is_there = |path: &&PathRow| path.dialect != Some(ApiDialect::Sim) || has_phones;
+    let paths = PATHS.iter().filter(is_there);
+    let operations = paths.flat_map(|path| voice::openapi::describe(path, settings)).collect();
+    let mut schemas = openapi::Schemas::default();
+    schemas.put::<failure::ErrorBody<'_>>();
+    voice::openapi::schemas(&mut schemas);
+    if has_phones {
+        openapi::sim::schemas(&mut schemas);
     }
+    OpenApiDocument::new(operations, schemas)
 }
 
 impl fmt::Debug for AppState {
@@ -336,34 +403,8 @@ impl fmt::Debug for AppState {
     }
 }
 
-/// A request, but for its path.
-struct RequestContext<'a> {
-    /// Names the request, in its answer and in the log.
-    api_id: Uuid,
-    /// What it belongs to.
-    trace: Traceparent,
-    /// Is told who asks.
-    principal: &'a PrincipalCell,
-    now: Instant,
-    peer: IpAddr,
-    method: &'a Method,
-    path: &'a str,
-    query: &'a str,
-    headers: &'a HeaderMap,
-    body: Body,
-}
-
 /// Asks are local and quick; one this old has met a error, not a queue.
 pub const ANSWER_WAIT_MAX: time::Duration = time::Duration::from_secs(5);
-
-/// In whose form an error is written where no endpoint has been found.
-fn dialect_of(path: &str) -> Dialect {
-    let first = path.split('/').find(|segment| !segment.is_empty());
-    match first == Some("api") {
-        true => Dialect::Vobiz,
-        false => Dialect::Plivo,
-    }
-}
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 

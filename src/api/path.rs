@@ -1,34 +1,58 @@
-//! Request paths: one pass, no copies.
+//! Canonical paths: the one form of a request path that the routers match.
 //!
-//! Case matters. Slashes may be doubled, and the last may be missing; nobody is redirected.
+//! Clients double slashes, leave out the last one, escape letters that need no escape, and put the
+//! name of a conference into a path as it is, slashes included. [`Path::canonical`] undoes all of
+//! that, once for each request, before anything looks at the path. Nobody is redirected. Case
+//! matters.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use percent_encoding::percent_decode_str;
 
-/// What stands between the slashes of a path, still percent-encoded.
+/// The segments of a request path, still percent-encoded. Empty ones are left out.
 #[derive(Debug)]
 pub(super) struct Path<'a> {
+    text: &'a str,
     segments: [&'a str; SEGMENTS_MAX],
     count: usize,
-    /// It ends as a path whose last name is empty does.
-    pub(super) ends_nameless: bool,
+    has_escape: bool,
 }
 
-/// The longest path that names something has nine.
-pub(super) const SEGMENTS_MAX: usize = 12;
+/// The longest path of ours has nine; a conference's name may bring some more.
+pub(super) const SEGMENTS_MAX: usize = 16;
+
+/// Stands for a segment that is not UTF-8: no name and no id has a control character.
+const NO_NAME: &str = "%00";
+
+/// What may follow a conference's name: the words of a row, with an empty one for each parameter.
+/// The longest comes first. A test compares them with the table.
+pub(super) const TAILS: [&[&str]; 9] = [
+    &["Member", "", "Deaf"],
+    &["Member", "", "Kick"],
+    &["Member", "", "Mute"],
+    &["Member", "", "Play"],
+    &["Member", "", "Speak"],
+    &["Member", ""],
+    &["Ban", ""],
+    &["Ban"],
+    &["Record"],
+];
 
 impl<'a> Path<'a> {
-    /// None if there are more segments than any of our paths has.
+    /// None if there are more segments than any path of ours can have.
     pub(super) fn split(text: &'a str) -> Option<Self> {
-        let ends_nameless = text.ends_with("//");
-        let mut path = Self { segments: [""; SEGMENTS_MAX], count: 0, ends_nameless };
+        let segments = [""; SEGMENTS_MAX];
+        let mut path = Self { text, segments, count: 0, has_escape: false };
         let mut begin = 0;
-        // Byte by byte: to look for a character in a text this short takes more.
+        // Byte by byte: `str::split` takes longer for a text this short.
         for (at, byte) in text.bytes().enumerate() {
-            if byte == b'/' {
-                path.add(&text[begin..at])?;
-                begin = at + 1;
+            match byte {
+                b'/' => {
+                    path.add(&text[begin..at])?;
+                    begin = at + 1;
+                }
+                b'%' => path.has_escape = true,
+                _ => (),
             }
         }
         path.add(&text[begin..])?;
@@ -46,9 +70,83 @@ impl<'a> Path<'a> {
     pub(super) fn segments(&self) -> &[&'a str] {
         &self.segments[..self.count]
     }
+
+    /// Where a segment is in the text; an empty range if there are not so many.
+    pub(super) fn range(&self, index: usize) -> Range<usize> {
+        let Some(segment) = self.segments().get(index) else { return 0..0 };
+        let begin = segment.as_ptr().addr() - self.text.as_ptr().addr();
+        begin..begin + segment.len()
+    }
+
+    /// The path with one slash before each segment and one at the end. What needs no escape has
+    /// none, and a segment that is not UTF-8 is one that names nothing.
+    ///
+    /// `names_at` is the index at which the name of a conference begins, if this is such a path:
+    /// slashes in the name are escaped. The name ends where the longest known tail begins.
+    pub(super) fn canonical(&self, names_at: Option<usize>) -> Cow<'a, str> {
+        let segments = self.segments();
+        let joined = names_at.map_or(0..0, |at| {
+            let rest = segments.get(at..).unwrap_or_default();
+            at..at + name_length(rest)
+        });
+        let length: usize = segments.iter().map(|it| 1 + it.len()).sum();
+        let is_plain = !self.has_escape && joined.len() <= 1;
+        let has_ends = self.text.starts_with('/') && self.text.ends_with('/');
+        if is_plain && has_ends && length + 1 == self.text.len() {
+            return Cow::Borrowed(self.text);
+        }
+
+        let mut text = String::with_capacity(self.text.len() + 8);
+        for (index, segment) in segments.iter().enumerate() {
+            let is_inside = joined.start < index && index < joined.end;
+            text += if is_inside { "%2F" } else { "/" };
+            text += &normal(segment);
+        }
+        text.push('/');
+        Cow::Owned(text)
+    }
 }
 
-/// What a segment stands for; None if that is no text.
+/// How many of these segments are the name of a conference; the others follow it.
+fn name_length(rest: &[&str]) -> usize {
+    let fits = |tail: &[&str], given: &[&str]| {
+        tail.iter().zip(given).all(|(word, it)| word.is_empty() || word == it)
+    };
+    let found = TAILS.iter().find_map(|tail| {
+        let name = rest.len().checked_sub(tail.len()).filter(|it| *it != 0)?;
+        fits(tail, &rest[name..]).then_some(name)
+    });
+    // What has no tail is a name of one segment, or no path of ours.
+    found.unwrap_or_else(|| rest.len().min(1))
+}
+
+/// RFC 3986, 6.2.2.2: an escape of a letter, a digit or `-._~` is the letter itself.
+fn normal(segment: &str) -> Cow<'_, str> {
+    if !segment.contains('%') {
+        return segment.into();
+    }
+    if decode(segment).is_none() {
+        return NO_NAME.into();
+    }
+    let mut parts = segment.split('%');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let byte = part.get(..2).and_then(|it| u8::from_str_radix(it, 16).ok());
+        match byte.map(char::from) {
+            Some(it) if it.is_ascii_alphanumeric() || "-._~".contains(it) => {
+                text.push(it);
+                text += &part[2..];
+            }
+            Some(_) | None => {
+                text.push('%');
+                text += part;
+            }
+        }
+    }
+    text.into()
+}
+
+/// The text that a segment stands for; None if it is not UTF-8.
 pub(super) fn decode(segment: &str) -> Option<Cow<'_, str>> {
     match segment.contains('%') {
         true => percent_decode_str(segment).decode_utf8().ok(),
@@ -60,19 +158,70 @@ pub(super) fn decode(segment: &str) -> Option<Cow<'_, str>> {
 mod tests {
     use super::*;
 
+    fn canonical(text: &str, names_at: Option<usize>) -> String {
+        Path::split(text).unwrap().canonical(names_at).into_owned()
+    }
+
     #[test]
-    fn slashes_are_taken_as_they_are_meant() {
-        let check = |text, expected: &[&str], ends_nameless| {
+    fn slashes_and_needless_escapes_are_made_canonical() {
+        let check = |text, expected: &str| assert_eq!(canonical(text, None), expected, "{text}");
+        check("/", "/");
+        check("", "/");
+        check("/v1/Account", "/v1/Account/");
+        check("/v1/Account/", "/v1/Account/");
+        check("//v1///Account//", "/v1/Account/");
+        check("/v1//Account", "/v1/Account/");
+        check("v1//", "/v1/");
+        check("v1", "/v1/");
+        check("/a%2Fb/c/", "/a%2Fb/c/");
+        check("/a%2fb%20%C3%BC/", "/a%2fb%20%C3%BC/");
+        check("/%4Bick%2D1%7E%2541/", "/Kick-1~%2541/");
+        check("/ü/%FF/100%/%zz/", "/ü/%00/100%/%zz/");
+    }
+
+    #[test]
+    fn a_canonical_path_is_not_copied_and_stays_as_it_is() {
+        for text in ["/", "/healthz/", "/v1/Account/MA1/Conference/weekly/Member/1,4/Kick/"] {
             let path = Path::split(text).unwrap();
-            assert_eq!((path.segments(), path.ends_nameless), (expected, ends_nameless), "{text}");
+            assert!(matches!(path.canonical(Some(4)), Cow::Borrowed(_)), "{text}");
+        }
+        for text in ["//a//", "/x/%41/b%2Fc", "/v1/Account/M/Conference/a/b/Member/1", "/%FF"] {
+            let once = canonical(text, Some(4));
+            assert_eq!(canonical(&once, Some(4)), once, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_may_have_slashes_if_a_known_tail_follows() {
+        let check = |text: &str, expected: &str| {
+            let [text, expected] = [text, expected].map(|it| format!("/v1/Account/M/Room/{it}"));
+            assert_eq!(canonical(&text, Some(4)), expected);
         };
-        check("/", &[], false);
-        check("/v1/Account", &["v1", "Account"], false);
-        check("/v1/Account/", &["v1", "Account"], false);
-        check("//v1///Account//", &["v1", "Account"], true);
-        check("/a%2Fb/c", &["a%2Fb", "c"], false);
-        check("a/ü/b", &["a", "ü", "b"], false);
-        check("", &[], false);
+        check("a/b/Member/1/Kick/", "a%2Fb/Member/1/Kick/");
+        check("a//b/c/Member/all", "a%2Fb%2Fc/Member/all/");
+        check("a%2Fb/c/Ban/5/", "a%2Fb%2Fc/Ban/5/");
+        check("Member/1/Kick/Record/", "Member%2F1%2FKick/Record/");
+        check("Member/1/Kick/", "Member/1/Kick/");
+        check("Ban/Ban/Ban/", "Ban/Ban/Ban/");
+        // No tail is known: these are paths of nothing.
+        check("weekly/Play/", "weekly/Play/");
+        check("weekly/Member/", "weekly/Member/");
+        check("weekly/Member/1/Kick/x/", "weekly/Member/1/Kick/x/");
+        check("weekly/Member/1/kick/", "weekly/Member/1/kick/");
+        check("a/b/", "a/b/");
+        check("weekly/", "weekly/");
+        check("", "");
+    }
+
+    #[test]
+    fn a_segment_is_found_in_the_text() {
+        let text = "//v1///Account/MA1";
+        let path = Path::split(text).unwrap();
+        assert_eq!(path.segments(), ["v1", "Account", "MA1"]);
+        assert_eq!(
+            [&text[path.range(0)], &text[path.range(2)], &text[path.range(3)]],
+            ["v1", "MA1", ""]
+        );
     }
 
     #[test]

@@ -3,14 +3,12 @@
 use axum::{
     body::Body,
     http::{
-        HeaderValue, Method, StatusCode,
+        HeaderValue, StatusCode,
         header::{ALLOW, CONTENT_TYPE},
     },
     response::Response,
 };
 use serde::Serialize;
-
-use super::failure::Failure;
 
 /// A response with a body.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
@@ -26,14 +24,6 @@ pub(super) fn empty(status: StatusCode) -> Response {
     let mut response = Response::default();
     *response.status_mut() = status;
     response
-}
-
-/// Where there is only something to be seen.
-pub(super) fn get(method: &Method) -> Result<(), Failure> {
-    match *method == Method::GET || *method == Method::HEAD {
-        true => Ok(()),
-        false => Err(Failure::WrongMethod { allow: "GET, HEAD" }),
-    }
 }
 
 /// What a path is good for.

@@ -1,272 +1,273 @@
-//! What a path is called where paths are too many: in metrics and audit lines.
+//! Routes: the endpoint table, and its rows by path.
 
 use std::{
-    array,
     borrow::Cow,
     fmt::{self, Display},
     sync::LazyLock,
 };
 
-use super::path::{Path, SEGMENTS_MAX};
+use axum::http::Method;
 
-/// An endpoint, of one API.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct RouteLabel {
-    /// Whose manners it has.
-    pub(super) api: &'static str,
-    /// The path; `{name}` stands for what differs.
+use super::{
+    dialect::ApiDialect,
+    endpoint::{Action, Endpoint},
+    groups, ops, sim, voice,
+};
+
+/// The endpoint table: by dialect, with the root of its paths.
+pub(super) const TABLE: [(ApiDialect, &str, &[Endpoint]); 9] = [
+    (ApiDialect::Plivo, "/v1/Account/{auth_id}", voice::ENDPOINTS),
+    (ApiDialect::Vobiz, "/api/v1/Account/{auth_id}", voice::ENDPOINTS),
+    (ApiDialect::Sim, "/sim/v1/Account/{auth_id}/Phone", sim::ENDPOINTS),
+    (ApiDialect::Ops, "", ops::ENDPOINTS),
+    (ApiDialect::Groups, "/groups/v1/Account/{auth_id}", groups::admin::ENDPOINTS),
+    (ApiDialect::Bungie, "/Platform", groups::bungie::ENDPOINTS),
+    (ApiDialect::RocketChat, "/api", groups::rocketchat::ENDPOINTS),
+    (ApiDialect::Kirimin, "", groups::kirimin::ENDPOINTS),
+    (ApiDialect::Capillary, "", groups::capillary::ENDPOINTS),
+];
+
+/// A path of one dialect, with its endpoints.
+#[derive(Debug)]
+pub(super) struct PathRow {
+    /// Its index in [`PATHS`].
+    pub(super) number: usize,
+    /// None of the row that stands for all paths that name nothing.
+    pub(super) dialect: Option<ApiDialect>,
+    /// The label in metrics and audit lines; `{name}` stands for what differs.
     pub(super) pattern: &'static str,
+    /// The methods, as `Allow` has them.
+    pub(super) allow: &'static str,
+    pub(super) endpoints: Vec<&'static Endpoint>,
 }
 
-/// What no row has: it was answered with 404, or this table lacks something.
+/// The number of the row for paths that name nothing.
 pub(super) const UNKNOWN: usize = 0;
 
-/// By API; the patterns of the voice API are the same in both dialects.
-const TABLE: &[(&str, &str, &[&str])] = &[
-    ("none", "", &["unknown"]),
-    ("plivo", "/v1/Account/{auth_id}", VOICE),
-    ("vobiz", "/api/v1/Account/{auth_id}", VOICE),
-    (
-        "sim",
-        "/sim/v1/Account/{auth_id}/Phone",
-        &["", "/{call_uuid}", "/{call_uuid}/Hold", "/{call_uuid}/Press", "/{call_uuid}/Talk"],
-    ),
-    ("ops", "", &["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"]),
-    (
-        "groups",
-        "/groups/v1/Account/{auth_id}",
-        &[
-            "/Person",
-            "/Person/{person}",
-            "/Person/{person}/Password",
-            "/Person/{person}/Token",
-            "/Person/{person}/Code",
-            "/Application",
-            "/Till",
-            "/Group",
-            "/Group/{group}",
-            "/Group/{group}/Member",
-            "/Group/{group}/Member/{person}",
-        ],
-    ),
-    ("bungie", "/Platform/App/OAuth", &["/Token"]),
-    (
-        "bungie",
-        "/Platform/GroupV2/{group}",
-        &[
-            "",
-            "/Members",
-            "/AdminsAndFounder",
-            "/Banned",
-            "/Members/{type}/{member}/Kick",
-            "/Members/{type}/{member}/Ban",
-            "/Members/{type}/{member}/Unban",
-            "/Members/{type}/{member}/SetMembershipType/{rank}",
-            "/Members/Apply/{type}",
-            "/Members/Approve/{type}/{member}",
-            "/Members/DenyList",
-        ],
-    ),
-    (
-        "rocketchat",
-        "/api",
-        &[
-            "/info",
-            "/v1/info",
-            "/v1/login",
-            "/v1/logout",
-            "/v1/me",
-            "/v1/groups.info",
-            "/v1/groups.members",
-            "/v1/groups.list",
-            "/v1/groups.create",
-            "/v1/groups.invite",
-            "/v1/groups.kick",
-            "/v1/groups.leave",
-            "/v1/groups.addOwner",
-            "/v1/groups.addModerator",
-            "/v1/groups.removeOwner",
-            "/v1/groups.removeModerator",
-        ],
-    ),
-    (
-        "kirimin",
-        "",
-        &[
-            "/socket",
-            "/invite/{secret}",
-            "/x/auth/isUser",
-            "/x/auth/logout",
-            "/x/auth/sign-in",
-            "/x/auth/verify",
-            "/x/group/kick/{group}/{member}",
-            "/x/group/join/{group}",
-            "/x/group/leave/{group}",
-            "/x/group/reset-link",
-            "/x/group/create",
-        ],
-    ),
-    ("capillary", "/v3/oauth/token", &["/generate"]),
-    ("capillary", "/v2/userGroup2", CAPILLARY),
-    ("capillary", "/v2/organization/userGroup2", CAPILLARY),
-];
-
-const VOICE: &[&str] = &[
-    "/Call",
-    "/Call/{call_uuid}",
-    "/Call/{call_uuid}/DTMF",
-    "/Call/{call_uuid}/Play",
-    "/Call/{call_uuid}/Record",
-    "/Call/{call_uuid}/Speak",
-    "/Call/{call_uuid}/Stream",
-    "/Call/{call_uuid}/Stream/{stream}",
-    "/Events",
-    "/Request/{request_uuid}",
-    "/Conference",
-    "/Conference/{name}",
-    "/Conference/{name}/Record",
-    "/Conference/{name}/Ban",
-    "/Conference/{name}/Ban/{ban}",
-    "/Conference/{name}/Member/{members}",
-    "/Conference/{name}/Member/{members}/Deaf",
-    "/Conference/{name}/Member/{members}/Kick",
-    "/Conference/{name}/Member/{members}/Mute",
-    "/Conference/{name}/Member/{members}/Play",
-    "/Conference/{name}/Member/{members}/Speak",
-];
-
-const CAPILLARY: &[&str] = &["", "/join", "/{group}/leave"];
-
-struct RouteRow {
-    route: RouteLabel,
-    segments: Vec<&'static str>,
-}
-
-static ROWS: LazyLock<Vec<RouteRow>> = LazyLock::new(|| {
-    let row = |api, pattern: String| {
-        let pattern: &'static str = pattern.leak();
-        RouteRow { route: RouteLabel { api, pattern }, segments: segments(pattern).collect() }
-    };
-    let rows = |&(api, base, below): &(&'static str, &str, &[&str])| {
-        below.iter().map(|it| row(api, format!("{base}{it}"))).collect::<Vec<_>>()
-    };
-    TABLE.iter().flat_map(rows).collect()
-});
-
-/// The numbers of the rows that have so many segments, in order: a few for each path.
-static BY_LENGTH: LazyLock<[Vec<usize>; SEGMENTS_MAX + 1]> = LazyLock::new(|| {
-    let of_length = |length| {
-        let rows = ROWS.iter().zip(0..).skip(1).filter(|(row, _)| row.segments.len() == length);
-        rows.map(|(_, number)| number).collect()
-    };
-    array::from_fn(of_length)
-});
-
-/// How many there are.
-pub(super) fn count() -> usize {
-    ROWS.len()
-}
-
-/// The one of this number.
-pub(super) fn route(number: usize) -> RouteLabel {
-    ROWS[number].route
-}
-
-/// The number of a path's row, or [`UNKNOWN`].
-pub(super) fn find(path: Option<&Path<'_>>) -> usize {
-    let Some(path) = path else { return UNKNOWN };
-    let given = path.segments();
-    let fits = |number: &&usize| {
-        let row = &ROWS[**number];
-        // What differs is mostly at the end.
-        row.segments.iter().zip(given).rev().all(|(it, given)| is_same(it, given))
-    };
-    BY_LENGTH[given.len()].iter().find(fits).copied().unwrap_or(UNKNOWN)
-}
-
-fn is_same(segment: &str, given: &str) -> bool {
-    is_param(segment) || segment.eq_ignore_ascii_case(given)
-}
-
-/// What a path names, but for the account and what is secret: `name=weekly members=1,4`.
-pub(super) fn names<'a>(number: usize, path: &'a str) -> impl Display + use<'a> {
-    fmt::from_fn(move |f| {
-        let mut gap = "";
-        for (segment, given) in ROWS[number].segments.iter().zip(segments(path)) {
-            if is_param(segment) && *segment != "{auth_id}" && *segment != SECRET {
-                let name = segment.trim_matches(['{', '}']);
-                [gap, name, "=", given].into_iter().try_for_each(|it| f.write_str(it))?;
-                gap = " ";
+/// Every path. The first one is [`UNKNOWN`].
+pub(super) static PATHS: LazyLock<Vec<PathRow>> = LazyLock::new(|| {
+    let (pattern, allow, endpoints) = ("unknown", "", Vec::new());
+    let mut paths = vec![PathRow { number: UNKNOWN, dialect: None, pattern, allow, endpoints }];
+    for (dialect, root, endpoints) in &TABLE {
+        for endpoint in *endpoints {
+            let pattern = format!("{root}{}", endpoint.pattern);
+            let is_it = |it: &&mut PathRow| it.dialect == Some(*dialect) && it.pattern == pattern;
+            if let Some(path) = paths.iter_mut().find(is_it) {
+                path.endpoints.push(endpoint);
+                continue;
             }
+            let (number, pattern) = (paths.len(), pattern.leak());
+            let (dialect, endpoints) = (Some(*dialect), vec![endpoint]);
+            paths.push(PathRow { number, dialect, pattern, allow: "", endpoints });
         }
-        Ok(())
-    })
-}
+    }
+    for path in &mut paths {
+        path.allow = path.methods().join(", ").leak();
+    }
+    paths
+});
 
-/// A path as it may stand in a log.
-pub(super) fn shown(number: usize, path: &str) -> Cow<'_, str> {
-    match ROWS[number].segments.contains(&SECRET) {
-        true => ROWS[number].route.pattern.into(),
-        false => path.into(),
+impl PathRow {
+    /// As axum's router has it: the canonical path, with its last slash.
+    pub(super) fn route(&self) -> String {
+        format!("{}/", self.pattern.trim_end_matches('/'))
+    }
+
+    /// As metrics have it.
+    pub(super) fn api(&self) -> &'static str {
+        self.dialect.map_or("none", ApiDialect::label)
+    }
+
+    /// HEAD is good wherever GET is, but for the vendors whose servers refuse it.
+    fn methods(&self) -> Vec<&'static str> {
+        let has = |method: &Method| self.endpoints.iter().any(|it| it.method == method);
+        let known = [
+            ("GET", has(&Method::GET)),
+            ("HEAD", has(&Method::GET) && self.takes_head()),
+            ("POST", has(&Method::POST)),
+            ("DELETE", has(&Method::DELETE)),
+        ];
+        known.iter().filter(|(_, is_there)| *is_there).map(|(method, _)| *method).collect()
+    }
+
+    fn takes_head(&self) -> bool {
+        match self.dialect {
+            Some(
+                ApiDialect::Plivo
+                | ApiDialect::Vobiz
+                | ApiDialect::Sim
+                | ApiDialect::Ops
+                | ApiDialect::Groups,
+            ) => true,
+            Some(
+                ApiDialect::Bungie
+                | ApiDialect::RocketChat
+                | ApiDialect::Kirimin
+                | ApiDialect::Capillary,
+            )
+            | None => false,
+        }
+    }
+
+    /// The row of the endpoint table that a method means here.
+    pub(super) fn endpoint(&self, method: &Method) -> Option<&'static Endpoint> {
+        let is_head = *method == Method::HEAD && self.takes_head();
+        let method = if is_head { &Method::GET } else { method };
+        self.endpoints.iter().find(|it| it.method == method).copied()
+    }
+
+    /// Whether a request has a line in the audit. One with a method that the path does not know
+    /// was meant to change something, if the method is not for looking.
+    pub(super) fn is_audited(&self, method: &Method) -> bool {
+        match self.endpoint(method) {
+            Some(endpoint) => endpoint.action == Action::Changes,
+            None => self.number != UNKNOWN && !is_read(method),
+        }
+    }
+
+    /// What a path names, except the account and secrets: `name=weekly members=1,4`.
+    pub(super) fn names<'a>(&'static self, path: &'a str) -> impl Display + use<'a> {
+        fmt::from_fn(move |f| {
+            let mut gap = "";
+            for (segment, given) in segments(self.pattern).zip(segments(path)) {
+                if segment.starts_with('{') && segment != "{auth_id}" && segment != SECRET {
+                    let name = segment.trim_matches(['{', '}']);
+                    [gap, name, "=", given].into_iter().try_for_each(|it| f.write_str(it))?;
+                    gap = " ";
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// A path as it may stand in a log.
+    pub(super) fn shown<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        match segments(self.pattern).any(|it| it == SECRET) {
+            true => self.pattern.into(),
+            false => path.into(),
+        }
     }
 }
 
-/// Whoever has it is let in.
-const SECRET: &str = "{secret}";
-
-fn is_param(segment: &str) -> bool {
-    segment.starts_with('{')
+/// Whether a method of ours changes nothing.
+pub(super) fn is_read(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
 }
 
-/// As [`super::path`] has them.
+/// Lets in whoever knows it, so no log has it.
+const SECRET: &str = "{secret}";
+
 fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|it| !it.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use axum::http::HeaderMap;
+
     use super::*;
+    use crate::api::{
+        endpoint::Documented,
+        path::{Path, TAILS},
+    };
 
-    fn number(path: &str) -> usize {
-        find(Path::split(path).as_ref())
+    fn endpoints() -> impl Iterator<Item = (&'static PathRow, &'static Endpoint)> {
+        PATHS.iter().flat_map(|path| path.endpoints.iter().map(move |it| (path, *it)))
+    }
+
+    fn row(pattern: &str) -> &'static PathRow {
+        PATHS.iter().find(|it| it.pattern == pattern).unwrap()
     }
 
     #[test]
-    fn a_path_has_one_pattern_whatever_it_names() {
-        let check = |path: &str, api: &str, pattern: &str, named: &str| {
-            let number = number(path);
-            let found = route(number);
-            assert_eq!((found.api, found.pattern), (api, pattern), "{path}");
-            assert_eq!(names(number, path).to_string(), named, "{path}");
-        };
-        let kick = "/Account/{auth_id}/Conference/{name}/Member/{members}/Kick";
-        let named = "name=a%20b members=1,4";
-        let path = "/Account/MA1/Conference/a%20b/Member/1,4/Kick";
-        check(&format!("/v1{path}/"), "plivo", &format!("/v1{kick}"), named);
-        check(&format!("//api/v1{path}"), "vobiz", &format!("/api/v1{kick}"), named);
-        check("/v1/Account/MA1/Call/", "plivo", "/v1/Account/{auth_id}/Call", "");
-        check("/sim/v1/Account/MA1/Phone/", "sim", "/sim/v1/Account/{auth_id}/Phone", "");
-        check("/metrics", "ops", "/metrics", "");
-        check("/platform/GroupV2/7/", "bungie", "/Platform/GroupV2/{group}", "group=7");
-        check("/api/v1/groups.kick", "rocketchat", "/api/v1/groups.kick", "");
-        check("/v2/userGroup2/7/leave", "capillary", "/v2/userGroup2/{group}/leave", "group=7");
-        check("/", "none", "unknown", "");
-        check("/v1/Account/MA1/Conference/a/b/c", "none", "unknown", "");
-    }
-
-    #[test]
-    fn a_link_that_lets_in_is_shown_nowhere() {
-        let path = "/invite/let-me-in";
-        let number = number(path);
-        assert_eq!(names(number, path).to_string(), "");
-        assert_eq!(shown(number, path), "/invite/{secret}");
-        assert_eq!(shown(UNKNOWN, "/a"), "/a");
-    }
-
-    #[test]
-    fn no_pattern_hides_another() {
-        for (index, row) in ROWS.iter().enumerate() {
-            assert_eq!(number(row.route.pattern), index, "{}", row.route.pattern);
+    fn every_endpoint_that_may_change_something_is_audited_and_no_other() {
+        for (path, endpoint) in endpoints() {
+            let (method, pattern) = (endpoint.method, path.pattern);
+            assert_eq!(path.is_audited(method), !is_read(method), "{method} {pattern}");
         }
+        let kick = row("/v1/Account/{auth_id}/Conference/{name}/Member/{members}/Kick");
+        assert!(kick.is_audited(&Method::PATCH) && !kick.is_audited(&Method::OPTIONS));
+        assert!(!PATHS[UNKNOWN].is_audited(&Method::POST), "it names nothing");
+    }
+
+    #[test]
+    fn every_endpoint_of_ours_is_described() {
+        for (path, endpoint) in endpoints() {
+            let (method, pattern) = (endpoint.method, path.pattern);
+            let is_described = match endpoint.operation {
+                Documented::ByVendor => false,
+                Documented::Here(_) | Documented::Voice(_) => true,
+            };
+            // The groups' admin API has a guide, and the vendors have documents of their own.
+            let is_of_groups = match path.dialect {
+                Some(ApiDialect::Plivo | ApiDialect::Vobiz | ApiDialect::Sim | ApiDialect::Ops)
+                | None => false,
+                Some(
+                    ApiDialect::Groups
+                    | ApiDialect::Bungie
+                    | ApiDialect::RocketChat
+                    | ApiDialect::Kirimin
+                    | ApiDialect::Capillary,
+                ) => true,
+            };
+            assert_eq!(is_described, !is_of_groups, "{method} {pattern}");
+        }
+    }
+
+    #[test]
+    fn every_path_has_a_label_of_its_own_and_comes_to_its_router() {
+        let labels: BTreeSet<_> = PATHS.iter().map(|it| (it.api(), it.pattern)).collect();
+        assert_eq!(labels.len(), PATHS.len(), "two paths have one label");
+        for (number, path) in PATHS.iter().enumerate() {
+            assert_eq!(path.number, number);
+            let Some(expected) = path.dialect else { continue };
+            assert!(!path.pattern.is_empty() && !path.allow.is_empty());
+            let filled = path.route().replace(['{', '}'], "");
+            let split = Path::split(&filled).unwrap();
+            let mut headers = HeaderMap::new();
+            if path.pattern == "/" {
+                headers.insert("upgrade", "websocket".parse().unwrap());
+            }
+            let dialect = ApiDialect::of(&split, &headers);
+            assert_eq!(dialect, expected, "{filled}");
+            assert_eq!(dialect.canonical(&split), filled);
+        }
+    }
+
+    #[test]
+    fn what_may_follow_the_name_of_a_conference_is_what_the_table_has() {
+        let root = "/v1/Account/{auth_id}/Conference/{name}/";
+        let tails = PATHS.iter().filter_map(|it| it.pattern.strip_prefix(root));
+        let word = |it| if str::starts_with(it, '{') { "" } else { it };
+        let tails: BTreeSet<Vec<_>> = tails.map(|it| it.split('/').map(word).collect()).collect();
+        assert_eq!(tails, TAILS.iter().map(|it| it.to_vec()).collect());
+    }
+
+    #[test]
+    fn a_path_is_audited_with_what_it_names_and_without_secrets() {
+        let kick = row("/v1/Account/{auth_id}/Conference/{name}/Member/{members}/Kick");
+        let path = "//v1/Account/MA1/Conference/a%20b/Member/1,4/Kick/";
+        assert_eq!(kick.names(path).to_string(), "name=a%20b members=1,4");
+        assert_eq!(kick.shown(path), path);
+        let invite = row("/invite/{secret}");
+        assert_eq!(invite.names("/invite/let-me-in").to_string(), "");
+        assert_eq!(invite.shown("/invite/let-me-in"), "/invite/{secret}");
+    }
+
+    #[test]
+    fn a_path_allows_the_methods_of_its_rows() {
+        let check = |pattern, expected| assert_eq!(row(pattern).allow, expected, "{pattern}");
+        check("/v1/Account/{auth_id}/Conference", "GET, HEAD, DELETE");
+        check("/api/v1/Account/{auth_id}/Call/{call_uuid}", "GET, HEAD, POST, DELETE");
+        check("/v1/Account/{auth_id}/Call/{call_uuid}/Trace", "GET, HEAD");
+        check("/sim/v1/Account/{auth_id}/Phone", "POST");
+        check("/v2/userGroup2", "GET, POST");
+        let calls = row("/v1/Account/{auth_id}/Call");
+        let by = |method| calls.endpoint(&method).map(|it| it.method);
+        assert_eq!(by(Method::HEAD), Some(&Method::GET));
+        assert_eq!(by(Method::DELETE), None);
+        assert!(row("/api/v1/me").endpoint(&Method::HEAD).is_none(), "that server refuses it");
     }
 }

@@ -3,101 +3,65 @@
 use std::sync::Arc;
 
 use axum::{
-    http::{HeaderMap, Method, StatusCode},
+    extract::{FromRequestParts, Path, State},
+    http::{StatusCode, request::Parts},
     response::Response,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{AppState, RequestContext, auth, body, failure::Failure, path, reply};
+use super::{
+    AppState, Links, body,
+    context::{Context, RequestBody, RequestContext},
+    endpoint::{DELETE, Documented::Here, Endpoint, POST, handler},
+    failure::Failure,
+    openapi, reply,
+};
 use crate::{
     base::ids::{AccountId, CallId},
     sim_phones::{Dial, DialError, PhoneError, PressedKeys, SimPhones, WholeNumber},
 };
 
-/// `/sim/v1/Account/{auth_id}/Phone/…`
-pub(super) async fn answer(
-    state: &AppState,
-    phones: &Arc<SimPhones>,
-    auth_id: &str,
-    below: &[&str],
-    context: RequestContext<'_>,
-) -> Result<Response, Failure> {
-    let resource = PhoneResource::find(below).ok_or(Failure::NoRoute)?;
-    let allow = resource.allow();
-    if *context.method == Method::OPTIONS {
-        return Ok(reply::options(allow));
-    }
-    let account = &auth::admit(state, auth_id, &context)?;
-    if !allow.split(", ").any(|method| method == context.method.as_str()) {
-        return Err(Failure::WrongMethod { allow });
-    }
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::changes(POST, "", handler!(dial), Here(openapi::sim::dial)),
+    Endpoint::reads("/{call_uuid}", handler!(show), Here(openapi::sim::show)),
+    Endpoint::changes(DELETE, "/{call_uuid}", handler!(hang_up), Here(openapi::sim::hang_up)),
+    Endpoint::changes(POST, "/{call_uuid}/Hold", handler!(hold), Here(openapi::sim::hold)),
+    Endpoint::changes(POST, "/{call_uuid}/Press", handler!(press), Here(openapi::sim::press)),
+    Endpoint::changes(POST, "/{call_uuid}/Talk", handler!(talk), Here(openapi::sim::talk)),
+];
 
-    let RequestContext { api_id, headers, body, method, .. } = context;
-    let body = body::read(body).await?;
-    let request = SimRequest { phones, account, api_id, headers, body: &body };
-    match resource {
-        PhoneResource::Action { call, action: PhoneSubresource::Hold } => hold(&request, call),
-        PhoneResource::Action { call, action: PhoneSubresource::Press } => press(&request, call),
-        PhoneResource::Action { call, action: PhoneSubresource::Talk } => talk(&request, call),
-        PhoneResource::Phone { call } if *method == Method::DELETE => hang_up(&request, call),
-        PhoneResource::Phone { call } => show(&request, call),
-        PhoneResource::Phones => dial(state, &request),
+/// The account that asks, and its phones.
+struct SimClient {
+    phones: Arc<SimPhones>,
+    account: AccountId,
+    context: Arc<RequestContext>,
+}
+
+impl FromRequestParts<Links> for SimClient {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, links: &Links) -> Result<Self, Failure> {
+        let Ok(Context(context)) = Context::from_request_parts(parts, links).await;
+        let phones = links.app.phones.clone().ok_or(Failure::NoRoute)?;
+        let principal = context.principal.get().expect("only accounts are let in");
+        Ok(Self { phones, account: principal.account.clone(), context })
     }
 }
 
-/// What a path names, below `Account/{auth_id}/Phone/`.
-#[derive(Clone, Copy)]
-enum PhoneResource<'a> {
-    /// `{call_uuid}/Press/` and the like
-    Action { call: &'a str, action: PhoneSubresource },
-    /// `{call_uuid}/`
-    Phone { call: &'a str },
-    /// Nothing more.
-    Phones,
-}
-
-#[derive(Clone, Copy)]
-enum PhoneSubresource {
-    Hold,
-    Press,
-    Talk,
-}
-
-impl<'a> PhoneResource<'a> {
-    fn find(below: &[&'a str]) -> Option<Self> {
-        Some(match *below {
-            [] => Self::Phones,
-            [call] => Self::Phone { call },
-            [call, "Hold"] => Self::Action { call, action: PhoneSubresource::Hold },
-            [call, "Press"] => Self::Action { call, action: PhoneSubresource::Press },
-            [call, "Talk"] => Self::Action { call, action: PhoneSubresource::Talk },
-            _ => return None,
-        })
+impl SimClient {
+    fn parse<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Failure> {
+        body::parse(&self.context.headers, body)
     }
 
-    fn allow(&self) -> &'static str {
-        match self {
-            Self::Action { .. } | Self::Phones => "POST",
-            Self::Phone { .. } => "GET, HEAD, DELETE",
-        }
-    }
-}
-
-/// A request with all that has been found out about it.
-struct SimRequest<'a> {
-    phones: &'a SimPhones,
-    account: &'a AccountId,
-    api_id: Uuid,
-    headers: &'a HeaderMap,
-    body: &'a [u8],
-}
-
-impl SimRequest<'_> {
     fn accepted(&self, message: &'static str) -> Response {
-        reply::json(StatusCode::ACCEPTED, &SimAccepted { message, api_id: self.api_id })
+        let api_id = self.context.api_id;
+        reply::json(StatusCode::ACCEPTED, &SimAccepted { message, api_id })
     }
 }
+
+/// The account's id, and a phone's call.
+type AtPhone = Path<(String, String)>;
 
 #[derive(Serialize)]
 struct SimAccepted {
@@ -106,18 +70,22 @@ struct SimAccepted {
 }
 
 /// `POST Phone/`
-fn dial(state: &AppState, request: &SimRequest<'_>) -> Result<Response, Failure> {
+async fn dial(
+    State(state): State<Arc<AppState>>,
+    client: SimClient,
+    RequestBody(body): RequestBody,
+) -> Result<Response, Failure> {
     #[derive(Serialize)]
     struct DialReply {
         call_uuid: CallId,
     }
 
-    let dial: Dial = body::parse(request.headers, request.body)?;
+    let dial: Dial = client.parse(&body)?;
     if !state.inbound.is_open() {
         let text = "the engine is shutting down, and takes no new calls";
         return Err(Failure::Unavailable(text.to_owned()));
     }
-    let dialled = request.phones.dial(request.account, dial);
+    let dialled = client.phones.dial(&client.account, dial);
     let call_uuid = dialled.map_err(|error| {
         let text = error.to_string();
         match error {
@@ -130,61 +98,72 @@ fn dial(state: &AppState, request: &SimRequest<'_>) -> Result<Response, Failure>
 }
 
 /// `GET Phone/{call_uuid}/`
-fn show(request: &SimRequest<'_>, call: &str) -> Result<Response, Failure> {
-    let phone = request.phones.details(request.account, id(call)?).map_err(refused)?;
+async fn show(client: SimClient, Path((_, call)): AtPhone) -> Result<Response, Failure> {
+    let phone = client.phones.details(&client.account, id(&call)?).map_err(refused)?;
     Ok(reply::json(StatusCode::OK, &phone))
 }
 
 /// `DELETE Phone/{call_uuid}/`
-fn hang_up(request: &SimRequest<'_>, call: &str) -> Result<Response, Failure> {
-    request.phones.hang_up(request.account, id(call)?).map_err(refused)?;
+async fn hang_up(client: SimClient, Path((_, call)): AtPhone) -> Result<Response, Failure> {
+    client.phones.hang_up(&client.account, id(&call)?).map_err(refused)?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
 /// `POST Phone/{call_uuid}/Press/`
-fn press(request: &SimRequest<'_>, call: &str) -> Result<Response, Failure> {
+async fn press(
+    client: SimClient,
+    Path((_, call)): AtPhone,
+    RequestBody(body): RequestBody,
+) -> Result<Response, Failure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct PressParams {
         digits: PressedKeys,
     }
 
-    let PressParams { digits } = body::parse(request.headers, request.body)?;
-    let pressed = request.phones.press(request.account, id(call)?, &digits.to_string());
+    let PressParams { digits } = client.parse(&body)?;
+    let pressed = client.phones.press(&client.account, id(&call)?, &digits.to_string());
     pressed.map_err(refused)?;
-    Ok(request.accepted("keys are pressed"))
+    Ok(client.accepted("keys are pressed"))
 }
 
 /// `POST Phone/{call_uuid}/Talk/`
-fn talk(request: &SimRequest<'_>, call: &str) -> Result<Response, Failure> {
+async fn talk(
+    client: SimClient,
+    Path((_, call)): AtPhone,
+    RequestBody(body): RequestBody,
+) -> Result<Response, Failure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct TalkParams {
         ms: WholeNumber,
     }
 
-    let TalkParams { ms: WholeNumber(ms) } = body::parse(request.headers, request.body)?;
-    request.phones.talk(request.account, id(call)?, ms).map_err(refused)?;
-    Ok(request.accepted("talks"))
+    let TalkParams { ms: WholeNumber(ms) } = client.parse(&body)?;
+    client.phones.talk(&client.account, id(&call)?, ms).map_err(refused)?;
+    Ok(client.accepted("talks"))
 }
 
 /// `POST Phone/{call_uuid}/Hold/`
-fn hold(request: &SimRequest<'_>, call: &str) -> Result<Response, Failure> {
+async fn hold(
+    client: SimClient,
+    Path((_, call)): AtPhone,
+    RequestBody(body): RequestBody,
+) -> Result<Response, Failure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct HoldParams {
         on: bool,
     }
 
-    let HoldParams { on } = body::parse(request.headers, request.body)?;
-    request.phones.hold(request.account, id(call)?, on).map_err(refused)?;
-    Ok(request.accepted(if on { "holds" } else { "holds no longer" }))
+    let HoldParams { on } = client.parse(&body)?;
+    client.phones.hold(&client.account, id(&call)?, on).map_err(refused)?;
+    Ok(client.accepted(if on { "holds" } else { "holds no longer" }))
 }
 
 /// What is no id is that of no phone.
-fn id(segment: &str) -> Result<CallId, Failure> {
-    let call = path::decode(segment).and_then(|it| it.parse().ok());
-    call.ok_or_else(|| refused(PhoneError::Unknown))
+fn id(text: &str) -> Result<CallId, Failure> {
+    text.parse().map_err(|_| refused(PhoneError::Unknown))
 }
 
 fn refused(error: PhoneError) -> Failure {

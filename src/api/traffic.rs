@@ -4,7 +4,7 @@ use std::{fmt, sync::OnceLock, time::Duration};
 
 use axum::http::Method;
 
-use super::routes;
+use super::routes::PATHS;
 use crate::base::histogram::{DurationHistogram, MetricsText};
 
 /// A histogram for each that has been met; their number is bounded by the routes'.
@@ -17,7 +17,7 @@ const CLASSES: [&str; 5] = ["2xx", "3xx", "4xx", "5xx", "1xx"];
 
 impl Traffic {
     pub(super) fn new() -> Self {
-        let cells = routes::count() * METHODS.len() * CLASSES.len();
+        let cells = PATHS.len() * METHODS.len() * CLASSES.len();
         Self((0..cells).map(|_| OnceLock::new()).collect())
     }
 
@@ -39,11 +39,10 @@ impl Traffic {
         for (cell, histogram) in self.0.iter().enumerate() {
             let Some(histogram) = histogram.get() else { continue };
             let (cell, class) = (cell / CLASSES.len(), CLASSES[cell % CLASSES.len()]);
-            let (route, method) =
-                (routes::route(cell / METHODS.len()), METHODS[cell % METHODS.len()]);
+            let (path, method) = (&PATHS[cell / METHODS.len()], METHODS[cell % METHODS.len()]);
             let labels = [
-                ("api", route.api),
-                ("route", route.pattern),
+                ("api", path.api()),
+                ("route", path.pattern),
                 ("method", method),
                 ("status", class),
             ];

@@ -38,6 +38,15 @@ pub const BAN_MAX: Duration = Duration::from_secs(31_536_000);
 #[derive(Clone, Debug, Default)]
 pub struct RoomBans {
     accounts: BTreeMap<AccountId, BTreeMap<ConferenceName, ConferenceBans>>,
+    /// The number of places that are promised to kicks under way.
+    reserved: BTreeMap<AccountId, usize>,
+}
+
+/// An account has no place for the bans of a kick.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TooManyBans {
+    /// How many the account has, promised ones included.
+    pub bans: usize,
 }
 
 /// The bans of one conference.
@@ -58,6 +67,34 @@ impl RoomBans {
         room.bans.insert(ban.id, ban);
     }
 
+    /// Promises places for bans, all or none; [`Self::release`] ends the promise.
+    ///
+    /// Whoever is about to ban does this first, so that two kicks at a time do not both take the
+    /// last place.
+    ///
+    /// # Errors
+    ///
+    /// Together with these, the account would have more than [`BANS_MAX`] bans that are kept.
+    pub fn reserve(&mut self, account: &AccountId, count: usize) -> Result<(), TooManyBans> {
+        let rooms = self.accounts.get(account).into_iter().flat_map(BTreeMap::values);
+        let kept: usize = rooms.map(|room| room.bans.len()).sum();
+        let bans = kept + self.reserved.get(account).copied().unwrap_or(0);
+        if BANS_MAX < bans + count {
+            return Err(TooManyBans { bans });
+        }
+        *self.reserved.entry(account.clone()).or_default() += count;
+        Ok(())
+    }
+
+    /// Gives up so many of the places that are promised: each is taken by now, or not needed.
+    pub fn release(&mut self, account: &AccountId, count: usize) {
+        let Some(reserved) = self.reserved.get_mut(account) else { return };
+        *reserved = reserved.saturating_sub(count);
+        if *reserved == 0 {
+            self.reserved.remove(account);
+        }
+    }
+
     /// Whether a ban of this identity holds now.
     pub fn is_banned(&self, now: SystemTime, key: &RoomKey, who: &Trusted) -> bool {
         let until = self.room(key).and_then(|room| room.until.get(who));
@@ -76,6 +113,18 @@ impl RoomBans {
         let ban = room.bans.remove(&id)?;
         room.recompute();
         Some(ban).filter(|ban| now < ban.ends_at)
+    }
+
+    /// Lifts all bans of a conference that hold now.
+    pub fn lift_all(&mut self, now: SystemTime, key: &RoomKey) -> Vec<RoomBan> {
+        let rooms = self.accounts.get_mut(&key.account);
+        let Some(room) = rooms.and_then(|rooms| rooms.get_mut(&key.name)) else {
+            return Vec::new();
+        };
+        let lifted = room.bans.extract_if(.., |_, ban| now < ban.ends_at);
+        let lifted = lifted.map(|(_, ban)| ban).collect();
+        room.recompute();
+        lifted
     }
 
     /// Removes an account's bans that are over. Returns the number that is left, and the removed
@@ -160,6 +209,36 @@ mod tests {
         assert_eq!(bans.lift(at(0), &weekly, MemberId(1)), None);
         assert!(bans.is_banned(at(29), &weekly, &anna) && !bans.is_banned(at(45), &weekly, &anna));
         assert_eq!(bans.lift(at(30), &weekly, MemberId(2)), None, "it is over");
+    }
+
+    #[test]
+    fn two_kicks_at_a_time_do_not_both_take_the_last_place() {
+        let (mut bans, account) = (RoomBans::default(), "MA1".parse().unwrap());
+        let last = u64::try_from(BANS_MAX).unwrap();
+        (1..last).for_each(|id| bans.add(ban(id, "anna", 60)));
+        let full = Err(TooManyBans { bans: BANS_MAX });
+        assert_eq!(bans.reserve(&account, 2), Err(TooManyBans { bans: BANS_MAX - 1 }));
+        assert_eq!((bans.reserve(&account, 1), bans.reserve(&account, 1)), (Ok(()), full));
+        assert_eq!(bans.reserve(&"MA2".parse().unwrap(), 1), Ok(()), "another account has its own");
+        // The first of them bans nobody after all.
+        bans.release(&account, 1);
+        assert_eq!(bans.reserve(&account, 1), Ok(()));
+        bans.add(ban(last, "ben", 60));
+        bans.release(&account, 1);
+        assert_eq!(bans.reserve(&account, 1), full);
+        assert_eq!(bans.reserve(&account, 0), Ok(()), "a kick that bans nobody needs no place");
+    }
+
+    #[test]
+    fn all_bans_of_a_conference_are_lifted_and_those_of_others_stay() {
+        let (mut bans, weekly) = (RoomBans::default(), key("MA1", "weekly"));
+        let other = RoomBan { key: key("MA1", "daily"), ..ban(3, "anna", 60) };
+        let all = [ban(1, "anna", 60), ban(2, "ben", 30), other];
+        all.iter().cloned().for_each(|it| bans.add(it));
+        assert_eq!(bans.lift_all(at(45), &weekly), [all[0].clone()], "the other one is over");
+        assert!(!bans.is_banned(at(45), &weekly, &Trusted::user("anna").unwrap()));
+        assert_eq!(bans.list(at(45), &key("MA1", "daily")), [all[2].clone()]);
+        assert_eq!(bans.lift_all(at(45), &weekly), []);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use super::{
-    Conference, ConferenceAnswer, Departure, Effect, Kick, KickTarget, MemberSelector, Outcome,
+    Ask, Conference, ConferenceAnswer, Departure, Effect, Kick, KickTarget, MemberSelector, Outcome,
     Refusal, member::Leaver,
 };
 use crate::{
@@ -12,6 +12,15 @@ use crate::{
 };
 
 impl Conference {
+    /// The number of members that an ask would ban if it were decided now. The actor reserves places
+    /// for them in the ban list before it has the ask decided.
+    pub fn bans_wanted(&self, ask: &Ask) -> usize {
+        let Ask::Kick { who, kick: Kick { ban: Some(_), .. } } = ask else { return 0 };
+        let members = self.choose(who.clone()).unwrap_or_default();
+        let is_trusted = |id: &&MemberId| self.members[*id].call.party.trusted.is_some();
+        members.iter().filter(is_trusted).count()
+    }
+
     /// Kicks all or none: it is refused if the element does not lie ahead of each member.
     pub(super) fn kick(
         &mut self,

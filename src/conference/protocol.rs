@@ -146,6 +146,15 @@ pub enum Refusal {
     /// None of the named members is in the room.
     #[error("member not found")]
     NoMember,
+    /// The account has no place in the ban list for the bans. Nobody was kicked.
+    #[error(
+        "this account has {bans} bans: lift some with DELETE Conference/{{name}}/Ban/{{id}}/, or let \
+         them end"
+    )]
+    TooManyBans {
+        /// The bans that hold, and those of kicks under way.
+        bans: usize,
+    },
 }
 
 pub(super) struct MemberNames<'a>(&'a [MemberId]);

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     base::ids::{AccountId, ConferenceName, MemberId, RoomKey, Trusted},
-    conference::ban_list::{RoomBan, RoomBans},
+    conference::ban_list::{RoomBan, RoomBans, TooManyBans},
     store::{
         rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
         rows_memory::MemoryRows,
@@ -66,7 +66,31 @@ impl BanList {
         Self { bans, rows, start: (now, wall) }
     }
 
-    /// Adds a ban. It holds at once and is on disk some milliseconds later.
+    /// Promises an account's places for bans, all or none; see [`RoomBans::reserve`].
+    ///
+    /// # Errors
+    ///
+    /// The account has too many bans that hold.
+    pub fn reserve(
+        &self,
+        now: Instant,
+        account: &AccountId,
+        count: usize,
+    ) -> Result<(), TooManyBans> {
+        let mut bans = self.bans.write();
+        let (_, gone) = bans.expire(self.wall(now), account);
+        let reserved = bans.reserve(account, count);
+        drop(bans);
+        drop(self.commit(gone.iter().map(|ban| write(ban, None)).collect()));
+        reserved
+    }
+
+    /// Gives up promised places that no ban takes.
+    pub fn release(&self, account: &AccountId, count: usize) {
+        self.bans.write().release(account, count);
+    }
+
+    /// Adds a ban in a reserved place. It holds at once and is on disk some milliseconds later.
     pub fn ban(
         &self,
         now: Instant,
@@ -79,7 +103,10 @@ impl BanList {
         let made_at = self.wall(now);
         let ban = RoomBan { id, key, who, reason, made_at, ends_at: made_at + length };
         let write = write(&ban, Some(RoomBanRow::of(&ban)));
-        self.bans.write().add(ban);
+        let mut bans = self.bans.write();
+        bans.release(&ban.key.account, 1);
+        bans.add(ban);
+        drop(bans);
         // The handler of the request waits with `persisted`.
         drop(self.commit(vec![write]));
     }
@@ -107,6 +134,12 @@ impl BanList {
     pub fn lift(&self, now: Instant, key: &RoomKey, id: MemberId) -> Option<BanCommit> {
         let lifted = self.bans.write().lift(self.wall(now), key, id)?;
         Some(self.commit(vec![write(&lifted, None)]))
+    }
+
+    /// Lifts all bans of a conference that hold now. Resolves once that is on disk.
+    pub fn lift_all(&self, now: Instant, key: &RoomKey) -> BanCommit {
+        let lifted = self.bans.write().lift_all(self.wall(now), key);
+        self.commit(lifted.iter().map(|ban| write(ban, None)).collect())
     }
 
     /// The number of bans of an account that hold. Deletes those that are over.

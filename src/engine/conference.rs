@@ -28,7 +28,10 @@ use super::{
 use crate::{
     base::ids::{Incarnation, RoomId, RoomKey},
     call::{self, CallStatus, PastMembership},
-    conference::{AskTicket, Command, Conference, ConferenceEvent, Effect, Outcome, Settings},
+    conference::{
+        AskTicket, Command, Conference, ConferenceEvent, Effect, Outcome, Refusal, Settings,
+        ban_list::TooManyBans,
+    },
     documents::{DocumentFetch, DocumentRecipient},
     flow::{DocumentRequest, Purpose, RequestMethod},
 };
@@ -138,7 +141,7 @@ impl RoomActor {
                 Err(_) => return TurnOutcome::Idle,
             },
         };
-        self.decide(now, command);
+        self.decide_in_limits(now, command);
         match self.effects.iter().map(Effect::steps).sum() {
             0 => TurnOutcome::Busy,
             // The decision about so many effects has used up the turn.
@@ -165,6 +168,34 @@ impl RoomActor {
             RoomMessage::Report { member, heard } => Command::Report { member, heard },
             RoomMessage::Sounds { number, program } => Command::Sounds { number, program },
         }
+    }
+
+    /// A kick that bans has its places in the ban list before it is decided, or is refused.
+    fn decide_in_limits(&mut self, now: Instant, command: Command) {
+        let wanted = match &command {
+            Command::Ask { ask, .. } => self.machine.bans_wanted(ask),
+            Command::Close
+            | Command::Enter { .. }
+            | Command::HangUp { .. }
+            | Command::Report { .. }
+            | Command::Sounds { .. }
+            | Command::Tick => 0,
+        };
+        if wanted == 0 {
+            return self.decide(now, command);
+        }
+        let registry = self.registry.clone();
+        let (ban_list, account) = (registry.ban_list(), &self.room.incarnation.key.account);
+        if let Err(TooManyBans { bans }) = ban_list.reserve(now, account, wanted) {
+            let reply = self.reply.take().map(|(_, reply)| reply);
+            // The client may have stopped waiting.
+            let _ = reply.map(|it| it.send(Err(Refusal::TooManyBans { bans })));
+            return;
+        }
+        self.decide(now, command);
+        let is_ban = |it: &&Effect| matches!(it, Effect::Ban { .. });
+        let made = self.effects.iter().filter(is_ban).count();
+        ban_list.release(&self.room.incarnation.key.account, wanted - made.min(wanted));
     }
 
     /// A panic ends the room and no call.

@@ -1,8 +1,10 @@
 //! Entry: creates groups, adds people to them and sets their ranks.
 
+use std::sync::Arc;
+
 use super::{
-    Change, GroupAction, GroupAnswer, GroupId, GroupInfo, GroupMember, GroupRef, JoinPolicy,
-    PersonId, PersonRef, Rank, Refusal, UnixMillis, state::AccountGroups,
+    Change, Group, GroupAction, GroupAnswer, GroupId, GroupInfo, GroupMember, GroupRef, JoinPolicy,
+    Joined, PersonId, PersonRef, Rank, Refusal, UnixMillis, state::AccountGroups,
 };
 
 impl AccountGroups {
@@ -31,6 +33,40 @@ impl AccountGroups {
         self.restore(Change::Info(info));
         self.commit(at, id, (GroupAction::Created, creator, None, ""), owner, changes);
         Ok(GroupAnswer::Group(Box::new(self.snapshot(id))))
+    }
+
+    pub(super) fn create_own(
+        &mut self,
+        at: UnixMillis,
+        info: GroupInfo,
+        own_max: usize,
+        changes: &mut Vec<Change>,
+    ) -> Result<GroupAnswer, Refusal> {
+        if let Some(creator) = info.creator {
+            let is_own = |it: &&Arc<Group>| {
+                let rank = it.members.get(&creator).map(|it| it.rank);
+                rank == Some(Rank::Owner) && it.info.members_max == info.members_max
+            };
+            if own_max <= self.groups.values().filter(is_own).count() {
+                return Err(Refusal::OwnsTooMany);
+            }
+        }
+        self.create(at, info, changes)
+    }
+
+    pub(super) fn add_first_owner(
+        &mut self,
+        at: UnixMillis,
+        group: &GroupRef,
+        actor: Option<PersonId>,
+        target: &PersonRef,
+        changes: &mut Vec<Change>,
+    ) -> Result<GroupAnswer, Refusal> {
+        let id = self.find_open(group)?;
+        match self.groups[&id].owners() {
+            0 => self.add(at, group, actor, target, Rank::Owner, changes),
+            _ => Err(Refusal::HasOwner),
+        }
     }
 
     pub(super) fn add(
@@ -108,13 +144,15 @@ impl AccountGroups {
     ) -> Result<GroupAnswer, Refusal> {
         let id = self.find_open(group)?;
         let group = &self.groups[&id];
-        if group.members.contains_key(&actor) {
-            return Ok(GroupAnswer::Group(Box::new(self.snapshot(id))));
+        let was_member = group.members.contains_key(&actor);
+        if !was_member {
+            if group.info.link.is_empty() || &*group.info.link != link {
+                return Err(Refusal::NotInvited);
+            }
+            self.add_member(at, id, (Some(actor), actor), Rank::Member, changes)?;
         }
-        if group.info.link.is_empty() || &*group.info.link != link {
-            return Err(Refusal::NotInvited);
-        }
-        self.add_member(at, id, (Some(actor), actor), Rank::Member, changes)
+        let snapshot = self.snapshot(id);
+        Ok(GroupAnswer::Joined(Box::new(Joined { was_member, snapshot })))
     }
 
     pub(super) fn reset_link(

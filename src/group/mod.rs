@@ -135,6 +135,13 @@ pub enum Ask {
     AddPerson(Person),
     /// Creates a group, with its creator as owner.
     Create(GroupInfo),
+    /// Creates a group, unless its creator owns too many of the same size.
+    CreateOwn {
+        /// The new group. Groups with the same `members_max` that its creator owns are counted.
+        info: GroupInfo,
+        /// The number that they may own, the new one included.
+        own_max: usize,
+    },
     /// Removes a member from a group.
     Remove {
         /// The group to remove them from.
@@ -191,6 +198,15 @@ pub enum Ask {
         target: PersonRef,
         /// The rank to give them.
         rank: Rank,
+    },
+    /// Adds the owner of a group that has none.
+    AddFirstOwner {
+        /// The group to add them to.
+        group: GroupRef,
+        /// The person who adds.
+        actor: Option<PersonId>,
+        /// The person to add.
+        target: PersonRef,
     },
     /// Applies for membership of a group.
     Apply {
@@ -260,6 +276,8 @@ pub enum GroupAnswer {
     Group(Box<GroupSnapshot>),
     /// The groups of a person.
     Groups(Vec<GroupSnapshot>),
+    /// The person is a member, by the invitation link.
+    Joined(Box<Joined>),
     /// The person is no member.
     Removed(Box<Removed>),
     /// The application waits for a decision.
@@ -273,7 +291,18 @@ pub struct Removed {
     pub person: PersonId,
     /// False if they were no member: an actor who may remove anybody can repeat a removal.
     pub was_member: bool,
+    /// The other members, if the removal has closed the group; else empty.
+    pub others: Vec<PersonId>,
     /// The group after the removal.
+    pub snapshot: GroupSnapshot,
+}
+
+/// The result of a join by link.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Joined {
+    /// True if they were a member before, so that nothing has changed.
+    pub was_member: bool,
+    /// The group after the join.
     pub snapshot: GroupSnapshot,
 }
 
@@ -338,11 +367,17 @@ pub enum Refusal {
     /// Another group or person has this name, or this id in the client's system.
     #[error("the name is taken")]
     NameTaken,
+    /// The group has an owner, and the dialect lets it have no other.
+    #[error("the group has an owner")]
+    HasOwner,
+    /// The creator owns as many groups as the dialect lets them.
+    #[error("the owner of too many groups")]
+    OwnsTooMany,
 }
 
 impl Refusal {
     /// Every refusal, for tables and tests.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::NoGroup,
         Self::Closed,
         Self::ActorNotMember,
@@ -358,6 +393,8 @@ impl Refusal {
         Self::NoApplication,
         Self::Full,
         Self::NameTaken,
+        Self::HasOwner,
+        Self::OwnsTooMany,
     ];
 }
 

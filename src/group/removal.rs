@@ -26,7 +26,7 @@ impl AccountGroups {
             // Nothing changes, but the history shows the request.
             let entry = (GroupAction::Removed, actor, Some(target), reason);
             self.commit(at, id, entry, [], changes);
-            return Ok(self.removed_answer(id, target, false));
+            return Ok(self.removed_answer(id, target, false, Vec::new()));
         }
         let action = match actor == Some(target) {
             true => GroupAction::Left,
@@ -170,30 +170,40 @@ impl AccountGroups {
         }
         let row = Change::Member(id, target, None);
         self.commit(at, id, (action, actor, Some(target), reason), [row], changes);
-        if is_last && last_owner == LastOwner::Closes {
-            self.close(at, id, actor, changes);
-        }
-        Ok(self.removed_answer(id, target, true))
+        let others = match is_last && last_owner == LastOwner::Closes {
+            true => self.close(at, id, actor, changes),
+            false => Vec::new(),
+        };
+        Ok(self.removed_answer(id, target, true, others))
     }
 
+    /// Ends a group, and says who was in it.
     fn close(
         &mut self,
         at: UnixMillis,
         id: GroupId,
         actor: Option<PersonId>,
         changes: &mut Vec<Change>,
-    ) {
+    ) -> Vec<PersonId> {
         self.edit(id, |it| it.info.is_closed = true);
         let group = &self.groups[&id];
-        let members = group.members.keys().map(|it| Change::Member(id, *it, None));
+        let others: Vec<_> = group.members.keys().copied().collect();
+        let members = others.iter().map(|it| Change::Member(id, *it, None));
         let waiting = group.applications.keys().map(|it| Change::Application(id, *it, None));
         let rows: Vec<_> = members.chain(waiting).collect();
         self.commit(at, id, (GroupAction::Closed, actor, None, ""), rows, changes);
+        others
     }
 
-    fn removed_answer(&self, id: GroupId, person: PersonId, was_member: bool) -> GroupAnswer {
+    fn removed_answer(
+        &self,
+        id: GroupId,
+        person: PersonId,
+        was_member: bool,
+        others: Vec<PersonId>,
+    ) -> GroupAnswer {
         let snapshot = self.snapshot(id);
-        GroupAnswer::Removed(Box::new(Removed { person, was_member, snapshot }))
+        GroupAnswer::Removed(Box::new(Removed { person, was_member, others, snapshot }))
     }
 }
 

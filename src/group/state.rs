@@ -32,6 +32,7 @@ impl AccountGroups {
         match ask {
             Ask::AddPerson(person) => self.add_person(person, changes),
             Ask::Create(info) => self.create(at, info, changes),
+            Ask::CreateOwn { info, own_max } => self.create_own(at, info, own_max, changes),
             Ask::Remove { group, actor, target, rule, reason } => {
                 self.remove(at, &group, actor, &target, rule, &reason, changes)
             }
@@ -43,6 +44,9 @@ impl AccountGroups {
             Ask::Leave { group, actor, rule } => self.leave(at, &group, actor, rule, changes),
             Ask::Add { group, actor, target, rank } => {
                 self.add(at, &group, actor, &target, rank, changes)
+            }
+            Ask::AddFirstOwner { group, actor, target } => {
+                self.add_first_owner(at, &group, actor, &target, changes)
             }
             Ask::Apply { group, actor } => self.apply_for(at, &group, actor, changes),
             Ask::Decide { group, actor, target, is_approved } => {

@@ -3,17 +3,23 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use axum::{
+    extract::Path,
     http::{HeaderValue, Method, StatusCode, header::WWW_AUTHENTICATE},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{GroupAskError, GroupsApi, GroupsRequest, MEMBERS_MAX, durable, header, time::iso};
+use super::{
+    GroupAskError, Groups, GroupsApi, GroupsRequest, MEMBERS_MAX, durable, header, time::iso,
+};
 use crate::{
-    api::reply,
+    api::{
+        endpoint::{DELETE, Documented::ByVendor, Endpoint, POST, handler},
+        reply,
+    },
     base::ids::AccountId,
     credentials::{Bearer, Holder, md5_hex},
     group::{
@@ -57,11 +63,48 @@ impl Drop for CustomerLock<'_> {
     }
 }
 
-pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest<'_>) -> Response {
-    match serve(api, request).await {
-        Ok(body) => reply::json(StatusCode::OK, &body),
-        Err(error) => refuse(&error),
+pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::changes(POST, "/v3/oauth/token/generate", handler!(generate), ByVendor),
+    Endpoint::reads("/v2/userGroup2", handler!(show), ByVendor),
+    Endpoint::changes(POST, "/v2/userGroup2", handler!(create), ByVendor),
+    Endpoint::changes(POST, "/v2/userGroup2/join", handler!(join), ByVendor),
+    Endpoint::changes(DELETE, "/v2/userGroup2/{group}/leave", handler!(leave), ByVendor),
+    Endpoint::changes(POST, "/v2/userGroup2/{group}/leave", handler!(leave), ByVendor),
+    Endpoint::reads("/v2/organization/userGroup2", handler!(show), ByVendor),
+    Endpoint::changes(POST, "/v2/organization/userGroup2", handler!(create), ByVendor),
+    Endpoint::changes(POST, "/v2/organization/userGroup2/join", handler!(join), ByVendor),
+    Endpoint::changes(
+        DELETE,
+        "/v2/organization/userGroup2/{group}/leave",
+        handler!(leave),
+        ByVendor,
+    ),
+    Endpoint::changes(POST, "/v2/organization/userGroup2/{group}/leave", handler!(leave), ByVendor),
+];
+
+type Answer = Result<Json, CapillaryError>;
+
+/// A body that is answered with 200.
+struct Json(Value);
+
+impl IntoResponse for Json {
+    fn into_response(self) -> Response {
+        reply::json(StatusCode::OK, &self.0)
     }
+}
+
+impl IntoResponse for CapillaryError {
+    fn into_response(self) -> Response {
+        refuse(&self)
+    }
+}
+
+pub(super) fn not_found() -> Response {
+    refuse(&CapillaryError(404, 404, "no such resource".to_owned()))
+}
+
+pub(super) fn wrong_method(method: &Method) -> Response {
+    refuse(&CapillaryError(405, 405, format!("the path is not for {method}")))
 }
 
 pub(super) fn crash() -> Response {
@@ -89,68 +132,38 @@ fn refuse(CapillaryError(status, code, message): &CapillaryError) -> Response {
     response
 }
 
-async fn serve(api: &GroupsApi, request: &GroupsRequest<'_>) -> Result<Value, CapillaryError> {
-    let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
-    if *path == ["v3", "oauth", "token", "generate"] {
-        return generate(api, request).await;
-    }
-    let (["v2", "userGroup2", below @ ..] | ["v2", "organization", "userGroup2", below @ ..]) =
-        &*path
-    else {
-        return Err(no_route());
-    };
-    let methods: &[Method] = match below {
-        [] => &[Method::GET, Method::POST],
-        ["join"] => &[Method::POST],
-        [_, "leave"] => &[Method::DELETE, Method::POST],
-        _ => return Err(no_route()),
-    };
-    if !methods.contains(request.method) {
-        return Err(wrong_method(request));
-    }
+/// The account of a till. No other credentials have access to user groups.
+fn till(api: &GroupsApi, request: &GroupsRequest) -> Result<AccountId, CapillaryError> {
     let Holder { account, bearer } = sign_in(api, request).ok_or_else(no_one)?;
     match bearer {
-        Bearer::Till(_) => (),
+        Bearer::Till(_) => Ok(account),
         Bearer::Application | Bearer::Person { .. } | Bearer::Grant { .. } => {
             let why = "the credentials have no access to user groups".to_owned();
-            return Err(CapillaryError(403, 403, why));
+            Err(CapillaryError(403, 403, why))
         }
     }
-    match *below {
-        [id, "leave"] => leave(api, &account, id, request).await,
-        ["join"] => join(api, &account, request).await,
-        _ if *request.method == Method::POST => create(api, &account, request).await,
-        _ => {
-            let group = selected(request)?;
-            Ok(show(&picture(api, &account, Ask::Show(group)).await?))
-        }
-    }
+}
+
+/// `GET /v2/userGroup2`
+async fn show(Groups(api): Groups, request: GroupsRequest) -> Answer {
+    let account = till(&api, &request)?;
+    let group = selected(&request)?;
+    Ok(Json(describe(&picture(&api, &account, Ask::Show(group)).await?)))
 }
 
 fn no_one() -> CapillaryError {
     CapillaryError(401, 401, "authentication failed".to_owned())
 }
 
-fn wrong_method(request: &GroupsRequest<'_>) -> CapillaryError {
-    CapillaryError(405, 405, format!("the path is not for {}", request.method))
-}
-
-fn no_route() -> CapillaryError {
-    CapillaryError(404, 404, "no such resource".to_owned())
-}
-
 /// `POST /v3/oauth/token/generate`: the till's name is the key, its password the secret.
-async fn generate(api: &GroupsApi, request: &GroupsRequest<'_>) -> Result<Value, CapillaryError> {
+async fn generate(Groups(api): Groups, request: GroupsRequest) -> Answer {
     #[derive(Deserialize)]
     struct TillLogin {
         key: String,
         secret: String,
     }
 
-    if *request.method != Method::POST {
-        return Err(wrong_method(request));
-    }
-    let TillLogin { key, secret } = parse(request)?;
+    let TillLogin { key, secret } = parse(&request)?;
     let now = api.memberships.now();
     let holder = api.credentials.till(now, &key, &md5_hex(&secret)).ok_or_else(|| {
         request.note_bad_credentials();
@@ -162,10 +175,10 @@ async fn generate(api: &GroupsApi, request: &GroupsRequest<'_>) -> Result<Value,
     let token = api.credentials.issue_until(until, holder, done).map_err(|_| broken())?;
     committed.await.map_err(|_| broken())?.map_err(|_| broken())?;
     let data = json!({ "accessToken": token, "ttlSeconds": TOKEN_SECONDS });
-    Ok(json!({ "data": data, "errors": null }))
+    Ok(Json(json!({ "data": data, "errors": null })))
 }
 
-pub(super) fn sign_in(api: &GroupsApi, request: &GroupsRequest<'_>) -> Option<Holder> {
+pub(super) fn sign_in(api: &GroupsApi, request: &GroupsRequest) -> Option<Holder> {
     if let Some(token) = header(request, "x-cap-api-oauth-token") {
         return api.holder(request, token).ok();
     }
@@ -182,28 +195,24 @@ pub(super) fn sign_in(api: &GroupsApi, request: &GroupsRequest<'_>) -> Option<Ho
     holder
 }
 
-/// `DELETE /v2/userGroup2/{groupId}/leave`
-async fn leave(
-    api: &GroupsApi,
-    account: &AccountId,
-    id: &str,
-    request: &GroupsRequest<'_>,
-) -> Result<Value, CapillaryError> {
-    let customer = customer(request)?;
+/// `DELETE` and `POST /v2/userGroup2/{groupId}/leave`
+async fn leave(Groups(api): Groups, request: GroupsRequest, Path(id): Path<String>) -> Answer {
+    let account = &till(&api, &request)?;
+    let customer = customer(&request)?;
     let unknown = || CapillaryError(BAD, 1619, format!("group id {id} is invalid"));
     let group = GroupRef::Id(id.parse().map_err(|_| unknown())?);
     let busy =
         || CapillaryError(521, 521, "something is being done about this customer".to_owned());
     let _lock = api.customers.lock(account, &customer).ok_or_else(busy)?;
-    let warnings = selectors(api, account, id, &group, request).await?;
+    let warnings = selectors(&api, account, &id, &group, &request).await?;
     let target = PersonRef::Name(customer);
     let rule = match api.settings.is_capillary_kept_active {
         true => Rule::CAPILLARY_STAYS_ACTIVE,
         false => Rule::CAPILLARY,
     };
     let ask = Ask::Remove { group, actor: None, target, rule, reason: "".into() };
-    api.remove(request, account, ask).await.map_err(|error| vendor_error(&error))?;
-    Ok(json!({ "warnings": warnings, "errors": [], "success": true }))
+    api.remove(&request, account, ask).await.map_err(|error| vendor_error(&error))?;
+    Ok(Json(json!({ "warnings": warnings, "errors": [], "success": true })))
 }
 
 /// A selector that means the same group is warned about; one that means another is refused.
@@ -212,7 +221,7 @@ async fn selectors(
     account: &AccountId,
     id: &str,
     group: &GroupRef,
-    request: &GroupsRequest<'_>,
+    request: &GroupsRequest,
 ) -> Result<Vec<Value>, CapillaryError> {
     let given = SELECTORS.iter().filter_map(|name| Some((*name, request.query.get(*name)?)));
     let given: Vec<_> = given.collect();
@@ -241,7 +250,7 @@ async fn selectors(
 }
 
 /// Whom the query means.
-fn customer(request: &GroupsRequest<'_>) -> Result<PersonName, CapillaryError> {
+fn customer(request: &GroupsRequest) -> Result<PersonName, CapillaryError> {
     let field = |name: &str| {
         let missing = || CapillaryError(BAD, 403, format!("{name} is mandatory"));
         let value = request.query.get(name).map(|it| it.trim());
@@ -263,7 +272,7 @@ fn customer(request: &GroupsRequest<'_>) -> Result<PersonName, CapillaryError> {
     })
 }
 
-fn selected(request: &GroupsRequest<'_>) -> Result<GroupRef, CapillaryError> {
+fn selected(request: &GroupsRequest) -> Result<GroupRef, CapillaryError> {
     if let Some(id) = request.query.get("id") {
         let bad = |_| CapillaryError(BAD, 1632, format!("group id {id} is not valid"));
         return Ok(GroupRef::Id(id.parse().map_err(bad)?));
@@ -273,7 +282,7 @@ fn selected(request: &GroupsRequest<'_>) -> Result<GroupRef, CapillaryError> {
     external_id.ok_or_else(none)
 }
 
-fn parse<T: for<'a> Deserialize<'a>>(request: &GroupsRequest<'_>) -> Result<T, CapillaryError> {
+fn parse<T: for<'a> Deserialize<'a>>(request: &GroupsRequest) -> Result<T, CapillaryError> {
     let bad = |why: String| CapillaryError(BAD, 400, why);
     let body = request.body.as_ref().map_err(|error| bad(error.to_string()))?;
     serde_json::from_slice(body).map_err(|error| bad(format!("the body: {error}")))
@@ -288,16 +297,13 @@ struct UserGroupParams {
 }
 
 /// `POST /v2/userGroup2`
-async fn create(
-    api: &GroupsApi,
-    account: &AccountId,
-    request: &GroupsRequest<'_>,
-) -> Result<Value, CapillaryError> {
-    let UserGroupParams { external_id, group_name, max_group_size } = parse(request)?;
+async fn create(Groups(api): Groups, request: GroupsRequest) -> Answer {
+    let account = &till(&api, &request)?;
+    let UserGroupParams { external_id, group_name, max_group_size } = parse(&request)?;
     let mut head = api.head(&group_name, None, max_group_size.unwrap_or(MEMBERS_MAX));
     head.external_id = external_id.map(Into::into);
-    let picture = picture(api, account, Ask::Create(head)).await?;
-    Ok(json!({ "entity": picture.group.info.id.0, "warnings": [] }))
+    let picture = picture(&api, account, Ask::Create(head)).await?;
+    Ok(Json(json!({ "entity": picture.group.info.id.0, "warnings": [] })))
 }
 
 #[derive(Deserialize)]
@@ -309,22 +315,18 @@ struct Joiner {
 }
 
 /// `POST /v2/userGroup2/join`
-async fn join(
-    api: &GroupsApi,
-    account: &AccountId,
-    request: &GroupsRequest<'_>,
-) -> Result<Value, CapillaryError> {
-    let group = selected(request)?;
+async fn join(Groups(api): Groups, request: GroupsRequest) -> Answer {
+    let account = &till(&api, &request)?;
+    let group = selected(&request)?;
     let mut response = Vec::new();
-    for Joiner { user_id, primary_member } in parse::<Vec<Joiner>>(request)? {
-        let before = picture(api, account, Ask::Show(group.clone())).await?;
-        if primary_member && 0 < before.group.owners() {
-            return Err(CapillaryError(BAD, 1637, "the group has a primary member".to_owned()));
-        }
-        let rank = if primary_member { Rank::Owner } else { Rank::Member };
+    for Joiner { user_id, primary_member } in parse::<Vec<Joiner>>(&request)? {
         let target = PersonRef::Id(PersonId(user_id));
-        let ask = Ask::Add { group: group.clone(), actor: None, target, rank };
-        let id = picture(api, account, ask).await?.group.info.id.0;
+        let (group, actor) = (group.clone(), None);
+        let ask = match primary_member {
+            true => Ask::AddFirstOwner { group, actor, target },
+            false => Ask::Add { group, actor, target, rank: Rank::Member },
+        };
+        let id = picture(&api, account, ask).await?.group.info.id.0;
         response.push(json!({
             "entityId": { "userId": user_id, "groupId": id },
             "result": {
@@ -334,7 +336,7 @@ async fn join(
             "warnings": [],
         }));
     }
-    Ok(json!({ "totalCount": response.len(), "failureCount": 0, "response": response }))
+    Ok(Json(json!({ "totalCount": response.len(), "failureCount": 0, "response": response })))
 }
 
 async fn picture(
@@ -361,6 +363,7 @@ fn vendor_error(error: &GroupAskError) -> CapillaryError {
             (1620, "the user does not belong to the group")
         }
         Refusal::AlreadyMember => (1636, "the user is a member already"),
+        Refusal::HasOwner => (1637, "the group has a primary member"),
         Refusal::Full => (1638, "the group is full"),
         Refusal::NameTaken => (1639, "a group of this name, or external id, is there already"),
         Refusal::Banned | Refusal::NotInvited => (1621, "the user may not join this group"),
@@ -369,12 +372,13 @@ fn vendor_error(error: &GroupAskError) -> CapillaryError {
         | Refusal::NoAccess
         | Refusal::RankTooLow
         | Refusal::LastOwner
+        | Refusal::OwnsTooMany
         | Refusal::SelfTarget => (403, "not permitted"),
     };
     CapillaryError(BAD, code, message.to_owned())
 }
 
-fn show(picture: &GroupSnapshot) -> Value {
+fn describe(picture: &GroupSnapshot) -> Value {
     let head = &picture.group.info;
     let users = picture.group.members.iter().map(|(id, it)| {
         json!({

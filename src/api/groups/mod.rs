@@ -1,17 +1,19 @@
 //! The groups' edge: four dialects over one membership actor, each in its own file.
 
 pub(super) mod admin;
-mod bungie;
-mod capillary;
-mod kirimin;
+pub(super) mod bungie;
+pub(super) mod capillary;
+pub(super) mod kirimin;
 mod limit;
-mod rocketchat;
+pub(super) mod rocketchat;
 mod time;
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     fmt,
     net::IpAddr,
+    ops::Deref,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -20,8 +22,10 @@ use std::{
 };
 
 use axum::{
-    body::Bytes,
-    http::{HeaderMap, Method, header::UPGRADE},
+    Router,
+    body::{Body, Bytes},
+    extract::{FromRequestParts, Request},
+    http::request::Parts,
     response::Response,
 };
 use futures_util::FutureExt;
@@ -29,6 +33,7 @@ use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use tokio::sync::{Semaphore, oneshot};
+use tower_service::Service;
 
 pub use self::admin::NewPerson;
 use self::{
@@ -36,17 +41,23 @@ use self::{
     limit::Windows,
 };
 use super::{
-    after_response::AfterResponse, audit::Principal, auth::is_read, body, failure::Failure,
-    limit::PerAddress, path::Path,
+    Links,
+    after_response::AfterResponse,
+    audit::Principal,
+    body,
+    context::RequestContext,
+    dialect::ApiDialect,
+    failure::Failure,
+    limit::PerAddress,
+    routes::{PathRow, is_read},
 };
 use crate::{
     base::ids::AccountId,
     credentials::{BadToken, Bearer, GroupCredentials, Holder},
     engine::membership::{GroupAskError, Memberships},
     group::{
-        Ask, GroupAnswer, GroupInfo, GroupRef, GroupSnapshot, Person, PersonId, PersonName,
-        PersonRef, Removed,
-        rule::{LastOwner, Rule},
+        Ask, GroupAnswer, GroupInfo, GroupSnapshot, Person, PersonId, PersonName, PersonRef,
+        Removed,
     },
     store::rows::RowStoreError,
 };
@@ -85,7 +96,7 @@ pub struct Settings {
     pub is_unlimited: bool,
 }
 
-/// Whose manners a request has.
+/// A dialect of the groups with a server of its own: errors are written as that one does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Vendor {
     Bungie,
@@ -95,33 +106,28 @@ pub(super) enum Vendor {
 }
 
 impl Vendor {
-    /// By the path. Rocket.Chat shares its first segments with the voice API, whose third one is
-    /// `Account`; Kirimin's socket is at the root, where nothing else is.
-    pub(super) fn of(path: Option<&Path<'_>>, headers: &HeaderMap) -> Option<Self> {
-        match *path?.segments() {
-            [first, ..] if first.eq_ignore_ascii_case("platform") => Some(Self::Bungie),
-            ["api", "info"] | ["api", "v1", "login" | "logout" | "me" | "info"] => {
-                Some(Self::RocketChat)
-            }
-            ["api", "v1", third, ..] if third.starts_with("groups.") => Some(Self::RocketChat),
-            ["x", ..] | ["invite", _] | ["socket"] => Some(Self::Kirimin),
-            [] if headers.contains_key(UPGRADE) => Some(Self::Kirimin),
-            ["v2", "userGroup2", ..] | ["v2", "organization", "userGroup2", ..] => {
-                Some(Self::Capillary)
-            }
-            ["v3", "oauth", "token", "generate"] => Some(Self::Capillary),
-            _ => None,
+    pub(super) fn of(dialect: ApiDialect) -> Option<Self> {
+        match dialect {
+            ApiDialect::Bungie => Some(Self::Bungie),
+            ApiDialect::RocketChat => Some(Self::RocketChat),
+            ApiDialect::Kirimin => Some(Self::Kirimin),
+            ApiDialect::Capillary => Some(Self::Capillary),
+            ApiDialect::Plivo
+            | ApiDialect::Vobiz
+            | ApiDialect::Sim
+            | ApiDialect::Ops
+            | ApiDialect::Groups => None,
         }
     }
 }
 
 /// A request, decoded as far as all dialects agree.
-struct GroupsRequest<'a> {
-    method: &'a Method,
-    /// What stands between the slashes, decoded.
-    path: Vec<String>,
+#[derive(Clone)]
+pub(super) struct GroupsRequest(Arc<DecodedRequest>);
+
+pub(super) struct DecodedRequest {
+    context: Arc<RequestContext>,
     query: BTreeMap<String, String>,
-    headers: &'a HeaderMap,
     body: Result<Bytes, Failure>,
     peer: IpAddr,
     now: std::time::Instant,
@@ -133,10 +139,37 @@ struct GroupsRequest<'a> {
     has_bad_credentials: AtomicBool,
 }
 
-impl GroupsRequest<'_> {
-    /// Whoever has sent it shows credentials that are nobody's.
+impl Deref for GroupsRequest {
+    type Target = DecodedRequest;
+
+    fn deref(&self) -> &DecodedRequest {
+        &self.0
+    }
+}
+
+impl DecodedRequest {
+    /// The credentials that it shows are nobody's.
     fn note_bad_credentials(&self) {
         self.has_bad_credentials.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for GroupsRequest {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().expect("the groups' edge puts it there").clone())
+    }
+}
+
+/// The groups' edge, as handlers take it.
+pub(super) struct Groups(Arc<GroupsApi>);
+
+impl FromRequestParts<Links> for Groups {
+    type Rejection = Failure;
+
+    async fn from_request_parts(_: &mut Parts, links: &Links) -> Result<Self, Failure> {
+        links.groups.clone().map(Self).ok_or(Failure::NoRoute)
     }
 }
 
@@ -166,13 +199,13 @@ impl GroupsApi {
     pub(super) async fn answer(
         &self,
         vendor: Vendor,
-        context: super::RequestContext<'_>,
+        mut router: Router,
+        context: &Arc<RequestContext>,
+        request: Request,
         upgrade: Option<OnUpgrade>,
         failures: Option<&PerAddress>,
     ) -> Response {
-        let super::RequestContext {
-            principal, now, peer, method, path, query, headers, body, ..
-        } = context;
+        let RequestContext { peer, now, .. } = **context;
         if let Some(Err(wait)) = failures.map(|it| it.check(now, peer)) {
             return match vendor {
                 Vendor::Bungie => bungie::throttle(wait),
@@ -181,30 +214,32 @@ impl GroupsApi {
                 Vendor::Capillary => capillary::throttle(wait),
             };
         }
-        let segments = Path::split(path).map(|it| it.segments().iter().map(decode).collect());
-        let request = GroupsRequest {
-            method,
-            path: segments.unwrap_or_default(),
-            query: pairs(query),
-            headers,
+        let (mut parts, body) = request.into_parts();
+        let decoded = GroupsRequest(Arc::new(DecodedRequest {
+            query: pairs(context.query()),
+            context: context.clone(),
             body: body::read(body).await,
             peer,
             now,
             upgrade,
             after_response: Mutex::default(),
             has_bad_credentials: AtomicBool::new(false),
-        };
-        if !is_read(method)
-            && let Some(who) = self.who(vendor, &request)
+        }));
+        if !is_read(&context.method)
+            && let Some(who) = self.who(vendor, &decoded)
         {
-            principal.set(who);
+            context.principal.set(who);
         }
+        parts.extensions.insert(decoded.clone());
+        let request = Request::from_parts(parts, Body::empty());
         let answer = async {
             match vendor {
-                Vendor::Bungie => bungie::answer(self, &request).await,
-                Vendor::RocketChat => rocketchat::answer(self, &request).await,
-                Vendor::Kirimin => kirimin::answer(self, &request).await,
-                Vendor::Capillary => capillary::answer(self, &request).await,
+                Vendor::Bungie => bungie::answer(self, router.call(request).await),
+                Vendor::RocketChat => rocketchat::answer(router.call(request).await),
+                Vendor::Kirimin | Vendor::Capillary => {
+                    let Ok(response) = router.call(request).await;
+                    response
+                }
             }
         };
         let answered = AssertUnwindSafe(answer).catch_unwind().await;
@@ -214,17 +249,43 @@ impl GroupsApi {
             Vendor::Kirimin => kirimin::crash(),
             Vendor::Capillary => capillary::crash(),
         });
-        if let Some(failures) = failures.filter(|_| request.has_bad_credentials.into_inner()) {
+        let is_guess = decoded.has_bad_credentials.load(Ordering::Relaxed);
+        if let Some(failures) = failures.filter(|_| is_guess) {
             failures.failed(now, peer);
         }
-        if let Some(after) = request.after_response.into_inner() {
+        if let Some(after) = decoded.after_response.lock().take() {
             response.extensions_mut().insert(after);
         }
         response
     }
 
+    /// The answer where a path names nothing.
+    pub(super) fn not_found(&self, vendor: Vendor, context: &RequestContext) -> Response {
+        match vendor {
+            Vendor::Bungie => bungie::not_found(self, context),
+            Vendor::RocketChat => rocketchat::not_found(),
+            Vendor::Kirimin => kirimin::not_found(),
+            Vendor::Capillary => capillary::not_found(),
+        }
+    }
+
+    /// The answer where a path is not for a method.
+    pub(super) fn wrong_method(
+        &self,
+        vendor: Vendor,
+        path: &PathRow,
+        context: &RequestContext,
+    ) -> Response {
+        match vendor {
+            Vendor::Bungie => bungie::wrong_method(self, path, context),
+            Vendor::RocketChat => rocketchat::wrong_method(),
+            Vendor::Kirimin => kirimin::not_found(),
+            Vendor::Capillary => capillary::wrong_method(&context.method),
+        }
+    }
+
     /// Who shows good credentials, for the audit.
-    fn who(&self, vendor: Vendor, request: &GroupsRequest<'_>) -> Option<Principal> {
+    fn who(&self, vendor: Vendor, request: &GroupsRequest) -> Option<Principal> {
         let person = |it: SignedInUser| (it.account, format!("person {}", it.person).into());
         let (account, by) = match vendor {
             Vendor::Bungie => person(bungie::signed_in(self, request)?),
@@ -251,6 +312,7 @@ impl GroupsApi {
     async fn picture(&self, account: &AccountId, ask: Ask) -> Result<GroupSnapshot, GroupAskError> {
         Ok(match self.ask(account, ask).await? {
             GroupAnswer::Group(picture) => *picture,
+            GroupAnswer::Joined(joined) => joined.snapshot,
             GroupAnswer::Removed(removed) => removed.snapshot,
             GroupAnswer::Person(_)
             | GroupAnswer::People(_)
@@ -267,6 +329,7 @@ impl GroupsApi {
             GroupAnswer::People(_)
             | GroupAnswer::Group(_)
             | GroupAnswer::Groups(_)
+            | GroupAnswer::Joined(_)
             | GroupAnswer::Removed(_)
             | GroupAnswer::Pending => unreachable!("the machine answers a search with a person"),
         }
@@ -275,7 +338,7 @@ impl GroupsApi {
     /// Takes somebody out, and tells the sockets: before the answer, or when it has left.
     async fn remove(
         &self,
-        request: &GroupsRequest<'_>,
+        request: &GroupsRequest,
         account: &AccountId,
         ask: Ask,
     ) -> Result<GroupSnapshot, GroupAskError> {
@@ -294,19 +357,11 @@ impl GroupsApi {
         let (memberships, sockets) = (self.memberships.clone(), self.sockets.clone());
         let (account, is_server) = (account.clone(), self.settings.is_kirimin_server);
         let removal = tokio::spawn(async move {
-            let (actor, group, rule) = parts(&ask);
-            // When a group ends, its members are told, who are none any more by then.
-            let before = match rule.last_owner {
-                LastOwner::Closes => {
-                    let before = show(&memberships, &account, group.clone()).await?;
-                    before.group.members.keys().copied().collect()
-                }
-                LastOwner::Stays | LastOwner::Goes => Vec::new(),
-            };
+            let actor = actor(&ask);
             let GroupAnswer::Removed(removed) = memberships.ask(&account, ask).await? else {
                 unreachable!("the machine answers a removal with what was removed");
             };
-            let signals = signals::of_removal(is_server, actor, &removed, &before);
+            let signals = signals::of_removal(is_server, actor, &removed);
             let after = AfterResponse::new(move || sockets.send_all(signals));
             let Removed { snapshot: picture, .. } = *removed;
             // Dropped is done.
@@ -316,7 +371,7 @@ impl GroupsApi {
     }
 
     /// Whose token it is, if it is a person's, and whether he may administer with it.
-    fn bearer(&self, request: &GroupsRequest<'_>, token: &str) -> Result<SignedInUser, BadToken> {
+    fn bearer(&self, request: &GroupsRequest, token: &str) -> Result<SignedInUser, BadToken> {
         let Holder { account, bearer } = self.holder(request, token)?;
         match bearer {
             Bearer::Person { id, is_admin_scope } => {
@@ -327,7 +382,7 @@ impl GroupsApi {
     }
 
     /// Whose token it is.
-    fn holder(&self, request: &GroupsRequest<'_>, token: &str) -> Result<Holder, BadToken> {
+    fn holder(&self, request: &GroupsRequest, token: &str) -> Result<Holder, BadToken> {
         let holder = self.credentials.holder(self.memberships.now(), token);
         if holder == Err(BadToken::Unknown) {
             request.note_bad_credentials();
@@ -356,7 +411,7 @@ impl GroupsApi {
     /// and as long for names of nobody.
     async fn log_in(
         &self,
-        request: &GroupsRequest<'_>,
+        request: &GroupsRequest,
         names: &[PersonName],
         password: &str,
     ) -> Option<(AccountId, Person)> {
@@ -408,30 +463,19 @@ fn durable() -> (crate::store::rows::OnCommit, oneshot::Receiver<Result<(), RowS
     (Box::new(move |written| drop(sender.send(written))), committed)
 }
 
-fn header<'a>(request: &'a GroupsRequest<'_>, name: &str) -> Option<&'a str> {
-    request.headers.get(name)?.to_str().ok()
+fn header<'a>(request: &'a GroupsRequest, name: &str) -> Option<&'a str> {
+    request.context.headers.get(name)?.to_str().ok()
 }
 
-async fn show(
-    memberships: &Memberships,
-    account: &AccountId,
-    group: GroupRef,
-) -> Result<GroupSnapshot, GroupAskError> {
-    let GroupAnswer::Group(picture) = memberships.ask(account, Ask::Show(group)).await? else {
-        unreachable!("the machine answers a look at a group with the group");
-    };
-    Ok(*picture)
-}
-
-/// Who takes somebody out of which group, by which rule.
-fn parts(ask: &Ask) -> (Option<PersonId>, &GroupRef, &Rule) {
-    if let Ask::Leave { actor, group, rule } = ask {
-        return (Some(*actor), group, rule);
+/// The person who takes somebody out; None is a machine.
+fn actor(ask: &Ask) -> Option<PersonId> {
+    if let Ask::Leave { actor, .. } = ask {
+        return Some(*actor);
     }
-    let (Ask::Remove { actor, group, rule, .. } | Ask::Ban { actor, group, rule, .. }) = ask else {
+    let (Ask::Remove { actor, .. } | Ask::Ban { actor, .. }) = ask else {
         unreachable!("nothing else takes somebody out");
     };
-    (*actor, group, rule)
+    *actor
 }
 
 fn decode(segment: &&str) -> String {

@@ -5,10 +5,10 @@
 //! and with simulated phones only if it has some.
 
 mod operation;
-mod ops;
+pub(super) mod ops;
 mod page;
 mod schemas;
-mod sim;
+pub(super) mod sim;
 
 use axum::{
     body::{Body, Bytes},
@@ -21,10 +21,9 @@ use axum::{
 use serde_json::{Map, Value, json};
 
 pub(super) use self::{
-    operation::{DocumentedAnswer, Operation, header, methods, query, uuid},
+    operation::{DialectDescriber, DocumentedAnswer, Operation, header, query, uuid},
     schemas::{Schemas, one_or_many},
 };
-use super::{failure, failure::Failure, reply, voice};
 
 /// The document and its page, written out.
 #[derive(Clone, Debug)]
@@ -34,26 +33,24 @@ pub(super) struct OpenApiDocument {
 }
 
 impl OpenApiDocument {
-    /// What a server with these settings does.
-    pub(super) fn new(voice: voice::Settings, has_phones: bool) -> Self {
-        let document = document(voice, has_phones);
+    /// What a server with these operations does.
+    pub(super) fn new(operations: OperationList, schemas: Schemas) -> Self {
+        let document = document(&operations, schemas);
         let json = serde_json::to_vec_pretty(&document).expect("it has names for keys");
         Self { json: json.into(), page: page::write(&document).into() }
     }
 
     /// `GET /openapi.json`
-    pub(super) fn show(&self, method: &Method) -> Result<Response, Failure> {
-        reply::get(method)?;
-        Ok(answer(&self.json, "application/json"))
+    pub(super) fn show(&self) -> Response {
+        answer(&self.json, "application/json")
     }
 
     /// `GET /docs`
-    pub(super) fn show_page(&self, method: &Method) -> Result<Response, Failure> {
-        reply::get(method)?;
+    pub(super) fn show_page(&self) -> Response {
         let mut response = answer(&self.page, "text/html; charset=utf-8");
         let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
-        Ok(response)
+        response
     }
 }
 
@@ -64,36 +61,26 @@ fn answer(body: &Bytes, media_type: &'static str) -> Response {
 }
 
 /// Every operation, with its method and path.
-type OperationList = Vec<(Method, String, Operation)>;
+pub(super) type OperationList = Vec<(Method, String, Operation)>;
 
 /// What there is to know of the whole.
 const ABOUT: &str = "\
 The voice API in two dialects: Plivo's below `/v1/`, Vobiz's below `/api/v1/`. Both see the same \
 calls and conferences.\n\n\
-Case matters in paths. The last slash may be missing. HEAD is good wherever GET is. What a request \
-asks for in vain has no effect, and `Conflow-Remark` says so. A `traceparent` (W3C Trace Context) is \
+Case matters in paths. The last slash may be missing. HEAD is good wherever GET is. A parameter that \
+conflow ignores is named in a `Conflow-Warning` header. A `traceparent` (W3C Trace Context) is \
 taken over: the requests that come of this one hand it on, and the log has it.\n\n\
 Not in this document: the groups' dialects (Bungie, Capillary, Kirimin, Rocket.Chat), and what \
 conflow asks of an application by itself (answer URLs, callbacks).";
 
-fn document(voice: voice::Settings, has_phones: bool) -> Value {
-    let mut schemas = Schemas::default();
-    schemas.put::<failure::ErrorBody<'_>>();
-    voice::openapi::schemas(&mut schemas);
-    let mut listed = voice::openapi::list(voice);
-    if has_phones {
-        sim::schemas(&mut schemas);
-        listed.extend(sim::list());
-    }
-    listed.extend(ops::list());
-
+fn document(listed: &OperationList, schemas: Schemas) -> Value {
     let mut paths = Map::new();
-    for (method, path, operation) in &listed {
+    for (method, path, operation) in listed {
         let at = paths.entry(path.clone()).or_insert_with(|| json!({}));
         at[method.as_str().to_ascii_lowercase()] = operation.write(path);
     }
     let mut tags: Vec<Value> = Vec::new();
-    for (.., operation) in &listed {
+    for (.., operation) in listed {
         if tags.iter().all(|it| it["name"] != operation.tag) {
             tags.push(json!({ "name": operation.tag }));
         }

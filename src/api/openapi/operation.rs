@@ -1,7 +1,15 @@
 //! One operation of the document: what it takes, and what it answers.
 
-use axum::http::Method;
 use serde_json::{Map, Value, json};
+
+use crate::{api::forms::Settings, base::ids::Dialect};
+
+/// One dialect of the voice API, whose operations are described.
+#[derive(Clone, Copy)]
+pub(in crate::api) struct DialectDescriber {
+    pub(in crate::api) dialect: Dialect,
+    pub(in crate::api) settings: Settings,
+}
 
 /// A method at a path.
 #[derive(Clone, Debug)]
@@ -169,9 +177,12 @@ impl DocumentedAnswer {
         }
         if self.has_warnings {
             let about = "A parameter that had no effect, and why; one header for each.";
+            let old = "The old name of `Conflow-Warning`, with the same values.";
             let schema = json!({ "type": "string" });
-            written["headers"] =
-                json!({ "Conflow-Remark": { "description": about, "schema": schema } });
+            written["headers"] = json!({
+                "Conflow-Warning": { "description": about, "schema": schema },
+                "Conflow-Remark": { "description": old, "deprecated": true, "schema": schema },
+            });
         }
         written
     }
@@ -254,10 +265,4 @@ fn path_parameter(name: &str) -> Value {
 /// An id of ours.
 pub(in crate::api) fn uuid() -> Value {
     json!({ "type": "string", "format": "uuid" })
-}
-
-/// The methods of an `Allow` that are documented: HEAD is a GET without its body.
-pub(in crate::api) fn methods(allow: &str) -> impl Iterator<Item = Method> {
-    let methods = allow.split(", ").filter(|it| *it != "HEAD");
-    methods.map(|it| it.parse().expect("we have written it ourselves"))
 }

@@ -1,13 +1,9 @@
 //! The simulated phones.
 
-use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{DocumentedAnswer, Operation, OperationList, Schemas, uuid};
+use super::{DocumentedAnswer, Operation, Schemas, uuid};
 use crate::sim_phones::{KEYS_MAX, NUMBER_CHARS_MAX, SCRIPT_ACTS_MAX};
-
-/// Where they are.
-pub(super) const ROOT: &str = "/sim/v1/Account/{auth_id}/Phone/";
 
 /// What every one of them may be refused for.
 const ALWAYS: [u16; 7] = [401, 404, 408, 413, 429, 500, 503];
@@ -15,69 +11,65 @@ const ALWAYS: [u16; 7] = [401, 404, 408, 413, 429, 500, 503];
 /// What those that take a body may be refused for.
 const BODY: [u16; 2] = [400, 415];
 
-/// All of them.
-pub(super) fn list() -> OperationList {
-    let operation = |id: &str, summary| {
-        Operation::new(format!("sim_{id}"), "Simulated phones", summary).refuses(&ALWAYS)
-    };
-    let done = || DocumentedAnswer::json(202, "The phone is told.", reference("PhoneDone"));
-    let action =
-        |id, summary| operation(id, summary).answers(done()).refuses(&BODY).refuses(&[409]);
-    let ms = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
+fn operation(id: &str, summary: &'static str) -> Operation {
+    Operation::new(format!("sim_{id}"), "Simulated phones", summary).refuses(&ALWAYS)
+}
+
+/// One that does something to a phone.
+fn action(id: &str, summary: &'static str, body: Value) -> Operation {
+    operation(id, summary)
+        .answers(DocumentedAnswer::json(202, "The phone is told.", reference("PhoneDone")))
+        .refuses(&BODY)
+        .refuses(&[409])
+        .reads(body)
+        .refuses(&[403])
+}
+
+pub(in crate::api) fn dial() -> Operation {
+    operation("dial", "A phone dials in.")
+        .about("404 if nobody has the number.")
+        .reads(reference_required("Dial"))
+        .answers(DocumentedAnswer::json(201, "It rings.", of(&[("call_uuid", uuid())])))
+        .refuses(&BODY)
+        .refuses(&[403])
+}
+
+pub(in crate::api) fn show() -> Operation {
+    operation("show", "Shows a phone, and what it has heard.").answers(DocumentedAnswer::json(
+        200,
+        "The phone.",
+        reference("Phone"),
+    ))
+}
+
+pub(in crate::api) fn hang_up() -> Operation {
+    operation("hang_up", "The phone hangs up.")
+        .answers(DocumentedAnswer::nothing("It has hung up."))
+        .refuses(&[409])
+        .refuses(&[403])
+}
+
+pub(in crate::api) fn hold() -> Operation {
     let on = json!({ "type": "boolean" });
-    let rows = [
-        (
-            Method::POST,
-            "",
-            operation("dial", "A phone dials in.")
-                .about("404 if nobody has the number.")
-                .reads(reference_required("Dial"))
-                .answers(DocumentedAnswer::json(201, "It rings.", of(&[("call_uuid", uuid())])))
-                .refuses(&BODY),
-        ),
-        (
-            Method::GET,
-            "{call_uuid}/",
-            operation("show", "Shows a phone, and what it has heard.")
-                .answers(DocumentedAnswer::json(200, "The phone.", reference("Phone"))),
-        ),
-        (
-            Method::DELETE,
-            "{call_uuid}/",
-            operation("hang_up", "The phone hangs up.")
-                .answers(DocumentedAnswer::nothing("It has hung up."))
-                .refuses(&[409]),
-        ),
-        (
-            Method::POST,
-            "{call_uuid}/Hold/",
-            action("hold", "The phone holds the engine, or is back.").reads(of(&[("on", on)])),
-        ),
-        (
-            Method::POST,
-            "{call_uuid}/Press/",
-            action("press", "The phone presses keys.").reads(of(&[("digits", keys())])),
-        ),
-        (
-            Method::POST,
-            "{call_uuid}/Talk/",
-            action("talk", "The phone talks for a while.").reads(of(&[("ms", ms)])),
-        ),
-    ];
-    let with_path = |(method, below, it): (Method, &str, Operation)| {
-        let it = if method == Method::GET { it } else { it.refuses(&[403]) };
-        (method, format!("{ROOT}{below}"), it)
-    };
-    rows.into_iter().map(with_path).collect()
+    action("hold", "The phone holds the engine, or is back.", of(&[("on", on)]))
+}
+
+pub(in crate::api) fn press() -> Operation {
+    action("press", "The phone presses keys.", of(&[("digits", keys())]))
+}
+
+pub(in crate::api) fn talk() -> Operation {
+    let ms = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
+    action("talk", "The phone talks for a while.", of(&[("ms", ms)]))
 }
 
 /// What they read and write.
-pub(super) fn schemas(schemas: &mut Schemas) {
+pub(in crate::api) fn schemas(schemas: &mut Schemas) {
     let text = || json!({ "type": "string" });
     let maybe = |kind: &str| json!({ "type": [kind, "null"] });
     let done = of(&[("message", text()), ("api_id", uuid())]);
     schemas.put_written("PhoneDone", done);
-    schemas.put_written("Dial", dial());
+    schemas.put_written("Dial", dial_schema());
     let heard = json!({ "enum": ["beep", "room", "silence", "sound", "speech", "wait"] });
     let mut entry = of(&[
         ("from_ms", json!({ "type": "integer" })),
@@ -102,7 +94,7 @@ pub(super) fn schemas(schemas: &mut Schemas) {
     schemas.put_written("Phone", phone);
 }
 
-fn dial() -> Value {
+fn dial_schema() -> Value {
     let number = json!({
         "type": "string", "minLength": 1, "maxLength": NUMBER_CHARS_MAX, "pattern": "^[ -~]+$",
     });

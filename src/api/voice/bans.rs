@@ -1,58 +1,66 @@
 //! `Conference/{name}/Ban/[{id}/]`: the bans that came with kicks. An extension.
 
-use axum::{http::StatusCode, response::Response};
+use axum::{extract::Path, http::StatusCode, response::Response};
 use serde::Serialize;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{ApiClient, bodies::AsText, members::member_id};
+use super::{ApiClient, InAccount, InConference, bodies::AsText, members::member_id};
 use crate::{
     api::{failure::Failure, reply},
-    base::{ids::MemberId, utc},
+    base::{
+        ids::{MemberId, RoomKey},
+        utc,
+    },
     conference::ban_list::RoomBan,
     engine::ban_list::BanCommit,
 };
 
-/// `GET Ban/` and `GET Ban/{id}/`
-pub(super) fn show(
-    client: &ApiClient<'_>,
-    name: &str,
-    id: Option<&str>,
+/// `GET Conference/{name}/Ban/`
+pub(super) async fn list(
+    client: ApiClient,
+    Path((_, name)): InAccount,
 ) -> Result<Response, Failure> {
-    let key = client.key(name)?;
-    let bans = client.state.registry.ban_list().list(Instant::now().into_std(), &key);
-    let Some(id) = id else {
-        let bans = bans.iter().map(BanEntry::from).collect();
-        return Ok(reply::json(StatusCode::OK, &BanListBody { api_id: client.api_id, bans }));
-    };
-    let id = member_id(id);
+    let bans = bans(&client, &client.key(&name)?);
+    let bans = bans.iter().map(BanEntry::from).collect();
+    Ok(reply::json(StatusCode::OK, &BanListBody { api_id: client.api_id, bans }))
+}
+
+/// `GET Conference/{name}/Ban/{id}/`
+pub(super) async fn show(
+    client: ApiClient,
+    Path((_, name, id)): InConference,
+) -> Result<Response, Failure> {
+    let (bans, id) = (bans(&client, &client.key(&name)?), member_id(&id));
     let ban = bans.iter().find(|ban| Some(ban.id) == id).ok_or_else(no_ban)?;
     Ok(reply::json(StatusCode::OK, &BanBody { ban: ban.into(), api_id: client.api_id }))
 }
 
-/// `DELETE Ban/` and `DELETE Ban/{id}/`
-pub(super) async fn lift(
-    client: &ApiClient<'_>,
-    name: &str,
-    id: Option<&str>,
+/// `DELETE Conference/{name}/Ban/`
+pub(super) async fn lift_all(
+    client: ApiClient,
+    Path((_, name)): InAccount,
 ) -> Result<Response, Failure> {
-    let (key, ban_list, now) =
-        (client.key(name)?, client.state.registry.ban_list(), Instant::now().into_std());
-    let lifted = match id {
-        Some(id) => {
-            let lifted = member_id(id).and_then(|id| ban_list.lift(now, &key, id));
-            vec![lifted.ok_or_else(no_ban)?]
-        }
-        // One may have ended meanwhile.
-        None => {
-            let bans = ban_list.list(now, &key);
-            bans.iter().filter_map(|ban| ban_list.lift(now, &key, ban.id)).collect()
-        }
-    };
-    for written in lifted {
-        wait(written).await?;
-    }
+    let key = client.key(&name)?;
+    let lifted = client.state.registry.ban_list().lift_all(Instant::now().into_std(), &key);
+    wait(lifted).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
+}
+
+/// `DELETE Conference/{name}/Ban/{id}/`
+pub(super) async fn lift(
+    client: ApiClient,
+    Path((_, name, id)): InConference,
+) -> Result<Response, Failure> {
+    let (key, now) = (client.key(&name)?, Instant::now().into_std());
+    let ban_list = client.state.registry.ban_list();
+    let lifted = member_id(&id).and_then(|id| ban_list.lift(now, &key, id));
+    wait(lifted.ok_or_else(no_ban)?).await?;
+    Ok(reply::empty(StatusCode::NO_CONTENT))
+}
+
+fn bans(client: &ApiClient, key: &RoomKey) -> Vec<RoomBan> {
+    client.state.registry.ban_list().list(Instant::now().into_std(), key)
 }
 
 /// Until it is on disk: nobody is told before.

@@ -1,15 +1,16 @@
 //! Requests that outlive their client: those whose answer is sent to a URL later (contract 1.3),
 //! and those that may come again (`Idempotency-Key`).
 
-use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
     http::{
-        HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, StatusCode,
+        HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, StatusCode,
         header::{CONTENT_LENGTH, CONTENT_TYPE},
+        request::Parts,
     },
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use http_body_util::BodyExt;
 use serde::Serialize;
@@ -19,14 +20,17 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{ApiClient, endpoints::VoiceResource, params::RequestParams, perform};
+use super::params::RequestParams;
 use crate::{
     api::{
-        ANSWER_WAIT_MAX, AppState,
-        audit::{AuditEntry, Principal},
+        ANSWER_WAIT_MAX, Links,
+        audit::AuditEntry,
+        context::{RequestBody, RequestContext},
+        endpoint::Endpoint,
         failure::Failure,
-        path::Path,
-        reply, routes,
+        reply,
+        routes::PathRow,
+        write_failure,
     },
     base::{
         ids::{AccountId, CallId, Dialect},
@@ -42,25 +46,26 @@ use crate::{
     },
 };
 
-/// A request, with all that it needs.
-pub(super) struct DeferredRequest {
-    pub(super) state: Arc<AppState>,
-    pub(super) dialect: Dialect,
-    pub(super) api_id: Uuid,
-    pub(super) trace: Traceparent,
-    /// Who has asked; the line about what comes of it has it.
-    pub(super) principal: Option<Principal>,
-    pub(super) peer: IpAddr,
-    pub(super) account: AccountId,
-    pub(super) method: HttpMethod,
-    pub(super) path: String,
-    /// What follows `Account/{auth_id}/`.
-    pub(super) below: Vec<String>,
-    pub(super) ends_nameless: bool,
-    pub(super) query: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+/// A request, with all that it takes to answer it without its client.
+pub(in crate::api) struct DeferredRequest {
+    pub(in crate::api) links: Links,
+    pub(in crate::api) context: Arc<RequestContext>,
+    pub(in crate::api) endpoint: &'static Endpoint,
+    pub(in crate::api) path: &'static PathRow,
+    /// As the router has left them.
+    pub(in crate::api) parts: Parts,
+    pub(in crate::api) body: Bytes,
 }
+
+/// Why a client need not wait.
+pub(in crate::api) enum Deferral {
+    /// The answer is sent there later.
+    Callback(Hook),
+    /// The `Idempotency-Key`: the request may come again.
+    Key(HeaderValue),
+}
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// A key is a name that a client makes up, as a UUID.
 const KEY_CHARS_MAX: usize = 255;
@@ -71,17 +76,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Where the answer is to go, if the client does not wait for it.
 ///
 /// Plivo alone: in the body, or in the query of a GET. A recording's `callback_url` is another one.
-pub(super) fn callback(
-    dialect: Dialect,
-    method: &HttpMethod,
-    query: &str,
-    body: &[u8],
-) -> Result<Option<Hook>, Failure> {
-    if dialect != Dialect::Plivo {
+fn callback(context: &RequestContext, body: &[u8]) -> Result<Option<Hook>, Failure> {
+    if context.dialect.voice() != Dialect::Plivo {
         return Ok(None);
     }
-    if *method == HttpMethod::GET {
-        return RequestParams::of_query(query).hook("callback");
+    if context.method == HttpMethod::GET {
+        return RequestParams::of_query(context.query()).hook("callback");
     }
     // Most bodies have none, and need not be read for it.
     let name = b"\"callback_url\"";
@@ -96,15 +96,41 @@ pub(super) fn callback(
 }
 
 impl DeferredRequest {
+    /// Whether a request is to be answered without its client.
+    pub(in crate::api) fn wanted(
+        context: &RequestContext,
+        endpoint: &Endpoint,
+        body: &[u8],
+    ) -> Result<Option<Deferral>, Failure> {
+        if !endpoint.answers_itself
+            && let Some(hook) = callback(context, body)?
+        {
+            return Ok(Some(Deferral::Callback(hook)));
+        }
+        let is_change = [HttpMethod::POST, HttpMethod::DELETE].contains(&context.method);
+        let key = context.headers.get(&IDEMPOTENCY_KEY).filter(|_| is_change);
+        Ok(key.cloned().map(Deferral::Key))
+    }
+
+    pub(in crate::api) async fn answer(self, deferral: Deferral) -> Response {
+        match deferral {
+            Deferral::Callback(hook) => self.answer_later(hook),
+            Deferral::Key(key) => {
+                self.answer_once(&key).await.unwrap_or_else(Failure::into_response)
+            }
+        }
+    }
+
     /// Does it, and sends the answer to the URL; the client has another one at once.
-    pub(super) fn answer_later(self, hook: Hook) -> Response {
+    fn answer_later(self, hook: Hook) -> Response {
         #[derive(Serialize)]
         struct SpawnedReply {
             message: &'static str,
             api_id: Uuid,
         }
 
-        let spawned = SpawnedReply { message: "async api spawned", api_id: self.api_id };
+        let api_id = self.context.api_id;
+        let spawned = SpawnedReply { message: "async api spawned", api_id };
         tokio::spawn(async move {
             let stored = self.run().await;
             self.audit(stored.status);
@@ -114,18 +140,18 @@ impl DeferredRequest {
     }
 
     /// Does it, unless that has been done: then the answer is the one that it had.
-    pub(super) async fn answer_once(self, key: &HeaderValue) -> Result<Response, Failure> {
+    async fn answer_once(self, key: &HeaderValue) -> Result<Response, Failure> {
         let key = key.to_str().unwrap_or_default();
         if !(1..=KEY_CHARS_MAX).contains(&key.len()) {
             let bad = format!("Idempotency-Key: give 1 to {KEY_CHARS_MAX} visible characters");
             return Err(Failure::Bad(bad));
         }
-        let (account, method) = (self.account.clone(), self.method.to_string());
-        let (path, key) = (self.path.clone(), key.to_owned());
-        let request = RequestKey { account, method, path, key };
-        let asked = [self.query.as_bytes(), b"\n", &self.body].concat();
+        let (context, account) = (&self.context, self.account().clone());
+        let (method, path) = (context.method.to_string(), context.uri.path().to_owned());
+        let request = RequestKey { account, method, path, key: key.to_owned() };
+        let asked = [context.query().as_bytes(), b"\n", &self.body].concat();
         let asked = *blake3::hash(&asked).as_bytes();
-        let idempotency_keys = self.state.idempotency_keys.clone();
+        let idempotency_keys = self.links.app.idempotency_keys.clone();
         let look = async {
             loop {
                 let lookup = idempotency_keys.begin(Instant::now().into_std(), &request, asked);
@@ -169,26 +195,15 @@ impl DeferredRequest {
         }
     }
 
+    fn account(&self) -> &AccountId {
+        &self.context.principal.get().expect("only accounts are let in").account
+    }
+
     async fn run(&self) -> StoredResponse {
-        let below: Vec<_> = self.below.iter().map(String::as_str).collect();
-        let endpoint =
-            VoiceResource::find(&below).and_then(|resource| resource.endpoint(&self.method));
-        let client = ApiClient {
-            state: &self.state,
-            dialect: self.dialect,
-            api_id: self.api_id,
-            trace: self.trace,
-            account: &self.account,
-        };
-        let ends_nameless = self.ends_nameless;
-        let response = match endpoint {
-            Some(endpoint) => {
-                let (query, headers, body) = (&self.query, &self.headers, &self.body);
-                perform(&client, endpoint, ends_nameless, query, headers, body).await
-            }
-            None => Err(Failure::NoRoute),
-        };
-        let response = response.unwrap_or_else(|it| it.answer(self.dialect, self.api_id));
+        let mut request = Request::from_parts(self.parts.clone(), Body::empty());
+        request.extensions_mut().insert(RequestBody(self.body.clone()));
+        let response = (self.endpoint.handler)(request, self.links.clone()).await;
+        let response = write_failure(&self.context, response);
         let status = response.status().as_u16();
         let headers = extra_headers(response.headers());
         let body = response.into_body().collect().await;
@@ -198,33 +213,31 @@ impl DeferredRequest {
 
     /// The client was told that it is accepted; this is what has come of it.
     fn audit(&self, status: u16) {
-        let Self { api_id, trace, peer, .. } = *self;
-        let (method, path, who) = (self.method.clone(), self.path.clone(), self.principal.clone());
-        let route = routes::find(Path::split(&path).as_ref());
-        let took = None;
-        let entry =
-            AuditEntry { api_id, trace, peer, method, path, route, status, took, principal: who };
-        (self.state.on_answered)(entry);
+        let canonical = Some(self.parts.uri.path().to_owned());
+        let entry = AuditEntry::new(&self.context, canonical, self.path, status, None);
+        (self.links.app.on_answered)(entry);
     }
 
     fn send(&self, hook: &Hook, stored: &StoredResponse) {
         let Ok(target) = TargetUrl::parse(&hook.url) else { return };
+        let RequestContext { api_id, trace, .. } = *self.context;
+        let (state, dialect) = (&self.links.app, self.context.dialect.voice());
         let response = String::from_utf8_lossy(&stored.body).into_owned();
         let fields: Vec<FormField> = vec![
-            (Cow::Borrowed("api_id"), self.api_id.to_string()),
+            (Cow::Borrowed("api_id"), api_id.to_string()),
             (Cow::Borrowed("status_code"), stored.status.to_string()),
             (Cow::Borrowed("response"), response),
         ];
         // Nothing else is told in order with it.
-        let owner = QueueOwner::Call(CallId(self.api_id));
-        self.state.callbacks.send(Webhook {
+        let owner = QueueOwner::Call(CallId(api_id));
+        state.callbacks.send(Webhook {
             queue: QueueKey { owner, url: hook.url.clone(), by_call: None },
             sequence: 1,
             target: Arc::new(target),
             method: hook.method,
-            dialect: self.dialect,
-            signer: self.state.accounts.signer(&self.account, self.dialect),
-            fields: Arc::new(DeferredAnswer { fields, trace: self.trace }),
+            dialect,
+            signer: state.accounts.signer(self.account(), dialect),
+            fields: Arc::new(DeferredAnswer { fields, trace }),
         });
     }
 }

@@ -1,381 +1,213 @@
-//! What a path and a method name: the endpoints of contract 2.1.
+//! Endpoints of the voice API (contracts 2.1 and 5.1), for both dialects.
 
-use axum::http::Method;
+use super::{
+    bans, calls, events,
+    members::{self, MemberAction},
+    rooms,
+};
+use crate::api::endpoint::{DELETE, Documented::Voice, Endpoint, POST, handler};
 
-/// What a path names, below `Account/{auth_id}/`. Names and ids are still percent-encoded.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum VoiceResource<'a> {
-    /// `Conference/{name}/Ban/[{id}/]`
-    Bans { name: &'a str, id: Option<&'a str> },
-    /// `Call/{call_uuid}/…`
-    Call { id: &'a str, subresource: CallSubresource },
-    /// `Call/`
-    Calls,
-    /// `Events/`
-    Events,
-    /// `Conference/{name}/Member/{members}/…`
-    Members { name: &'a str, who: &'a str, subresource: MemberSubresource },
-    /// `Conference/{name}/Record/`
-    Recording,
-    /// `Request/{request_uuid}/`
-    Request { id: &'a str },
-    /// `Conference/{name}/`
-    Room { name: &'a str },
-    /// `Conference/`
-    Rooms,
-}
-
-/// What follows the members in a path.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum MemberSubresource {
-    Deaf,
-    /// Nothing.
-    Itself,
-    Kick,
-    Mute,
-    Play,
-    Speak,
-}
-
-/// What follows a call in a path.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum CallSubresource {
-    Dtmf,
-    /// Nothing.
-    Itself,
-    Play,
-    Record,
-    Speak,
-    Stream,
-    Trace,
-}
-
-/// What is asked.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum VoiceEndpoint<'a> {
-    /// `GET Conference/{name}/Ban/[{id}/]`
-    Bans { name: &'a str, id: Option<&'a str> },
-    /// See [`CallAction`].
-    Call { id: &'a str, action: CallAction },
-    /// `DELETE Request/{request_uuid}/`
-    Cancel { id: &'a str },
-    /// `GET Events/`
-    Events,
-    /// `DELETE Conference/`
-    HangUpAll,
-    /// `DELETE Conference/{name}/`
-    HangUpRoom { name: &'a str },
-    /// `DELETE Conference/{name}/Ban/[{id}/]`
-    LiftBans { name: &'a str, id: Option<&'a str> },
-    /// `GET Conference/`
-    List,
-    /// `GET Call/`
-    ListCalls,
-    /// `POST Call/`
-    MakeCall,
-    /// See [`MemberAction`].
-    Members { name: &'a str, who: &'a str, action: MemberAction },
-    /// `POST` and `DELETE Conference/{name}/Record/`
-    Record,
-    /// `GET Conference/{name}/`
-    Show { name: &'a str },
-}
-
-/// What is to be done to a call, below `Call/{call_uuid}/`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum CallAction {
-    /// `DELETE` of the call itself
-    HangUp,
-    /// `POST Play/`
-    Play,
-    /// `POST` and `DELETE Record/`
-    Record,
-    /// `POST DTMF/`
-    SendDigits,
-    /// `GET` of the call itself
-    Show,
-    /// `POST Speak/`
-    Speak,
-    /// `DELETE Play/`
-    StopPlay,
-    /// `DELETE Speak/`
-    StopSpeak,
-    /// Anything about `Stream/`
-    Stream,
-    /// `GET Trace/`
-    Trace,
-    /// `POST` to the call itself
-    Transfer,
-}
-
-/// What is to be done to members, below `Conference/{name}/Member/{members}/`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum MemberAction {
-    /// `POST Deaf/`
-    Deafen,
-    /// `DELETE` of the members themselves
-    HangUp,
-    /// `POST Kick/`
-    Kick,
-    /// `POST Mute/`
-    Mute,
-    /// `POST Play/`
-    Play,
-    /// `POST Speak/`
-    Speak,
-    /// `DELETE Play/`
-    StopPlay,
-    /// `DELETE Speak/`
-    StopSpeak,
-    /// `DELETE Deaf/`
-    Undeafen,
-    /// `DELETE Mute/`
-    Unmute,
-}
-
-/// Every path, with what stands for names and ids in braces. What is described is read from here;
-/// that [`VoiceResource::find`] finds these and no others is tested.
-pub(super) const PATHS: [&str; 22] = [
-    "Conference/",
-    "Conference/{conference_name}/",
-    "Conference/{conference_name}/Record/",
-    "Conference/{conference_name}/Ban/",
-    "Conference/{conference_name}/Ban/{ban_id}/",
-    "Conference/{conference_name}/Member/{member_id}/",
-    "Conference/{conference_name}/Member/{member_id}/Deaf/",
-    "Conference/{conference_name}/Member/{member_id}/Kick/",
-    "Conference/{conference_name}/Member/{member_id}/Mute/",
-    "Conference/{conference_name}/Member/{member_id}/Play/",
-    "Conference/{conference_name}/Member/{member_id}/Speak/",
-    "Call/",
-    "Call/{call_uuid}/",
-    "Call/{call_uuid}/DTMF/",
-    "Call/{call_uuid}/Play/",
-    "Call/{call_uuid}/Record/",
-    "Call/{call_uuid}/Speak/",
-    "Call/{call_uuid}/Stream/",
-    "Call/{call_uuid}/Stream/{stream_id}/",
-    "Call/{call_uuid}/Trace/",
-    "Request/{request_uuid}/",
-    "Events/",
+pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::reads("/Conference", handler!(rooms::list), Voice(|it| it.list_rooms())),
+    Endpoint::changes(
+        DELETE,
+        "/Conference",
+        handler!(rooms::hang_up_all),
+        Voice(|it| it.hang_up_all()),
+    ),
+    Endpoint::reads("/Conference/{name}", handler!(rooms::show), Voice(|it| it.show_room())),
+    Endpoint::changes(
+        DELETE,
+        "/Conference/{name}",
+        handler!(rooms::hang_up),
+        Voice(|it| it.hang_up_room()),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Conference/{name}/Record",
+        handler!(rooms::record),
+        Voice(|it| it.record_room("record_conference")),
+    )
+    .answers_itself(),
+    Endpoint::changes(
+        DELETE,
+        "/Conference/{name}/Record",
+        handler!(rooms::record),
+        Voice(|it| it.record_room("stop_recording_conference")),
+    )
+    .answers_itself(),
+    Endpoint::reads("/Conference/{name}/Ban", handler!(bans::list), Voice(|it| it.bans(false))),
+    Endpoint::changes(
+        DELETE,
+        "/Conference/{name}/Ban",
+        handler!(bans::lift_all),
+        Voice(|it| it.lift_bans(false)),
+    ),
+    Endpoint::reads(
+        "/Conference/{name}/Ban/{ban}",
+        handler!(bans::show),
+        Voice(|it| it.bans(true)),
+    ),
+    Endpoint::changes(
+        DELETE,
+        "/Conference/{name}/Ban/{ban}",
+        handler!(bans::lift),
+        Voice(|it| it.lift_bans(true)),
+    ),
+    Endpoint::changes(
+        DELETE,
+        "/Conference/{name}/Member/{members}",
+        handler!(members::hang_up),
+        Voice(|it| it.members(MemberAction::HangUp)),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Conference/{name}/Member/{members}/Deaf",
+        handler!(members::deafen),
+        Voice(|it| it.members(MemberAction::Deafen)),
+    ),
+    Endpoint::changes(
+        DELETE,
+        "/Conference/{name}/Member/{members}/Deaf",
+        handler!(members::undeafen),
+        Voice(|it| it.members(MemberAction::Undeafen)),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Conference/{name}/Member/{members}/Kick",
+        handler!(members::kick),
+        Voice(|it| it.members(MemberAction::Kick)),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Conference/{name}/Member/{members}/Mute",
+        handler!(members::mute),
+        Voice(|it| it.members(MemberAction::Mute)),
+    ),
+    Endpoint::changes(
+        DELETE,
+        "/Conference/{name}/Member/{members}/Mute",
+        handler!(members::unmute),
+        Voice(|it| it.members(MemberAction::Unmute)),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Conference/{name}/Member/{members}/Play",
+        handler!(members::play),
+        Voice(|it| it.members(MemberAction::Play)),
+    ),
+    Endpoint::changes(
+        DELETE,
+        "/Conference/{name}/Member/{members}/Play",
+        handler!(members::stop_play),
+        Voice(|it| it.members(MemberAction::StopPlay)),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Conference/{name}/Member/{members}/Speak",
+        handler!(members::speak),
+        Voice(|it| it.members(MemberAction::Speak)),
+    ),
+    Endpoint::changes(
+        DELETE,
+        "/Conference/{name}/Member/{members}/Speak",
+        handler!(members::stop_speak),
+        Voice(|it| it.members(MemberAction::StopSpeak)),
+    ),
+    Endpoint::reads("/Call", handler!(calls::list), Voice(|it| it.list_calls())),
+    Endpoint::changes(POST, "/Call", handler!(calls::make::make), Voice(|it| it.make_call())),
+    Endpoint::reads("/Call/{call_uuid}", handler!(calls::show), Voice(|it| it.show_call())),
+    Endpoint::changes(
+        POST,
+        "/Call/{call_uuid}",
+        handler!(calls::transfer),
+        Voice(|it| it.transfer()),
+    ),
+    Endpoint::changes(
+        DELETE,
+        "/Call/{call_uuid}",
+        handler!(calls::end),
+        Voice(|it| it.hang_up_call()),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Call/{call_uuid}/DTMF",
+        handler!(calls::send_digits),
+        Voice(|it| it.send_digits()),
+    ),
+    Endpoint::changes(POST, "/Call/{call_uuid}/Play", handler!(calls::play), Voice(|it| it.play())),
+    Endpoint::changes(
+        DELETE,
+        "/Call/{call_uuid}/Play",
+        handler!(calls::stop_play),
+        Voice(|it| it.stop_play()),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Call/{call_uuid}/Record",
+        handler!(calls::record),
+        Voice(|it| it.record_call("record_call")),
+    )
+    .answers_itself(),
+    Endpoint::changes(
+        DELETE,
+        "/Call/{call_uuid}/Record",
+        handler!(calls::record),
+        Voice(|it| it.record_call("stop_recording_call")),
+    )
+    .answers_itself(),
+    Endpoint::changes(
+        POST,
+        "/Call/{call_uuid}/Speak",
+        handler!(calls::speak),
+        Voice(|it| it.speak()),
+    ),
+    Endpoint::changes(
+        DELETE,
+        "/Call/{call_uuid}/Speak",
+        handler!(calls::stop_speak),
+        Voice(|it| it.stop_speak()),
+    ),
+    Endpoint::reads(
+        "/Call/{call_uuid}/Stream",
+        handler!(calls::stream),
+        Voice(|it| it.stream("get_stream")),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Call/{call_uuid}/Stream",
+        handler!(calls::stream),
+        Voice(|it| it.stream("post_stream")),
+    ),
+    Endpoint::changes(
+        DELETE,
+        "/Call/{call_uuid}/Stream",
+        handler!(calls::stream),
+        Voice(|it| it.stream("delete_stream")),
+    ),
+    Endpoint::reads(
+        "/Call/{call_uuid}/Stream/{stream}",
+        handler!(calls::stream),
+        Voice(|it| it.stream("get_stream_by_id")),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Call/{call_uuid}/Stream/{stream}",
+        handler!(calls::stream),
+        Voice(|it| it.stream("post_stream_by_id")),
+    ),
+    Endpoint::changes(
+        DELETE,
+        "/Call/{call_uuid}/Stream/{stream}",
+        handler!(calls::stream),
+        Voice(|it| it.stream("delete_stream_by_id")),
+    ),
+    Endpoint::reads("/Call/{call_uuid}/Trace", handler!(calls::trace), Voice(|it| it.trace())),
+    Endpoint::changes(
+        DELETE,
+        "/Request/{request_uuid}",
+        handler!(calls::cancel),
+        Voice(|it| it.cancel()),
+    ),
+    Endpoint::reads("/Events", handler!(events::serve), Voice(|it| it.events())).answers_itself(),
 ];
-
-impl<'a> VoiceResource<'a> {
-    pub(super) fn find(below: &[&'a str]) -> Option<Self> {
-        Some(match *below {
-            ["Call"] => Self::Calls,
-            ["Call", id] => Self::Call { id, subresource: CallSubresource::Itself },
-            ["Call", id, subresource] => {
-                Self::Call { id, subresource: CallSubresource::find(subresource)? }
-            }
-            ["Call", id, "Stream", _] => Self::Call { id, subresource: CallSubresource::Stream },
-            ["Events"] => Self::Events,
-            ["Request", id] => Self::Request { id },
-            ["Conference"] => Self::Rooms,
-            ["Conference", name] => Self::Room { name },
-            ["Conference", name, "Ban"] => Self::Bans { name, id: None },
-            ["Conference", name, "Ban", id] => Self::Bans { name, id: Some(id) },
-            ["Conference", _, "Record"] => Self::Recording,
-            ["Conference", name, "Member", who] => {
-                Self::Members { name, who, subresource: MemberSubresource::Itself }
-            }
-            ["Conference", name, "Member", who, subresource] => {
-                Self::Members { name, who, subresource: MemberSubresource::find(subresource)? }
-            }
-            _ => return None,
-        })
-    }
-
-    /// The methods for which [`Self::endpoint`] has an answer.
-    pub(super) fn allow(&self) -> &'static str {
-        match self {
-            Self::Bans { .. } | Self::Rooms | Self::Room { .. } => "GET, HEAD, DELETE",
-            Self::Recording => "POST, DELETE",
-            Self::Call { subresource, .. } => match subresource {
-                CallSubresource::Dtmf => "POST",
-                CallSubresource::Itself | CallSubresource::Stream => "GET, HEAD, POST, DELETE",
-                CallSubresource::Play | CallSubresource::Record | CallSubresource::Speak => {
-                    "POST, DELETE"
-                }
-                CallSubresource::Trace => "GET, HEAD",
-            },
-            Self::Calls => "GET, HEAD, POST",
-            Self::Events => "GET, HEAD",
-            Self::Request { .. } => "DELETE",
-            Self::Members { subresource, .. } => match subresource {
-                MemberSubresource::Itself => "DELETE",
-                MemberSubresource::Kick => "POST",
-                MemberSubresource::Deaf
-                | MemberSubresource::Mute
-                | MemberSubresource::Play
-                | MemberSubresource::Speak => "POST, DELETE",
-            },
-        }
-    }
-
-    /// None if the method is not good here.
-    pub(super) fn endpoint(self, method: &Method) -> Option<VoiceEndpoint<'a>> {
-        let is_get = *method == Method::GET || *method == Method::HEAD;
-        let (is_post, is_delete) = (*method == Method::POST, *method == Method::DELETE);
-        let endpoint = match self {
-            Self::Bans { name, id } if is_get => VoiceEndpoint::Bans { name, id },
-            Self::Bans { name, id } if is_delete => VoiceEndpoint::LiftBans { name, id },
-            Self::Rooms if is_get => VoiceEndpoint::List,
-            Self::Rooms if is_delete => VoiceEndpoint::HangUpAll,
-            Self::Room { name } if is_get => VoiceEndpoint::Show { name },
-            Self::Room { name } if is_delete => VoiceEndpoint::HangUpRoom { name },
-            Self::Recording if is_post || is_delete => VoiceEndpoint::Record,
-            Self::Call { id, subresource } if is_get => {
-                VoiceEndpoint::Call { id, action: subresource.got()? }
-            }
-            Self::Call { id, subresource } if is_post => {
-                VoiceEndpoint::Call { id, action: subresource.posted()? }
-            }
-            Self::Call { id, subresource } if is_delete => {
-                VoiceEndpoint::Call { id, action: subresource.deleted()? }
-            }
-            Self::Calls if is_get => VoiceEndpoint::ListCalls,
-            Self::Calls if is_post => VoiceEndpoint::MakeCall,
-            Self::Events if is_get => VoiceEndpoint::Events,
-            Self::Request { id } if is_delete => VoiceEndpoint::Cancel { id },
-            Self::Members { name, who, subresource } if is_post => {
-                VoiceEndpoint::Members { name, who, action: subresource.posted()? }
-            }
-            Self::Members { name, who, subresource } if is_delete => {
-                VoiceEndpoint::Members { name, who, action: subresource.deleted()? }
-            }
-            Self::Members { .. } | Self::Recording | Self::Room { .. } | Self::Rooms => {
-                return None;
-            }
-            Self::Bans { .. } => return None,
-            Self::Call { .. } | Self::Calls | Self::Events | Self::Request { .. } => return None,
-        };
-        Some(endpoint)
-    }
-}
-
-impl CallSubresource {
-    fn find(segment: &str) -> Option<Self> {
-        Some(match segment {
-            "DTMF" => Self::Dtmf,
-            "Play" => Self::Play,
-            "Record" => Self::Record,
-            "Speak" => Self::Speak,
-            "Stream" => Self::Stream,
-            "Trace" => Self::Trace,
-            _ => return None,
-        })
-    }
-
-    fn got(self) -> Option<CallAction> {
-        match self {
-            Self::Dtmf | Self::Play | Self::Record | Self::Speak => None,
-            Self::Itself => Some(CallAction::Show),
-            Self::Stream => Some(CallAction::Stream),
-            Self::Trace => Some(CallAction::Trace),
-        }
-    }
-
-    fn posted(self) -> Option<CallAction> {
-        match self {
-            Self::Dtmf => Some(CallAction::SendDigits),
-            Self::Itself => Some(CallAction::Transfer),
-            Self::Play => Some(CallAction::Play),
-            Self::Record => Some(CallAction::Record),
-            Self::Speak => Some(CallAction::Speak),
-            Self::Stream => Some(CallAction::Stream),
-            Self::Trace => None,
-        }
-    }
-
-    fn deleted(self) -> Option<CallAction> {
-        match self {
-            Self::Dtmf | Self::Trace => None,
-            Self::Itself => Some(CallAction::HangUp),
-            Self::Play => Some(CallAction::StopPlay),
-            Self::Record => Some(CallAction::Record),
-            Self::Speak => Some(CallAction::StopSpeak),
-            Self::Stream => Some(CallAction::Stream),
-        }
-    }
-}
-
-impl MemberSubresource {
-    fn find(segment: &str) -> Option<Self> {
-        Some(match segment {
-            "Deaf" => Self::Deaf,
-            "Kick" => Self::Kick,
-            "Mute" => Self::Mute,
-            "Play" => Self::Play,
-            "Speak" => Self::Speak,
-            _ => return None,
-        })
-    }
-
-    fn posted(self) -> Option<MemberAction> {
-        match self {
-            Self::Deaf => Some(MemberAction::Deafen),
-            Self::Itself => None,
-            Self::Kick => Some(MemberAction::Kick),
-            Self::Mute => Some(MemberAction::Mute),
-            Self::Play => Some(MemberAction::Play),
-            Self::Speak => Some(MemberAction::Speak),
-        }
-    }
-
-    fn deleted(self) -> Option<MemberAction> {
-        match self {
-            Self::Deaf => Some(MemberAction::Undeafen),
-            Self::Itself => Some(MemberAction::HangUp),
-            Self::Kick => None,
-            Self::Mute => Some(MemberAction::Unmute),
-            Self::Play => Some(MemberAction::StopPlay),
-            Self::Speak => Some(MemberAction::StopSpeak),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_that_allows_a_method_has_an_endpoint_for_it_and_for_no_other() {
-        let methods = [Method::DELETE, Method::GET, Method::HEAD, Method::PATCH, Method::POST];
-        let controls = ["Deaf", "Kick", "Mute", "Play", "Speak"];
-        let members = controls.map(|it| vec!["Conference", "weekly", "Member", "1", it]);
-        let mut paths = vec![
-            vec!["Conference"],
-            vec!["Conference", "weekly"],
-            vec!["Conference", "weekly", "Record"],
-            vec!["Conference", "weekly", "Ban"],
-            vec!["Conference", "weekly", "Ban", "1"],
-            vec!["Conference", "weekly", "Member", "1"],
-        ];
-        paths.extend(members);
-        paths.extend([vec!["Call"], vec!["Call", "1"], vec!["Events"], vec!["Request", "1"]]);
-        let controls = ["DTMF", "Play", "Record", "Speak", "Stream"];
-        paths.extend(controls.map(|it| vec!["Call", "1", it]));
-        paths.push(vec!["Call", "1", "Stream", "2"]);
-        for path in &paths {
-            let resource = VoiceResource::find(path).unwrap();
-            for method in &methods {
-                let is_allowed = resource.allow().split(", ").any(|it| it == method.as_str());
-                let has_endpoint = resource.endpoint(method).is_some();
-                assert_eq!(is_allowed, has_endpoint, "{method} {path:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn case_matters_and_nothing_is_made_up() {
-        let check = |path: &[&str]| assert_eq!(VoiceResource::find(path), None, "{path:?}");
-        check(&[]);
-        check(&["conference"]);
-        check(&["Conferences"]);
-        check(&["Conference", "weekly", "Play"]);
-        check(&["Conference", "weekly", "Member"]);
-        check(&["Conference", "weekly", "Member", "1", "kick"]);
-        check(&["Conference", "weekly", "Member", "1", "Kick", "x"]);
-    }
-}

@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::{
     body::{Body, Bytes},
     http::{
-        HeaderMap, HeaderValue,
+        HeaderValue,
         header::{CACHE_CONTROL, CONTENT_TYPE},
     },
     response::Response,
@@ -43,20 +43,16 @@ const EVENTS_MAX: usize = 64;
 ///
 /// `conference=NAME` and `call=UUID` let through what is about them. `Last-Event-ID` goes on
 /// behind that event; without it, the stream begins now.
-pub(super) fn serve(
-    client: &ApiClient<'_>,
-    query: &str,
-    headers: &HeaderMap,
-) -> Result<Response, Failure> {
-    let filter = filter(query)?;
-    let cursor = match headers.get("last-event-id") {
+pub(super) async fn serve(client: ApiClient) -> Result<Response, Failure> {
+    let filter = filter(client.context.query())?;
+    let cursor = match client.context.headers.get("last-event-id") {
         None => EventCursor::Now,
         Some(id) => {
             let id = id.to_str().unwrap_or_default().parse::<EventId>();
             EventCursor::After(id.map_err(|error| Failure::Bad(format!("Last-Event-ID: {error}")))?)
         }
     };
-    let open = client.state.streams.open(client.account).ok_or(Failure::TooManyStreams)?;
+    let open = client.state.streams.open(&client.account).ok_or(Failure::TooManyStreams)?;
     let (journal, account) = (client.state.journal.clone(), client.account.clone());
     let more = journal.subscribe(&account);
     let closing = client.state.closing.subscribe();

@@ -3,13 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    http::{HeaderMap, StatusCode},
-    response::Response,
-};
+use axum::{http::StatusCode, response::Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -21,10 +17,7 @@ use super::{
 use crate::{
     api::{body, failure::Failure, reply},
     base::ids::{CallId, MemberId},
-    conference::{
-        Departure, Kick, KickTarget,
-        ban_list::{BAN_MAX, BANS_MAX},
-    },
+    conference::{Departure, Kick, KickTarget, ban_list::BAN_MAX},
     engine::registry::Registry,
     flow::{DialectFlows, Forecast},
 };
@@ -36,14 +29,10 @@ const THEN_FORMS: &str =
     r#"{"element":"id"}, {"xml":"<Response>…</Response>"}, {"url":"https://…"} or "hangup""#;
 
 /// Reads a kick. A body that is no JSON object is let be, as the vendors do.
-pub(super) fn read(
-    client: &ApiClient<'_>,
-    query: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<(Kick, Warnings), Failure> {
+pub(super) fn read(client: &ApiClient, body: &[u8]) -> Result<(Kick, Warnings), Failure> {
+    let query = client.context.query();
     let is_dry = RequestParams::of_query(query).flag("dry_run", false)?;
-    let body = body::object(headers, body).unwrap_or_default();
+    let body = body::object(&client.context.headers, body).unwrap_or_default();
     let target = target(&client.state.registry, body.get("then"))?;
     let (reason, params) = (reason(&body)?, RequestParams::of(body));
     let mut warnings = Warnings::of(client, &params, &["then", "reason", "ban_seconds", "dry_run"]);
@@ -51,7 +40,7 @@ pub(super) fn read(
         warnings
             .ignored("dry_run", "it is ignored in the body: give it in the query, ?dry_run=true");
     }
-    Ok((Kick { reason, target, ban: ban(client, &params)?, is_dry_run: is_dry }, warnings))
+    Ok((Kick { reason, target, ban: ban(&params)?, is_dry_run: is_dry }, warnings))
 }
 
 fn reason(body: &Map<String, Value>) -> Result<Option<Arc<str>>, Failure> {
@@ -71,16 +60,10 @@ fn reason(body: &Map<String, Value>) -> Result<Option<Arc<str>>, Failure> {
     }
 }
 
-fn ban(client: &ApiClient<'_>, body: &RequestParams) -> Result<Option<Duration>, Failure> {
+fn ban(body: &RequestParams) -> Result<Option<Duration>, Failure> {
     let seconds_max = u32::try_from(BAN_MAX.as_secs()).unwrap_or(u32::MAX);
     let seconds = body.number("ban_seconds", 1..=seconds_max)?;
-    let Some(seconds) = seconds else { return Ok(None) };
-    let bans = client.state.registry.ban_list().count(Instant::now().into_std(), client.account);
-    if BANS_MAX <= bans {
-        let advice = "lift some with DELETE Conference/{name}/Ban/{id}/, or let them end";
-        return Err(Failure::Conflict(format!("this account has {bans} bans: {advice}")));
-    }
-    Ok(Some(Duration::from_secs(seconds.into())))
+    Ok(seconds.map(|it| Duration::from_secs(it.into())))
 }
 
 fn target(registry: &Registry, then: Option<&Value>) -> Result<KickTarget, Failure> {

@@ -2,24 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::{
-    http::{HeaderMap, StatusCode},
-    response::Response,
-};
+use axum::{extract::Path, http::StatusCode, response::Response};
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::{
-    ApiClient, SuccessReply, bans,
+    ApiClient, InConference, SuccessReply, bans,
     bodies::{MemberIdList, MembersDone},
-    endpoints::MemberAction,
     kick,
     params::RequestParams,
     plivo, vobiz,
     warnings::Warnings,
 };
 use crate::{
-    api::{body, failure::Failure, path, reply},
+    api::{body, context::RequestBody, failure::Failure, reply},
     base::ids::{Dialect, MemberId},
     conference::{Ask, ConferenceAnswer, MemberSelector},
     flow::is_audio,
@@ -32,22 +28,71 @@ const URL_BYTES_MAX: usize = 2_048;
 /// Longer than any language tag that is in use (RFC 5646, 4.4.1).
 const LANGUAGE_BYTES_MAX: usize = 35;
 
-/// `POST` and `DELETE Conference/{name}/Member/{members}/…`
-pub(super) async fn serve(
-    client: &ApiClient<'_>,
-    (name, segment): (&str, &str),
+/// An action on members, below `Conference/{name}/Member/{members}/`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum MemberAction {
+    Deafen,
+    HangUp,
+    Kick,
+    Mute,
+    Play,
+    Speak,
+    StopPlay,
+    StopSpeak,
+    Undeafen,
+    Unmute,
+}
+
+/// A handler for each action.
+macro_rules! handlers {
+    ($($(#[$doc:meta])* $name:ident: $action:ident,)*) => {
+        $($(#[$doc])*
+        pub(super) async fn $name(
+            client: ApiClient,
+            at: InConference,
+            body: RequestBody,
+        ) -> Result<Response, Failure> {
+            act(client, at, MemberAction::$action, body).await
+        })*
+    };
+}
+
+handlers! {
+    /// `POST Conference/{name}/Member/{members}/Deaf/`
+    deafen: Deafen,
+    /// `DELETE Conference/{name}/Member/{members}/`
+    hang_up: HangUp,
+    /// `POST Conference/{name}/Member/{members}/Kick/`
+    kick: Kick,
+    /// `POST Conference/{name}/Member/{members}/Mute/`
+    mute: Mute,
+    /// `POST Conference/{name}/Member/{members}/Play/`
+    play: Play,
+    /// `POST Conference/{name}/Member/{members}/Speak/`
+    speak: Speak,
+    /// `DELETE Conference/{name}/Member/{members}/Play/`
+    stop_play: StopPlay,
+    /// `DELETE Conference/{name}/Member/{members}/Speak/`
+    stop_speak: StopSpeak,
+    /// `DELETE Conference/{name}/Member/{members}/Deaf/`
+    undeafen: Undeafen,
+    /// `DELETE Conference/{name}/Member/{members}/Mute/`
+    unmute: Unmute,
+}
+
+async fn act(
+    client: ApiClient,
+    Path((_, name, members)): InConference,
     action: MemberAction,
-    query: &str,
-    headers: &HeaderMap,
-    body: &[u8],
+    RequestBody(body): RequestBody,
 ) -> Result<Response, Failure> {
-    let who = who(segment);
+    let who = who(&members);
     let is_all = who == MemberSelector::All;
-    let (ask, warnings) = ask(client, who, action, query, headers, body)?;
-    let key = client.key(name)?;
+    let (ask, warnings) = ask(&client, who, action, &body)?;
+    let key = client.key(&name)?;
     let (members, unknown) = match client.state.ask(client.api_id, &key, ask).await? {
         ConferenceAnswer::Departures(departures) => {
-            return Ok(warnings.add_to(client, kick::departures(&departures, client.api_id)));
+            return Ok(warnings.add_to(&client, kick::departures(&departures, client.api_id)));
         }
         ConferenceAnswer::Members(members) => (members, None),
         ConferenceAnswer::Banned { members, unknown } => {
@@ -71,19 +116,18 @@ pub(super) async fn serve(
             }
         }
     };
-    Ok(warnings.add_to(client, response))
+    Ok(warnings.add_to(&client, response))
 }
 
 /// What a conference is asked, and what of that is in vain. Only Kick, Play and Speak look into the
 /// body.
 fn ask(
-    client: &ApiClient<'_>,
+    client: &ApiClient,
     who: MemberSelector,
     action: MemberAction,
-    query: &str,
-    headers: &HeaderMap,
     body: &[u8],
 ) -> Result<(Ask, Warnings), Failure> {
+    let headers = &client.context.headers;
     let warnings = |known: &[&str]| {
         RequestParams::of_body(headers, body).map(|it| Warnings::of(client, &it, known))
     };
@@ -91,7 +135,7 @@ fn ask(
         MemberAction::Deafen => Ask::Deafen { who, on: true },
         MemberAction::HangUp => Ask::HangUp { who },
         MemberAction::Kick => {
-            let (kick, warnings) = kick::read(client, query, headers, body)?;
+            let (kick, warnings) = kick::read(client, body)?;
             return Ok((Ask::Kick { who, kick }, warnings));
         }
         MemberAction::Mute => Ask::Mute { who, on: true },
@@ -114,9 +158,8 @@ fn ask(
 }
 
 /// `10`, `10,15,22` or `all`. What is no member id is nobody's.
-fn who(segment: &str) -> MemberSelector {
-    let text = path::decode(segment).unwrap_or_default();
-    match text.as_ref() {
+fn who(members: &str) -> MemberSelector {
+    match members {
         "all" => MemberSelector::All,
         list => MemberSelector::These(list.split(',').filter_map(member_id).collect()),
     }
@@ -206,11 +249,10 @@ mod tests {
         check("all", MemberSelector::All);
         check("10", these(&[10]));
         check("10,15,22", these(&[10, 15, 22]));
-        check("10%2C15", these(&[10, 15]));
-        check(",10,,x,+5,05,-1,1.0,%2011,15,", these(&[10, 15]));
+        check(",10,,x,+5,05,-1,1.0, 11,15,", these(&[10, 15]));
         check("18446744073709551616", these(&[]));
         check("10,all", these(&[10]));
         check("All", these(&[]));
-        check("%FF", these(&[]));
+        check("\0", these(&[]));
     }
 }

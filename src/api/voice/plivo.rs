@@ -1,21 +1,13 @@
 //! The Plivo dialect: `/v1/…`, 202, and the texts of Plivo's own answers.
 
-use axum::http::StatusCode;
-use serde::Deserialize;
+use axum::{
+    http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
+    response::Response,
+};
+use uuid::Uuid;
 
-use super::{MemberIdForm, SuccessReply, endpoints::MemberAction};
-use crate::{conference::Refusal, engine::registry::AskError};
-
-/// How `member_id` is written; by Plivo's pages a string, by some of its clients an array.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub enum PlivoForm {
-    /// `["10","15"]`, for clients that read nothing else (plivo-go).
-    Array,
-    /// `"10,15"`, as documented.
-    #[default]
-    String,
-}
+use super::{MemberIdForm, SuccessReply, members::MemberAction};
+use crate::api::{failure::Failure, forms::PlivoForm};
 
 /// What Plivo takes to be spoken at once (contract 7).
 pub(super) const SPEAK_CHARS_MAX: usize = 3_000;
@@ -43,14 +35,12 @@ pub(super) fn success_reply(form: PlivoForm, action: MemberAction) -> SuccessRep
     SuccessReply::Body { status: StatusCode::ACCEPTED, message, form }
 }
 
-/// Plivo publishes no texts (contract 9): those of Vobiz are as good.
-pub(in crate::api) fn refused(error: &AskError) -> (StatusCode, String) {
-    let status = match error {
-        AskError::Busy => StatusCode::SERVICE_UNAVAILABLE,
-        AskError::Gone | AskError::Refused(Refusal::NoMember) => StatusCode::NOT_FOUND,
-        AskError::Refused(Refusal::NoElement { .. }) => StatusCode::BAD_REQUEST,
-        AskError::Late => StatusCode::GATEWAY_TIMEOUT,
-        AskError::Refused(Refusal::Fault) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    (status, error.to_string())
+/// An error. Plivo publishes no texts (contract 9), so they are those of Vobiz.
+pub(in crate::api) fn refuse(failure: &Failure, api_id: Uuid) -> Response {
+    let mut response = failure.answer(api_id);
+    if response.status() == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Basic realm=\"conflow\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
 }

@@ -1,10 +1,10 @@
 //! Whole conferences: list, show, hang up.
 
-use axum::{http::StatusCode, response::Response};
+use axum::{extract::Path, http::StatusCode, response::Response};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::{ApiClient, bodies};
+use super::{ApiClient, InAccount, bodies};
 use crate::{
     api::{ANSWER_WAIT_MAX, failure::Failure, reply},
     base::ids::{AccountId, RoomKey},
@@ -13,14 +13,17 @@ use crate::{
 };
 
 /// `GET Conference/`
-pub(super) fn list(client: &ApiClient<'_>) -> Response {
-    let conferences = client.state.registry.conferences(client.account);
+pub(super) async fn list(client: ApiClient) -> Response {
+    let conferences = client.state.registry.conferences(&client.account);
     reply::json(StatusCode::OK, &bodies::ConferenceList { api_id: client.api_id, conferences })
 }
 
 /// `GET Conference/{name}/`
-pub(super) async fn show(client: &ApiClient<'_>, name: &str) -> Result<Response, Failure> {
-    let key = client.key(name)?;
+pub(super) async fn show(
+    client: ApiClient,
+    Path((_, name)): InAccount,
+) -> Result<Response, Failure> {
+    let key = client.key(&name)?;
     match client.state.ask(client.api_id, &key, Ask::Roster).await? {
         ConferenceAnswer::Roster(roster) => {
             let body = bodies::ConferenceBody::new(&key.name, &roster, client.api_id);
@@ -35,26 +38,32 @@ pub(super) async fn show(client: &ApiClient<'_>, name: &str) -> Result<Response,
 }
 
 /// `DELETE Conference/{name}/`
-pub(super) async fn hang_up(client: &ApiClient<'_>, name: &str) -> Result<Response, Failure> {
-    match client
-        .state
-        .ask(client.api_id, &client.key(name)?, Ask::HangUp { who: MemberSelector::All })
-        .await
-    {
+pub(super) async fn hang_up(
+    client: ApiClient,
+    Path((_, name)): InAccount,
+) -> Result<Response, Failure> {
+    let key = client.key(&name)?;
+    match client.state.ask(client.api_id, &key, hang_up_members()).await {
         Ok(_) => Ok(reply::empty(StatusCode::NO_CONTENT)),
         // Nobody has come in yet: there is no conference.
         Err(AskError::Refused(Refusal::NoMember)) => Err(AskError::Gone.into()),
-        Err(error @ (AskError::Busy | AskError::Gone | AskError::Late)) => Err(error.into()),
-        Err(error @ AskError::Refused(Refusal::Fault | Refusal::NoElement { .. })) => {
-            Err(error.into())
-        }
+        Err(error) => Err(error.into()),
     }
+}
+
+/// `POST` and `DELETE Conference/{name}/Record/`
+pub(super) async fn record() -> Result<Response, Failure> {
+    Err(Failure::NotImplemented("recording is not implemented yet"))
 }
 
 /// `DELETE Conference/`
 ///
-/// Whoever asks may go: once begun, all are hung up.
-pub(super) async fn hang_up_all(client: &ApiClient<'_>) -> Result<Response, Failure> {
+/// Once begun, all are hung up, even if the client has gone.
+pub(super) async fn hang_up_all(client: ApiClient) -> Result<Response, Failure> {
+    // A client whose name is empty does not mean all of them.
+    if client.context.ends_nameless {
+        return Err(AskError::Gone.into());
+    }
     let (registry, account) = (client.state.registry.clone(), client.account.clone());
     let api_id = client.api_id;
     let task = tokio::spawn(async move { hang_up_rooms(&registry, &account, api_id).await });
@@ -90,7 +99,10 @@ async fn hang_up_rooms(
         };
         match outcome {
             Ok(Ok(Ok(_) | Err(Refusal::NoMember)) | Err(_)) => (),
-            Ok(Ok(Err(refusal @ (Refusal::Fault | Refusal::NoElement { .. })))) => {
+            Ok(Ok(Err(
+                refusal
+                @ (Refusal::Fault | Refusal::NoElement { .. } | Refusal::TooManyBans { .. }),
+            ))) => {
                 worst = Err(refusal.into());
             }
             Err(_) => worst = Err(AskError::Late),

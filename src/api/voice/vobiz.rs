@@ -1,32 +1,22 @@
 //! The Vobiz dialect: `/api/v1/…`, 200 as documented, 202 and arrays as it is live.
 
-use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use axum::{http::StatusCode, response::Response};
+use serde::Serialize;
+use uuid::Uuid;
 
-use super::{MemberIdForm, SuccessReply, endpoints::MemberAction};
-use crate::{conference::Refusal, engine::registry::AskError};
-
-/// Which of Vobiz's own ways (contract 0.2).
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub enum VobizForm {
-    /// 200 and strings, as its pages have it.
-    #[default]
-    Documented,
-    /// 202 and arrays, as its servers do it.
-    Live,
-}
+use super::{MemberIdForm, SuccessReply, members::MemberAction};
+use crate::api::{failure::Failure, forms::VobizForm, reply};
 
 /// What Vobiz takes to be spoken to a member at once (contract 2.8).
 pub(super) const SPEAK_CHARS_MAX: usize = 1_000;
 
 /// A path that names nothing gets as far as the gateway, which has a form of its own
 /// (contract 1.2).
-pub(in crate::api) const NO_ROUTE: NoRoute = NoRoute { message: "Not Found" };
+const NO_ROUTE: NoRoute = NoRoute { message: "Not Found" };
 
 /// The gateway's form.
 #[derive(Serialize)]
-pub(in crate::api) struct NoRoute {
+struct NoRoute {
     message: &'static str,
 }
 
@@ -61,14 +51,10 @@ pub(super) fn success_reply(form: VobizForm, action: MemberAction) -> SuccessRep
     }
 }
 
-/// Contract 1.2.
-pub(in crate::api) fn refused(error: &AskError) -> (StatusCode, String) {
-    let status = match error {
-        AskError::Busy => StatusCode::SERVICE_UNAVAILABLE,
-        AskError::Gone | AskError::Refused(Refusal::NoMember) => StatusCode::NOT_FOUND,
-        AskError::Refused(Refusal::NoElement { .. }) => StatusCode::BAD_REQUEST,
-        AskError::Late => StatusCode::GATEWAY_TIMEOUT,
-        AskError::Refused(Refusal::Fault) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    (status, error.to_string())
+/// An error (contract 1.2).
+pub(in crate::api) fn refuse(failure: &Failure, api_id: Uuid) -> Response {
+    match failure {
+        Failure::NoRoute => reply::json(StatusCode::NOT_FOUND, &NO_ROUTE),
+        failure => failure.answer(api_id),
+    }
 }

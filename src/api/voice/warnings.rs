@@ -12,8 +12,9 @@ use axum::{
 use super::{ApiClient, params::RequestParams};
 use crate::base::ids::{CallId, Dialect};
 
-/// One for each remark.
-const HEADER: HeaderName = HeaderName::from_static("conflow-remark");
+/// One of each for each warning; the second is the old name of the first.
+const HEADERS: [HeaderName; 2] =
+    [HeaderName::from_static("conflow-warning"), HeaderName::from_static("conflow-remark")];
 
 /// Whoever sends more parameters that nobody knows has read one of them.
 const WARNINGS_MAX: usize = 10;
@@ -34,7 +35,7 @@ pub(super) struct Warnings(Vec<String>);
 
 impl Warnings {
     /// Those about parameters that an endpoint does not know.
-    pub(super) fn of(client: &ApiClient<'_>, params: &RequestParams, known: &[&str]) -> Self {
+    pub(super) fn of(client: &ApiClient, params: &RequestParams, known: &[&str]) -> Self {
         let is_async = client.dialect == Dialect::Plivo;
         let is_known = |name: &str| {
             let is_callback = is_async && ASYNCHRONOUS.contains(&name);
@@ -54,7 +55,7 @@ impl Warnings {
     }
 
     /// Tells them in the traces of calls.
-    pub(super) fn note_in_traces(self, client: &ApiClient<'_>, calls: &[CallId]) -> Self {
+    pub(super) fn note_in_traces(self, client: &ApiClient, calls: &[CallId]) -> Self {
         for warning in self.0.iter().take(WARNINGS_MAX) {
             let warning: Arc<str> = warning.as_str().into();
             for call in calls {
@@ -65,11 +66,13 @@ impl Warnings {
     }
 
     /// Tells them with an answer.
-    pub(super) fn add_to(self, client: &ApiClient<'_>, mut response: Response) -> Response {
+    pub(super) fn add_to(self, client: &ApiClient, mut response: Response) -> Response {
         for warning in self.0.iter().take(WARNINGS_MAX) {
             tracing::info!(api_id = %client.api_id, "{warning}");
             if let Ok(value) = HeaderValue::from_str(warning) {
-                response.headers_mut().append(HEADER, value);
+                for name in HEADERS {
+                    response.headers_mut().append(name, value.clone());
+                }
             }
         }
         response

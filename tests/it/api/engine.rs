@@ -362,11 +362,13 @@ fn uri(path: &str, calls: &[CallId]) -> String {
     uri
 }
 
-const HEADERS_SHOWN: &[&str] = &["allow", "conflow-remark", "retry-after", "www-authenticate"];
+const HEADERS_SHOWN: &[&str] = &["allow", "conflow-warning", "retry-after", "www-authenticate"];
 
 /// Shows a response. A call that it made gets the next number.
 async fn show(response: Response<Body>, calls: &mut Vec<CallId>) -> String {
     let mut text = response.status().as_u16().to_string();
+    let all = |name: &str| response.headers().get_all(name).iter().cloned().collect::<Vec<_>>();
+    assert_eq!(all("conflow-remark"), all("conflow-warning"), "the old name is sent as well");
     for name in HEADERS_SHOWN {
         for value in response.headers().get_all(*name) {
             write!(text, " [{name}: {}]", value.to_str().unwrap()).unwrap();

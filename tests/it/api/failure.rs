@@ -26,7 +26,8 @@ async fn an_unknown_path_is_not_found_with_or_without_credentials() {
         GET P/conference/ => 404 {"api_id":"*","error":"not found"}
         POST P/Conference/weekly/Play/ => 404 {"api_id":"*","error":"not found"}
         POST P/Conference/weekly/Member/1/Kick/x/ => 404 {"api_id":"*","error":"not found"}
-        POST P/Conference/a/b/Member/1/Kick/ => 404 {"api_id":"*","error":"not found"}
+        POST P/Conference/a/b/Member/1/kick/ => 404 {"api_id":"*","error":"not found"}
+        POST P/Conference/a/b/Member/1/Kick/ => 404 {"api_id":"*","error":"conference not found"}
         GET P/1/2/3/4/5/6/7/8/9/10/ => 404 {"api_id":"*","error":"not found"}
         GET /api/ [none] => 404 {"message":"Not Found"}
         GET V/ => 404 {"message":"Not Found"}

@@ -15,9 +15,12 @@ use serde_json::Value;
 
 use super::engine::{TestEngine, TestEngineOptions};
 
-/// Where paths are told apart at the top, and of the simulated phones.
-const SOURCES: [&str; 2] =
-    [include_str!("../../../src/api/mod.rs"), include_str!("../../../src/api/sim.rs")];
+/// The rows of the endpoint table that are not the voice API's, and the roots of all of them.
+const SOURCES: [&str; 3] = [
+    include_str!("../../../src/api/routes.rs"),
+    include_str!("../../../src/api/ops.rs"),
+    include_str!("../../../src/api/sim.rs"),
+];
 
 /// No path outside of the voice API's is longer; those are looked at beside their table.
 const SEGMENTS_MAX: usize = 7;
@@ -97,8 +100,8 @@ async fn every_path_is_documented() {
         !it.is_empty() && it.chars().all(|it| it.is_ascii_alphanumeric() || ".-_".contains(it))
     };
     let literals = SOURCES.map(|it| it.split("#[cfg(test)]").next().unwrap());
-    let mut words: BTreeSet<_> =
-        literals.iter().flat_map(|it| it.split('"').skip(1).step_by(2)).filter(is_word).collect();
+    let words = literals.iter().flat_map(|it| it.split('"').skip(1).step_by(2));
+    let mut words: BTreeSet<_> = words.flat_map(|it| it.split('/')).filter(is_word).collect();
     words.insert("1");
     assert!(words.is_superset(&BTreeSet::from(["docs", "healthz", "Press", "sim"])), "{words:?}");
 
@@ -121,6 +124,20 @@ async fn every_path_is_documented() {
         }
     }
     assert!(10 < found, "{found}");
+    engine.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_path_that_is_documented_has_a_label_in_metrics() {
+    let engine = TestEngine::new(TestEngineOptions::default());
+    for path in listed(&document(&engine).await).into_keys() {
+        send(&engine, "GET", &fill(&path)).await;
+    }
+    let request = Request::get("/metrics").header("x-auth-id", "MA1").header("x-auth-token", "one");
+    let body = engine.send(request.body(Body::empty()).unwrap()).await.into_body();
+    let page = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    assert!(page.contains("/Call/{call_uuid}/Trace\""), "{page}");
+    assert!(!page.contains("api=\"none\""), "a path has no label: {page}");
     engine.close().await;
 }
 

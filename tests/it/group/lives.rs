@@ -190,10 +190,16 @@ fn ask(rng: &mut fastrand::Rng, at: UnixMillis) -> Ask {
         6 => Ask::Add { group, actor: maybe, target, rank },
         7 | 8 => Ask::Apply { group, actor },
         9 => Ask::Decide { group, actor: maybe, target, is_approved: rng.bool() },
-        10 => match rng.u32(0..4) {
+        10 => match rng.u32(0..6) {
             0 => Ask::ResetLink { group, actor, link: "open-sesame".into() },
             1 => Ask::AddPerson(Person::new(actor, "user1")),
             2 => Ask::Join { group, actor, link: "guess".into() },
+            3 => Ask::AddFirstOwner { group, actor: maybe, target },
+            4 => {
+                let mut info = group_info(GroupId(1), "group1", Some(actor.0));
+                info.members_max = 5;
+                Ask::CreateOwn { info, own_max: 1 }
+            }
             _ => Ask::Join { group, actor, link: "open-sesame".into() },
         },
         _ => Ask::SetRank { group, actor: maybe, target, rank },

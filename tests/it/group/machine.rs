@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use conflow::group::{
-    Ask, GroupAnswer, GroupId, GroupRef, Person, PersonId, PersonName, PersonRef, Rank,
+    Ask, GroupAnswer, GroupId, GroupInfo, GroupRef, Person, PersonId, PersonName, PersonRef, Rank,
     Refusal::{self, *},
     UnixMillis,
     rule::{LastOwner, Rule},
@@ -180,8 +180,11 @@ fn a_person_kicked_in_kirimin_returns_by_the_link_until_it_is_reset() {
     let join = |link: &str| Ask::Join { group: group_ref(), actor: PersonId(5), link: link.into() };
     world.ask(removal(Some(1), 5, Rule::KIRIMIN)).unwrap();
     assert_eq!(world.ask(join("guess")).map(drop), Err(NotInvited));
-    world.ask(join("open-sesame")).unwrap();
-    world.ask(join("open-sesame")).unwrap();
+    // Of two who come at once with the link, one is told to the others.
+    for expected in [false, true] {
+        let Ok(GroupAnswer::Joined(joined)) = world.ask(join("open-sesame")) else { panic!("in") };
+        assert_eq!(joined.was_member, expected);
+    }
     world.ask(removal(Some(1), 5, Rule::KIRIMIN)).unwrap();
     let reset =
         |actor| Ask::ResetLink { group: group_ref(), actor: PersonId(actor), link: "new".into() };
@@ -198,6 +201,46 @@ fn a_person_removed_in_capillary_joins_again() {
     let (group, target) = (group_ref(), PersonRef::Name(PersonName::Mobile("5".into())));
     world.ask(Ask::Add { group, actor: None, target, rank: Rank::Member }).unwrap();
     assert!(world.members().contains(&5));
+}
+
+#[test]
+fn of_two_first_owners_at_once_one_is_taken_in() {
+    let mut world = GroupFixture::new();
+    let group = GroupRef::Name("new".into());
+    world.ask(Ask::Create(group_info(GroupId(99), "new", None))).unwrap();
+    let add = |n| Ask::AddFirstOwner { group: group.clone(), actor: None, target: person_ref(n) };
+    world.ask(add(5)).unwrap();
+    assert_eq!(world.ask(add(6)).map(drop), Err(HasOwner));
+    let target = person_ref(6);
+    world.ask(Ask::Add { group, actor: None, target, rank: Rank::Member }).unwrap();
+}
+
+#[test]
+fn nobody_owns_more_groups_than_they_may_by_asking_for_two_at_once() {
+    let mut world = GroupFixture::new();
+    let create = |id, name| {
+        let info = GroupInfo { members_max: 7, ..group_info(GroupId(id), name, Some(5)) };
+        Ask::CreateOwn { info, own_max: 2 }
+    };
+    world.ask(create(90, "a")).unwrap();
+    world.ask(create(91, "b")).unwrap();
+    assert_eq!(world.ask(create(92, "c")).map(drop), Err(OwnsTooMany));
+    // Groups of another size are another dialect's.
+    let info = GroupInfo { members_max: 8, ..group_info(GroupId(92), "c", Some(5)) };
+    world.ask(Ask::CreateOwn { info, own_max: 2 }).unwrap();
+}
+
+#[test]
+fn a_removal_that_ends_the_group_names_who_else_was_in_it() {
+    let mut world = GroupFixture::new();
+    let before = world.members();
+    let Ok(GroupAnswer::Removed(removed)) = world.ask(removal(None, 1, Rule::CAPILLARY)) else {
+        panic!("out");
+    };
+    assert!(removed.snapshot.group.info.is_closed);
+    let others: Vec<_> = removed.others.iter().map(|it| it.0).collect();
+    let expected: Vec<_> = before.iter().copied().filter(|it| *it != 1).collect();
+    assert_eq!(others, expected);
 }
 
 #[test]

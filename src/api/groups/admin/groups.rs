@@ -1,11 +1,12 @@
 //! Groups, as whoever runs the account sees them: without ranks of his own, and above all ranks.
 
-use axum::{http::StatusCode, response::Response};
+use axum::{extract::Path, http::StatusCode, response::Response};
 use serde::Deserialize;
 
 use super::{
-    AdminRequest,
+    AdminRequest, AtMember, AtOne,
     answers::{GroupCard, JoinPolicyText, RankText},
+    number,
 };
 use crate::{
     api::{after_response::AfterResponse, failure::Failure, groups::MEMBERS_MAX},
@@ -16,7 +17,7 @@ use crate::{
 const NAME_CHARS_MAX: usize = 120;
 
 /// `POST Group/`
-pub(super) async fn create(request: &AdminRequest<'_>) -> Result<Response, Failure> {
+pub(super) async fn create(request: AdminRequest) -> Result<Response, Failure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct CreateGroupParams {
@@ -41,18 +42,18 @@ pub(super) async fn create(request: &AdminRequest<'_>) -> Result<Response, Failu
     if let Some(door) = door {
         head.join_policy = door.into();
     }
-    let picture = request.api.picture(request.account, Ask::Create(head)).await?;
-    Ok(answer(request, StatusCode::CREATED, &picture))
+    let picture = request.api.picture(&request.account, Ask::Create(head)).await?;
+    Ok(answer(&request, StatusCode::CREATED, &picture))
 }
 
 /// `GET Group/{id}/`
-pub(super) async fn show(request: &AdminRequest<'_>, id: u64) -> Result<Response, Failure> {
-    let picture = request.api.picture(request.account, Ask::Show(which(id))).await?;
-    Ok(answer(request, StatusCode::OK, &picture))
+pub(super) async fn show(request: AdminRequest, Path((_, id)): AtOne) -> Result<Response, Failure> {
+    let picture = request.api.picture(&request.account, Ask::Show(which(number(&id)?))).await?;
+    Ok(answer(&request, StatusCode::OK, &picture))
 }
 
 /// `POST Group/{id}/Member/`
-pub(super) async fn add(request: &AdminRequest<'_>, id: u64) -> Result<Response, Failure> {
+pub(super) async fn add(request: AdminRequest, Path((_, id)): AtOne) -> Result<Response, Failure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct AddMemberParams {
@@ -60,18 +61,18 @@ pub(super) async fn add(request: &AdminRequest<'_>, id: u64) -> Result<Response,
         rank: Option<RankText>,
     }
 
+    let id = number(&id)?;
     let AddMemberParams { person, rank } = request.parse()?;
     let rank = rank.map_or(Rank::Member, Into::into);
     let ask = Ask::Add { group: which(id), actor: None, target: who(person), rank };
-    let picture = request.api.picture(request.account, ask).await?;
-    Ok(answer(request, StatusCode::CREATED, &picture))
+    let picture = request.api.picture(&request.account, ask).await?;
+    Ok(answer(&request, StatusCode::CREATED, &picture))
 }
 
 /// `POST Group/{id}/Member/{person}/`
 pub(super) async fn set_rank(
-    request: &AdminRequest<'_>,
-    id: u64,
-    person: u64,
+    request: AdminRequest,
+    Path((_, id, person)): AtMember,
 ) -> Result<Response, Failure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -79,24 +80,25 @@ pub(super) async fn set_rank(
         rank: RankText,
     }
 
+    let (id, person) = (number(&id)?, number(&person)?);
     let SetRankParams { rank } = request.parse()?;
     let (group, target, rank) = (which(id), who(person), rank.into());
     let ask = Ask::SetRank { group, actor: None, target, rank };
-    let picture = request.api.picture(request.account, ask).await?;
-    Ok(answer(request, StatusCode::OK, &picture))
+    let picture = request.api.picture(&request.account, ask).await?;
+    Ok(answer(&request, StatusCode::OK, &picture))
 }
 
 /// `DELETE Group/{id}/Member/{person}/`
 pub(super) async fn remove(
-    request: &AdminRequest<'_>,
-    id: u64,
-    person: u64,
+    request: AdminRequest,
+    Path((_, id, person)): AtMember,
 ) -> Result<Response, Failure> {
+    let (id, person) = (number(&id)?, number(&person)?);
     let (group, actor, target, reason) = (which(id), None, who(person), "".into());
     let ask = Ask::Remove { group, actor, target, rule: Rule::OPERATOR, reason };
     let (picture, after): (GroupSnapshot, Option<AfterResponse>) =
-        request.api.take_out(request.account, ask).await?;
-    let mut response = answer(request, StatusCode::OK, &picture);
+        request.api.take_out(&request.account, ask).await?;
+    let mut response = answer(&request, StatusCode::OK, &picture);
     after.map(|it| response.extensions_mut().insert(it));
     Ok(response)
 }
@@ -109,6 +111,6 @@ fn who(id: u64) -> PersonRef {
     PersonRef::Id(PersonId(id))
 }
 
-fn answer(request: &AdminRequest<'_>, status: StatusCode, picture: &GroupSnapshot) -> Response {
+fn answer(request: &AdminRequest, status: StatusCode, picture: &GroupSnapshot) -> Response {
     request.reply(status, GroupCard::of(picture))
 }

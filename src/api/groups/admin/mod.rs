@@ -5,105 +5,86 @@ mod answers;
 mod groups;
 mod people;
 
+use std::sync::Arc;
+
 use axum::{
     body::Bytes,
-    http::{HeaderMap, Method, StatusCode},
+    extract::{FromRequestParts, Path},
+    http::{StatusCode, request::Parts},
     response::Response,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 pub use self::people::NewPerson;
-use super::{GroupAskError, GroupsApi, durable};
+use super::{GroupAskError, Groups, GroupsApi, durable};
 use crate::{
-    api::{AppState, RequestContext, auth, body, failure::Failure, path::Path, reply},
+    api::{
+        Links, body,
+        context::{Context, RequestBody, RequestContext},
+        endpoint::{DELETE, Documented::ByVendor, Endpoint, POST, handler},
+        failure::Failure,
+        reply,
+    },
     base::ids::AccountId,
     credentials::{Bearer, Holder},
     group::{Refusal, UnixMillis},
 };
 
-/// A request with all that has been found out about it.
-struct AdminRequest<'a> {
-    api: &'a GroupsApi,
-    account: &'a AccountId,
-    api_id: Uuid,
-    headers: &'a HeaderMap,
+pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::reads("/Person", handler!(people::list), ByVendor),
+    Endpoint::changes(POST, "/Person", handler!(people::add), ByVendor),
+    Endpoint::reads("/Person/{person}", handler!(people::show), ByVendor),
+    Endpoint::changes(POST, "/Person/{person}/Password", handler!(people::set_password), ByVendor),
+    Endpoint::changes(POST, "/Person/{person}/Token", handler!(people::issue_token), ByVendor),
+    Endpoint::changes(POST, "/Person/{person}/Code", handler!(people::issue_code), ByVendor),
+    Endpoint::changes(POST, "/Application", handler!(people::issue_application), ByVendor),
+    Endpoint::changes(POST, "/Till", handler!(people::issue_till), ByVendor),
+    Endpoint::changes(POST, "/Group", handler!(groups::create), ByVendor),
+    Endpoint::reads("/Group/{group}", handler!(groups::show), ByVendor),
+    Endpoint::changes(POST, "/Group/{group}/Member", handler!(groups::add), ByVendor),
+    Endpoint::changes(POST, "/Group/{group}/Member/{person}", handler!(groups::set_rank), ByVendor),
+    Endpoint::changes(DELETE, "/Group/{group}/Member/{person}", handler!(groups::remove), ByVendor),
+];
+
+/// The account that asks, and its request.
+struct AdminRequest {
+    api: Arc<GroupsApi>,
+    account: AccountId,
+    context: Arc<RequestContext>,
     body: Bytes,
 }
 
-/// What is below the account in a path; None if this is none of ours.
-pub(in crate::api) fn match_path<'a>(path: &'a Path<'_>) -> Option<(&'a str, &'a [&'a str])> {
-    match path.segments() {
-        ["groups", "v1", "Account", auth_id, below @ ..] => Some((auth_id, below)),
-        _ => None,
+impl FromRequestParts<Links> for AdminRequest {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, links: &Links) -> Result<Self, Failure> {
+        let Ok(Context(context)) = Context::from_request_parts(parts, links).await;
+        let Ok(RequestBody(body)) = RequestBody::from_request_parts(parts, links).await;
+        let Groups(api) = Groups::from_request_parts(parts, links).await?;
+        let principal = context.principal.get().expect("only accounts are let in");
+        Ok(Self { api, account: principal.account.clone(), context, body })
     }
 }
 
-pub(in crate::api) async fn answer(
-    state: &AppState,
-    api: &GroupsApi,
-    (auth_id, below): (&str, &[&str]),
-    context: RequestContext<'_>,
-) -> Result<Response, Failure> {
-    let allow = allow(below).ok_or(Failure::NoRoute)?;
-    if *context.method == Method::OPTIONS {
-        return Ok(reply::options(allow));
-    }
-    let account = auth::admit(state, auth_id, &context)?;
-    if !allow.split(", ").any(|method| method == context.method.as_str()) {
-        return Err(Failure::WrongMethod { allow });
-    }
+/// The account's id, and a person or a group.
+type AtOne = Path<(String, String)>;
 
-    let RequestContext { api_id, headers, body, method, .. } = context;
-    let body = body::read(body).await?;
-    let request = AdminRequest { api, account: &account, api_id, headers, body };
-    let is_post = *method == Method::POST;
-    match *below {
-        ["Person"] if is_post => people::add(&request).await,
-        ["Person"] => people::list(&request).await,
-        ["Person", id] => people::show(&request, number(id)?).await,
-        ["Person", id, "Password"] => people::set_password(&request, number(id)?).await,
-        ["Person", id, "Token"] => people::issue_token(&request, number(id)?).await,
-        ["Person", id, "Code"] => people::issue_code(&request, number(id)?).await,
-        ["Application"] => request.issue(Bearer::Application, None).await,
-        ["Till"] => people::issue_till(&request).await,
-        ["Group"] => groups::create(&request).await,
-        ["Group", id] => groups::show(&request, number(id)?).await,
-        ["Group", id, "Member"] => groups::add(&request, number(id)?).await,
-        ["Group", id, "Member", person] if is_post => {
-            groups::set_rank(&request, number(id)?, number(person)?).await
-        }
-        ["Group", id, "Member", person] => {
-            groups::remove(&request, number(id)?, number(person)?).await
-        }
-        _ => Err(Failure::NoRoute),
-    }
-}
-
-fn allow(below: &[&str]) -> Option<&'static str> {
-    Some(match below {
-        ["Person"] => "GET, HEAD, POST",
-        ["Person", _] | ["Group", _] => "GET, HEAD",
-        ["Person", _, "Password" | "Token" | "Code"]
-        | ["Application" | "Till" | "Group"]
-        | ["Group", _, "Member"] => "POST",
-        ["Group", _, "Member", _] => "POST, DELETE",
-        _ => return None,
-    })
-}
+/// As above, with a person in a group.
+type AtMember = Path<(String, String, String)>;
 
 /// What is no number names nothing.
 fn number(text: &str) -> Result<u64, Failure> {
     text.parse().map_err(|_| Failure::NoRoute)
 }
 
-impl AdminRequest<'_> {
+impl AdminRequest {
     fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        body::parse(self.headers, &self.body)
+        body::parse(&self.context.headers, &self.body)
     }
 
     fn reply(&self, status: StatusCode, answer: impl Serialize) -> Response {
-        reply::json(status, &AdminReply { api_id: self.api_id, answer })
+        reply::json(status, &AdminReply { api_id: self.context.api_id, answer })
     }
 
     /// Makes a token, which is shown this once.
@@ -156,6 +137,8 @@ impl From<GroupAskError> for Failure {
             | Refusal::Banned
             | Refusal::NotInvited
             | Refusal::Full
+            | Refusal::HasOwner
+            | Refusal::OwnsTooMany
             | Refusal::NameTaken => Self::Conflict(refusal.to_string()),
         }
     }

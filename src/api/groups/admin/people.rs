@@ -1,9 +1,9 @@
 //! People, and what they and programs show at the dialects' doors.
 
-use axum::{http::StatusCode, response::Response};
+use axum::{extract::Path, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 
-use super::{AdminRequest, answers::PersonCard};
+use super::{AdminRequest, AtOne, answers::PersonCard, number};
 use crate::{
     api::{failure::Failure, groups::durable},
     credentials::Bearer,
@@ -97,26 +97,26 @@ impl NewPerson {
 }
 
 /// `POST Person/`
-pub(super) async fn add(request: &AdminRequest<'_>) -> Result<Response, Failure> {
+pub(super) async fn add(request: AdminRequest) -> Result<Response, Failure> {
     let new: NewPerson = request.parse()?;
-    let api = request.api;
+    let api = &request.api;
     let person = new.person(api.memberships.new_person()).map_err(Failure::Bad)?;
     let id = person.id;
-    api.ask(request.account, Ask::AddPerson(person.clone())).await?;
+    api.ask(&request.account, Ask::AddPerson(person.clone())).await?;
     if let Some(password) = new.password {
-        keep_password(request, id, &password).await?;
+        keep_password(&request, id, &password).await?;
     }
     Ok(request.reply(StatusCode::CREATED, PersonCard::of(&person)))
 }
 
 /// `GET Person/`
-pub(super) async fn list(request: &AdminRequest<'_>) -> Result<Response, Failure> {
+pub(super) async fn list(request: AdminRequest) -> Result<Response, Failure> {
     #[derive(Serialize)]
     struct PersonList<'a> {
         people: Vec<PersonCard<'a>>,
     }
 
-    let GroupAnswer::People(people) = request.api.ask(request.account, Ask::List).await? else {
+    let GroupAnswer::People(people) = request.api.ask(&request.account, Ask::List).await? else {
         return Err(Failure::Internal);
     };
     let people = people.iter().map(PersonCard::of).collect();
@@ -124,33 +124,34 @@ pub(super) async fn list(request: &AdminRequest<'_>) -> Result<Response, Failure
 }
 
 /// `GET Person/{id}/`
-pub(super) async fn show(request: &AdminRequest<'_>, id: u64) -> Result<Response, Failure> {
-    let person = find(request, id).await?;
+pub(super) async fn show(request: AdminRequest, Path((_, id)): AtOne) -> Result<Response, Failure> {
+    let id = number(&id)?;
+    let person = find(&request, id).await?;
     Ok(request.reply(StatusCode::OK, PersonCard::of(&person)))
 }
 
 /// `POST Person/{id}/Password/`
-pub(super) async fn set_password(request: &AdminRequest<'_>, id: u64) -> Result<Response, Failure> {
+pub(super) async fn set_password(
+    request: AdminRequest,
+    Path((_, id)): AtOne,
+) -> Result<Response, Failure> {
+    let id = number(&id)?;
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct SetPasswordParams {
         password: String,
     }
 
-    let person = find(request, id).await?;
+    let person = find(&request, id).await?;
     let SetPasswordParams { password } = request.parse()?;
     if !(1..=TEXT_CHARS_MAX).contains(&password.chars().count()) {
         return Err(Failure::Bad(format!("password: write 1 to {TEXT_CHARS_MAX} characters")));
     }
-    keep_password(request, person.id, &password).await?;
+    keep_password(&request, person.id, &password).await?;
     Ok(request.reply(StatusCode::OK, PersonCard::of(&person)))
 }
 
-async fn keep_password(
-    request: &AdminRequest<'_>,
-    id: PersonId,
-    text: &str,
-) -> Result<(), Failure> {
+async fn keep_password(request: &AdminRequest, id: PersonId, text: &str) -> Result<(), Failure> {
     let (done, committed) = durable();
     let (credentials, account) = (request.api.credentials.clone(), request.account.clone());
     let text = text.to_owned();
@@ -170,22 +171,35 @@ struct TokenScope {
 }
 
 /// `POST Person/{id}/Token/`
-pub(super) async fn issue_token(request: &AdminRequest<'_>, id: u64) -> Result<Response, Failure> {
-    find(request, id).await?;
+pub(super) async fn issue_token(
+    request: AdminRequest,
+    Path((_, id)): AtOne,
+) -> Result<Response, Failure> {
+    let id = number(&id)?;
+    find(&request, id).await?;
     let TokenScope { admin_groups: is_admin_scope } = request.parse()?;
     request.issue(Bearer::Person { id, is_admin_scope }, None).await
 }
 
 /// `POST Person/{id}/Code/`: what a browser brings from Bungie's page to sign in at.
-pub(super) async fn issue_code(request: &AdminRequest<'_>, id: u64) -> Result<Response, Failure> {
-    find(request, id).await?;
+pub(super) async fn issue_code(
+    request: AdminRequest,
+    Path((_, id)): AtOne,
+) -> Result<Response, Failure> {
+    let id = number(&id)?;
+    find(&request, id).await?;
     let TokenScope { admin_groups: is_admin_scope } = request.parse()?;
     let until = UnixMillis(request.api.memberships.now().0 + CODE_MS);
     request.issue(Bearer::Grant { id, is_admin_scope }, Some(until)).await
 }
 
+/// `POST Application/`: the token is its API key.
+pub(super) async fn issue_application(request: AdminRequest) -> Result<Response, Failure> {
+    request.issue(Bearer::Application, None).await
+}
+
 /// `POST Till/`: the token is its password.
-pub(super) async fn issue_till(request: &AdminRequest<'_>) -> Result<Response, Failure> {
+pub(super) async fn issue_till(request: AdminRequest) -> Result<Response, Failure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct IssueTillParams {
@@ -201,8 +215,8 @@ pub(super) async fn issue_till(request: &AdminRequest<'_>) -> Result<Response, F
     request.issue(Bearer::Till(name.into()), None).await
 }
 
-async fn find(request: &AdminRequest<'_>, id: u64) -> Result<Person, Failure> {
-    Ok(request.api.person(request.account, PersonRef::Id(PersonId(id))).await?)
+async fn find(request: &AdminRequest, id: u64) -> Result<Person, Failure> {
+    Ok(request.api.person(&request.account, PersonRef::Id(PersonId(id))).await?)
 }
 
 #[cfg(test)]

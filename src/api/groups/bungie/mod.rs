@@ -1,27 +1,29 @@
 //! Bungie GroupV2 (contract 1): `/Platform/GroupV2/…`, an API key and a bearer token.
 
+mod endpoints;
 mod oauth;
 mod show;
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
-    http::{Method, StatusCode},
-    response::Response,
+    http::StatusCode,
+    response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
+pub(in crate::api) use self::endpoints::ENDPOINTS;
 use super::{GroupAskError, GroupsApi, GroupsRequest, SignedInUser, header, limit::WindowLimit};
 use crate::{
-    api::reply,
+    api::{context::RequestContext, reply, routes::PathRow},
+    base::ids::AccountId,
     credentials::{BadToken, Bearer, Holder},
-    group::{
-        Ask, GroupRef, PersonId, PersonName, PersonRef, Rank, Refusal, UnixMillis, rule::Rule,
-    },
+    group::{GroupRef, PersonId, PersonName, PersonRef, Rank, Refusal, UnixMillis},
 };
 
 /// What the service says instead: its status where it is polite, its code and that one's name.
+#[derive(Clone, Copy)]
 struct BungieError(u16, i32, &'static str, &'static str);
 
 const PARSE: BungieError =
@@ -60,25 +62,49 @@ const LIMIT: WindowLimit = WindowLimit { requests: 250, window: Duration::from_s
 /// A page of members.
 const PAGE: usize = 50;
 
-pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest<'_>) -> Response {
-    let path: Vec<&str> = request.path.iter().skip(1).map(String::as_str).collect();
-    if let ["App", "OAuth", last] = *path
-        && last.eq_ignore_ascii_case("token")
-    {
-        return oauth::answer(api, request).await;
+/// Writes an error as the settings have it.
+pub(super) fn answer(api: &GroupsApi, routed: Result<Response, Infallible>) -> Response {
+    let Ok(mut response) = routed;
+    match response.extensions_mut().remove::<BungieError>() {
+        Some(error) => refuse(api, &error),
+        None => response,
     }
-    if let Err(wait) = count(api, request) {
-        return throttle(wait);
+}
+
+/// Why a call has no result.
+enum Refused {
+    Error(BungieError),
+    Throttled(Duration),
+}
+
+impl From<BungieError> for Refused {
+    fn from(error: BungieError) -> Self {
+        Self::Error(error)
     }
-    match serve(api, request).await {
-        Ok(value) => reply::json(
-            StatusCode::OK,
-            &json!({
-                "Response": value, "ErrorCode": 1, "ThrottleSeconds": 0,
-                "ErrorStatus": "Success", "Message": "Ok", "MessageData": {},
-            }),
-        ),
-        Err(error) => refuse(api, &error),
+}
+
+/// An error goes along with an empty response: [`answer`] writes it.
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Error(error) => {
+                let mut response = Response::default();
+                response.extensions_mut().insert(error);
+                response
+            }
+            Self::Throttled(wait) => throttle(wait),
+        }
+    }
+}
+
+pub(super) fn not_found(api: &GroupsApi, context: &RequestContext) -> Response {
+    count(api, context).err().unwrap_or(Refused::Error(NO_ROUTE)).into_response()
+}
+
+pub(super) fn wrong_method(api: &GroupsApi, path: &PathRow, context: &RequestContext) -> Response {
+    match path.pattern == oauth::PATTERN {
+        true => oauth::wrong_method(),
+        false => count(api, context).err().unwrap_or(Refused::Error(WRONG_METHOD)).into_response(),
     }
 }
 
@@ -115,65 +141,52 @@ pub(super) fn throttle(wait: Duration) -> Response {
     )
 }
 
-fn count(api: &GroupsApi, request: &GroupsRequest<'_>) -> Result<(), Duration> {
-    let Some(key) = header(request, "x-api-key").filter(|_| !api.settings.is_unlimited) else {
-        return Ok(());
-    };
+/// Every call counts but that for a token, whatever its path names.
+fn count(api: &GroupsApi, context: &RequestContext) -> Result<(), Refused> {
+    let key = context.headers.get("x-api-key").and_then(|it| it.to_str().ok());
+    let Some(key) = key.filter(|_| !api.settings.is_unlimited) else { return Ok(()) };
     // Of the real keys; guesses are counted by address.
     if api.credentials.holder(api.memberships.now(), key).is_err() {
         return Ok(());
     }
-    let left = api.windows.take(request.now, format!("bungie {key}"), LIMIT);
-    left.requests.map(drop).ok_or(left.wait)
+    let left = api.windows.take(context.now, format!("bungie {key}"), LIMIT);
+    left.requests.map(drop).ok_or(Refused::Throttled(left.wait))
 }
 
-async fn serve(api: &GroupsApi, request: &GroupsRequest<'_>) -> Result<Value, BungieError> {
-    let path: Vec<&str> = request.path.iter().skip(1).map(String::as_str).collect();
-    let ["GroupV2", id, below @ ..] = &*path else { return Err(NO_ROUTE) };
-    let method = match below {
-        [] | ["Members" | "AdminsAndFounder" | "Banned"] => Method::GET,
-        ["Members", _, _, "Kick" | "Ban" | "Unban"]
-        | ["Members", _, _, "SetMembershipType", _]
-        | ["Members", "Apply", _]
-        | ["Members", "Approve", _, _]
-        | ["Members", "DenyList"] => Method::POST,
-        _ => return Err(NO_ROUTE),
-    };
-    if *request.method != method {
-        return Err(WRONG_METHOD);
-    }
+/// The account of an application, and the group that a path names.
+fn enter(
+    api: &GroupsApi,
+    request: &GroupsRequest,
+    group: &str,
+) -> Result<(AccountId, GroupRef), Refused> {
+    count(api, &request.context)?;
     let key = header(request, "x-api-key").ok_or(NO_KEY)?;
     let Ok(Holder { account, bearer: Bearer::Application }) = api.holder(request, key) else {
-        return Err(BAD_KEY);
+        return Err(BAD_KEY.into());
     };
-    let group = GroupRef::Id(id.parse().map_err(|_| PARSE)?);
+    Ok((account, GroupRef::Id(group.parse().map_err(|_| PARSE)?)))
+}
 
-    if method == Method::GET && *below != ["Banned"] {
-        let picture =
-            api.picture(&account, Ask::Show(group)).await.map_err(|it| vendor_error(&it))?;
-        return show::show(&picture, below, request);
-    }
+/// The person that asks by way of an application.
+fn enter_signed_in(
+    api: &GroupsApi,
+    request: &GroupsRequest,
+    group: &str,
+) -> Result<(SignedInUser, GroupRef), Refused> {
+    let (account, group) = enter(api, request, group)?;
     let user = sign_in(api, request)?;
-    if user.account != account {
-        return Err(SIGN_IN);
-    }
-    if let ["Members", "Apply", _] = below {
-        let ask = Ask::Apply { group, actor: user.person };
-        api.ask(&account, ask).await.map_err(|it| vendor_error(&it))?;
-        return Ok(json!({ "resolution": 0 }));
-    }
-    match user.is_admin_scope {
-        true => administer(api, &user, group, below, request).await,
-        false => Err(SCOPE),
+    match user.account == account {
+        true => Ok((user, group)),
+        false => Err(SIGN_IN.into()),
     }
 }
 
 /// Who asks, if he shows a good token.
-pub(super) fn signed_in(api: &GroupsApi, request: &GroupsRequest<'_>) -> Option<SignedInUser> {
+pub(super) fn signed_in(api: &GroupsApi, request: &GroupsRequest) -> Option<SignedInUser> {
     sign_in(api, request).ok()
 }
 
-fn sign_in(api: &GroupsApi, request: &GroupsRequest<'_>) -> Result<SignedInUser, BungieError> {
+fn sign_in(api: &GroupsApi, request: &GroupsRequest) -> Result<SignedInUser, BungieError> {
     let sent = header(request, "authorization").and_then(|it| it.split_once(' '));
     let (_, token) =
         sent.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).ok_or(SIGN_IN)?;
@@ -181,72 +194,6 @@ fn sign_in(api: &GroupsApi, request: &GroupsRequest<'_>) -> Result<SignedInUser,
         BadToken::Unknown => SIGN_IN,
         BadToken::Expired => EXPIRED,
     })
-}
-
-async fn administer(
-    api: &GroupsApi,
-    user: &SignedInUser,
-    group: GroupRef,
-    below: &[&str],
-    request: &GroupsRequest<'_>,
-) -> Result<Value, BungieError> {
-    let (actor, account) = (Some(user.person), &user.account);
-    let picture = async |ask| api.picture(account, ask).await.map_err(|it| vendor_error(&it));
-    let remove =
-        async |ask| api.remove(request, account, ask).await.map_err(|it| vendor_error(&it));
-    match *below {
-        ["Banned"] => {
-            let picture = picture(Ask::Show(group)).await?;
-            let own = picture.group.members.get(&user.person).map(|it| it.rank);
-            if own < Some(Rank::Admin) {
-                return Err(vendor_error(&Refusal::RankTooLow.into()));
-            }
-            Ok(show::banned(api, account, &picture.group).await)
-        }
-        ["Members", platform, id, "Kick"] => {
-            let (rule, reason) = (Rule::BUNGIE, "".into());
-            let target = member(platform, id)?;
-            let picture = remove(Ask::Remove { group, actor, target, rule, reason }).await?;
-            Ok(show::kicked(api, &picture))
-        }
-        ["Members", platform, id, "Ban"] => {
-            let target = member(platform, id)?;
-            let params: BanParams = parse(request)?;
-            let until = params.until(api.memberships.now())?;
-            let (rule, reason) = (Rule::BUNGIE, params.comment.unwrap_or_default().into());
-            remove(Ask::Ban { group, actor, target, rule, reason, until }).await?;
-            Ok(json!(0))
-        }
-        ["Members", platform, id, "Unban"] => {
-            let target = member(platform, id)?;
-            picture(Ask::Unban { group, actor, target }).await?;
-            Ok(json!(0))
-        }
-        ["Members", platform, id, "SetMembershipType", rank] => {
-            let target = member(platform, id)?;
-            let rank = rank.parse().ok().and_then(rank_of).ok_or(PARSE)?;
-            picture(Ask::SetRank { group, actor, target, rank }).await?;
-            Ok(json!(0))
-        }
-        ["Members", "Approve", platform, id] => {
-            let target = member(platform, id)?;
-            picture(Ask::Decide { group, actor, target, is_approved: true }).await?;
-            Ok(json!(true))
-        }
-        ["Members", "DenyList"] => {
-            let mut denied = Vec::new();
-            for DeniedMembership { membership_type, membership_id } in
-                parse::<DenyList>(request)?.memberships
-            {
-                let target = member(&membership_type.to_string(), &membership_id)?;
-                let (group, is_approved) = (group.clone(), false);
-                picture(Ask::Decide { group, actor, target, is_approved }).await?;
-                denied.push(json!({ "entityId": membership_id, "result": 1 }));
-            }
-            Ok(json!(denied))
-        }
-        _ => Err(NO_ROUTE),
-    }
 }
 
 /// Whom a platform's number means.
@@ -304,7 +251,7 @@ struct DeniedMembership {
     membership_id: String,
 }
 
-fn parse<T: for<'a> Deserialize<'a>>(request: &GroupsRequest<'_>) -> Result<T, BungieError> {
+fn parse<T: for<'a> Deserialize<'a>>(request: &GroupsRequest) -> Result<T, BungieError> {
     let body = request.body.as_ref().map_err(|_| PARSE)?;
     serde_json::from_slice(body).map_err(|_| PARSE)
 }
@@ -342,6 +289,9 @@ fn vendor_error(error: &GroupAskError) -> BungieError {
         Refusal::NoApplication => NO_MEMBER,
         Refusal::Full => BungieError(409, 696, "ClanInvalidOperation", "The group is full."),
         Refusal::NameTaken => BungieError(409, 696, "ClanInvalidOperation", "The name is taken."),
+        Refusal::HasOwner | Refusal::OwnsTooMany => {
+            BungieError(409, 696, "ClanInvalidOperation", "Not in this group.")
+        }
     }
 }
 

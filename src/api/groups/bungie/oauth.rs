@@ -3,10 +3,7 @@
 //!
 //! There is no page to sign in at: the admin API makes the codes.
 
-use axum::{
-    http::{Method, StatusCode},
-    response::Response,
-};
+use axum::{http::StatusCode, response::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 use serde_json::json;
@@ -37,10 +34,14 @@ struct OauthTokens {
     membership_id: String,
 }
 
-pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest<'_>) -> Response {
-    if *request.method != Method::POST {
-        return refuse("invalid_request", "use POST");
-    }
+/// Its path, as the endpoint table has it.
+pub(super) const PATTERN: &str = "/Platform/App/OAuth/Token";
+
+pub(super) fn wrong_method() -> Response {
+    refuse("invalid_request", "use POST")
+}
+
+pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest) -> Response {
     let body = request.body.as_deref().unwrap_or_default();
     let mut form = pairs(&String::from_utf8_lossy(body));
     // The application shows its API key as the secret, in the form or by HTTP Basic.
@@ -100,7 +101,7 @@ pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest<'_>) -> Resp
     )
 }
 
-fn basic(request: &GroupsRequest<'_>) -> Option<String> {
+fn basic(request: &GroupsRequest) -> Option<String> {
     let (scheme, rest) = header(request, "authorization")?.split_once(' ')?;
     let bytes =
         scheme.eq_ignore_ascii_case("basic").then(|| BASE64_STANDARD.decode(rest.trim()))?;

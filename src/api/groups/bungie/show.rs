@@ -21,27 +21,33 @@ pub(super) fn kicked(api: &GroupsApi, picture: &GroupSnapshot) -> Value {
     result
 }
 
-pub(super) fn show(
+/// `GetGroup`
+pub(super) fn show(picture: &GroupSnapshot) -> Value {
+    json!({
+        "detail": group(picture), "founder": founder(picture), "alliedIds": [],
+        "parentGroup": null, "allianceStatus": 0, "groupJoinInviteCount": 0,
+        "currentUserMembershipsInactiveForDestiny": false,
+        "currentUserMemberMap": {}, "currentUserPotentialMemberMap": {},
+    })
+}
+
+/// The number of a page; 0 if none is asked for.
+pub(super) fn page(request: &GroupsRequest) -> Result<usize, BungieError> {
+    number(request, "currentpage")
+}
+
+fn number(request: &GroupsRequest, name: &str) -> Result<usize, BungieError> {
+    request.query.get(name).map_or(Ok(0), |it| it.parse().map_err(|_| PARSE))
+}
+
+/// A page of the members whose rank is at least this.
+pub(super) fn members(
     picture: &GroupSnapshot,
-    below: &[&str],
-    request: &GroupsRequest<'_>,
+    rank_min: Rank,
+    request: &GroupsRequest,
 ) -> Result<Value, BungieError> {
-    let number = |name| request.query.get(name).map_or(Ok(0), |it| it.parse::<usize>());
-    let (page, kind) = (number("currentpage").map_err(|_| PARSE)?, number("memberType"));
+    let (page, kind) = (page(request)?, number(request, "memberType")?);
     let name = request.query.get("nameSearch").map(|it| it.to_lowercase()).unwrap_or_default();
-    let rank_min = match below {
-        ["AdminsAndFounder"] => Rank::Admin,
-        _ => Rank::Beginner,
-    };
-    if below.is_empty() {
-        return Ok(json!({
-            "detail": group(picture), "founder": founder(picture), "alliedIds": [],
-            "parentGroup": null, "allianceStatus": 0, "groupJoinInviteCount": 0,
-            "currentUserMembershipsInactiveForDestiny": false,
-            "currentUserMemberMap": {}, "currentUserPotentialMemberMap": {},
-        }));
-    }
-    let kind = kind.map_err(|_| PARSE)?;
     let is_meant = |(id, it): &(&PersonId, &GroupMember)| {
         let is_named = |person: &Person| person.username.to_lowercase().contains(&name);
         rank_min <= it.rank

@@ -24,22 +24,23 @@ const CRASH: KiriminError = KiriminError(500, "ERROR");
 /// Whose session a request is in.
 pub(in crate::api::groups) fn session(
     api: &GroupsApi,
-    request: &GroupsRequest<'_>,
+    request: &GroupsRequest,
 ) -> Option<SignedInUser> {
     api.bearer(request, token(request)?).ok()
 }
 
-fn token<'a>(request: &'a GroupsRequest<'_>) -> Option<&'a str> {
+fn token<'a>(request: &'a GroupsRequest) -> Option<&'a str> {
     let cookies = header(request, "cookie")?;
     let mut pairs = cookies.split(';').filter_map(|it| it.trim().split_once('='));
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
 }
 
-/// `POST /x/auth/sign-in` and `POST /x/auth/verify`
+/// `POST /x/auth/sign-in`, where the sign-in is begun, and `POST /x/auth/verify`
 pub(super) async fn sign_in(
     api: &GroupsApi,
-    request: &GroupsRequest<'_>,
+    request: &GroupsRequest,
     body: &Value,
+    is_begun: bool,
 ) -> Result<(Data, Option<HeaderValue>), KiriminError> {
     let text = |name: &str| {
         // The documents have the code as a number.
@@ -51,7 +52,7 @@ pub(super) async fn sign_in(
     let name = email.or(mobile).ok_or(WRONG)?;
     let Some(password) = text("code").or_else(|| text("password")) else {
         // Whether anybody has the address is not told.
-        return match request.path.last().is_some_and(|it| it == "sign-in") {
+        return match is_begun {
             true => Ok((None, None)),
             false => Err(WRONG),
         };
@@ -71,7 +72,7 @@ pub(super) async fn sign_in(
 /// `GET /x/auth/logout`
 pub(super) async fn log_out(
     api: &GroupsApi,
-    request: &GroupsRequest<'_>,
+    request: &GroupsRequest,
 ) -> Result<HeaderValue, KiriminError> {
     let (done, committed) = durable();
     api.credentials.revoke(token(request).unwrap_or_default(), done);
@@ -82,7 +83,7 @@ pub(super) async fn log_out(
 /// `GET /x/auth/isUser`: each time with a new id for the socket.
 pub(super) async fn is_user(
     api: &GroupsApi,
-    request: &GroupsRequest<'_>,
+    request: &GroupsRequest,
 ) -> Result<Data, KiriminError> {
     let user = session(api, request).ok_or(UNAUTHORIZED)?;
     let person = api.person(&user.account, PersonRef::Id(user.person)).await;

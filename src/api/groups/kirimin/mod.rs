@@ -3,25 +3,26 @@
 //! Every answer has `ok`, `code` and `msg`, and its status is its code.
 
 pub(super) mod auth;
+mod endpoints;
 pub(super) mod signals;
 mod socket;
 pub(super) mod sockets;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    http::{
-        HeaderValue, Method, StatusCode,
-        header::{LOCATION, SET_COOKIE},
-    },
-    response::Response,
+    http::StatusCode,
+    response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 
+pub(in crate::api) use self::endpoints::ENDPOINTS;
 use super::{GroupAskError, GroupsApi, GroupsRequest, SignedInUser, limit::WindowLimit};
 use crate::{
     api::{after_response::AfterResponse, failure::Failure, reply},
-    group::{Ask, GroupRef, GroupSnapshot, PersonRef, Rank, Refusal, rule::Rule},
+    group::{
+        Ask, GroupAnswer, GroupRef, GroupSnapshot, Joined, PersonRef, Rank, Refusal, rule::Rule,
+    },
 };
 
 /// A status, and the key by which clients tell what it is.
@@ -44,8 +45,14 @@ const NO_GROUP: KiriminError = KiriminError(404, "GRPS_404");
 const UNAUTHORIZED: KiriminError = KiriminError(401, "UNAUTHORIZED");
 const BUSY: KiriminError = KiriminError(429, "TO_MANY_REQUEST");
 
-pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest<'_>) -> Response {
-    serve(api, request).await.unwrap_or_else(|error| refuse(&error))
+pub(super) fn not_found() -> Response {
+    refuse(&NO_ROUTE)
+}
+
+impl IntoResponse for KiriminError {
+    fn into_response(self) -> Response {
+        refuse(&self)
+    }
 }
 
 pub(super) fn crash() -> Response {
@@ -74,41 +81,6 @@ fn accept(data: Data) -> Response {
     reply::json(StatusCode::OK, &body)
 }
 
-async fn serve(api: &GroupsApi, request: &GroupsRequest<'_>) -> Result<Response, KiriminError> {
-    let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
-    match (request.method, &*path) {
-        (&Method::GET, [] | ["socket"]) => socket::answer(api, request),
-        (&Method::GET, ["x", "auth", "isUser"]) => auth::is_user(api, request).await.map(accept),
-        (&Method::GET, ["x", "auth", "logout"]) => {
-            let mut response = reply::empty(StatusCode::FOUND);
-            let cookie = auth::log_out(api, request).await?;
-            response.headers_mut().insert(SET_COOKIE, cookie);
-            response.headers_mut().insert(LOCATION, HeaderValue::from_static("/app"));
-            Ok(response)
-        }
-        (&Method::POST, ["x", "auth", "sign-in" | "verify"]) => {
-            let (data, cookie) = auth::sign_in(api, request, &body(request)?).await?;
-            let mut response = accept(data);
-            cookie.map(|it| response.headers_mut().insert(SET_COOKIE, it));
-            Ok(response)
-        }
-        (&Method::GET, ["invite", link]) => {
-            let user = admit(api, request)?;
-            Ok(invitation(api, &user, link).await)
-        }
-        (&Method::POST, ["x", "group", below @ ..]) if is_call(below) => {
-            let user = admit(api, request)?;
-            let body = body(request)?;
-            KiriminHandler { api, request, user, body }.group(below).await.map(accept)
-        }
-        _ => Err(NO_ROUTE),
-    }
-}
-
-fn is_call(below: &[&str]) -> bool {
-    matches!(below, ["kick", _, _] | ["join" | "leave", _] | ["create" | "reset-link"])
-}
-
 /// `GET /invite/{link}`
 async fn invitation(api: &GroupsApi, user: &SignedInUser, link: &str) -> Response {
     let found = api.picture(&user.account, Ask::Show(GroupRef::Link(link.into()))).await;
@@ -128,59 +100,57 @@ async fn invitation(api: &GroupsApi, user: &SignedInUser, link: &str) -> Respons
 }
 
 /// One request about groups.
-struct KiriminHandler<'a> {
-    api: &'a GroupsApi,
-    request: &'a GroupsRequest<'a>,
+struct KiriminHandler {
+    api: Arc<GroupsApi>,
+    request: GroupsRequest,
     user: SignedInUser,
     body: Value,
 }
 
-impl KiriminHandler<'_> {
-    async fn group(&self, below: &[&str]) -> Result<Data, KiriminError> {
-        let actor = self.user.person;
-        match *below {
-            ["kick", id, target] => {
-                let (group, rule, reason) = (which(id)?, Rule::KIRIMIN, "".into());
-                let target = target.parse().map_or(PersonRef::Nobody, PersonRef::Id);
-                let ask = Ask::Remove { group, actor: Some(actor), target, rule, reason };
-                self.remove(ask).await.map_err(|it| self.vendor_error(&it)).map(|_| None)
-            }
-            ["join", id] => self.join(which(id)?).await,
-            ["leave", id] => {
-                // An unknown group is left already (contract 3.4).
-                let Ok(group) = which(id) else { return Ok(None) };
-                let ask = Ask::Leave { group, actor, rule: Rule::KIRIMIN_LEAVE };
-                match self.remove(ask).await {
-                    Ok(_) | Err(GroupAskError::Refused(Refusal::NoGroup | Refusal::Closed)) => {
-                        Ok(None)
-                    }
-                    Err(GroupAskError::Refused(Refusal::ActorNotMember)) => {
-                        Err(KiriminError(400, "ERROR"))
-                    }
-                    Err(error) => Err(self.vendor_error(&error)),
-                }
-            }
-            ["reset-link"] => {
-                let link = uuid::Uuid::new_v4().simple().to_string().into();
-                let group = which(self.text("id"))?;
-                let picture = self.picture(Ask::ResetLink { group, actor, link }).await;
-                // Here, it is 403 in documents and server (contract 3.4).
-                let picture = picture.map_err(|KiriminError(code, msg)| match msg {
-                    "GRPS_OWNER_FEATURE" => KiriminError(403, msg),
-                    _ => KiriminError(code, msg),
-                })?;
-                Ok(Some(json!({ "text": picture.group.info.link })))
-            }
-            ["create"] => self.create().await,
-            _ => Err(NO_ROUTE),
+impl KiriminHandler {
+    /// `POST /x/group/kick/{group}/{member}`
+    async fn kick(&self, id: &str, target: &str) -> Result<Data, KiriminError> {
+        let (group, rule, reason) = (which(id)?, Rule::KIRIMIN, "".into());
+        let target = target.parse().map_or(PersonRef::Nobody, PersonRef::Id);
+        let ask = Ask::Remove { group, actor: Some(self.user.person), target, rule, reason };
+        self.remove(ask).await.map_err(|it| self.vendor_error(&it)).map(|_| None)
+    }
+
+    /// `POST /x/group/leave/{group}`
+    async fn leave(&self, id: &str) -> Result<Data, KiriminError> {
+        // An unknown group is left already (contract 3.4).
+        let Ok(group) = which(id) else { return Ok(None) };
+        let ask = Ask::Leave { group, actor: self.user.person, rule: Rule::KIRIMIN_LEAVE };
+        match self.remove(ask).await {
+            Ok(_) | Err(GroupAskError::Refused(Refusal::NoGroup | Refusal::Closed)) => Ok(None),
+            Err(GroupAskError::Refused(Refusal::ActorNotMember)) => Err(KiriminError(400, "ERROR")),
+            Err(error) => Err(self.vendor_error(&error)),
         }
     }
 
-    async fn join(&self, group: GroupRef) -> Result<Data, KiriminError> {
+    /// `POST /x/group/reset-link`
+    async fn reset_link(&self) -> Result<Data, KiriminError> {
+        let link = uuid::Uuid::new_v4().simple().to_string().into();
+        let (group, actor) = (which(self.text("id"))?, self.user.person);
+        let picture = self.picture(Ask::ResetLink { group, actor, link }).await;
+        // Here, it is 403 in documents and server (contract 3.4).
+        let picture = picture.map_err(|KiriminError(code, msg)| match msg {
+            "GRPS_OWNER_FEATURE" => KiriminError(403, msg),
+            _ => KiriminError(code, msg),
+        })?;
+        Ok(Some(json!({ "text": picture.group.info.link })))
+    }
+
+    /// `POST /x/group/join/{group}`
+    async fn join(&self, id: &str) -> Result<Data, KiriminError> {
+        let group = which(id)?;
         let (actor, link) = (self.user.person, self.text("link").into());
-        let before = self.picture(Ask::Show(group.clone())).await?;
-        let picture = self.picture(Ask::Join { group, actor, link }).await?;
-        if !before.group.members.contains_key(&actor) {
+        let asked = self.api.ask(&self.user.account, Ask::Join { group, actor, link }).await;
+        let GroupAnswer::Joined(joined) = asked.map_err(|it| self.vendor_error(&it))? else {
+            unreachable!("the machine answers a join with how it went");
+        };
+        let Joined { was_member, snapshot: picture } = *joined;
+        if !was_member {
             let (sockets, signals) = (self.api.sockets.clone(), signals::of_join(&picture, actor));
             *self.request.after_response.lock() =
                 Some(AfterResponse::new(move || sockets.send_all(signals)));
@@ -188,26 +158,15 @@ impl KiriminHandler<'_> {
         Ok(Some(room(&picture)))
     }
 
+    /// `POST /x/group/create`
     async fn create(&self) -> Result<Data, KiriminError> {
         let name = self.text("name").trim();
         if !(1..=NAME_CHARS_MAX).contains(&name.chars().count()) {
             return Err(KiriminError(400, "GRPS_DNAME_LENGTH"));
         }
-        let (api, actor) = (self.api, self.user.person);
-        let asked = api.ask(&self.user.account, Ask::ShowOf(actor)).await;
-        if let crate::group::GroupAnswer::Groups(groups) =
-            asked.map_err(|it| self.vendor_error(&it))?
-        {
-            // Other dialects' groups hold more people, and are not counted.
-            let is_own = |it: &&GroupSnapshot| {
-                let is_owner = it.group.members[&actor].rank == Rank::Owner;
-                is_owner && it.group.info.members_max == MEMBERS_MAX
-            };
-            if OWN_MAX <= groups.iter().filter(is_own).count() {
-                return Err(KiriminError(400, "GRPS_OWN_MAX"));
-            }
-        }
-        let picture = self.picture(Ask::Create(api.head(name, Some(actor), MEMBERS_MAX))).await?;
+        let (api, actor) = (&self.api, self.user.person);
+        let info = api.head(name, Some(actor), MEMBERS_MAX);
+        let picture = self.picture(Ask::CreateOwn { info, own_max: OWN_MAX }).await?;
         let id = picture.group.info.id.to_string();
         Ok(Some(json!({ "roomid": id, "group": room(&picture) })))
     }
@@ -221,7 +180,7 @@ impl KiriminHandler<'_> {
     }
 
     async fn remove(&self, ask: Ask) -> Result<GroupSnapshot, GroupAskError> {
-        self.api.remove(self.request, &self.user.account, ask).await
+        self.api.remove(&self.request, &self.user.account, ask).await
     }
 
     fn vendor_error(&self, error: &GroupAskError) -> KiriminError {
@@ -235,7 +194,7 @@ fn which(id: &str) -> Result<GroupRef, KiriminError> {
 }
 
 /// The limit comes before the login (contract 3.2).
-fn admit(api: &GroupsApi, request: &GroupsRequest<'_>) -> Result<SignedInUser, KiriminError> {
+fn admit(api: &GroupsApi, request: &GroupsRequest) -> Result<SignedInUser, KiriminError> {
     let user = auth::session(api, request);
     let address = || request.peer.to_string();
     let who = user.as_ref().map_or_else(address, |it| it.person.to_string());
@@ -246,7 +205,7 @@ fn admit(api: &GroupsApi, request: &GroupsRequest<'_>) -> Result<SignedInUser, K
     user.ok_or(UNAUTHORIZED)
 }
 
-fn body(request: &GroupsRequest<'_>) -> Result<Value, KiriminError> {
+fn body(request: &GroupsRequest) -> Result<Value, KiriminError> {
     match &request.body {
         Ok(body) if body.trim_ascii().is_empty() => Ok(json!({})),
         Ok(body) => serde_json::from_slice(body).map_err(|_| KiriminError(500, "ERROR")),
@@ -275,7 +234,10 @@ fn vendor_error(error: &GroupAskError, is_owner_404: bool) -> KiriminError {
         }
         Refusal::NotInvited | Refusal::Banned => KiriminError(404, "INV_NOT_FOUND_DESC"),
         Refusal::Full => KiriminError(404, "GRPS_MEMBER_LIMIT"),
-        Refusal::AlreadyMember | Refusal::NameTaken => KiriminError(400, "ERROR"),
+        Refusal::OwnsTooMany => KiriminError(400, "GRPS_OWN_MAX"),
+        Refusal::AlreadyMember | Refusal::HasOwner | Refusal::NameTaken => {
+            KiriminError(400, "ERROR")
+        }
     }
 }
 

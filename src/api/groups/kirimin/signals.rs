@@ -26,14 +26,13 @@ struct SignalBody<'a> {
 /// Of a removal, in the order in which they are sent: as documented, `memberleave` to all members
 /// and `memberkick` to the one who is out; `is_server`, `memberkick` first, and none to owners.
 ///
-/// `before` are the members of a group that may have ended with it: then each gets `memberkick`.
+/// If the group has ended with it, each of the others gets `memberkick`.
 pub(in crate::api::groups) fn of_removal(
     is_server: bool,
     actor: Option<PersonId>,
     removed: &Removed,
-    before: &[PersonId],
 ) -> Vec<Signal> {
-    let Removed { person, was_member, snapshot: picture } = removed;
+    let Removed { person, was_member, others, snapshot: picture } = removed;
     if !was_member {
         return Vec::new();
     }
@@ -41,7 +40,7 @@ pub(in crate::api::groups) fn of_removal(
     let members = &picture.group.members;
     let owner = || members.iter().find(|(_, it)| it.rank == Rank::Owner).map(|(id, _)| *id);
     if picture.group.info.is_closed {
-        let others = before.iter().filter(|it| **it != person);
+        let others = others.iter();
         return others.map(|it| signal(picture, *it, person, "memberkick")).collect();
     }
 
@@ -134,8 +133,7 @@ mod tests {
         else {
             panic!("nobody was removed");
         };
-        let before: Vec<_> = (1..=4).map(PersonId).collect();
-        let signals = of_removal(is_server, actor, &removed, &before);
+        let signals = of_removal(is_server, actor, &removed);
         let short = signals.iter().map(|Signal { to, text }| {
             let words: Value = serde_json::from_str(text).unwrap();
             let (kind, from) = (words["type"].as_str().unwrap(), words["from"].as_str().unwrap());

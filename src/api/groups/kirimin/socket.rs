@@ -45,7 +45,8 @@ const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 /// is enough: it is as hard to guess as a session.
 pub(super) fn answer(
     api: &GroupsApi,
-    request: &GroupsRequest<'_>,
+    request: &GroupsRequest,
+    is_bare: bool,
 ) -> Result<Response, KiriminError> {
     let id = request.query.get("id").map(String::as_str).unwrap_or_default();
     let owner = api.sockets.owner(id).ok_or_else(|| {
@@ -53,7 +54,6 @@ pub(super) fn answer(
         UNAUTHORIZED
     })?;
     let session = auth::session(api, request);
-    let is_bare = request.path.is_empty();
     if session.map_or(!is_bare, |it| it.person != owner) {
         return Err(UNAUTHORIZED);
     }
@@ -76,12 +76,12 @@ pub(super) fn answer(
 const NO_HANDSHAKE: KiriminError = KiriminError(400, "ERROR");
 
 /// RFC 6455, 4.2.1.
-fn accept(request: &GroupsRequest<'_>) -> Option<HeaderValue> {
+fn accept(request: &GroupsRequest) -> Option<HeaderValue> {
     let has = |name: &HeaderName, word: &str| {
         let value = header(request, name.as_str()).unwrap_or_default();
         value.split(',').any(|it| it.trim().eq_ignore_ascii_case(word))
     };
-    let is_handshake = *request.method == Method::GET
+    let is_handshake = request.context.method == Method::GET
         && has(&CONNECTION, "upgrade")
         && has(&UPGRADE, "websocket")
         && has(&SEC_WEBSOCKET_VERSION, "13");

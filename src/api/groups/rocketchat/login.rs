@@ -16,7 +16,7 @@ const LOGIN_MS: u64 = 90 * 86_400_000;
 
 pub(super) async fn login(
     api: &GroupsApi,
-    request: &GroupsRequest<'_>,
+    request: &GroupsRequest,
     fields: &BTreeMap<String, Value>,
 ) -> Result<Value, RocketChatError> {
     let text = |name: &str| fields.get(name).and_then(Value::as_str);

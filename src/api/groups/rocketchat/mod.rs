@@ -1,23 +1,25 @@
 //! Rocket.Chat private groups (contract 2): `/api/v1/groups.…`, the headers `X-Auth-Token` and
 //! `X-User-Id`.
 
+mod endpoints;
 mod login;
 mod rooms;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    http::{HeaderName, HeaderValue, Method, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderName, HeaderValue, Method, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA},
+    },
     response::Response,
 };
 use serde_json::{Map, Value, json};
 
-use self::rooms::{RocketChatHandler, describe};
+pub(in crate::api) use self::endpoints::ENDPOINTS;
+use self::rooms::RocketChatHandler;
 use super::{GroupAskError, GroupsApi, GroupsRequest, SignedInUser, header, limit};
-use crate::{
-    api::reply,
-    group::{Rank, Refusal},
-};
+use crate::{api::reply, group::Refusal};
 
 /// A failure: its status, its type (empty is none), its text, and the method that it names.
 struct RocketChatError(u16, &'static str, String, Option<&'static str>);
@@ -29,26 +31,20 @@ const LIMIT: limit::WindowLimit =
 const PAGE: usize = 50;
 const LOGIN: &str = "You must be logged in to do this.";
 
-/// Answered with or without a login.
-const OPEN: [&str; 2] = ["info", "login"];
-
-pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest<'_>) -> Response {
-    let mut limits = Vec::new();
-    let mut response = match serve(api, request, &mut limits).await {
-        Ok(Value::Object(mut body)) => {
-            body.insert("success".to_owned(), true.into());
-            reply::json(StatusCode::OK, &body)
-        }
-        Ok(body) => reply::json(StatusCode::OK, &body),
-        Err(error) => refuse(&error),
-    };
-    let fixed = [("cache-control", "no-store".into()), ("pragma", "no-cache".into())];
-    for (name, value) in limits.into_iter().chain(fixed) {
-        let value: String = value;
-        let value = HeaderValue::try_from(value).expect("digits and words are header values");
-        response.headers_mut().insert(HeaderName::from_static(name), value);
-    }
+/// Adds what every answer has.
+pub(super) fn answer(routed: Result<Response, Infallible>) -> Response {
+    let Ok(mut response) = routed;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
     response
+}
+
+pub(super) fn not_found() -> Response {
+    refuse(&RocketChatError(404, "", "404 Not Found".to_owned(), None))
+}
+
+pub(super) fn wrong_method() -> Response {
+    refuse(&RocketChatError(405, "", "Method Not Allowed".to_owned(), None))
 }
 
 pub(super) fn crash() -> Response {
@@ -83,74 +79,51 @@ fn refuse(RocketChatError(status, kind, text, method): &RocketChatError) -> Resp
 
 type RateLimitHeaders = Vec<(&'static str, String)>;
 
-async fn serve(
-    api: &GroupsApi,
-    request: &GroupsRequest<'_>,
-    limits: &mut RateLimitHeaders,
-) -> Result<Value, RocketChatError> {
-    let name = request.path.last().map_or("", |it| it);
-    let no_route = || RocketChatError(404, "", "404 Not Found".to_owned(), None);
-    let method = match name {
-        "info" | "me" | "groups.info" | "groups.members" | "groups.list" => Method::GET,
-        "login"
-        | "logout"
-        | "groups.create"
-        | "groups.invite"
-        | "groups.kick"
-        | "groups.leave"
-        | "groups.addOwner"
-        | "groups.addModerator"
-        | "groups.removeOwner"
-        | "groups.removeModerator" => Method::POST,
-        _ => return Err(no_route()),
+/// The answer to a call that has been counted, or was refused before.
+fn finish(result: Result<Value, RocketChatError>, limits: RateLimitHeaders) -> Response {
+    let mut response = match result {
+        Ok(Value::Object(mut body)) => {
+            body.insert("success".to_owned(), true.into());
+            reply::json(StatusCode::OK, &body)
+        }
+        Ok(body) => reply::json(StatusCode::OK, &body),
+        Err(error) => refuse(&error),
     };
-    if *request.method != method {
-        return Err(RocketChatError(405, "", "Method Not Allowed".to_owned(), None));
+    for (name, value) in limits {
+        let value = HeaderValue::try_from(value).expect("digits are header values");
+        response.headers_mut().insert(HeaderName::from_static(name), value);
     }
-    let user = match OPEN.contains(&name) {
-        true => None,
-        false => Some(sign_in(api, request).ok_or_else(|| signed_out(LOGIN))?),
-    };
+    response
+}
+
+/// Lets a person in, and counts the call; `name` is that of the method.
+fn admit(
+    api: &Arc<GroupsApi>,
+    request: &GroupsRequest,
+    name: &str,
+    limits: &mut RateLimitHeaders,
+) -> Result<RocketChatHandler, RocketChatError> {
+    let user = sign_in(api, request).ok_or_else(|| signed_out(LOGIN))?;
     let fields = fields(request);
     if name == "groups.kick" {
         check_schema(&fields)?;
     }
     count(api, request, name, limits)?;
-    let Some(user) = user else {
-        return match name {
-            "login" => login::login(api, request, &fields).await,
-            _ => Ok(json!({ "version": "8.0", "info": { "version": "8.0.0" } })),
-        };
-    };
-    let handler = RocketChatHandler { api, user, fields };
-    match name {
-        "me" => handler.me().await,
-        "logout" => handler.logout(request).await,
-        "groups.list" => handler.list().await,
-        "groups.create" => handler.create().await,
-        "groups.info" => Ok(json!({ "group": describe(&handler.room().await?, false) })),
-        "groups.members" => handler.members().await,
-        "groups.invite" => handler.invite().await,
-        "groups.kick" => handler.kick(request).await,
-        "groups.leave" => handler.leave(request).await,
-        "groups.addOwner" => handler.set_rank(Rank::Owner).await,
-        "groups.addModerator" => handler.set_rank(Rank::Admin).await,
-        _ => handler.set_rank(Rank::Member).await,
-    }
+    Ok(RocketChatHandler { api: api.clone(), user, fields })
 }
 
 fn signed_out(text: &str) -> RocketChatError {
     RocketChatError(401, "", text.to_owned(), None)
 }
 
-pub(super) fn sign_in(api: &GroupsApi, request: &GroupsRequest<'_>) -> Option<SignedInUser> {
+pub(super) fn sign_in(api: &GroupsApi, request: &GroupsRequest) -> Option<SignedInUser> {
     let (token, user) = (header(request, "x-auth-token")?, header(request, "x-user-id")?);
     api.bearer(request, token).ok().filter(|it| it.person.to_string() == user)
 }
 
 fn count(
     api: &GroupsApi,
-    request: &GroupsRequest<'_>,
+    request: &GroupsRequest,
     name: &str,
     limits: &mut RateLimitHeaders,
 ) -> Result<(), RocketChatError> {
@@ -181,13 +154,13 @@ fn too_many(wait: Duration) -> RocketChatError {
 }
 
 /// From the query, a form, or JSON; what is none of these is nothing (contract 2.1).
-fn fields(request: &GroupsRequest<'_>) -> BTreeMap<String, Value> {
+fn fields(request: &GroupsRequest) -> BTreeMap<String, Value> {
     let pairs = |it: BTreeMap<String, String>| it.into_iter().map(|(k, v)| (k, v.into())).collect();
-    if *request.method == Method::GET {
+    if request.context.method == Method::GET {
         return pairs(request.query.clone());
     }
     let Ok(body) = &request.body else { return BTreeMap::new() };
-    let media_type = request.headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    let media_type = request.context.headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
     match media_type.is_some_and(|it| it.starts_with("application/x-www-form-urlencoded")) {
         true => pairs(super::pairs(&String::from_utf8_lossy(body))),
         false => serde_json::from_slice(body).unwrap_or_default(),
@@ -244,7 +217,9 @@ fn vendor_error(error: &GroupAskError, method: &'static str) -> RocketChatError 
         ),
         Refusal::AlreadyMember => ("error-user-already-in-room", "User is in this room already"),
         Refusal::Banned => ("error-user-is-banned", "User is banned from this room"),
-        Refusal::NotInvited => ("error-not-allowed", "Not allowed"),
+        Refusal::NotInvited | Refusal::HasOwner | Refusal::OwnsTooMany => {
+            ("error-not-allowed", "Not allowed")
+        }
         Refusal::Full => ("error-max-rooms-per-guest-reached", "The room is full"),
         Refusal::NameTaken => ("error-duplicate-channel-name", "A group of this name exists"),
     };

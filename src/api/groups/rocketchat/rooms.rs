@@ -1,6 +1,6 @@
 //! What a person does with Rocket.Chat's private groups (contract 2.2 to 2.4).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 
@@ -18,13 +18,13 @@ use crate::{
 };
 
 /// One request of a person.
-pub(super) struct RocketChatHandler<'a> {
-    pub(super) api: &'a GroupsApi,
+pub(super) struct RocketChatHandler {
+    pub(super) api: Arc<GroupsApi>,
     pub(super) user: SignedInUser,
     pub(super) fields: BTreeMap<String, Value>,
 }
 
-impl RocketChatHandler<'_> {
+impl RocketChatHandler {
     fn text(&self, name: &str) -> Option<&str> {
         self.fields.get(name)?.as_str().map(str::trim).filter(|it| !it.is_empty())
     }
@@ -66,13 +66,18 @@ impl RocketChatHandler<'_> {
     }
 
     /// A room that the user sees.
-    pub(super) async fn room(&self) -> Result<GroupSnapshot, RocketChatError> {
+    async fn room(&self) -> Result<GroupSnapshot, RocketChatError> {
         let picture = self.picture(Ask::Show(self.which()?), "").await?;
         let is_member = picture.group.members.contains_key(&self.user.person);
         match is_member && !picture.group.info.is_closed {
             true => Ok(picture),
             false => Err(no_room()),
         }
+    }
+
+    /// `GET groups.info`
+    pub(super) async fn info(&self) -> Result<Value, RocketChatError> {
+        Ok(json!({ "group": describe(&self.room().await?, false) }))
     }
 
     /// Whether there is a room that is in use.
@@ -87,7 +92,7 @@ impl RocketChatHandler<'_> {
     }
 
     /// `POST groups.kick`
-    pub(super) async fn kick(&self, request: &GroupsRequest<'_>) -> Result<Value, RocketChatError> {
+    pub(super) async fn kick(&self, request: &GroupsRequest) -> Result<Value, RocketChatError> {
         let group = self.which()?;
         let target = match self.target() {
             Ok(target) => target,
@@ -110,10 +115,7 @@ impl RocketChatHandler<'_> {
         })
     }
 
-    pub(super) async fn leave(
-        &self,
-        request: &GroupsRequest<'_>,
-    ) -> Result<Value, RocketChatError> {
+    pub(super) async fn leave(&self, request: &GroupsRequest) -> Result<Value, RocketChatError> {
         let (group, actor, rule) = (self.which()?, self.user.person, Rule::ROCKET_CHAT);
         let ask = Ask::Leave { group, actor, rule };
         let left = self.api.remove(request, self.account(), ask).await;
@@ -227,10 +229,7 @@ impl RocketChatHandler<'_> {
         Ok(card)
     }
 
-    pub(super) async fn logout(
-        &self,
-        request: &GroupsRequest<'_>,
-    ) -> Result<Value, RocketChatError> {
+    pub(super) async fn logout(&self, request: &GroupsRequest) -> Result<Value, RocketChatError> {
         let (done, committed) = durable();
         let token = header(request, "x-auth-token").unwrap_or_default();
         self.api.credentials.revoke(token, done);
@@ -245,7 +244,7 @@ pub(super) fn me(person: &Person) -> Value {
 }
 
 /// A group, as its document has it for a kick, or as the server has it elsewhere.
-pub(super) fn describe(picture: &GroupSnapshot, is_kick: bool) -> Value {
+fn describe(picture: &GroupSnapshot, is_kick: bool) -> Value {
     let head = &picture.group.info;
     let creator = head.creator.and_then(|it| picture.people.get(&it));
     let mut group = json!({ "_id": head.id.to_string(), "name": head.name });

@@ -2,18 +2,18 @@
 
 use std::time::{Duration, SystemTime};
 
-use axum::{http::StatusCode, response::Response};
+use axum::{extract::Path, http::StatusCode, response::Response};
 use url::form_urlencoded;
 
 use super::{
     bodies::{CallIds, CdrBody, CdrListBody, LiveCall, Meta, calls_uri},
-    find, not_found,
+    find, id, not_found,
 };
 use crate::{
     api::{
         failure::Failure,
         reply,
-        voice::{ApiClient, params::RequestParams, warnings::Warnings},
+        voice::{ApiClient, InAccount, params::RequestParams, warnings::Warnings},
     },
     base::{ids::CallId, utc},
     call::{CallDirection, CallStatus},
@@ -48,36 +48,34 @@ pub(in crate::api::voice) const ENDED_ONLY: [&str; 13] = [
 ];
 
 /// `GET Call/`
-pub(in crate::api::voice) fn list(
-    client: &ApiClient<'_>,
-    query: &str,
-) -> Result<Response, Failure> {
+pub(in crate::api::voice) async fn list(client: ApiClient) -> Result<Response, Failure> {
+    let query = client.context.query();
     let params = RequestParams::of_query(query);
     match status(&params)? {
-        Some(is_wanted) => list_live(client, &params, is_wanted),
-        None => list_ended(client, &params, query),
+        Some(is_wanted) => list_live(&client, &params, is_wanted),
+        None => list_ended(&client, &params, query),
     }
 }
 
 /// `GET Call/{call_uuid}/`
-pub(in crate::api::voice) fn show(
-    client: &ApiClient<'_>,
-    call: CallId,
-    query: &str,
+pub(in crate::api::voice) async fn show(
+    client: ApiClient,
+    Path((_, call)): InAccount,
 ) -> Result<Response, Failure> {
-    if let Some(is_wanted) = status(&RequestParams::of_query(query))? {
-        let live = find(client, call, |it| is_wanted(it.status))?;
+    let call = id(&call)?;
+    if let Some(is_wanted) = status(&RequestParams::of_query(client.context.query()))? {
+        let live = find(&client, call, |it| is_wanted(it.status))?;
         return Ok(reply::json(StatusCode::OK, &LiveCall::new(call, &live, client.api_id)));
     }
-    let cdr = client.state.journal.cdrs().find(client.account, call);
+    let cdr = client.state.journal.cdrs().find(&client.account, call);
     let cdr = cdr.ok_or_else(not_found)?;
     let api_id = Some(client.api_id);
-    let body = CdrBody::new(&cdr, client.dialect, client.account, api_id);
+    let body = CdrBody::new(&cdr, client.dialect, &client.account, api_id);
     Ok(reply::json(StatusCode::OK, &body))
 }
 
 fn list_live(
-    client: &ApiClient<'_>,
+    client: &ApiClient,
     params: &RequestParams,
     is_wanted: StatusFilter,
 ) -> Result<Response, Failure> {
@@ -91,7 +89,7 @@ fn list_live(
             && from.as_ref().is_none_or(|it| **it == *live.party.from)
             && to.as_ref().is_none_or(|it| **it == *live.party.to)
     };
-    let calls = client.state.journal.live_calls(client.account).into_iter().filter(fits);
+    let calls = client.state.journal.live_calls(&client.account).into_iter().filter(fits);
     let calls = calls.skip(offset).take(limit).map(|(call, _)| call).collect();
     let mut warnings = Warnings::of(client, params, &[&LIVE[..], &ENDED_ONLY].concat());
     for name in params.names().filter(|it| ENDED_ONLY.contains(it)) {
@@ -102,7 +100,7 @@ fn list_live(
 }
 
 fn list_ended(
-    client: &ApiClient<'_>,
+    client: &ApiClient,
     params: &RequestParams,
     query: &str,
 ) -> Result<Response, Failure> {

@@ -2,10 +2,7 @@
 
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
-use axum::{
-    http::{HeaderMap, StatusCode},
-    response::Response,
-};
+use axum::{http::StatusCode, response::Response};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -15,6 +12,7 @@ use super::{
 };
 use crate::{
     api::{
+        context::RequestBody,
         failure::Failure,
         reply,
         voice::{ApiClient, params::RequestParams, warnings::Warnings},
@@ -84,14 +82,13 @@ pub(in crate::api::voice) const MACHINE_DETECTION_NUMBERS: [(&str, RangeInclusiv
 ];
 
 /// `POST Call/`
-pub(in crate::api::voice) fn serve(
-    client: &ApiClient<'_>,
-    headers: &HeaderMap,
-    body: &[u8],
+pub(in crate::api::voice) async fn make(
+    client: ApiClient,
+    RequestBody(body): RequestBody,
 ) -> Result<Response, Failure> {
-    let params = RequestParams::of_body(headers, body)?;
-    let calls = plan(client, &params)?;
-    let warnings = warnings(client, &params)?;
+    let params = client.params(&body)?;
+    let calls = plan(&client, &params)?;
+    let warnings = warnings(&client, &params)?;
     if !client.state.inbound.is_open() {
         let text = "the engine is shutting down, and makes no new calls";
         return Err(Failure::Unavailable(text.to_owned()));
@@ -99,26 +96,26 @@ pub(in crate::api::voice) fn serve(
 
     let limit = params.number("time_limit", 1..=TIME_LIMIT_MAX)?;
     let limit = limit.map(|it| Duration::from_secs(it.into()));
-    let (now, state) = (Instant::now().into_std(), client.state);
-    let _admitted = state.call_caps.admit(now, &state.journal, client.account, calls.len())?;
+    let (now, state) = (Instant::now().into_std(), &client.state);
+    let _admitted = state.call_caps.admit(now, &state.journal, &client.account, calls.len())?;
     let mut ids = Vec::with_capacity(calls.len());
     for (party, out) in calls {
         let call = CallId(Uuid::new_v4());
         client.state.inbound.call_out(call, client.account.clone(), party, out, limit);
         ids.push(call);
     }
-    let warnings = warnings.note_in_traces(client, &ids);
+    let warnings = warnings.note_in_traces(&client, &ids);
     let status = by_dialect(client.dialect, StatusCode::CREATED, StatusCode::OK);
     let (message, request_uuid) = match ids[..] {
         [id] => (by_dialect(client.dialect, "call fired", "Call fired"), RequestIds::One(id)),
         _ => (by_dialect(client.dialect, "calls fired", "Calls fired"), RequestIds::Many(ids)),
     };
     let fired = Fired { message, request_uuid, api_id: client.api_id };
-    Ok(warnings.add_to(client, reply::json(status, &fired)))
+    Ok(warnings.add_to(&client, reply::json(status, &fired)))
 }
 
 /// What is asked for in vain. Bad values are refused all the same.
-fn warnings(client: &ApiClient<'_>, params: &RequestParams) -> Result<Warnings, Failure> {
+fn warnings(client: &ApiClient, params: &RequestParams) -> Result<Warnings, Failure> {
     let numbers = MACHINE_DETECTION_NUMBERS;
     let urls = ["machine_detection_url", "machine_detection_method"];
     let known: Vec<_> =
@@ -147,10 +144,7 @@ fn warnings(client: &ApiClient<'_>, params: &RequestParams) -> Result<Warnings, 
 }
 
 /// Who is called, and how. All is looked at before anybody is.
-fn plan(
-    client: &ApiClient<'_>,
-    params: &RequestParams,
-) -> Result<Vec<(Party, OutgoingCall)>, Failure> {
+fn plan(client: &ApiClient, params: &RequestParams) -> Result<Vec<(Party, OutgoingCall)>, Failure> {
     let from = address("from", &params.required("from")?)?;
     let to = params.required("to")?;
     let hook = params.document("answer")?;
@@ -260,7 +254,7 @@ fn sip_headers(params: &RequestParams) -> Result<Headers, Failure> {
     }
 }
 
-fn parent(client: &ApiClient<'_>, params: &RequestParams) -> Result<Option<CallId>, Failure> {
+fn parent(client: &ApiClient, params: &RequestParams) -> Result<Option<CallId>, Failure> {
     let Some(text) = params.text("parent_call_uuid")? else { return Ok(None) };
     let bad = |_| Failure::Bad("parent_call_uuid: give a call_uuid".to_owned());
     let parent = text.parse().map_err(bad)?;

@@ -7,7 +7,8 @@ pub(super) mod make;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    http::{HeaderMap, StatusCode},
+    extract::{Path, RawPathParams},
+    http::StatusCode,
     response::Response,
 };
 use tokio::time::{sleep, timeout};
@@ -17,9 +18,9 @@ pub(super) use self::{
     bodies::schemas,
     cdr::{list, show},
 };
-use super::{ApiClient, endpoints::CallAction, members, params::RequestParams, warnings::Warnings};
+use super::{ApiClient, InAccount, members, params::RequestParams, warnings::Warnings};
 use crate::{
-    api::{ANSWER_WAIT_MAX, body, failure::Failure, path, reply},
+    api::{ANSWER_WAIT_MAX, body, context::RequestBody, failure::Failure, reply},
     base::ids::{CallId, Dialect},
     call::{CallDirection, CallStatus, Hook},
     conference::Refusal,
@@ -49,78 +50,105 @@ pub(super) const DIGITS_MAX: usize = 256;
 /// Contract 5.1.
 const TRANSFER: [&str; 5] = ["legs", "aleg_url", "aleg_method", "bleg_url", "bleg_method"];
 
-/// `GET`, `POST` and `DELETE Call/{call_uuid}/…`
-pub(super) async fn serve(
-    client: &ApiClient<'_>,
-    segment: &str,
-    action: CallAction,
-    query: &str,
-    headers: &HeaderMap,
-    body: &[u8],
+/// `DELETE Call/{call_uuid}/`
+pub(super) async fn end(
+    client: ApiClient,
+    Path((_, call)): InAccount,
 ) -> Result<Response, Failure> {
-    let call = id(segment)?;
-    match action {
-        CallAction::HangUp => {
-            find(client, call, |_| true)?;
-            client.state.registry.note_request(call, client.api_id, "HangUp");
-            hang_up(client, call).await
-        }
-        CallAction::Play => {
-            let params = RequestParams::of_body(headers, body)?;
-            let warnings =
-                Warnings::of(client, &params, &["urls", "length", "legs", "loop", "mix"]);
-            let response = play_over(client, call, play(&params)?)?;
-            Ok(warnings.note_in_traces(client, &[call]).add_to(client, response))
-        }
-        CallAction::Record => Err(Failure::NotImplemented("recording is not implemented yet")),
-        CallAction::SendDigits => {
-            send_digits(client, call, &RequestParams::of_body(headers, body)?)
-        }
-        CallAction::Show => show(client, call, query),
-        CallAction::Speak => {
-            let speak = body::parse::<members::SpeakParams>(headers, body)?;
-            let params = RequestParams::of_body(headers, body)?;
-            let sound = Sound { times: times(&params)?, ..speak.sound(client.dialect)? };
-            let mixes = legs(&params, "legs").and_then(|()| params.flag("mix", true))?;
-            let program = vec![sound];
-            let speech =
-                PlayOverCall { kind: AnnouncementKind::Speak, program, mixes, length: None };
-            let known = ["text", "voice", "language", "legs", "loop", "mix", "type"];
-            let mut warnings = Warnings::of(client, &params, &known);
-            if params.choice("type", &["text", "ssml"])? == "ssml" {
-                warnings
-                    .ignored("type", "SSML is not supported yet, so the text is read as it stands");
-            }
-            let response = play_over(client, call, speech)?;
-            Ok(warnings.note_in_traces(client, &[call]).add_to(client, response))
-        }
-        CallAction::StopPlay => stop(client, call, AnnouncementKind::Play),
-        CallAction::StopSpeak => stop(client, call, AnnouncementKind::Speak),
-        CallAction::Stream => Err(Failure::NotImplemented("streams are not implemented yet")),
-        CallAction::Trace => trace(client, call),
-        CallAction::Transfer => {
-            transfer(client, call, &RequestParams::of_body(headers, body)?).await
-        }
-    }
+    let call = id(&call)?;
+    find(&client, call, |_| true)?;
+    client.state.registry.note_request(call, client.api_id, "HangUp");
+    hang_up(&client, call).await
 }
 
-/// `DELETE Request/{request_uuid}/`: only one that does not ring yet can be called off.
-pub(super) async fn cancel(client: &ApiClient<'_>, segment: &str) -> Result<Response, Failure> {
+/// `POST Call/{call_uuid}/Play/`
+pub(super) async fn play(
+    client: ApiClient,
+    Path((_, call)): InAccount,
+    RequestBody(body): RequestBody,
+) -> Result<Response, Failure> {
+    let call = id(&call)?;
+    let params = client.params(&body)?;
+    let warnings = Warnings::of(&client, &params, &["urls", "length", "legs", "loop", "mix"]);
+    let response = play_over(&client, call, program(&params)?)?;
+    Ok(warnings.note_in_traces(&client, &[call]).add_to(&client, response))
+}
+
+/// `POST Call/{call_uuid}/Speak/`
+pub(super) async fn speak(
+    client: ApiClient,
+    Path((_, call)): InAccount,
+    RequestBody(body): RequestBody,
+) -> Result<Response, Failure> {
+    let call = id(&call)?;
+    let speak = body::parse::<members::SpeakParams>(&client.context.headers, &body)?;
+    let params = client.params(&body)?;
+    let sound = Sound { times: times(&params)?, ..speak.sound(client.dialect)? };
+    let mixes = legs(&params, "legs").and_then(|()| params.flag("mix", true))?;
+    let program = vec![sound];
+    let speech = PlayOverCall { kind: AnnouncementKind::Speak, program, mixes, length: None };
+    let known = ["text", "voice", "language", "legs", "loop", "mix", "type"];
+    let mut warnings = Warnings::of(&client, &params, &known);
+    if params.choice("type", &["text", "ssml"])? == "ssml" {
+        warnings.ignored("type", "SSML is not supported yet, so the text is read as it stands");
+    }
+    let response = play_over(&client, call, speech)?;
+    Ok(warnings.note_in_traces(&client, &[call]).add_to(&client, response))
+}
+
+/// `DELETE Call/{call_uuid}/Play/`
+pub(super) async fn stop_play(
+    client: ApiClient,
+    Path((_, call)): InAccount,
+) -> Result<Response, Failure> {
+    stop(&client, id(&call)?, AnnouncementKind::Play)
+}
+
+/// `DELETE Call/{call_uuid}/Speak/`
+pub(super) async fn stop_speak(
+    client: ApiClient,
+    Path((_, call)): InAccount,
+) -> Result<Response, Failure> {
+    stop(&client, id(&call)?, AnnouncementKind::Speak)
+}
+
+/// `POST` and `DELETE Call/{call_uuid}/Record/`
+pub(super) async fn record(Path((_, call)): InAccount) -> Result<Response, Failure> {
+    id(&call)?;
+    Err(Failure::NotImplemented("recording is not implemented yet"))
+}
+
+/// `GET`, `POST` and `DELETE Call/{call_uuid}/Stream/[{stream_id}/]`
+pub(super) async fn stream(names: RawPathParams) -> Result<Response, Failure> {
+    let call = names.iter().find(|(name, _)| *name == "call_uuid");
+    id(call.map_or("", |(_, call)| call))?;
+    Err(Failure::NotImplemented("streams are not implemented yet"))
+}
+
+/// `DELETE Request/{request_uuid}/`: only a call that does not ring yet can be cancelled.
+pub(super) async fn cancel(
+    client: ApiClient,
+    Path((_, call)): InAccount,
+) -> Result<Response, Failure> {
     let gone = || Failure::NotFound("request not found: no call of that name is queued".into());
-    let call = id(segment).map_err(|_| gone())?;
-    find(client, call, |it| it.status == CallStatus::Queued).map_err(|_| gone())?;
-    hang_up(client, call).await
+    let call = id(&call).map_err(|_| gone())?;
+    find(&client, call, |it| it.status == CallStatus::Queued).map_err(|_| gone())?;
+    hang_up(&client, call).await
 }
 
 /// `GET Call/{call_uuid}/Trace/`: what the call did, step by step, and why. An extension.
-fn trace(client: &ApiClient<'_>, call: CallId) -> Result<Response, Failure> {
-    let trace = client.state.journal.trace(client.account, call).ok_or_else(not_found)?;
+pub(super) async fn trace(
+    client: ApiClient,
+    Path((_, call)): InAccount,
+) -> Result<Response, Failure> {
+    let call = id(&call)?;
+    let trace = client.state.journal.trace(&client.account, call).ok_or_else(not_found)?;
     let body = bodies::CallTraceBody { api_id: client.api_id, call_uuid: call, trace };
     Ok(reply::json(StatusCode::OK, &body))
 }
 
 /// Done when answered: the call is over by then, and all are told of it.
-async fn hang_up(client: &ApiClient<'_>, call: CallId) -> Result<Response, Failure> {
+async fn hang_up(client: &ApiClient, call: CallId) -> Result<Response, Failure> {
     let registry = &client.state.registry;
     registry.hang_up(call, Cause::HungUpByApi);
     let gone = async {
@@ -135,22 +163,25 @@ async fn hang_up(client: &ApiClient<'_>, call: CallId) -> Result<Response, Failu
     }
 }
 
-async fn transfer(
-    client: &ApiClient<'_>,
-    call: CallId,
-    params: &RequestParams,
+/// `POST Call/{call_uuid}/`
+pub(super) async fn transfer(
+    client: ApiClient,
+    Path((_, call)): InAccount,
+    RequestBody(body): RequestBody,
 ) -> Result<Response, Failure> {
-    legs(params, "legs")?;
+    let call = id(&call)?;
+    let params = client.params(&body)?;
+    legs(&params, "legs")?;
     let missing = || Failure::Bad("aleg_url: missing".to_owned());
     let Hook { url, method } = params.document("aleg")?.ok_or_else(missing)?;
-    let mut warnings = Warnings::of(client, params, &TRANSFER);
+    let mut warnings = Warnings::of(&client, &params, &TRANSFER);
     if params.document("bleg")?.is_some() {
         warnings.ignored("bleg_url", "there are no B legs yet, so it is ignored");
     }
     // One that comes in has a flow before it is answered; one that we make has none.
     let has_flow =
         |it: &ActiveCall| is_answered(it) || it.party.direction == CallDirection::Inbound;
-    find(client, call, has_flow)?;
+    find(&client, call, has_flow)?;
     client.state.registry.note_request(call, client.api_id, "Transfer");
     let (purpose, fields) = (Purpose::Transfer, Vec::new());
     let request = DocumentRequest { url, method, purpose, fields, is_private: false };
@@ -163,8 +194,8 @@ async fn transfer(
     }
     let body = Transferred::new(client.dialect, call, client.api_id);
     Ok(warnings
-        .note_in_traces(client, &[call])
-        .add_to(client, reply::json(StatusCode::ACCEPTED, &body)))
+        .note_in_traces(&client, &[call])
+        .add_to(&client, reply::json(StatusCode::ACCEPTED, &body)))
 }
 
 /// Asks whoever has the call, wherever it goes meanwhile.
@@ -183,7 +214,11 @@ async fn transfer_wherever(
             PendingTransfer::InTransit => (),
             PendingTransfer::Room(answer) => match answer.await {
                 Ok(Ok(_)) => return Ok(()),
-                Ok(Err(refusal @ (Refusal::Fault | Refusal::NoElement { .. }))) => {
+                Ok(Err(
+                    refusal @ (Refusal::Fault
+                    | Refusal::NoElement { .. }
+                    | Refusal::TooManyBans { .. }),
+                )) => {
                     return Err(refusal.into());
                 }
                 // It has left that room.
@@ -202,11 +237,7 @@ struct PlayOverCall {
     length: Option<Duration>,
 }
 
-fn play_over(
-    client: &ApiClient<'_>,
-    call: CallId,
-    over: PlayOverCall,
-) -> Result<Response, Failure> {
+fn play_over(client: &ApiClient, call: CallId, over: PlayOverCall) -> Result<Response, Failure> {
     find(client, call, is_answered)?;
     let PlayOverCall { kind, program, mixes, length } = over;
     let program = program.into();
@@ -219,29 +250,33 @@ fn play_over(
 }
 
 /// Nothing to stop is as good.
-fn stop(client: &ApiClient<'_>, call: CallId, kind: AnnouncementKind) -> Result<Response, Failure> {
+fn stop(client: &ApiClient, call: CallId, kind: AnnouncementKind) -> Result<Response, Failure> {
     find(client, call, is_answered)?;
     client.state.registry.order(AudioOrder::StopOver { call, kind });
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
-fn send_digits(
-    client: &ApiClient<'_>,
-    call: CallId,
-    params: &RequestParams,
+/// `POST Call/{call_uuid}/DTMF/`
+pub(super) async fn send_digits(
+    client: ApiClient,
+    Path((_, call)): InAccount,
+    RequestBody(body): RequestBody,
 ) -> Result<Response, Failure> {
-    legs(params, "leg")?;
+    let call = id(&call)?;
+    let params = client.params(&body)?;
+    legs(&params, "leg")?;
     let digits = digits("digits", &params.required("digits")?)?;
-    find(client, call, is_answered)?;
+    find(&client, call, is_answered)?;
     // Nobody waits for their end.
     client.state.registry.order(AudioOrder::SendDigits { call, number: 0, digits });
     let body = CallDone { message: "digits sent", api_id: client.api_id };
-    let warnings = Warnings::of(client, params, &["digits", "leg"]).note_in_traces(client, &[call]);
-    Ok(warnings.add_to(client, reply::json(StatusCode::ACCEPTED, &body)))
+    let warnings =
+        Warnings::of(&client, &params, &["digits", "leg"]).note_in_traces(&client, &[call]);
+    Ok(warnings.add_to(&client, reply::json(StatusCode::ACCEPTED, &body)))
 }
 
 /// What `urls` plays, for how long, and whether with what is heard or instead of it.
-fn play(params: &RequestParams) -> Result<PlayOverCall, Failure> {
+fn program(params: &RequestParams) -> Result<PlayOverCall, Failure> {
     let urls = params.list("urls")?;
     if !(1..=SOUNDS_MAX).contains(&urls.len()) {
         return Err(Failure::Bad(format!("urls: give 1 to {SOUNDS_MAX} URLs, with commas")));
@@ -293,11 +328,11 @@ fn digits(name: &str, text: &str) -> Result<Arc<str>, Failure> {
 
 /// A call of the account that is up, and as it must be.
 fn find(
-    client: &ApiClient<'_>,
+    client: &ApiClient,
     call: CallId,
     is_good: impl FnOnce(&ActiveCall) -> bool,
 ) -> Result<ActiveCall, Failure> {
-    let live = client.state.journal.live_call(client.account, call);
+    let live = client.state.journal.live_call(&client.account, call);
     live.filter(is_good).ok_or_else(not_found)
 }
 
@@ -306,8 +341,8 @@ fn is_answered(live: &ActiveCall) -> bool {
 }
 
 /// What is no id is that of no call.
-fn id(segment: &str) -> Result<CallId, Failure> {
-    path::decode(segment).and_then(|it| it.parse().ok()).ok_or_else(not_found)
+fn id(text: &str) -> Result<CallId, Failure> {
+    text.parse().map_err(|_| not_found())
 }
 
 fn not_found() -> Failure {

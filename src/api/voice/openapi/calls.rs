@@ -1,11 +1,10 @@
 //! Calls.
 
-use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{DialectDescriber, Tag, empty, parameters, reference, says, terms};
+use super::{Tag, empty, parameters, reference, says, terms};
 use crate::api::{
-    openapi::{DocumentedAnswer, Operation, query, uuid},
+    openapi::{DialectDescriber, DocumentedAnswer, Operation, query, uuid},
     voice::{
         calls::{
             DIGITS_MAX, LENGTH_MAX, SOUNDS_MAX,
@@ -14,7 +13,6 @@ use crate::api::{
                 TIME_LIMIT_MAX,
             },
         },
-        endpoints::CallAction,
         plivo, vobiz,
     },
 };
@@ -23,46 +21,34 @@ use crate::api::{
 const BODY: [u16; 2] = [400, 415];
 
 impl DialectDescriber {
-    pub(super) fn call(self, action: CallAction, method: &Method, path: &str) -> Operation {
-        let is_post = *method == Method::POST;
-        match action {
-            CallAction::HangUp => {
-                self.operation("hang_up_call", Tag::Calls, "Hangs up a call.").answers(empty())
-            }
-            CallAction::Play => self.play(),
-            CallAction::Record => {
-                let id = if is_post { "record_call" } else { "stop_recording_call" };
-                let summary = "Recording is not implemented yet.";
-                self.operation(id, Tag::Calls, summary).refuses(&[501])
-            }
-            CallAction::SendDigits => self.send_digits(),
-            CallAction::Show => self.show_call(),
-            CallAction::Speak => self.speak(),
-            CallAction::StopPlay => {
-                let summary = "Stops what is played over a call.";
-                self.operation("stop_play_to_call", Tag::Calls, summary).answers(empty())
-            }
-            CallAction::StopSpeak => {
-                let summary = "Stops what is spoken over a call.";
-                self.operation("stop_speak_to_call", Tag::Calls, summary).answers(empty())
-            }
-            CallAction::Stream => {
-                let by_id = if path.contains("{stream_id}") { "_by_id" } else { "" };
-                let id = format!("{}_stream{by_id}", method.as_str().to_ascii_lowercase());
-                let summary = "Streams are not implemented yet.";
-                self.operation(&id, Tag::Calls, summary).refuses(&[501])
-            }
-            CallAction::Trace => self.trace(),
-            CallAction::Transfer => self.transfer(),
-        }
+    pub(in crate::api::voice) fn hang_up_call(self) -> Operation {
+        self.operation("hang_up_call", Tag::Calls, "Hangs up a call.").answers(empty())
     }
 
-    pub(super) fn cancel(self) -> Operation {
+    pub(in crate::api::voice) fn record_call(self, id: &str) -> Operation {
+        self.operation(id, Tag::Calls, "Recording is not implemented yet.").refuses(&[501])
+    }
+
+    pub(in crate::api::voice) fn stop_play(self) -> Operation {
+        let summary = "Stops what is played over a call.";
+        self.operation("stop_play_to_call", Tag::Calls, summary).answers(empty())
+    }
+
+    pub(in crate::api::voice) fn stop_speak(self) -> Operation {
+        let summary = "Stops what is spoken over a call.";
+        self.operation("stop_speak_to_call", Tag::Calls, summary).answers(empty())
+    }
+
+    pub(in crate::api::voice) fn stream(self, id: &str) -> Operation {
+        self.operation(id, Tag::Calls, "Streams are not implemented yet.").refuses(&[501])
+    }
+
+    pub(in crate::api::voice) fn cancel(self) -> Operation {
         let summary = "Calls off a call that does not ring yet.";
         self.operation("cancel_request", Tag::Calls, summary).answers(empty())
     }
 
-    pub(super) fn list_calls(self) -> Operation {
+    pub(in crate::api::voice) fn list_calls(self) -> Operation {
         let text = || json!({ "type": "string" });
         let ended = "Of calls that are over: when they ended, in UTC.";
         let times = ["end_time", "end_time__gte", "end_time__gt", "end_time__lte", "end_time__lt"];
@@ -98,7 +84,7 @@ impl DialectDescriber {
         .refuses(&[400])
     }
 
-    fn show_call(self) -> Operation {
+    pub(in crate::api::voice) fn show_call(self) -> Operation {
         let body = json!({ "oneOf": [reference("CallRecord"), reference("LiveCall")] });
         self.operation("show_call", Tag::Calls, "Shows a call: live, queued, or one that is over.")
             .takes([status()])
@@ -106,7 +92,7 @@ impl DialectDescriber {
             .refuses(&[400])
     }
 
-    pub(super) fn make_call(self) -> Operation {
+    pub(in crate::api::voice) fn make_call(self) -> Operation {
         let code = self.by_dialect(201, 200);
         let said = self.by_dialect(["call fired", "calls fired"], ["Call fired", "Calls fired"]);
         let mut fired = reference("Fired");
@@ -118,7 +104,7 @@ impl DialectDescriber {
             .refuses(&BODY)
     }
 
-    fn transfer(self) -> Operation {
+    pub(in crate::api::voice) fn transfer(self) -> Operation {
         let mut body = parameters(&[
             ("legs", terms::legs()),
             ("aleg_url", terms::document("The document that the call runs from now on.")),
@@ -135,7 +121,7 @@ impl DialectDescriber {
             .refuses(&BODY)
     }
 
-    fn play(self) -> Operation {
+    pub(in crate::api::voice) fn play(self) -> Operation {
         let sound = terms::sound("[!\"$-+.0-9;->A-~-]", "[!-+.-~-]");
         let more = SOUNDS_MAX - 1;
         let list = json!({
@@ -163,7 +149,7 @@ impl DialectDescriber {
             .refuses(&BODY)
     }
 
-    fn speak(self) -> Operation {
+    pub(in crate::api::voice) fn speak(self) -> Operation {
         let chars_max = self.by_dialect(plivo::SPEAK_CHARS_MAX, vobiz::SPEAK_CHARS_MAX);
         let mut keys = terms::speak(chars_max).to_vec();
         let kind = json!({
@@ -188,7 +174,7 @@ impl DialectDescriber {
             .refuses(&BODY)
     }
 
-    fn send_digits(self) -> Operation {
+    pub(in crate::api::voice) fn send_digits(self) -> Operation {
         let digits = json!({
             "type": "string",
             "pattern": format!("^[0-9*#wW]{{1,{DIGITS_MAX}}}$"),

@@ -2,18 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::{DialectDescriber, Tag, empty, object, parameters, terms};
+use super::{Tag, empty, object, parameters, terms};
 use crate::{
     api::{
-        openapi::{DocumentedAnswer, Operation, query, uuid},
-        voice::{MemberIdForm, SuccessReply, endpoints::MemberAction, kick::REASON_CHARS_MAX},
+        openapi::{DialectDescriber, DocumentedAnswer, Operation, query, uuid},
+        voice::{MemberIdForm, SuccessReply, kick::REASON_CHARS_MAX, members::MemberAction},
     },
     conference::ban_list::BAN_MAX,
 };
 
 impl DialectDescriber {
     /// The parameters and the answers of a kick.
-    pub(super) fn kick(self, operation: Operation) -> Operation {
+    pub(in crate::api::voice) fn kick(self, operation: Operation) -> Operation {
         let dry = terms::flag(false, "Tells who would leave, and changes nothing.");
         let operation = operation
             .about(
@@ -47,7 +47,7 @@ impl DialectDescriber {
         }
     }
 
-    pub(super) fn bans(self, is_one: bool) -> Operation {
+    pub(in crate::api::voice) fn bans(self, is_one: bool) -> Operation {
         let id = if is_one { "show_ban" } else { "list_bans" };
         let schema = match is_one {
             true => object(&[&ban()[..], &[("api_id", uuid())]].concat()),
@@ -60,7 +60,7 @@ impl DialectDescriber {
             .answers(DocumentedAnswer::json(200, "Those that hold.", schema))
     }
 
-    pub(super) fn lift_bans(self, is_one: bool) -> Operation {
+    pub(in crate::api::voice) fn lift_bans(self, is_one: bool) -> Operation {
         let id = if is_one { "lift_ban" } else { "lift_bans" };
         self.operation(id, Tag::Members, "Lets the banned in again.").answers(empty())
     }

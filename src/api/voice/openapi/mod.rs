@@ -1,7 +1,6 @@
 //! The voice API in the document: an operation for every endpoint, in both dialects.
 //!
-//! [`endpoints::PATHS`] and [`VoiceResource::allow`] say which there are; [`describe`] has no way to leave one
-//! out.
+//! The endpoint table says which there are, and has no row without an operation.
 
 mod calls;
 mod kick;
@@ -12,43 +11,52 @@ mod trace;
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{
-    Settings, bodies, calls as calls_served,
-    endpoints::{self, CallAction, VoiceEndpoint, VoiceResource},
-};
+use super::{Settings, bodies, calls as calls_served};
 use crate::{
-    api::openapi::{DocumentedAnswer, Operation, Schemas, header, methods, query, uuid},
+    api::{
+        dialect::ApiDialect,
+        endpoint::{Action, Documented, Endpoint},
+        openapi::{
+            DialectDescriber, DocumentedAnswer, Operation, OperationList, Schemas, header, query,
+            uuid,
+        },
+        routes::PathRow,
+    },
     base::ids::Dialect,
 };
-
-/// How one dialect speaks.
-#[derive(Clone, Copy)]
-struct DialectDescriber {
-    dialect: Dialect,
-    settings: Settings,
-}
 
 /// What any of them may be refused for.
 const ALWAYS: [u16; 7] = [401, 404, 408, 413, 429, 500, 503];
 
-/// Every operation, with its method and path.
-pub(in crate::api) fn list(settings: Settings) -> Vec<(Method, String, Operation)> {
+/// The operations of a path of the endpoint table, as far as they are described here.
+pub(in crate::api) fn describe(path: &PathRow, settings: Settings) -> OperationList {
     let mut listed = Vec::new();
-    for dialect in [Dialect::Plivo, Dialect::Vobiz] {
-        let describer = DialectDescriber { dialect, settings };
-        let root = describer.by_dialect("/v1/Account/{auth_id}/", "/api/v1/Account/{auth_id}/");
-        for path in endpoints::PATHS {
-            let segments: Vec<_> = path.split_terminator('/').collect();
-            let resource =
-                VoiceResource::find(&segments).expect("the paths of the table are found");
-            for method in methods(resource.allow()) {
-                let endpoint = resource.endpoint(&method).expect("it is allowed");
-                let operation = describer.describe(endpoint, &method, path);
-                listed.push((method, format!("{root}{path}"), operation));
+    for endpoint in &path.endpoints {
+        let operation = match endpoint.operation {
+            Documented::ByVendor => continue,
+            Documented::Here(operation) => operation(),
+            Documented::Voice(describe) => {
+                let dialect = path.dialect.map_or(Dialect::Plivo, ApiDialect::voice);
+                let describer = DialectDescriber { dialect, settings };
+                describer.complete(endpoint, describe(describer))
             }
-        }
+        };
+        listed.push((endpoint.method.clone(), documented(path), operation));
     }
     listed
+}
+
+/// The path, with the names that its parameters have in the document.
+fn documented(path: &PathRow) -> String {
+    let names = [
+        ("{name}", "{conference_name}"),
+        ("{members}", "{member_id}"),
+        ("{ban}", "{ban_id}"),
+        ("{stream}", "{stream_id}"),
+    ];
+    let is_open = path.dialect == Some(ApiDialect::Ops);
+    let text = if is_open { path.pattern.to_owned() } else { path.route() };
+    names.iter().fold(text, |text, (name, shown)| text.replace(name, shown))
 }
 
 /// What they write.
@@ -69,43 +77,16 @@ impl DialectDescriber {
         }
     }
 
-    fn describe(self, endpoint: VoiceEndpoint<'_>, method: &Method, path: &str) -> Operation {
-        let described = match endpoint {
-            VoiceEndpoint::Bans { id, .. } => self.bans(id.is_some()),
-            VoiceEndpoint::Call { action, .. } => self.call(action, method, path),
-            VoiceEndpoint::Cancel { .. } => self.cancel(),
-            VoiceEndpoint::Events => self.events(),
-            VoiceEndpoint::HangUpAll => self.hang_up_all(),
-            VoiceEndpoint::HangUpRoom { .. } => self.hang_up_room(),
-            VoiceEndpoint::LiftBans { id, .. } => self.lift_bans(id.is_some()),
-            VoiceEndpoint::List => self.list_rooms(),
-            VoiceEndpoint::ListCalls => self.list_calls(),
-            VoiceEndpoint::MakeCall => self.make_call(),
-            VoiceEndpoint::Members { action, .. } => self.members(action),
-            VoiceEndpoint::Record => self.record_room(method),
-            VoiceEndpoint::Show { .. } => self.show_room(),
+    /// Adds what all operations of the voice API have in common.
+    fn complete(self, endpoint: &Endpoint, operation: Operation) -> Operation {
+        let described = operation.refuses(&ALWAYS);
+        let described = match endpoint.action {
+            Action::Reads => described,
+            Action::Changes => self.changes(described),
         };
-        let described = described.refuses(&ALWAYS);
-        let described = match *method == Method::GET {
+        match endpoint.answers_itself {
             true => described,
-            false => self.changes(described),
-        };
-        // As the handlers have it: these answer for themselves.
-        match endpoint {
-            VoiceEndpoint::Call { action: CallAction::Record, .. }
-            | VoiceEndpoint::Events
-            | VoiceEndpoint::Record => described,
-            VoiceEndpoint::Bans { .. }
-            | VoiceEndpoint::Call { .. }
-            | VoiceEndpoint::Cancel { .. }
-            | VoiceEndpoint::HangUpAll
-            | VoiceEndpoint::HangUpRoom { .. }
-            | VoiceEndpoint::LiftBans { .. }
-            | VoiceEndpoint::List
-            | VoiceEndpoint::ListCalls
-            | VoiceEndpoint::MakeCall
-            | VoiceEndpoint::Members { .. }
-            | VoiceEndpoint::Show { .. } => self.may_answer_later(described, method),
+            false => self.may_answer_later(described, endpoint.method),
         }
     }
 
@@ -197,53 +178,19 @@ fn empty() -> DocumentedAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// What a path can be made of: every word in the source that tells paths apart, and an id.
-    fn words() -> Vec<&'static str> {
-        let source = include_str!("../endpoints.rs").split("#[cfg(test)]").next().unwrap();
-        let literals = source.split('"').skip(1).step_by(2);
-        let is_word = |it: &&str| it.chars().all(|it| it.is_ascii_alphanumeric());
-        let mut words: Vec<_> = literals.filter(is_word).chain(["1"]).collect();
-        words.sort_unstable();
-        words.dedup();
-        words
-    }
-
-    fn fits(path: &str, below: &[&str]) -> bool {
-        let shape: Vec<_> = path.split_terminator('/').collect();
-        shape.len() == below.len()
-            && shape.iter().zip(below).all(|(it, word)| it.starts_with('{') || it == word)
-    }
-
-    #[test]
-    fn no_path_is_found_that_is_not_in_the_table() {
-        /// One more than the longest has would take a minute, and find nothing.
-        const SEGMENTS_MAX: u32 = 5;
-
-        let (words, mut found) = (words(), 0);
-        assert!(["Kick", "DTMF", "Stream"].iter().all(|it| words.contains(it)), "{words:?}");
-        for length in 0..=SEGMENTS_MAX {
-            for mut n in 0..words.len().pow(length) {
-                let mut below = [""; SEGMENTS_MAX as usize];
-                let below = &mut below[..length as usize];
-                for segment in below.iter_mut() {
-                    *segment = words[n % words.len()];
-                    n /= words.len();
-                }
-                if VoiceResource::find(below).is_some() {
-                    assert!(endpoints::PATHS.iter().any(|path| fits(path, below)), "{below:?}");
-                    found += 1;
-                }
-            }
-        }
-        assert!(endpoints::PATHS.len() <= found, "{found}");
-    }
+    use crate::api::routes::PATHS;
 
     #[test]
     fn every_operation_has_a_body_that_is_described_where_one_is_read() {
         let reads = |it: &Operation| it.body.as_ref().is_some_and(|(_, is_required)| *is_required);
-        let listed = list(Settings::default());
-        let ids = listed.iter().filter(|(.., it)| reads(it)).map(|(.., it)| it.id.as_str());
+        let listed: Vec<_> =
+            PATHS.iter().flat_map(|path| describe(path, Settings::default())).collect();
+        let is_voice = |it: &&(Method, String, Operation)| !it.2.id.starts_with("sim_");
+        let ids = listed
+            .iter()
+            .filter(is_voice)
+            .filter(|(.., it)| reads(it))
+            .map(|(.., it)| it.id.as_str());
         let expected = ["play_to_member", "speak_to_member", "make_call", "transfer_call"];
         let expected = expected.into_iter().chain(["send_digits", "play_to_call", "speak_to_call"]);
         let expected = ["plivo", "vobiz"].map(|it| {

@@ -1,36 +1,35 @@
 //! Conferences, their members, and the stream of events.
 
-use axum::http::Method;
 use serde_json::json;
 
-use super::{DialectDescriber, Tag, empty, parameters, reference, says, terms};
+use super::{Tag, empty, parameters, reference, says, terms};
 use crate::{
     api::{
-        openapi::{DocumentedAnswer, Operation, header, query, uuid},
-        voice::{MemberIdForm, SuccessReply, endpoints::MemberAction, plivo, vobiz},
+        openapi::{DialectDescriber, DocumentedAnswer, Operation, header, query, uuid},
+        voice::{MemberIdForm, SuccessReply, members::MemberAction, plivo, vobiz},
     },
     base::ids::Dialect,
 };
 
 impl DialectDescriber {
-    pub(super) fn list_rooms(self) -> Operation {
+    pub(in crate::api::voice) fn list_rooms(self) -> Operation {
         let answer = DocumentedAnswer::json(200, "Their names.", reference("Rooms"));
         self.operation("list_conferences", Tag::Rooms, "Lists the conferences.").answers(answer)
     }
 
-    pub(super) fn show_room(self) -> Operation {
+    pub(in crate::api::voice) fn show_room(self) -> Operation {
         let answer = DocumentedAnswer::json(200, "The conference.", reference("Room"));
         self.operation("show_conference", Tag::Rooms, "Shows a conference and its members.")
             .answers(answer)
             .refuses(&[504])
     }
 
-    pub(super) fn hang_up_room(self) -> Operation {
+    pub(in crate::api::voice) fn hang_up_room(self) -> Operation {
         self.operation("hang_up_conference", Tag::Rooms, "Hangs up all members of a conference.")
             .answers(empty())
     }
 
-    pub(super) fn hang_up_all(self) -> Operation {
+    pub(in crate::api::voice) fn hang_up_all(self) -> Operation {
         self.operation(
             "hang_up_conferences",
             Tag::Rooms,
@@ -39,14 +38,12 @@ impl DialectDescriber {
         .answers(empty())
     }
 
-    pub(super) fn record_room(self, method: &Method) -> Operation {
-        let is_post = *method == Method::POST;
-        let id = if is_post { "record_conference" } else { "stop_recording_conference" };
+    pub(in crate::api::voice) fn record_room(self, id: &str) -> Operation {
         let summary = "Recording is not implemented yet.";
         self.operation(id, Tag::Rooms, summary).refuses(&[501])
     }
 
-    pub(super) fn members(self, action: MemberAction) -> Operation {
+    pub(in crate::api::voice) fn members(self, action: MemberAction) -> Operation {
         let (id, summary) = match action {
             MemberAction::Deafen => ("deaf", "The members hear nothing from the conference."),
             MemberAction::HangUp => ("hang_up_member", "Hangs up the members."),
@@ -121,7 +118,7 @@ impl DialectDescriber {
         }
     }
 
-    pub(super) fn events(self) -> Operation {
+    pub(in crate::api::voice) fn events(self) -> Operation {
         let name = json!({ "type": "string", "minLength": 1, "maxLength": 256 });
         let last = json!({ "type": "string", "pattern": "^[0-9]{1,19}-[0-9]{1,19}$" });
         let about = "The stream goes on behind this event. Without it, it begins now.";

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{DialectDescriber, Tag, object};
-use crate::api::openapi::{DocumentedAnswer, Operation, uuid};
+use super::{Tag, object};
+use crate::api::openapi::{DialectDescriber, DocumentedAnswer, Operation, uuid};
 
 impl DialectDescriber {
-    pub(super) fn trace(self) -> Operation {
+    pub(in crate::api::voice) fn trace(self) -> Operation {
         let mut body = object(&[
             ("api_id", uuid()),
             ("call_uuid", uuid()),

@@ -2,6 +2,14 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use conflow::{
+    conference::ban_list::BANS_MAX,
+    store::{
+        rows::{RowStore, RowWrite, Table},
+        rows_memory::MemoryRows,
+    },
+};
+
 use crate::api::engine::{TestEngine, TestEngineOptions, check};
 use crate::engine::membership::FailingRows;
 
@@ -97,6 +105,43 @@ async fn a_ban_holds_before_the_next_element_begins() {
         "##,
     )
     .await;
+}
+
+/// The limit is for what comes of a kick, and not for what there was before it.
+#[tokio::test(start_paused = true)]
+async fn a_kick_that_would_ban_too_many_kicks_nobody() {
+    let rows = Arc::new(MemoryRows::default());
+    let ban = |id: usize| RowWrite {
+        table: Table::RoomBans,
+        account: "MA1".parse().unwrap(),
+        a: 1_000_000 + u64::try_from(id).unwrap(),
+        b: 0,
+        body: Some(format!(
+            r#"{{"conference":"other","who":"user:{id}","reason":null,"made_at":0,"ends_at":9000000000}}"#
+        )),
+    };
+    rows.commit((1..BANS_MAX).map(ban).collect(), Box::new(|written| written.unwrap()));
+    let mut engine =
+        TestEngine::new(TestEngineOptions { bans: rows, ..TestEngineOptions::default() });
+    let bans = BANS_MAX - 1;
+    let full = "lift some with DELETE Conference/{name}/Ban/{id}/, or let them end";
+    let script = format!(
+        r##"{ANSWER}
+        POST S/Phone/ {{"to":"web","user":"anna"}} => 201 {{"call_uuid":"*"}}
+        POST S/Phone/ {{"to":"web","user":"ben"}} => 201 {{"call_uuid":"*"}}
+        wait 10
+        POST V/Conference/weekly/Member/all/Kick/ {{"ban_seconds":60}} => 409 {{"api_id":"*","error":"this account has {bans} bans: {full}"}}
+        GET V/Conference/weekly/Ban/ => 200 {{"api_id":"*","bans":[]}}
+        POST V/Conference/weekly/Member/1/Kick/ {{"ban_seconds":60}} => 200 {{"message":"kicked","member_id":"1","api_id":"*","banned":["1"],"not_banned":[]}}
+        POST V/Conference/weekly/Member/2/Kick/ {{"ban_seconds":60}} => 409 {{"api_id":"*","error":"this account has {BANS_MAX} bans: {full}"}}
+        DELETE V/Conference/weekly/Ban/1/ => 204
+        POST V/Conference/weekly/Member/2/Kick/ {{"ban_seconds":60}} => 200 {{"message":"kicked","member_id":"2","api_id":"*","banned":["2"],"not_banned":[]}}
+        "##
+    );
+    for line in script.lines().map(str::trim).filter(|it| !it.is_empty()) {
+        assert_eq!(engine.line(line).await, line);
+    }
+    engine.close().await;
 }
 
 /// A ban is answered only when it is durable.

@@ -91,7 +91,7 @@ async fn parameters_that_are_ignored_get_a_warning_and_bad_values_are_refused() 
     let fired = r#"{"message":"call fired","request_uuid":"*","api_id":"*"}"#;
     let made = async |more: &str, warnings: &[&str]| {
         let warnings: String =
-            warnings.iter().map(|it| format!("[conflow-remark: {it}] ")).collect();
+            warnings.iter().map(|it| format!("[conflow-warning: {it}] ")).collect();
         make(more, &format!("201 {warnings}{fired}")).await;
     };
     let refused = async |more: &str, error: &str| {
@@ -128,9 +128,9 @@ async fn a_play_ends_at_the_requested_length() {
         heard 1 => 0-100 room weekly, 100-1100 sound sound:ring, 1100-2100 sound sound:hold, 2100-3100 sound sound:ring, 3100-4100 sound sound:hold, 4100-5100 sound sound:ring, 5100- room weekly
         POST P/Call/{1}/Play/ {"urls":"sound:ring","length":"1"} => 202 {"message":"play started","api_id":"*"}
         POST P/Call/{1}/Play/ {"urls":"sound:ring","length":0} => 400 {"api_id":"*","error":"length: give a whole number from 1 to 86400"}
-        POST V/Call/{1}/Play/ {"urls":"sound:ring","lenght":1} => 202 [conflow-remark: lenght: no such parameter, so it is ignored] {"message":"play started","api_id":"*"}
-        POST P/Call/{1}/Speak/ {"text":"Hi","type":"ssml"} => 202 [conflow-remark: type: SSML is not supported yet, so the text is read as it stands] {"message":"speak started","api_id":"*"}
-        POST V/Call/{1}/Speak/ {"text":"Hi","callback_url":"http://app.example/later"} => 202 [conflow-remark: callback_url: no such parameter, so it is ignored] {"message":"speak started","api_id":"*"}
+        POST V/Call/{1}/Play/ {"urls":"sound:ring","lenght":1} => 202 [conflow-warning: lenght: no such parameter, so it is ignored] {"message":"play started","api_id":"*"}
+        POST P/Call/{1}/Speak/ {"text":"Hi","type":"ssml"} => 202 [conflow-warning: type: SSML is not supported yet, so the text is read as it stands] {"message":"speak started","api_id":"*"}
+        POST V/Call/{1}/Speak/ {"text":"Hi","callback_url":"http://app.example/later"} => 202 [conflow-warning: callback_url: no such parameter, so it is ignored] {"message":"speak started","api_id":"*"}
         "##,
     )
     .await;
@@ -305,15 +305,15 @@ async fn requests_about_members_and_lists_get_warnings_and_a_repeated_request_ge
         has /next <Response><Wait length="60"/></Response>
         dial weekly
         POST P/Conference/weekly/Member/1/Play/ {"conference_name":"weekly","member_id":1,"url":"sound:beep"} => 202 {"message":"play queued into conference","member_id":"1","api_id":"*"}
-        POST P/Conference/weekly/Member/1/Play/ [Idempotency-Key: a] {"url":"sound:beep","loop":true} => 202 [conflow-remark: loop: no such parameter, so it is ignored] {"message":"play queued into conference","member_id":"1","api_id":"*"}
-        POST P/Conference/weekly/Member/1/Play/ [Idempotency-Key: a] {"url":"sound:beep","loop":true} => 202 [conflow-remark: loop: no such parameter, so it is ignored] {"message":"play queued into conference","member_id":"1","api_id":"*"}
-        POST V/Conference/weekly/Member/1/Play/ {"url":"sound:beep","callback_url":"http://app.example/later"} => 200 [conflow-remark: callback_url: no such parameter, so it is ignored] {"message":"play started","member_id":["1"],"api_id":"*"}
-        POST V/Conference/weekly/Member/1/Speak/ {"text":"Hi","length":"MAN"} => 200 [conflow-remark: length: no such parameter, so it is ignored] {"message":"speak started","member_id":"1","api_id":"*"}
-        POST P/Call/{1}/DTMF/ {"digits":"1","legs":"aleg"} => 202 [conflow-remark: legs: no such parameter, so it is ignored] {"message":"digits sent","api_id":"*"}
-        POST V/Conference/weekly/Member/1/Kick/ {"ban_second":5,"dry_run":true} => 200 [conflow-remark: ban_second: no such parameter, so it is ignored] [conflow-remark: dry_run: it is ignored in the body: give it in the query, ?dry_run=true] {"message":"kicked","member_id":"1","api_id":"*"}
-        POST P/Call/{1}/ {"aleg_url":"http://app.example/next","bleg_url":"http://app.example/next","url":"x"} => 202 [conflow-remark: url: no such parameter, so it is ignored] [conflow-remark: bleg_url: there are no B legs yet, so it is ignored] {"message":"call transferred","api_id":"*"}
-        GET P/Call/?status=live&hangup_source=x&sub=1 => 200 [conflow-remark: sub: no such parameter, so it is ignored] [conflow-remark: hangup_source: only calls that are over have this, so it is ignored] {"api_id":"*","calls":["*"]}
-        GET P/Call/?to_numbr=1&limit=1&end_time__gt=2999-01-01 => 200 [conflow-remark: to_numbr: no such parameter, so it is ignored] {"api_id":"*","meta":{"limit":1,"next":null,"offset":0,"previous":null,"total_count":0},"objects":[]}
+        POST P/Conference/weekly/Member/1/Play/ [Idempotency-Key: a] {"url":"sound:beep","loop":true} => 202 [conflow-warning: loop: no such parameter, so it is ignored] {"message":"play queued into conference","member_id":"1","api_id":"*"}
+        POST P/Conference/weekly/Member/1/Play/ [Idempotency-Key: a] {"url":"sound:beep","loop":true} => 202 [conflow-warning: loop: no such parameter, so it is ignored] {"message":"play queued into conference","member_id":"1","api_id":"*"}
+        POST V/Conference/weekly/Member/1/Play/ {"url":"sound:beep","callback_url":"http://app.example/later"} => 200 [conflow-warning: callback_url: no such parameter, so it is ignored] {"message":"play started","member_id":["1"],"api_id":"*"}
+        POST V/Conference/weekly/Member/1/Speak/ {"text":"Hi","length":"MAN"} => 200 [conflow-warning: length: no such parameter, so it is ignored] {"message":"speak started","member_id":"1","api_id":"*"}
+        POST P/Call/{1}/DTMF/ {"digits":"1","legs":"aleg"} => 202 [conflow-warning: legs: no such parameter, so it is ignored] {"message":"digits sent","api_id":"*"}
+        POST V/Conference/weekly/Member/1/Kick/ {"ban_second":5,"dry_run":true} => 200 [conflow-warning: ban_second: no such parameter, so it is ignored] [conflow-warning: dry_run: it is ignored in the body: give it in the query, ?dry_run=true] {"message":"kicked","member_id":"1","api_id":"*"}
+        POST P/Call/{1}/ {"aleg_url":"http://app.example/next","bleg_url":"http://app.example/next","url":"x"} => 202 [conflow-warning: url: no such parameter, so it is ignored] [conflow-warning: bleg_url: there are no B legs yet, so it is ignored] {"message":"call transferred","api_id":"*"}
+        GET P/Call/?status=live&hangup_source=x&sub=1 => 200 [conflow-warning: sub: no such parameter, so it is ignored] [conflow-warning: hangup_source: only calls that are over have this, so it is ignored] {"api_id":"*","calls":["*"]}
+        GET P/Call/?to_numbr=1&limit=1&end_time__gt=2999-01-01 => 200 [conflow-warning: to_numbr: no such parameter, so it is ignored] {"api_id":"*","meta":{"limit":1,"next":null,"offset":0,"previous":null,"total_count":0},"objects":[]}
         "##,
     )
     .await;

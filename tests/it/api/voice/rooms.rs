@@ -133,6 +133,7 @@ async fn names_and_lists_are_accepted_in_every_spelling() {
         GET P/Conference/ => 200 {"api_id":"*","conferences":["My Conf / Room ü,x","weekly"]}
         GET P/Conference/My%20Conf%20%2F%20Room%20%C3%BC,x/Member/ => 404 {"api_id":"*","error":"not found"}
         POST P/Conference/My%20Conf%20%2F%20Room%20%C3%BC,x/Member/2/Mute/ => 202 {"message":"muted","member_id":"2","api_id":"*"}
+        POST P/Conference/My%20Conf%20/%20Room%20%C3%BC,x/Member/2/Mute/ => 202 {"message":"muted","member_id":"2","api_id":"*"}
         POST P/Conference/%20My%20Conf%20%2f%20Room%20%c3%bc%2Cx%20/Member/2/Deaf/ => 202 {"message":"deaf","member_id":"2","api_id":"*"}
         dial weekly
         POST V/Conference/weekly/Member/1%2C3/Mute/ => 200 {"message":"muted","member_id":"1,3","api_id":"*"}
@@ -158,8 +159,8 @@ async fn unneeded_bodies_are_ignored() {
         POST P/Conference/weekly/Member/1/Deaf/ [Content-Type: application/json] {no json => 202 {"message":"deaf","member_id":"1","api_id":"*"}
         DELETE P/Conference/weekly/Member/1/Mute/ {"conference_name":"weekly","member_id":"1"} => 204
         DELETE P/Conference/weekly/Member/1/Play/ {} => 204
-        POST P/Conference/weekly/Member/1/Play/ {"member_id":[1],"conference_name":3,"url":"flow:news","loop":true} => 202 [conflow-remark: loop: no such parameter, so it is ignored] {"message":"play queued into conference","member_id":"1","api_id":"*"}
-        POST P/Conference/weekly/Member/1/Speak/ {"text":"Hi","length":"MAN","voice":"","language":null} => 202 [conflow-remark: length: no such parameter, so it is ignored] {"message":"speak queued into conference","member_id":"1","api_id":"*"}
+        POST P/Conference/weekly/Member/1/Play/ {"member_id":[1],"conference_name":3,"url":"flow:news","loop":true} => 202 [conflow-warning: loop: no such parameter, so it is ignored] {"message":"play queued into conference","member_id":"1","api_id":"*"}
+        POST P/Conference/weekly/Member/1/Speak/ {"text":"Hi","length":"MAN","voice":"","language":null} => 202 [conflow-warning: length: no such parameter, so it is ignored] {"message":"speak queued into conference","member_id":"1","api_id":"*"}
         "##,
     )
     .await;

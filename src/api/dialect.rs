@@ -1,0 +1,160 @@
+//! API dialects: which vendor's API a request is meant for, by its path.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderMap, header::UPGRADE};
+
+use super::path::Path;
+use crate::base::ids::Dialect;
+
+/// One API of this server. Each has a router of its own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum ApiDialect {
+    Plivo,
+    Vobiz,
+    Sim,
+    Ops,
+    Groups,
+    Bungie,
+    RocketChat,
+    Kirimin,
+    Capillary,
+}
+
+impl ApiDialect {
+    pub(super) const ALL: [Self; 9] = [
+        Self::Plivo,
+        Self::Vobiz,
+        Self::Sim,
+        Self::Ops,
+        Self::Groups,
+        Self::Bungie,
+        Self::RocketChat,
+        Self::Kirimin,
+        Self::Capillary,
+    ];
+
+    /// Rocket.Chat shares its first segments with Vobiz, whose third one is `Account`. Kirimin's
+    /// socket is at the root, where nothing else is.
+    pub(super) fn of(path: &Path<'_>, headers: &HeaderMap) -> Self {
+        match *path.segments() {
+            ["v1", ..] => Self::Plivo,
+            ["api", "info"] | ["api", "v1", "login" | "logout" | "me" | "info"] => Self::RocketChat,
+            ["api", "v1", third, ..] if third.starts_with("groups.") => Self::RocketChat,
+            ["api", ..] => Self::Vobiz,
+            ["sim", ..] => Self::Sim,
+            ["groups", ..] => Self::Groups,
+            ["x", ..] | ["invite", _] | ["socket"] => Self::Kirimin,
+            [] if headers.contains_key(UPGRADE) => Self::Kirimin,
+            ["v2", "userGroup2", ..] | ["v2", "organization", "userGroup2", ..] => Self::Capillary,
+            ["v3", "oauth", "token", "generate"] => Self::Capillary,
+            [first, ..] if first.eq_ignore_ascii_case("platform") => Self::Bungie,
+            _ => Self::Ops,
+        }
+    }
+
+    /// That of a path which is longer than any of ours.
+    pub(super) fn of_nothing(path: &str) -> Self {
+        match path.split('/').find(|it| !it.is_empty()) {
+            Some("api") => Self::Vobiz,
+            Some(_) | None => Self::Ops,
+        }
+    }
+
+    /// As metrics have it.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Plivo => "plivo",
+            Self::Vobiz => "vobiz",
+            Self::Sim => "sim",
+            Self::Ops => "ops",
+            Self::Groups => "groups",
+            Self::Bungie => "bungie",
+            Self::RocketChat => "rocketchat",
+            Self::Kirimin => "kirimin",
+            Self::Capillary => "capillary",
+        }
+    }
+
+    /// The index of `auth_id` in a path.
+    pub(super) fn account_at(self) -> Option<usize> {
+        match self {
+            Self::Plivo => Some(2),
+            Self::Vobiz | Self::Sim | Self::Groups => Some(3),
+            Self::Ops | Self::Bungie | Self::RocketChat | Self::Kirimin | Self::Capillary => None,
+        }
+    }
+
+    /// The path that the dialect's router matches.
+    ///
+    /// Bungie's first segment and its `Token` are good in any case.
+    pub(super) fn canonical<'a>(self, path: &Path<'a>) -> Cow<'a, str> {
+        let canonical = path.canonical(self.conference_at(path));
+        match (self, path.segments()) {
+            (Self::Bungie, [_, "App", "OAuth", last]) if last.eq_ignore_ascii_case("token") => {
+                "/Platform/App/OAuth/Token/".to_owned().into()
+            }
+            (Self::Bungie, [first, ..]) if *first != "Platform" => {
+                format!("/Platform{}", &canonical[1 + first.len()..]).into()
+            }
+            _ => canonical,
+        }
+    }
+
+    /// The index at which the name of a conference begins, in a path that has one.
+    fn conference_at(self, path: &Path<'_>) -> Option<usize> {
+        match (self, path.segments()) {
+            (Self::Plivo, ["v1", "Account", _, "Conference", ..]) => Some(4),
+            (Self::Vobiz, ["api", "v1", "Account", _, "Conference", ..]) => Some(5),
+            _ => None,
+        }
+    }
+
+    /// The voice dialect in which an error of ours is written: Vobiz below `/api/`, else Plivo.
+    pub(super) fn voice(self) -> Dialect {
+        match self {
+            Self::Vobiz | Self::RocketChat => Dialect::Vobiz,
+            Self::Plivo
+            | Self::Sim
+            | Self::Ops
+            | Self::Groups
+            | Self::Bungie
+            | Self::Kirimin
+            | Self::Capillary => Dialect::Plivo,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_words_of_bungie_are_good_in_any_case() {
+        let check = |text, expected: &str| {
+            let path = Path::split(text).unwrap();
+            let dialect = ApiDialect::of(&path, &HeaderMap::new());
+            assert_eq!((dialect, &*dialect.canonical(&path)), (ApiDialect::Bungie, expected));
+        };
+        check("/platform//GroupV2/7/", "/Platform/GroupV2/7/");
+        check("/PLATFORM/App/OAuth/token", "/Platform/App/OAuth/Token/");
+        check("/Platform/App/OAuth/token/", "/Platform/App/OAuth/Token/");
+        check("/Platform/groupv2/7/", "/Platform/groupv2/7/");
+    }
+
+    #[test]
+    fn a_path_without_a_dialect_is_answered_as_its_first_segment_has_it() {
+        let check = |text: &str, expected: ApiDialect| {
+            let path = Path::split(text).unwrap();
+            assert_eq!(ApiDialect::of(&path, &HeaderMap::new()), expected, "{text}");
+        };
+        check("/", ApiDialect::Ops);
+        check("/v1/", ApiDialect::Plivo);
+        check("/v2/Account/", ApiDialect::Ops);
+        check("/api/", ApiDialect::Vobiz);
+        check("/api/v1/groups", ApiDialect::Vobiz);
+        check("/api/v1/groups.any", ApiDialect::RocketChat);
+        assert_eq!(ApiDialect::of_nothing("//api/1/2"), ApiDialect::Vobiz);
+        assert_eq!(ApiDialect::of_nothing("/v1/2"), ApiDialect::Ops);
+    }
+}

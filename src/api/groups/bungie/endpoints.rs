@@ -1,0 +1,246 @@
+//! Endpoints of the Bungie dialect.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::Path,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use super::{
+    BanParams, DeniedMembership, DenyList, PARSE, Refused, SCOPE, enter, enter_signed_in, member,
+    oauth, parse, rank_of, show, vendor_error,
+};
+use crate::{
+    api::{
+        endpoint::{Documented::ByVendor, Endpoint, POST, handler},
+        groups::{Groups, GroupsApi, GroupsRequest, SignedInUser},
+        reply,
+    },
+    group::{Ask, GroupRef, GroupSnapshot, Rank, Refusal, rule::Rule},
+};
+
+pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::changes(POST, "/App/OAuth/Token", handler!(token), ByVendor),
+    Endpoint::reads("/GroupV2/{group}", handler!(show_group), ByVendor),
+    Endpoint::reads("/GroupV2/{group}/Members", handler!(list_members), ByVendor),
+    Endpoint::reads("/GroupV2/{group}/AdminsAndFounder", handler!(list_admins), ByVendor),
+    Endpoint::reads("/GroupV2/{group}/Banned", handler!(list_banned), ByVendor),
+    Endpoint::changes(
+        POST,
+        "/GroupV2/{group}/Members/{type}/{member}/Kick",
+        handler!(kick),
+        ByVendor,
+    ),
+    Endpoint::changes(
+        POST,
+        "/GroupV2/{group}/Members/{type}/{member}/Ban",
+        handler!(ban),
+        ByVendor,
+    ),
+    Endpoint::changes(
+        POST,
+        "/GroupV2/{group}/Members/{type}/{member}/Unban",
+        handler!(unban),
+        ByVendor,
+    ),
+    Endpoint::changes(
+        POST,
+        "/GroupV2/{group}/Members/{type}/{member}/SetMembershipType/{rank}",
+        handler!(set_rank),
+        ByVendor,
+    ),
+    Endpoint::changes(POST, "/GroupV2/{group}/Members/Apply/{type}", handler!(apply), ByVendor),
+    Endpoint::changes(
+        POST,
+        "/GroupV2/{group}/Members/Approve/{type}/{member}",
+        handler!(approve),
+        ByVendor,
+    ),
+    Endpoint::changes(POST, "/GroupV2/{group}/Members/DenyList", handler!(deny_list), ByVendor),
+];
+
+type Answer = Result<Success, Refused>;
+
+/// The result of a call.
+struct Success(Value);
+
+impl IntoResponse for Success {
+    fn into_response(self) -> Response {
+        let body = json!({
+            "Response": self.0, "ErrorCode": 1, "ThrottleSeconds": 0,
+            "ErrorStatus": "Success", "Message": "Ok", "MessageData": {},
+        });
+        reply::json(StatusCode::OK, &body)
+    }
+}
+
+/// A group, a platform, and a member's number there.
+type AtMember = Path<(String, String, String)>;
+
+async fn token(Groups(api): Groups, request: GroupsRequest) -> Response {
+    oauth::answer(&api, &request).await
+}
+
+async fn look(
+    api: &GroupsApi,
+    request: &GroupsRequest,
+    group: &str,
+) -> Result<GroupSnapshot, Refused> {
+    let (account, group) = enter(api, request, group)?;
+    Ok(api.picture(&account, Ask::Show(group)).await.map_err(|it| vendor_error(&it))?)
+}
+
+async fn show_group(
+    Groups(api): Groups,
+    request: GroupsRequest,
+    Path(group): Path<String>,
+) -> Answer {
+    let picture = look(&api, &request, &group).await?;
+    show::page(&request)?;
+    Ok(Success(show::show(&picture)))
+}
+
+async fn list_members(
+    Groups(api): Groups,
+    request: GroupsRequest,
+    Path(group): Path<String>,
+) -> Answer {
+    let picture = look(&api, &request, &group).await?;
+    Ok(Success(show::members(&picture, Rank::Beginner, &request)?))
+}
+
+async fn list_admins(
+    Groups(api): Groups,
+    request: GroupsRequest,
+    Path(group): Path<String>,
+) -> Answer {
+    let picture = look(&api, &request, &group).await?;
+    Ok(Success(show::members(&picture, Rank::Admin, &request)?))
+}
+
+async fn apply(
+    Groups(api): Groups,
+    request: GroupsRequest,
+    Path((group, _)): Path<(String, String)>,
+) -> Answer {
+    let (user, group) = enter_signed_in(&api, &request, &group)?;
+    let ask = Ask::Apply { group, actor: user.person };
+    api.ask(&user.account, ask).await.map_err(|it| vendor_error(&it))?;
+    Ok(Success(json!({ "resolution": 0 })))
+}
+
+/// A person who administers a group.
+struct GroupAdmin {
+    api: Arc<GroupsApi>,
+    request: GroupsRequest,
+    user: SignedInUser,
+    group: GroupRef,
+}
+
+impl GroupAdmin {
+    fn enter(Groups(api): Groups, request: GroupsRequest, group: &str) -> Result<Self, Refused> {
+        let (user, group) = enter_signed_in(&api, &request, group)?;
+        match user.is_admin_scope {
+            true => Ok(Self { api, request, user, group }),
+            false => Err(SCOPE.into()),
+        }
+    }
+
+    async fn picture(&self, ask: Ask) -> Result<GroupSnapshot, Refused> {
+        let picture = self.api.picture(&self.user.account, ask).await;
+        Ok(picture.map_err(|it| vendor_error(&it))?)
+    }
+
+    async fn remove(&self, ask: Ask) -> Result<GroupSnapshot, Refused> {
+        let removed = self.api.remove(&self.request, &self.user.account, ask).await;
+        Ok(removed.map_err(|it| vendor_error(&it))?)
+    }
+}
+
+async fn list_banned(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+    let admin = GroupAdmin::enter(api, request, &group)?;
+    let picture = admin.picture(Ask::Show(admin.group.clone())).await?;
+    let own = picture.group.members.get(&admin.user.person).map(|it| it.rank);
+    if own < Some(Rank::Admin) {
+        return Err(vendor_error(&Refusal::RankTooLow.into()).into());
+    }
+    Ok(Success(show::banned(&admin.api, &admin.user.account, &picture.group).await))
+}
+
+async fn kick(
+    api: Groups,
+    request: GroupsRequest,
+    Path((group, platform, id)): AtMember,
+) -> Answer {
+    let admin = GroupAdmin::enter(api, request, &group)?;
+    let (rule, reason) = (Rule::BUNGIE, "".into());
+    let (group, actor) = (admin.group.clone(), Some(admin.user.person));
+    let target = member(&platform, &id)?;
+    let picture = admin.remove(Ask::Remove { group, actor, target, rule, reason }).await?;
+    Ok(Success(show::kicked(&admin.api, &picture)))
+}
+
+async fn ban(api: Groups, request: GroupsRequest, Path((group, platform, id)): AtMember) -> Answer {
+    let admin = GroupAdmin::enter(api, request, &group)?;
+    let (group, actor) = (admin.group.clone(), Some(admin.user.person));
+    let target = member(&platform, &id)?;
+    let params: BanParams = parse(&admin.request)?;
+    let until = params.until(admin.api.memberships.now())?;
+    let (rule, reason) = (Rule::BUNGIE, params.comment.unwrap_or_default().into());
+    admin.remove(Ask::Ban { group, actor, target, rule, reason, until }).await?;
+    Ok(Success(json!(0)))
+}
+
+async fn unban(
+    api: Groups,
+    request: GroupsRequest,
+    Path((group, platform, id)): AtMember,
+) -> Answer {
+    let admin = GroupAdmin::enter(api, request, &group)?;
+    let (group, actor) = (admin.group.clone(), Some(admin.user.person));
+    let target = member(&platform, &id)?;
+    admin.picture(Ask::Unban { group, actor, target }).await?;
+    Ok(Success(json!(0)))
+}
+
+async fn set_rank(
+    api: Groups,
+    request: GroupsRequest,
+    Path((group, platform, id, rank)): Path<(String, String, String, String)>,
+) -> Answer {
+    let admin = GroupAdmin::enter(api, request, &group)?;
+    let (group, actor) = (admin.group.clone(), Some(admin.user.person));
+    let target = member(&platform, &id)?;
+    let rank = rank.parse().ok().and_then(rank_of).ok_or(PARSE)?;
+    admin.picture(Ask::SetRank { group, actor, target, rank }).await?;
+    Ok(Success(json!(0)))
+}
+
+async fn approve(
+    api: Groups,
+    request: GroupsRequest,
+    Path((group, platform, id)): AtMember,
+) -> Answer {
+    let admin = GroupAdmin::enter(api, request, &group)?;
+    let (group, actor) = (admin.group.clone(), Some(admin.user.person));
+    let target = member(&platform, &id)?;
+    admin.picture(Ask::Decide { group, actor, target, is_approved: true }).await?;
+    Ok(Success(json!(true)))
+}
+
+async fn deny_list(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+    let admin = GroupAdmin::enter(api, request, &group)?;
+    let mut denied = Vec::new();
+    for DeniedMembership { membership_type, membership_id } in
+        parse::<DenyList>(&admin.request)?.memberships
+    {
+        let target = member(&membership_type.to_string(), &membership_id)?;
+        let (group, actor, is_approved) = (admin.group.clone(), Some(admin.user.person), false);
+        admin.picture(Ask::Decide { group, actor, target, is_approved }).await?;
+        denied.push(json!({ "entityId": membership_id, "result": 1 }));
+    }
+    Ok(Success(json!(denied)))
+}

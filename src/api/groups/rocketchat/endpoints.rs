@@ -1,0 +1,98 @@
+//! Endpoints of the Rocket.Chat dialect.
+
+use axum::response::Response;
+use serde_json::json;
+
+use super::{admit, count, fields, finish, login};
+use crate::{
+    api::{
+        endpoint::{Documented::ByVendor, Endpoint, POST, handler},
+        groups::{Groups, GroupsRequest},
+    },
+    group::Rank,
+};
+
+pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::reads("/info", handler!(server), ByVendor),
+    Endpoint::reads("/v1/info", handler!(server), ByVendor),
+    Endpoint::changes(POST, "/v1/login", handler!(log_in), ByVendor),
+    Endpoint::reads("/v1/me", handler!(me), ByVendor),
+    Endpoint::changes(POST, "/v1/logout", handler!(logout), ByVendor),
+    Endpoint::reads("/v1/groups.info", handler!(info), ByVendor),
+    Endpoint::reads("/v1/groups.members", handler!(members), ByVendor),
+    Endpoint::reads("/v1/groups.list", handler!(list), ByVendor),
+    Endpoint::changes(POST, "/v1/groups.create", handler!(create), ByVendor),
+    Endpoint::changes(POST, "/v1/groups.invite", handler!(invite), ByVendor),
+    Endpoint::changes(POST, "/v1/groups.kick", handler!(kick), ByVendor),
+    Endpoint::changes(POST, "/v1/groups.leave", handler!(leave), ByVendor),
+    Endpoint::changes(POST, "/v1/groups.addOwner", handler!(add_owner), ByVendor),
+    Endpoint::changes(POST, "/v1/groups.addModerator", handler!(add_moderator), ByVendor),
+    Endpoint::changes(POST, "/v1/groups.removeOwner", handler!(remove_owner), ByVendor),
+    Endpoint::changes(POST, "/v1/groups.removeModerator", handler!(remove_moderator), ByVendor),
+];
+
+/// `GET info`: answered with or without a login.
+async fn server(Groups(api): Groups, request: GroupsRequest) -> Response {
+    let mut limits = Vec::new();
+    let info = json!({ "version": "8.0", "info": { "version": "8.0.0" } });
+    let counted = count(&api, &request, "info", &mut limits);
+    finish(counted.map(|()| info), limits)
+}
+
+/// `POST login`
+async fn log_in(Groups(api): Groups, request: GroupsRequest) -> Response {
+    let mut limits = Vec::new();
+    let result = match count(&api, &request, "login", &mut limits) {
+        Ok(()) => login::login(&api, &request, &fields(&request)).await,
+        Err(error) => Err(error),
+    };
+    finish(result, limits)
+}
+
+/// Handlers of the methods that take a login.
+macro_rules! handlers {
+    ($($(#[$doc:meta])* $name:ident: $text:literal, |$it:ident, $request:ident| $call:expr;)*) => {
+        $($(#[$doc])*
+        async fn $name(Groups(api): Groups, request: GroupsRequest) -> Response {
+            let mut limits = Vec::new();
+            let result = match admit(&api, &request, $text, &mut limits) {
+                Ok($it) => {
+                    let $request = &request;
+                    let _ = $request;
+                    $call.await
+                }
+                Err(error) => Err(error),
+            };
+            finish(result, limits)
+        })*
+    };
+}
+
+handlers! {
+    /// `GET me`
+    me: "me", |it, request| it.me();
+    /// `POST logout`
+    logout: "logout", |it, request| it.logout(request);
+    /// `GET groups.info`
+    info: "groups.info", |it, request| it.info();
+    /// `GET groups.members`
+    members: "groups.members", |it, request| it.members();
+    /// `GET groups.list`
+    list: "groups.list", |it, request| it.list();
+    /// `POST groups.create`
+    create: "groups.create", |it, request| it.create();
+    /// `POST groups.invite`
+    invite: "groups.invite", |it, request| it.invite();
+    /// `POST groups.kick`
+    kick: "groups.kick", |it, request| it.kick(request);
+    /// `POST groups.leave`
+    leave: "groups.leave", |it, request| it.leave(request);
+    /// `POST groups.addOwner`
+    add_owner: "groups.addOwner", |it, request| it.set_rank(Rank::Owner);
+    /// `POST groups.addModerator`
+    add_moderator: "groups.addModerator", |it, request| it.set_rank(Rank::Admin);
+    /// `POST groups.removeOwner`
+    remove_owner: "groups.removeOwner", |it, request| it.set_rank(Rank::Member);
+    /// `POST groups.removeModerator`
+    remove_moderator: "groups.removeModerator", |it, request| it.set_rank(Rank::Member);
+}
