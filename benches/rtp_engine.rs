@@ -21,7 +21,7 @@ use std::{
 use conflow::{
     base::ids::{CallId, Incarnation, RoomId},
     media::{
-        Backend, MemberAudio, Order, SoundKind, TICK,
+        AudioEngine, AudioOrder, MemberAudio, SoundKind, TICK,
         legs::{LegSession, Legs},
     },
     rtp::{
@@ -269,9 +269,9 @@ fn dial(engine: &RtpEngine, n_legs: usize) -> Vec<Phone> {
     phones
 }
 
-fn place(room: usize, calls: Vec<CallId>) -> Order {
+fn place(room: usize, calls: Vec<CallId>) -> AudioOrder {
     let room = Incarnation::of(RoomId::of(room as u128), "weekly");
-    Order::Place { room, calls, hears: MemberAudio::Room }
+    AudioOrder::Place { room, calls, hears: MemberAudio::Room }
 }
 
 /// Talking phones on their own thread.
@@ -359,11 +359,11 @@ fn kicks() {
         while phone.next().0 < LOUD {}
         thread::sleep(Duration::from_micros(u64::from(round) * 997 % 20_000));
         let begun = now();
-        engine.send(Order::Remove { room, calls: vec![call] });
+        engine.send(AudioOrder::Remove { room, calls: vec![call] });
         ordered.push(begun.elapsed());
         phone.hear();
         let program = [SoundKind::Silence(TICK * 3).into(), SoundKind::Beep(1).into()].into();
-        engine.send(Order::Play { call, number: round, program });
+        engine.send(AudioOrder::Play { call, number: round, program });
         // Three frames of silence come first, so that a frame of the room would be noticed.
         let mut n_silent = 0;
         let came = loop {
@@ -375,7 +375,7 @@ fn kicks() {
         };
         leaks += u32::from(n_silent < 3);
         first.push(came.duration_since(begun).saturating_sub(TICK * 3));
-        engine.send(Order::Stop { call });
+        engine.send(AudioOrder::Stop { call });
     }
     talking.end();
     let [_, _, most] = print("kick of one in 1,000 legs, until the order returns", &mut ordered);

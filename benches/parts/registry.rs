@@ -18,7 +18,7 @@ use conflow::{
         registry::{Registry, RegistryPorts, TokioSpawner},
     },
     flow::{Fetched, Flow},
-    media::{Backend, Order},
+    media::{AudioEngine, AudioOrder, SignallingBackend, SignallingOrder},
     store::MemberIdSource,
 };
 
@@ -89,8 +89,12 @@ pub(crate) async fn mute(registry: &Registry, key: &RoomKey, rounds: u64) {
 
 struct Nowhere;
 
-impl Backend for Nowhere {
-    fn send(&self, _: Order) {}
+impl SignallingBackend for Nowhere {
+    fn signal(&self, _: SignallingOrder) {}
+}
+
+impl AudioEngine for Nowhere {
+    fn send(&self, _: AudioOrder) {}
 }
 
 impl DocumentStore for Nowhere {

@@ -27,9 +27,10 @@ use conflow::{
     },
     flow::{DocumentError, Fetched, Flow},
     media::{
-        Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, LegEvent, NoFlow, Order,
-        Report,
+        Arrival, AudioEngine, AudioOrder, Ending, Exchange, HangupCause, HangupSource, LegEvent,
+        NoFlow, Report, SignallingBackend, SignallingOrder,
         legs::{LegSession, LegSummary, Legs, NoPort},
+        router::Router,
     },
     sip::{Settings, SipBackend, SipDriver, SipSecret, throttle::Rate},
     store::member_ids::VolatileMemberIds,
@@ -138,8 +139,11 @@ pub(crate) async fn signalling(ready: Ready) {
 pub(crate) async fn engine(ready: Ready) {
     let (sip, driver) = bind();
     let room_last = AtomicU64::new(0);
+    let mut router = Router::new();
+    let exchange = router.add("sip", sip.clone(), Arc::new(Nowhere));
+    let router = Arc::new(router);
     let links = registry::RegistryPorts {
-        media: sip.clone(),
+        media: router.clone(),
         documents: Arc::new(FixedDocument::new()),
         ban_list: Arc::new(BanList::in_memory(
             tokio::time::Instant::now().into_std(),
@@ -157,10 +161,11 @@ pub(crate) async fn engine(ready: Ready) {
         call_time_limit: Duration::from_secs(14_400),
     };
     let records = Arc::new(CachedCdrStore::default());
-    let inbound =
+    let inbound: Arc<dyn Exchange> =
         Arc::new(Inbound::new(registry, Arc::new(FixedDocument::new()), records, settings));
+    router.connect(Arc::downgrade(&inbound));
     ready.send(sip.addresses()[0]).expect("a listener");
-    driver.run(inbound).await;
+    driver.run(exchange).await;
 }
 
 fn bind() -> (Arc<SipBackend>, SipDriver) {
@@ -171,9 +176,8 @@ fn bind() -> (Arc<SipBackend>, SipDriver) {
         rate_trusted: Rate { per_second: 1_000_000, burst: 1_000_000 },
         ..Settings::default()
     };
-    let (legs, rtp_engine) = (Arc::new(Nowhere), Arc::new(Nowhere));
     let (sip, driver) =
-        SipBackend::bind(settings, legs, rtp_engine, SipSecret([7; 32])).expect("a port is free");
+        SipBackend::bind(settings, Arc::new(Nowhere), SipSecret([7; 32])).expect("a port is free");
     (Arc::new(sip), driver)
 }
 
@@ -181,21 +185,21 @@ fn bind() -> (Arc<SipBackend>, SipDriver) {
 struct PromptExchange(Arc<SipBackend>);
 
 impl PromptExchange {
-    fn order(&self, order: Order) {
-        self.0.send(order);
+    fn order(&self, order: SignallingOrder) {
+        self.0.signal(order);
     }
 }
 
 impl Exchange for PromptExchange {
     fn arrive(&self, arrival: Arrival) -> Result<(), NoFlow> {
-        self.order(Order::Answer { call: arrival.call });
+        self.order(SignallingOrder::Answer { call: arrival.call });
         Ok(())
     }
 
     fn report(&self, Report { call, event: heard }: Report) {
         if heard == LegEvent::HungUp {
             let ending = Ending { cause: HangupCause::Normal, source: HangupSource::Caller };
-            self.order(Order::End { call, ending });
+            self.order(SignallingOrder::End { call, ending });
         }
     }
 }
@@ -203,8 +207,8 @@ impl Exchange for PromptExchange {
 /// A media backend without sound.
 struct Nowhere;
 
-impl Backend for Nowhere {
-    fn send(&self, _: Order) {}
+impl AudioEngine for Nowhere {
+    fn send(&self, _: AudioOrder) {}
 }
 
 impl Legs for Nowhere {
@@ -213,6 +217,8 @@ impl Legs for Nowhere {
     }
 
     fn agree(&self, _: CallId, _: LegSession) {}
+
+    fn end(&self, _: CallId) {}
 
     fn close(&self, _: CallId) -> LegSummary {
         LegSummary::default()

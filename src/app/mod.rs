@@ -58,7 +58,7 @@ use crate::{
     },
     fetch::{self, FetchClient, Internet},
     flow::RequestMethod,
-    media::{Backend, Exchange},
+    media::Exchange,
     sim_phones::{self, SimPhones},
     store::{
         folder::{DataFolder, StoreError},
@@ -246,14 +246,12 @@ impl Engine {
             cdrs.clone(),
         ));
         let counters = Arc::new(CallCounters::default());
-        let sim = Arc::new(simulated_phones(config));
+        let sim = config.sim.on.then(|| Arc::new(simulated_phones(config)));
         let phones = RealPhones::new(config, random()?, client, journal.clone())?;
-        let media: Arc<dyn Backend> = match &phones {
-            Some(phones) => Arc::new(Backends([sim.clone(), phones.sip.clone()])),
-            None => sim.clone(),
-        };
+        let backends = Backends::new(sim.as_ref(), phones.as_ref());
+        let router = Arc::new(backends.router);
         let links = registry::RegistryPorts {
-            media,
+            media: router.clone(),
             documents: documents.clone(),
             ban_list,
             member_ids: member_ids.clone(),
@@ -271,12 +269,12 @@ impl Engine {
             inbound_settings(config, accounts.clone()),
         ));
         let exchange: Arc<dyn Exchange> = inbound.clone();
-        if config.sim.on {
-            sim.connect(Arc::downgrade(&exchange));
+        router.connect(Arc::downgrade(&exchange));
+        if let (Some(sim), Some(exchange)) = (&sim, &backends.sim) {
+            sim.connect(Arc::downgrade(exchange));
         }
-        let phones = phones.map(|it| it.open(exchange));
+        let phones = phones.zip(backends.sip).map(|(it, exchange)| it.open(exchange));
 
-        let simulated = config.sim.on.then_some(sim);
         let links = api::ApiDependencies {
             registry: registry.clone(),
             inbound: inbound.clone(),
@@ -285,7 +283,7 @@ impl Engine {
             callbacks,
             idempotency_keys,
             on_answered: Box::new(move |entry| log.audit(entry)),
-            phones: simulated,
+            phones: sim,
         };
         let ops = ops(config, http, counters, results, phones.as_ref());
         let api = Api::new(links, api_settings(config)).with_ops(ops);

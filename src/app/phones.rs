@@ -1,4 +1,4 @@
-//! Real phones: sets up SIP signalling, the RTP engine that carries the audio, and speech.
+//! Phones: the router's table of backends, and the signalling, sound and speech of real phones.
 
 use std::{
     env,
@@ -17,8 +17,9 @@ use crate::{
     config::{self, Config},
     engine::journal::Journal,
     fetch::FetchClient,
-    media::{Backend, CannotDial, Exchange, Order, SoundKind},
+    media::{Exchange, SoundKind, router::Router},
     rtp_engine::{self, RtpEngine, SoundLoader},
+    sim_phones::SimPhones,
     sip::{self, SipBackend, settings::SipTrunk},
     sound::{self, SoundCache, SoundSource, web::WebSounds},
     speech::{self, Speech, Utterance, Voices, command::CommandSpeech, pico::Pico},
@@ -26,7 +27,7 @@ use crate::{
 
 /// Real phones before they can make calls.
 pub(super) struct RealPhones {
-    pub(super) sip: Arc<SipBackend>,
+    sip: Arc<SipBackend>,
     rtp_engine: Arc<RtpEngine>,
     driver: sip::SipDriver,
 }
@@ -39,25 +40,23 @@ pub(super) struct OpenPhones {
     signalling: JoinHandle<()>,
 }
 
-/// Sends each order to all backends: one that does not know the call ignores it.
-pub(super) struct Backends(pub(super) [Arc<dyn Backend>; 2]);
+/// The router, with a row for each backend, and the exchanges that they report to.
+pub(super) struct Backends {
+    pub(super) router: Router,
+    /// None without simulated phones.
+    pub(super) sim: Option<Arc<dyn Exchange>>,
+    /// None without real phones.
+    pub(super) sip: Option<Arc<dyn Exchange>>,
+}
 
-impl Backend for Backends {
-    fn send(&self, order: Order) {
-        let [one, other] = &self.0;
-        one.send(order.clone());
-        other.send(order);
-    }
-
-    fn send_part(&self, order: &Order, from: usize) -> usize {
-        let [one, other] = &self.0;
-        // At most one of them works in parts; the other has finished after the first part.
-        one.send_part(order, from).min(other.send_part(order, from))
-    }
-
-    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
-        let [one, other] = &self.0;
-        one.can_dial(to).or_else(|_| other.can_dial(to))
+impl Backends {
+    pub(super) fn new(sim: Option<&Arc<SimPhones>>, real: Option<&RealPhones>) -> Self {
+        let mut router = Router::new();
+        Self {
+            sim: sim.map(|it| router.add("sim", it.clone(), it.clone())),
+            sip: real.map(|it| router.add("sip", it.sip.clone(), it.rtp_engine.clone())),
+            router,
+        }
     }
 }
 
@@ -81,12 +80,7 @@ impl RealPhones {
         let settings =
             rtp_engine::Settings { rtp_ports: ports.first..=ports.last, ..Default::default() };
         let rtp_engine = Arc::new(RtpEngine::start(settings, sounds)?);
-        match SipBackend::bind(
-            sip_settings(config),
-            rtp_engine.clone(),
-            rtp_engine.clone(),
-            sip::ids::SipSecret(key),
-        ) {
+        match SipBackend::bind(sip_settings(config), rtp_engine.clone(), sip::ids::SipSecret(key)) {
             Ok((sip, driver)) => Ok(Some(Self { sip: Arc::new(sip), rtp_engine, driver })),
             Err(error) if config.sip.is_default && error.is_busy() => {
                 tracing::warn!("{error}: real phones are off (use --sip for another address)");

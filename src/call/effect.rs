@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     base::ids::{ConferenceName, MemberId, RoomId},
     flow::{DocumentRequest, JoinOptions},
-    media::{Ending, Order},
+    media::{AudioOrder, Ending, SignallingOrder},
 };
 
 /// A membership that is over, for the fields of a conference's `action`.
@@ -49,10 +49,12 @@ pub enum Effect {
     },
     /// Requests a URL and ignores the answer.
     Notify(DocumentRequest),
-    /// Sends an order to the media port.
-    Order(Order),
+    /// Sends an order to the engine that carries the call's sound.
+    Audio(AudioOrder),
     /// Publishes an event to subscribers.
     Publish(CallEvent),
+    /// Sends an order to the backend that has the call.
+    Signal(SignallingOrder),
 }
 
 /// The next place of a call, once its effects are performed.

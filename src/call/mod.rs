@@ -31,7 +31,7 @@ use crate::{
         has_variables,
     },
     group::Admission,
-    media::{Ending, HangupCause, HangupSource, LegEvent, Order},
+    media::{AudioOrder, Ending, HangupCause, HangupSource, LegEvent, SignallingOrder},
 };
 
 /// A live call, owned by value.
@@ -144,7 +144,7 @@ impl Call {
     pub fn dial(&mut self, now: Instant, out: OutgoingCall, effects: &mut Vec<Effect>) -> CallAct {
         self.ends_at = now + out.ring_timeout;
         self.outgoing = Some(Box::new(out));
-        let dial = Order::Dial {
+        let dial = SignallingOrder::Dial {
             call: self.id,
             account: self.account.clone(),
             from: self.party.from.clone(),
@@ -152,7 +152,7 @@ impl Call {
             caller_name: self.party.caller_name.clone(),
             headers: self.party.session.headers().into(),
         };
-        effects.push(Effect::Order(dial));
+        effects.push(Effect::Signal(dial));
         CallAct::Stay
     }
 
@@ -244,7 +244,7 @@ impl Call {
         self.transfers += 1;
         self.fallback = None;
         if let Awaits::Order(_) = self.awaits {
-            effects.push(Effect::Order(Order::Stop { call: self.id }));
+            effects.push(Effect::Audio(AudioOrder::Stop { call: self.id }));
         }
         self.run.transfer();
         self.fetch(request, effects);
@@ -323,7 +323,11 @@ impl Call {
         let OutgoingCall { answer, digits, .. } = *out;
         if let Some(digits) = digits {
             // Nothing waits for their end.
-            effects.push(Effect::Order(Order::SendDigits { call: self.id, number: 0, digits }));
+            effects.push(Effect::Audio(AudioOrder::SendDigits {
+                call: self.id,
+                number: 0,
+                digits,
+            }));
         }
         self.ask_for_flow(answer, effects)
     }
@@ -341,7 +345,7 @@ impl Call {
         for effect in asked {
             debug_assert_eq!(act, CallAct::Stay, "a move is the last effect of a flow");
             match self.effect(now, effect) {
-                EffectResult::Effect(effect @ Effect::Order(Order::Answer { .. })) => {
+                EffectResult::Effect(effect @ Effect::Signal(SignallingOrder::Answer { .. })) => {
                     effects.extend([effect, Effect::Publish(CallEvent::Answered)]);
                 }
                 EffectResult::Effect(effect) => effects.push(effect),
@@ -355,7 +359,7 @@ impl Call {
     /// Translates an effect of the flow into one of the call.
     fn effect(&mut self, now: Instant, effect: flow::Effect) -> EffectResult {
         let call = self.id;
-        let order = match effect {
+        let effect = match effect {
             flow::Effect::Answer if self.is_answered => return EffectResult::Nothing,
             flow::Effect::Answer => {
                 self.is_answered = true;
@@ -363,14 +367,14 @@ impl Call {
                 if !self.is_scheduled {
                     self.ends_at = now + self.time_limit();
                 }
-                Order::Answer { call }
+                Effect::Signal(SignallingOrder::Answer { call })
             }
             flow::Effect::Begin { step } => {
                 self.awaits = Awaits::Nothing;
-                return EffectResult::Effect(Effect::Begin { step });
+                Effect::Begin { step }
             }
             flow::Effect::EarlyMedia if self.is_answered => return EffectResult::Nothing,
-            flow::Effect::EarlyMedia => Order::EarlyMedia { call },
+            flow::Effect::EarlyMedia => Effect::Signal(SignallingOrder::EarlyMedia { call }),
             flow::Effect::End(ending) => return EffectResult::Move(CallAct::End(ending)),
             flow::Effect::Join { room, options: entry } => {
                 return EffectResult::Move(CallAct::Join { room, entry });
@@ -378,9 +382,9 @@ impl Call {
             flow::Effect::Fetch(request) => {
                 let number = self.number();
                 self.awaits = Awaits::Document(number);
-                return EffectResult::Effect(Effect::Fetch { number, request });
+                Effect::Fetch { number, request }
             }
-            flow::Effect::Notify(request) => return EffectResult::Effect(Effect::Notify(request)),
+            flow::Effect::Notify(request) => Effect::Notify(request),
             flow::Effect::Entered(digits) => {
                 self.facts.get_or_insert_default().digits = digits;
                 return EffectResult::Nothing;
@@ -389,13 +393,13 @@ impl Call {
                 let program = self.values().fill(program);
                 let number = self.number();
                 self.awaits = Awaits::Order(number);
-                Order::Play { call, number, program }
+                Effect::Audio(AudioOrder::Play { call, number, program })
             }
             // Its text is not known yet.
             flow::Effect::Prepare(program) if has_variables(&program) => {
                 return EffectResult::Nothing;
             }
-            flow::Effect::Prepare(program) => Order::Prepare { call, program },
+            flow::Effect::Prepare(program) => Effect::Audio(AudioOrder::Prepare { call, program }),
             flow::Effect::Schedule(after) => {
                 self.is_scheduled = true;
                 self.ends_at = self.ends_at.min(now + after);
@@ -406,14 +410,14 @@ impl Call {
                 if awaits {
                     self.awaits = Awaits::Order(number);
                 }
-                Order::SendDigits { call, number, digits }
+                Effect::Audio(AudioOrder::SendDigits { call, number, digits })
             }
             flow::Effect::Stop => {
                 self.awaits = Awaits::Nothing;
-                Order::Stop { call }
+                Effect::Audio(AudioOrder::Stop { call })
             }
         };
-        EffectResult::Effect(Effect::Order(order))
+        EffectResult::Effect(effect)
     }
 
     fn number(&mut self) -> u32 {

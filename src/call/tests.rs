@@ -85,10 +85,11 @@ fn brief(effect: Effect) -> Option<String> {
             Some(format!("fetch {number} {} {}", request.url, fields.join("&")))
         }
         Effect::Notify(request) => Some(format!("notify {}", request.url)),
-        Effect::Order(Order::Play { number, .. }) => Some(format!("play {number}")),
-        Effect::Order(Order::Answer { .. }) => Some("answer".to_owned()),
-        Effect::Order(Order::Prepare { .. }) => None,
-        Effect::Order(order) => Some(format!("{order:?}")),
+        Effect::Audio(AudioOrder::Play { number, .. }) => Some(format!("play {number}")),
+        Effect::Signal(SignallingOrder::Answer { .. }) => Some("answer".to_owned()),
+        Effect::Audio(AudioOrder::Prepare { .. }) => None,
+        Effect::Audio(order) => Some(format!("{order:?}")),
+        Effect::Signal(order) => Some(format!("{order:?}")),
     }
 }
 

@@ -120,7 +120,7 @@ fn check_status(status: StatusCode, body: &[u8]) -> Result<()> {
     let message = || error_of(body).unwrap_or_else(|| status.to_string());
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(AccessDenied(format!(
-            "the server does not let this account in ({}): see --account, --token-file and \
+            "the server denies access to this account ({}): see --account, --token-file and \
             CONFLOW_AUTH_TOKEN",
             message()
         ))

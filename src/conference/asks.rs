@@ -14,7 +14,7 @@ use super::{
 use crate::{
     base::ids::{CallId, MemberId},
     flow::{Cause, DocumentRequest, Exit},
-    media::{AnnouncementAddress, AnnouncementKind, Order, Sound},
+    media::{AnnouncementAddress, AnnouncementKind, AudioOrder, Sound},
 };
 
 impl Conference {
@@ -58,7 +58,7 @@ impl Conference {
         let calls = self.set_flag(&chosen, on, |member| &mut member.muted);
         if !calls.is_empty() {
             self.floor.is_stale = true;
-            effects.push_back(Order::Mute { room: self.id(), calls, on }.into());
+            effects.push_back(AudioOrder::Mute { room: self.id(), calls, on }.into());
         }
         Ok(ConferenceAnswer::Members(chosen))
     }
@@ -67,7 +67,7 @@ impl Conference {
         let chosen = self.choose(who)?;
         let calls = self.set_flag(&chosen, on, |member| &mut member.deaf);
         if !calls.is_empty() {
-            effects.push_back(Order::Deafen { room: self.id(), calls, on }.into());
+            effects.push_back(AudioOrder::Deafen { room: self.id(), calls, on }.into());
         }
         Ok(ConferenceAnswer::Members(chosen))
     }
@@ -105,7 +105,7 @@ impl Conference {
         if !calls.is_empty() {
             let (room, program) = (self.id(), [sound].into());
             let address = Some(address);
-            effects.push_back(Order::Announce { room, calls, address, program }.into());
+            effects.push_back(AudioOrder::Announce { room, calls, address, program }.into());
         }
         Ok(ConferenceAnswer::Members(chosen))
     }
@@ -119,7 +119,7 @@ impl Conference {
         let address = address(&who, kind);
         let chosen = self.choose(who)?;
         let calls = chosen.iter().map(|id| self.members[id].call.id).collect();
-        effects.push_back(Order::Hush { room: self.id(), calls, address }.into());
+        effects.push_back(AudioOrder::Hush { room: self.id(), calls, address }.into());
         Ok(ConferenceAnswer::Members(chosen))
     }
 

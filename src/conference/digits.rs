@@ -11,7 +11,7 @@ use super::{
     member::{Member, TypedKeys},
     state::DueItem,
 };
-use crate::{base::ids::MemberId, flow::Cause, media::Order};
+use crate::{base::ids::MemberId, flow::Cause, media::AudioOrder};
 
 /// After a longer pause, typing starts over.
 const TYPED_KEYS_TIMEOUT: Duration = Duration::from_secs(3);
@@ -74,7 +74,7 @@ impl Conference {
         let others = self.everybody().filter(hears);
         let calls: Vec<_> = others.map(|(_, member)| member.call.id).collect();
         if !calls.is_empty() {
-            effects.push_back(Order::RelayDigit { room: self.id(), calls, digit }.into());
+            effects.push_back(AudioOrder::RelayDigit { room: self.id(), calls, digit }.into());
         }
     }
 }

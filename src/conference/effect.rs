@@ -12,7 +12,7 @@ use crate::{
     base::ids::{CallId, MemberId, Trusted},
     call::{Call, Party},
     flow::{Cause, ConferenceSound, Exit, JoinOptions},
-    media::{LegEvent, Order, Program},
+    media::{AudioOrder, LegEvent, Program},
 };
 
 /// A command to a conference: nothing else changes its state.
@@ -113,7 +113,7 @@ pub enum Effect {
     /// Members leave: an iterator of further effects, to be performed here in order.
     Leave(Leave),
     /// Sends an order to the media port.
-    Media(Order),
+    Media(AudioOrder),
     /// Publishes a notice to subscribers.
     Publish(Notice),
     /// Frees the room's name: the next join opens a fresh room.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     base::ids::{CallId, MemberId},
     flow::{Cause, ConferenceSound, Exit},
-    media::Order,
+    media::AudioOrder,
 };
 
 impl Conference {
@@ -82,7 +82,7 @@ impl Conference {
         let left = calls.len();
         if 0 < left {
             let cues = exit_cues(members());
-            effects.push_back(Order::Remove { room: self.id(), calls }.into());
+            effects.push_back(AudioOrder::Remove { room: self.id(), calls }.into());
             self.sound_exit(now, cues, effects);
         }
         let first = self.reserve_sequence(left as u64 + u64::from(is_over));

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     base::ids::MemberId,
     flow::ConferenceSound,
-    media::{MemberAudio, Order, Program, SoundKind},
+    media::{AudioOrder, MemberAudio, Program, SoundKind},
 };
 
 /// An enter or exit sound that takes longer is dropped.
@@ -93,7 +93,7 @@ impl Conference {
         let calls: Vec<_> = hearers.map(|member| member.call.id).collect();
         if self.is_live() && !calls.is_empty() {
             let (room, address) = (self.id(), None);
-            effects.push_back(Order::Announce { room, calls, address, program }.into());
+            effects.push_back(AudioOrder::Announce { room, calls, address, program }.into());
         }
     }
 

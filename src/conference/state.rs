@@ -16,7 +16,7 @@ use super::{
 use crate::{
     base::ids::{CallId, Incarnation, MemberId, RoomId},
     flow::{Cause, JoinOptions},
-    media::{LegEvent, MemberAudio, Order},
+    media::{AudioOrder, LegEvent, MemberAudio},
 };
 
 /// The state machine of one conference.
@@ -209,7 +209,9 @@ impl Conference {
         let who = self.members[&id].info(id);
         self.publish(ConferenceEvent::Entered { who, is_first }, effects);
         if entry.muted {
-            effects.push_back(Order::Mute { room: self.id(), calls: vec![call], on: true }.into());
+            effects.push_back(
+                AudioOrder::Mute { room: self.id(), calls: vec![call], on: true }.into(),
+            );
         }
         let others = match self.phase {
             RoomPhase::Waiting if starts => {
@@ -290,7 +292,7 @@ impl Conference {
         effects: &mut VecDeque<Effect>,
     ) {
         let room = self.incarnation.clone();
-        effects.push_back(Order::Place { room, calls, hears }.into());
+        effects.push_back(AudioOrder::Place { room, calls, hears }.into());
     }
 
     /// Takes a report on a member's call. A report on a member who has left is stale.
@@ -448,8 +450,8 @@ impl Conference {
 /// The panic text of an injected fault; tests tell it from a bug by this.
 pub const INJECTED_FAULT: &str = "injected fault";
 
-impl From<Order> for Effect {
-    fn from(order: Order) -> Self {
+impl From<AudioOrder> for Effect {
+    fn from(order: AudioOrder) -> Self {
         Self::Media(order)
     }
 }

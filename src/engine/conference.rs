@@ -43,7 +43,9 @@ pub(super) struct RoomActor {
     next: Option<RoomMessage>,
     /// Decided effects that are still to be performed; empty and unallocated between decisions.
     effects: VecDeque<Effect>,
-    /// The number of calls for which the order at the front has been sent.
+    /// The number of effects at the front that are orders to many, split for their engines.
+    split_orders: usize,
+    /// The number of calls for which the first of these has been sent.
     carried_out: usize,
     /// Effects of the call that is being released; empty and unallocated in between.
     call_effects: Vec<call::Effect>,
@@ -70,6 +72,7 @@ pub(super) fn open(
         queue,
         next: None,
         effects: VecDeque::new(),
+        split_orders: 0,
         carried_out: 0,
         call_effects: Vec::new(),
         reply: None,
@@ -187,16 +190,15 @@ impl RoomActor {
                     Some(effect) => self.perform_one(now, effect),
                     None => drop(self.effects.pop_front()),
                 },
-                Some(Effect::Media(order))
-                    if 0 < self.carried_out || slice < order.calls().len() =>
-                {
-                    self.carried_out = self.registry.media_part(order, self.carried_out);
+                Some(Effect::Media(order)) if 0 < self.split_orders => {
+                    self.carried_out = self.registry.audio_part(order, self.carried_out);
                     if self.carried_out < order.calls().len() {
                         return TurnOutcome::Sliced;
                     }
-                    self.carried_out = 0;
+                    (self.carried_out, self.split_orders) = (0, self.split_orders - 1);
                     drop(self.effects.pop_front());
                 }
+                Some(Effect::Media(order)) if slice < order.calls().len() => self.split_order(),
                 Some(_) => {
                     let effect = self.effects.pop_front().expect("the front exists");
                     self.perform_one(now, effect);
@@ -211,6 +213,14 @@ impl RoomActor {
         // With many rooms, fresh memory is warmer than buffers that each would keep.
         (self.effects, self.call_effects) = (VecDeque::new(), Vec::new());
         TurnOutcome::Busy
+    }
+
+    /// Replaces the order at the front by those into which the media port splits it.
+    fn split_order(&mut self) {
+        let Some(Effect::Media(order)) = self.effects.pop_front() else { return };
+        let orders = self.registry.split_audio(order);
+        self.split_orders = orders.len();
+        orders.into_iter().rev().for_each(|it| self.effects.push_front(it.into()));
     }
 
     fn perform_one(&mut self, now: Instant, effect: Effect) {
@@ -245,7 +255,7 @@ impl RoomActor {
                     request,
                 });
             }
-            Effect::Media(order) => self.registry.media(order),
+            Effect::Media(order) => self.registry.audio(order),
             Effect::Publish(notice) => {
                 if let ConferenceEvent::Exited { who, cause, .. } = &notice.event {
                     self.blame.exits(who, *cause);

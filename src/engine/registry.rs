@@ -40,7 +40,7 @@ use crate::{
     engine::directory::{CallDirectory, RoomDirectory},
     flow::{Cause, DocumentRequest, Fetched, VariableValues},
     group::access_list::AccessList,
-    media::{Backend, CannotDial, Ending, LegEvent, Order, Program, Report},
+    media::{AudioOrder, Backend, CannotDial, Ending, LegEvent, Program, Report, SignallingOrder},
     store::MemberIdSource,
 };
 
@@ -190,9 +190,9 @@ impl Registry {
         })
     }
 
-    /// Sends an order to a call's backend. No machine waits for its report.
-    pub fn order(&self, order: Order) {
-        self.media(order);
+    /// Sends an audio order for a call. No machine waits for its report.
+    pub fn order(&self, order: AudioOrder) {
+        self.audio(order);
     }
 
     /// Queues an ask. If the room ends first, the answer's channel closes without a value.
@@ -340,8 +340,12 @@ impl Registry {
                     }
                     continue;
                 }
-                Effect::Order(order) => {
-                    self.media(order);
+                Effect::Audio(order) => {
+                    self.audio(order);
+                    continue;
+                }
+                Effect::Signal(order) => {
+                    self.signal(order);
                     continue;
                 }
                 Effect::Publish(event) => {
@@ -365,12 +369,22 @@ impl Registry {
         self.names.of(key).close(key, id);
     }
 
-    pub(super) fn media(&self, order: Order) {
+    pub(super) fn audio(&self, order: AudioOrder) {
         self.links.media.send(order);
     }
 
-    pub(super) fn media_part(&self, order: &Order, from: usize) -> usize {
+    /// Calls [`AudioEngine::split`](crate::media::AudioEngine::split).
+    pub(super) fn split_audio(&self, order: AudioOrder) -> Vec<AudioOrder> {
+        self.links.media.split(order)
+    }
+
+    /// Calls [`AudioEngine::send_part`](crate::media::AudioEngine::send_part).
+    pub(super) fn audio_part(&self, order: &AudioOrder, from: usize) -> usize {
         self.links.media.send_part(order, from)
+    }
+
+    fn signal(&self, order: SignallingOrder) {
+        self.links.media.signal(order);
     }
 
     pub(super) fn observe(&self, trace: Observed) {
@@ -430,7 +444,7 @@ impl Registry {
     }
 
     fn end(&self, call: Box<Call>, ending: Ending) {
-        self.media(Order::End { call: call.id, ending });
+        self.signal(SignallingOrder::End { call: call.id, ending });
         self.observe_call(&call, CallEvent::Ended(ending));
         // Last: once the call is not found, all its events have been published.
         self.places.of_call(call.id).remove(call.id);

@@ -1,37 +1,37 @@
-//! How calls end: causes and sources, by the vendors' words (contract 3.14).
+//! Endings: causes and sources of hang-ups, in the vendors' words (contract 3.14).
 
 use crate::base::ids::Dialect;
 
-/// How a call came to its end, as its record and the `hangup_url` have it.
+/// The end of a call, as its call detail record and the `hangup_url` callback show it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Ending {
-    /// What ended it.
+    /// `HangupCauseCode` and its names.
     pub cause: HangupCause,
-    /// Who ended it.
+    /// `HangupSource`.
     pub source: HangupSource,
 }
 
-/// Who ended a call (contract 3.14).
+/// The party that ended a call (contract 3.14).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum HangupSource {
-    /// A REST command.
+    /// A REST command ended the call.
     ApiRequest,
-    /// The flow said so, or came to its end of its own accord.
+    /// The flow hung up, or had no element left.
     AnswerXml,
-    /// The far end, which we had called.
+    /// The far end of a call that we made.
     Callee,
-    /// The caller.
+    /// The far end of a call that came in.
     Caller,
-    /// The way to the far end.
+    /// The network between us and the far end.
     Carrier,
-    /// The flow, or what it names, was at fault.
+    /// An error in the flow, or in a document that it names.
     Error,
-    /// We did: a limit, the end of the instructions, a shutdown. Each dialect says its own name.
+    /// We did: a limit, the end of the flow, a shutdown. The text is the dialect's vendor.
     Platform(Dialect),
 }
 
 impl HangupSource {
-    /// Every one.
+    /// Every source, for tables and lookups by text.
     pub const ALL: [Self; 8] = [
         Self::ApiRequest,
         Self::AnswerXml,
@@ -43,12 +43,12 @@ impl HangupSource {
         Self::Platform(Dialect::Vobiz),
     ];
 
-    /// The one that has this text.
+    /// The source with this [`HangupSource::text`]; None if there is none.
     pub fn of_text(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.text() == text)
     }
 
-    /// As callbacks and records have it.
+    /// The value of `HangupSource` in callbacks and call detail records.
     pub fn text(self) -> &'static str {
         match self {
             Self::ApiRequest => "API Request",
@@ -64,71 +64,71 @@ impl HangupSource {
 }
 
 hangup_causes! {
-    /// Called off before the answer.
+    /// The caller gave up before the answer.
     Canceled = 1000, "Canceled";
-    /// Nobody can have such a number.
+    /// The address is malformed, or no backend can dial it.
     DestinationInvalid = 2000, "Invalid Destination Address";
-    /// There is nobody there.
+    /// Nobody is reachable at the address.
     DestinationOut = 2010, "Destination Out Of Service";
-    /// A loop of documents in which nothing is heard, or too many transfers.
+    /// Documents that refer to each other without any sound, or too many transfers.
     LoopDetected = 2060, "Loop Detected";
-    /// The far end rang, and nobody picked up.
+    /// The far end rang and gave up before our own limit.
     NoAnswer = 3000, "No Answer";
     /// The far end was busy; or `<Hangup reason="busy">` before the answer.
     Busy = 3010, "Busy Line";
-    /// The far end did not want it; or `<Hangup reason="rejected">` before the answer.
+    /// The far end declined; or `<Hangup reason="rejected">` before the answer.
     Rejected = 3020, "Rejected";
-    /// Somebody hung up.
+    /// A party hung up.
     Normal = 4000, "Normal Hangup";
-    /// No element was left.
+    /// The flow had no element left.
     EndOfXml = 4010, "End Of XML Instructions";
-    /// A fault of ours.
+    /// An internal error.
     Internal = 5010, "Internal Error";
     /// The call's time limit, or `<Hangup schedule>`.
     Scheduled = 6000, "Scheduled Hangup";
-    /// Nobody picked up in the time that was given.
+    /// Nobody picked up within our ring timeout.
     RingTimeout = 6010, "Ring Timeout Reached";
-    /// No media for too long.
+    /// No media came for too long, or no backend has the call.
     MediaTimeout = 6020, "Media Timeout";
-    /// The answer document cannot be had.
+    /// The answer document cannot be fetched.
     AnswerUrlUnreachable = 7011, "Error Reaching Answer URL";
-    /// The action document cannot be had.
+    /// The action document cannot be fetched.
     ActionUrlUnreachable = 7012, "Error Reaching Action URL";
-    /// The transfer document cannot be had.
+    /// The transfer document cannot be fetched.
     TransferUrlUnreachable = 7013, "Error Reaching Transfer URL";
-    /// The redirect document cannot be had.
+    /// The redirect document cannot be fetched.
     RedirectUrlUnreachable = 7014, "Error Reaching Redirect URL";
-    /// The action's URL is none.
+    /// The action's URL is malformed.
     ActionUrlInvalid = 7022, "Invalid Action URL";
-    /// The transfer's URL is none.
+    /// The transfer's URL is malformed.
     TransferUrlInvalid = 7023, "Invalid Transfer URL";
-    /// The redirect's URL is none.
+    /// The redirect's URL is malformed.
     RedirectUrlInvalid = 7024, "Invalid Redirect URL";
-    /// The answer document is no flow.
+    /// The answer document is not a valid flow.
     AnswerXmlInvalid = 8011, "Invalid Answer XML";
-    /// The action document is no flow.
+    /// The action document is not a valid flow.
     ActionXmlInvalid = 8012, "Invalid Action XML";
-    /// The transfer document is no flow.
+    /// The transfer document is not a valid flow.
     TransferXmlInvalid = 8013, "Invalid Transfer XML";
-    /// The redirect document is no flow.
+    /// The redirect document is not a valid flow.
     RedirectXmlInvalid = 8014, "Invalid Redirect XML";
 }
 
 macro_rules! hangup_causes {
     ($( $(#[$doc:meta])* $name:ident = $code:literal, $text:literal; )*) => {
-        /// What ended a call, by the vendors' code and name (contract 3.14).
+        /// The cause of a hang-up, with the vendors' code and names (contract 3.14).
         #[derive(Clone, Copy, Debug, Eq, PartialEq)]
         pub enum HangupCause {
             $( $(#[$doc])* $name, )*
         }
 
         impl HangupCause {
-            /// `HangupCauseCode`.
+            /// The number in `HangupCauseCode`.
             pub fn code(self) -> u16 {
                 match self { $( Self::$name => $code, )* }
             }
 
-            /// The one that has this code.
+            /// The cause with this [`HangupCause::code`]; None if there is none.
             pub fn of_code(code: u16) -> Option<Self> {
                 match code {
                     $( $code => Some(Self::$name), )*
@@ -136,12 +136,12 @@ macro_rules! hangup_causes {
                 }
             }
 
-            /// `HangupCauseName`.
+            /// The text in `HangupCauseName`.
             pub fn name(self) -> &'static str {
                 match self { $( Self::$name => $text, )* }
             }
 
-            /// `HangupCause`: what telephone networks call it.
+            /// The text in `HangupCause`, which is the telephone networks' name.
             pub fn signal(self) -> &'static str {
                 match self.code() {
                     1_000 => "ORIGINATOR_CANCEL",

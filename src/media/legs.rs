@@ -1,4 +1,4 @@
-//! What signalling needs of the sound of calls, and nothing more.
+//! Legs: what signalling needs of the engine that carries the sound of its calls.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,42 +6,46 @@ use crate::{base::ids::CallId, rtp::sdp::Agreed};
 
 /// The sound of calls, as signalling sees it.
 ///
-/// All three return at once. A call is opened once, before its flow starts, and closed once.
+/// All methods return at once. A call is opened once, before its flow starts, and closed once.
 pub trait Legs: Send + Sync + 'static {
-    /// Takes a port for a call's sound, on this address of ours. What we offer or answer names it.
+    /// Takes a port for a call's sound on one of our addresses. Our SDP offer or answer names it.
     ///
     /// # Errors
     ///
-    /// No port is left: the call is answered 503, and no flow starts.
+    /// No port is left. The call is answered 503, and no flow starts.
     fn open(&self, call: CallId, local: IpAddr) -> Result<SocketAddr, NoPort>;
 
-    /// What has been agreed with the far end, first or anew. Sound flows from now on.
+    /// Takes what has been agreed with the far end, at first or again. Sound flows from now on.
     fn agree(&self, call: CallId, session: LegSession);
 
-    /// The call is over: no packet is sent from now on, and the port is free.
+    /// Stops the sound of a call that is over: no packet is sent once this has returned. Its port is
+    /// kept until [`Self::close`]. A call that is not open is ignored.
+    fn end(&self, call: CallId);
+
+    /// Frees the port of a call that is over, and ends its sound if that has not been done.
     fn close(&self, call: CallId) -> LegSummary;
 }
 
-/// What both ends have agreed on.
+/// The result of an offer and its answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LegSession {
-    /// By offer and answer.
+    /// Codec, addresses and direction.
     pub agreed: Agreed,
-    /// Where the signalling comes from: if that is another address than the description names,
-    /// the far end is behind NAT, and its sound comes from there.
+    /// The source of the signalling. If the SDP names another address, the far end is behind NAT,
+    /// and its sound comes from here.
     pub source: IpAddr,
 }
 
-/// How the sound of a call has been.
+/// Packet counts of a call.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct LegSummary {
-    /// Packets sent.
+    /// RTP packets that we sent.
     pub sent: u64,
-    /// Packets received.
+    /// RTP packets that came from the far end.
     pub received: u64,
-    /// Packets that never came, as far as their numbers tell.
+    /// Packets that never came, by their sequence numbers.
     pub lost: u64,
-    /// Of arrival, in microseconds (RFC 3550, 6.4.1).
+    /// Interarrival jitter in microseconds (RFC 3550, 6.4.1).
     pub jitter_us: u32,
 }
 

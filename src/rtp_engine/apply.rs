@@ -72,14 +72,16 @@ impl<W: RtpSocket> MixerThread<W> {
                 leg.programs.play_over(kind, loaded);
             }
             Command::StopOver { kind } => leg.playout.stop_over(kind),
-            Command::RoomSound { room, sound } => {
-                if self.is_in(at, room) {
-                    let tones = &self.context.tones;
-                    self.legs[at]
-                        .iter_mut()
-                        .for_each(|leg| leg.play_room_sound(sound.clone(), tones));
-                }
-            }
+            Command::RoomSound { room, sound } => self.play_room_sound(at, room, sound),
+        }
+    }
+
+    fn play_room_sound(&mut self, at: usize, room: RoomId, sound: RoomSound) {
+        if !self.is_in(at, room) {
+            return;
+        }
+        if let Some(leg) = self.legs[at].as_deref_mut() {
+            leg.play_room_sound(sound, &self.context.tones);
         }
     }
 

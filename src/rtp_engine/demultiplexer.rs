@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     base::ids::{CallId, RoomId},
-    media::{MemberAudio, Order, legs::LegSummary},
+    media::{AudioOrder, MemberAudio, legs::LegSummary},
 };
 
 /// The thread of every leg. Nothing here blocks, except for a packet that is being made.
@@ -67,75 +67,62 @@ impl<W: RtpSocket> Demultiplexer<W> {
         let entry = self.calls_of(call).remove(&call);
         entry.map_or_else(LegSummary::default, |entry| entry.counters.summary())
     }
+
     /// Sees to it that an order is in effect.
-    pub(super) fn send(&self, order: Order) {
+    pub(super) fn send(&self, order: AudioOrder) {
         match order {
-            // Sound flows from the moment at which signalling has agreed on it.
-            Order::Answer { .. } | Order::EarlyMedia { .. } => (),
-            Order::End { call, .. } => self.end(call),
-            Order::Play { call, number, program } => {
+            AudioOrder::Play { call, number, program } => {
                 if self.is_known(call) {
                     let loaded = self.program_loader.load_program(call, &program);
                     let wait_for = WaitFor::FramesOf(FrameOwner::of_call(call));
                     self.send_to_leg(call, Command::Play { number, loaded }, wait_for);
                 }
             }
-            Order::Prepare { call, program } => {
+            AudioOrder::Prepare { call, program } => {
                 if self.is_known(call) {
                     self.program_loader.prefetch(call, &program);
                 }
             }
-            Order::Stop { call } => {
+            AudioOrder::Stop { call } => {
                 self.send_to_leg(call, Command::Stop, WaitFor::FramesOf(FrameOwner::of_call(call)));
             }
-            // Calls are made by signalling; until then there is no leg.
-            Order::Dial { .. } => (),
-            Order::PlayOver { call, kind, mixes, length, program } => {
+            AudioOrder::PlayOver { call, kind, mixes, length, program } => {
                 if self.is_known(call) {
                     let loaded = self.program_loader.load_program(call, &program);
                     let command = Command::PlayOver { kind, mixes, length, loaded };
                     self.send_to_leg(call, command, WaitFor::AnyFrame);
                 }
             }
-            Order::StopOver { call, kind } => {
+            AudioOrder::StopOver { call, kind } => {
                 self.send_to_leg(call, Command::StopOver { kind }, WaitFor::AnyFrame);
             }
-            Order::SendDigits { call, number, digits } => {
+            AudioOrder::SendDigits { call, number, digits } => {
                 self.send_to_leg(call, Command::SendDigits { number, digits }, WaitFor::Nothing);
             }
-            Order::Place { room, calls, hears } => self.place(room.id, calls, &hears),
-            Order::Remove { room, calls } => {
+            AudioOrder::Place { room, calls, hears } => self.place(room.id, calls, &hears),
+            AudioOrder::Remove { room, calls } => {
                 self.send_to_room(room, calls, Command::Leave { room });
             }
-            Order::Mute { room, calls, on } => {
+            AudioOrder::Mute { room, calls, on } => {
                 // It may be just before the legs come into the room.
                 let calls = self.move_to_thread_of(room, calls);
                 self.send_to_room(room, calls, Command::Mute { room, on });
             }
-            Order::Deafen { room, calls, on } => {
+            AudioOrder::Deafen { room, calls, on } => {
                 self.send_to_room(room, calls, Command::Deafen { room, on });
             }
-            Order::Announce { room, mut calls, address, program } => {
+            AudioOrder::Announce { room, mut calls, address, program } => {
                 calls.retain(|call| self.is_known(*call));
                 if let [first, ..] = calls[..] {
                     let loaded = self.program_loader.load_program(first, &program);
-                    let sound = RoomSound::Announce { address, loaded };
-                    self.send_to_room(room, calls, Command::RoomSound { room, sound });
+                    self.play_in_room(room, calls, RoomSound::Announce { address, loaded });
                 }
             }
-            Order::Hush { room, calls, address } => {
-                self.send_to_room(
-                    room,
-                    calls,
-                    Command::RoomSound { room, sound: RoomSound::Hush(address) },
-                );
+            AudioOrder::Hush { room, calls, address } => {
+                self.play_in_room(room, calls, RoomSound::Hush(address));
             }
-            Order::RelayDigit { room, calls, digit } => {
-                self.send_to_room(
-                    room,
-                    calls,
-                    Command::RoomSound { room, sound: RoomSound::Relay(digit) },
-                );
+            AudioOrder::RelayDigit { room, calls, digit } => {
+                self.play_in_room(room, calls, RoomSound::Relay(digit));
             }
         }
     }
@@ -151,7 +138,8 @@ impl<W: RtpSocket> Demultiplexer<W> {
         posted.wait(wait_for);
     }
 
-    fn end(&self, call: CallId) {
+    /// No packet of the leg is sent from now on.
+    pub(super) fn end(&self, call: CallId) {
         let posted = {
             let mut calls = self.calls_of(call);
             let Some(entry) = calls.get_mut(&call).filter(|it| !it.has_ended) else { return };
@@ -170,6 +158,10 @@ impl<W: RtpSocket> Demultiplexer<W> {
         self.threads[self.thread_of(room)]
             .post(MailboxMessage::Many(calls, command))
             .wait(wait_for);
+    }
+
+    fn play_in_room(&self, room: RoomId, calls: Vec<CallId>, sound: RoomSound) {
+        self.send_to_room(room, calls, Command::RoomSound { room, sound });
     }
 
     fn place(&self, room: RoomId, calls: Vec<CallId>, hears: &MemberAudio) {

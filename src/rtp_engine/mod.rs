@@ -4,8 +4,8 @@
 //! needs no task, timer or lock. A leg outside of rooms is on any thread; a leg in a room is on the
 //! room's thread. It is moved there by value.
 //!
-//! [`RtpEngine`] takes the audio orders of the [`Backend`] port, and provides the sound of calls to
-//! the signalling ([`Legs`]). An order is in effect when [`Backend::send`] returns: a packet that
+//! [`RtpEngine`] is an [`AudioEngine`] of the media port, and provides the sound of calls to the
+//! signalling ([`Legs`]). An order is in effect when [`AudioEngine::send`] returns: a packet that
 //! was being made has been sent, and later ones obey it, even within a tick (see `mailbox`). A
 //! removed member hears no more of the room. The others hear no more of a member who is removed,
 //! muted or made to wait, except for the 5 ms from the last sample to zero.
@@ -55,7 +55,7 @@ pub use self::{
     ticker::Ticker,
 };
 use super::media::{
-    Backend, Exchange, Order, Report,
+    AudioEngine, AudioOrder, Exchange, Report,
     legs::{LegSession, LegSummary, Legs, NoPort},
 };
 use crate::audio::tone::Tones;
@@ -199,17 +199,18 @@ impl Legs for RtpEngine {
         self.core.demultiplexer.send_to_leg(call, command, WaitFor::Nothing);
     }
 
+    fn end(&self, call: CallId) {
+        self.core.demultiplexer.end(call);
+    }
+
     fn close(&self, call: CallId) -> LegSummary {
         self.core.demultiplexer.close(call)
     }
 }
 
-impl Backend for RtpEngine {
-    fn send(&self, order: Order) {
-        // Costs nothing while all calls are simulated.
-        if self.core.gauges.legs.load(Ordering::Relaxed) != 0 {
-            self.core.demultiplexer.send(order);
-        }
+impl AudioEngine for RtpEngine {
+    fn send(&self, order: AudioOrder) {
+        self.core.demultiplexer.send(order);
     }
 }
 

@@ -27,7 +27,10 @@ use crate::{
         call_map::partition_of,
         ids::{AccountId, CallId},
     },
-    media::{Backend, CannotDial, Exchange, HangupCause, LegEvent, Order, Report},
+    media::{
+        AudioEngine, AudioOrder, CannotDial, Exchange, HangupCause, LegEvent, Report,
+        SignallingBackend, SignallingOrder,
+    },
 };
 
 /// Time for which the details of an ended phone are kept.
@@ -169,12 +172,12 @@ impl SimPhones {
     }
 }
 
-impl Backend for SimPhones {
-    fn send(&self, order: Order) {
-        let now = now();
-        if let Order::Dial { call, account, from, to, .. } = &order {
+impl SignallingBackend for SimPhones {
+    fn signal(&self, order: SignallingOrder) {
+        let (now, partition) = (now(), self.core.partition(order.call()));
+        if let SignallingOrder::Dial { call, account, from, to, .. } = &order {
             let is_full = PHONES_MAX <= self.core.phones.load(Ordering::Relaxed);
-            let is_new = self.core.partition(*call).change(|phones| {
+            let is_new = partition.change(|phones| {
                 if is_full {
                     phones.report(now, *call, LegEvent::Failed(HangupCause::DestinationOut));
                     return false;
@@ -184,6 +187,23 @@ impl Backend for SimPhones {
             self.core.phones.fetch_add(usize::from(is_new), Ordering::Relaxed);
             return;
         }
+        let ended = partition.change(|phones| {
+            phones.signal(now, &order);
+            phones.take_ended()
+        });
+        if !ended.is_empty() {
+            self.core.keep_ended(now, ended);
+        }
+    }
+
+    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
+        AnswerPlan::parse(to).map(drop)
+    }
+}
+
+impl AudioEngine for SimPhones {
+    fn send(&self, order: AudioOrder) {
+        let now = now();
         if let [call] = order.calls() {
             let call = *call;
             return self.core.apply(now, self.core.partition(call), &order, [call].into_iter());
@@ -191,15 +211,11 @@ impl Backend for SimPhones {
         self.core.apply_all(now, &order, order.calls());
     }
 
-    fn send_part(&self, order: &Order, from: usize) -> usize {
+    fn send_part(&self, order: &AudioOrder, from: usize) -> usize {
         let (now, calls) = (now(), order.calls());
         let to = calls.len().min(from + PART_CALLS);
         self.core.apply_all(now, order, &calls[from..to]);
         to
-    }
-
-    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
-        AnswerPlan::parse(to).map(drop)
     }
 }
 
@@ -240,7 +256,7 @@ impl SimCore {
     }
 
     /// Applies an order to some phones, partition by partition.
-    fn apply_all(&self, now: Instant, order: &Order, calls: &[CallId]) {
+    fn apply_all(&self, now: Instant, order: &AudioOrder, calls: &[CallId]) {
         for (n, partition) in self.partitions.iter().enumerate() {
             let calls = calls.iter().copied().filter(|call| partition_index(*call) == n);
             self.apply(now, partition, order, calls);
@@ -252,7 +268,7 @@ impl SimCore {
         &self,
         now: Instant,
         partition: &PhonePartition,
-        order: &Order,
+        order: &AudioOrder,
         mut calls: impl Iterator<Item = CallId>,
     ) {
         let Some(first) = calls.next() else { return };

@@ -23,7 +23,10 @@ use super::{
 };
 use crate::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},
-    media::{AnnouncementAddress, AnnouncementKind, Ending, LegEvent, MemberAudio, Order, Program},
+    media::{
+        AnnouncementAddress, AnnouncementKind, AudioOrder, Ending, LegEvent, MemberAudio, Program,
+        SignallingOrder,
+    },
 };
 
 /// One phone, from its first ring to its end.
@@ -130,9 +133,9 @@ impl SimPhone {
         }
     }
 
-    /// Applies an order. The phone must have advanced to `now`.
-    pub(super) fn apply(&mut self, now: u32, order: &Order, settings: &Settings) {
-        if let Order::End { ending, .. } = order {
+    /// Applies a signalling order. The phone must have advanced to `now`.
+    pub(super) fn signal(&mut self, now: u32, order: &SignallingOrder) {
+        if let SignallingOrder::End { ending, .. } = order {
             self.ending.get_or_insert(*ending);
             self.stop(now);
             return;
@@ -142,16 +145,28 @@ impl SimPhone {
         }
 
         match order {
-            Order::Answer { .. } => self.answer(now),
-            Order::EarlyMedia { .. } if self.line == LineState::Ringing => {
+            SignallingOrder::Answer { .. } => self.answer(now),
+            SignallingOrder::EarlyMedia { .. } if self.line == LineState::Ringing => {
                 self.line = LineState::Early;
             }
-            // The phone's own sound is not simulated, and the call exists already.
-            Order::EarlyMedia { .. } | Order::End { .. } => {}
-            Order::Dial { .. } | Order::Mute { .. } => {}
-            // Its sounds are always at hand.
-            Order::Prepare { .. } => {}
-            Order::PlayOver { kind, program, length, .. } => {
+            // The call exists already.
+            SignallingOrder::EarlyMedia { .. }
+            | SignallingOrder::Dial { .. }
+            | SignallingOrder::End { .. } => {}
+        }
+        self.listen(now);
+    }
+
+    /// Applies an audio order. The phone must have advanced to `now`.
+    pub(super) fn apply(&mut self, now: u32, order: &AudioOrder, settings: &Settings) {
+        if self.is_over() {
+            return;
+        }
+
+        match order {
+            // The phone's own sound is not simulated, and the sounds it hears need no loading.
+            AudioOrder::Mute { .. } | AudioOrder::Prepare { .. } => {}
+            AudioOrder::PlayOver { kind, program, length, .. } => {
                 let address = to_call(*kind);
                 self.hush(now, settings, None, &address);
                 let piece = PhonePiece::announced(
@@ -161,40 +176,40 @@ impl SimPhone {
                 );
                 self.play(now, settings, piece.limited_to(length.map(millis)));
             }
-            Order::StopOver { kind, .. } => self.hush(now, settings, None, &to_call(*kind)),
-            Order::Play { number, program, .. } => {
+            AudioOrder::StopOver { kind, .. } => self.hush(now, settings, None, &to_call(*kind)),
+            AudioOrder::Play { number, program, .. } => {
                 self.silence(now, settings, Layer::Played, |_| true);
                 let content = PieceContent::Program(Arc::clone(program));
                 self.play(now, settings, PhonePiece::numbered(*number, Layer::Played, content));
             }
-            Order::Stop { .. } => self.silence(now, settings, Layer::Played, |_| true),
-            Order::SendDigits { number, digits, .. } => {
+            AudioOrder::Stop { .. } => self.silence(now, settings, Layer::Played, |_| true),
+            AudioOrder::SendDigits { number, digits, .. } => {
                 let content = PieceContent::Keys(Arc::clone(digits));
                 self.play(now, settings, PhonePiece::numbered(*number, Layer::Keys, content));
             }
-            Order::Place { room, hears, .. } => {
+            AudioOrder::Place { room, hears, .. } => {
                 self.silence(now, settings, Layer::Played, |_| true);
                 self.place(now, settings, room, hears);
             }
-            Order::Remove { room, .. }
-            | Order::Deafen { room, .. }
-            | Order::Announce { room, .. }
-            | Order::Hush { room, .. }
-            | Order::RelayDigit { room, .. }
+            AudioOrder::Remove { room, .. }
+            | AudioOrder::Deafen { room, .. }
+            | AudioOrder::Announce { room, .. }
+            | AudioOrder::Hush { room, .. }
+            | AudioOrder::RelayDigit { room, .. }
                 if !self.is_in(*room) => {}
-            Order::Remove { room, .. } => self.leave(now, settings, *room),
-            Order::Deafen { on, .. } => {
+            AudioOrder::Remove { room, .. } => self.leave(now, settings, *room),
+            AudioOrder::Deafen { on, .. } => {
                 self.placement.iter_mut().for_each(|placement| placement.is_deaf = *on);
             }
-            Order::Announce { room, address, program, .. } => {
+            AudioOrder::Announce { room, address, program, .. } => {
                 let content = PieceContent::Program(Arc::clone(program));
                 let piece = PhonePiece::announced(Some(*room), address.clone(), content);
                 self.play(now, settings, piece);
             }
-            Order::Hush { room, address, .. } => {
+            AudioOrder::Hush { room, address, .. } => {
                 self.hush(now, settings, Some(*room), address);
             }
-            Order::RelayDigit { room, digit, .. } => {
+            AudioOrder::RelayDigit { room, digit, .. } => {
                 let piece = PhonePiece::announced(Some(*room), None, PieceContent::Relayed(*digit));
                 self.play(now, settings, piece);
             }

@@ -2,7 +2,8 @@
 //!
 //! ```
 //! # use std::{sync::Arc, time::{Duration, Instant}};
-//! # use conflow::{base::ids::CallId, media::{LegEvent, Order, Report}};
+//! # use conflow::{base::ids::CallId, media::{AudioOrder, LegEvent, Report}};
+//! # use conflow::media::SignallingOrder;
 //! # use conflow::sim_phones::{Dial, PhoneTable, Settings};
 //! let now = Instant::now();
 //! let mut phones = PhoneTable::new(Settings::default());
@@ -10,8 +11,8 @@
 //! let dial = Dial { script: vec![], ..Dial::to("weekly") };
 //! let arrival = phones.dial(now, call, &account, dial).expect("a good number");
 //! assert_eq!(&*arrival.to, "weekly");
-//! phones.order(now, &Order::Answer { call });
-//! phones.order(now, &Order::SendDigits { call, number: 1, digits: "5".into() });
+//! phones.signal(now, &SignallingOrder::Answer { call });
+//! phones.order(now, &AudioOrder::SendDigits { call, number: 1, digits: "5".into() });
 //!
 //! let due = phones.deadline().expect("the key's tone ends");
 //! assert_eq!(due, now + Duration::from_millis(100));
@@ -33,7 +34,7 @@ use crate::{
         call_map::CallMap,
         ids::{AccountId, CallId, Trusted},
     },
-    media::{Arrival, HangupCause, LegEvent, Order, Report},
+    media::{Arrival, AudioOrder, HangupCause, LegEvent, Report, SignallingOrder},
 };
 
 /// Phones advanced per tick, before other tasks get their turn.
@@ -140,15 +141,24 @@ impl PhoneTable {
         self.reports_since.get_or_insert(now);
     }
 
-    /// Applies an order to all its calls that have a phone here.
-    pub fn order(&mut self, now: Instant, order: &Order) {
+    /// Applies a signalling order. An order for a call without a phone here does nothing.
+    pub fn signal(&mut self, now: Instant, order: &SignallingOrder) {
+        if let SignallingOrder::Dial { call, account, from, to, .. } = order {
+            self.place_call(now, *call, account, from, to);
+            return;
+        }
+        self.with(now, order.call(), |phone, ms, _, _| phone.signal(ms, order));
+    }
+
+    /// Applies an audio order to all its calls that have a phone here.
+    pub fn order(&mut self, now: Instant, order: &AudioOrder) {
         for call in order.calls() {
             self.apply(now, *call, order);
         }
     }
 
-    /// Applies an order to one of its calls.
-    pub fn apply(&mut self, now: Instant, call: CallId, order: &Order) {
+    /// Applies an audio order to one of its calls.
+    pub fn apply(&mut self, now: Instant, call: CallId, order: &AudioOrder) {
         self.with(now, call, |phone, ms, settings, _| phone.apply(ms, order, settings));
     }
 
@@ -203,7 +213,7 @@ impl PhoneTable {
     }
 
     /// Hangs up. The phone is completed at once and does nothing more. The cause follows in the
-    /// engine's [`Order::End`].
+    /// engine's [`SignallingOrder::End`].
     ///
     /// # Errors
     ///

@@ -127,6 +127,9 @@ fn millis(text: &str) -> Option<u64> {
     is_good.then(|| sum.round() as u64)
 }
 
+/// Limit of times: no call is left a day after it began.
+pub const AT_MAX: Duration = Duration::from_secs(86_400);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +148,3 @@ mod tests {
         check("-1s", None);
     }
 }
-
-/// Limit of times: no call is left a day after it began.
-pub const AT_MAX: Duration = Duration::from_secs(86_400);

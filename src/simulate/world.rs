@@ -24,7 +24,7 @@ use crate::{
         trace_log,
     },
     flow::Fetched,
-    media::{Backend, Order},
+    media::{AudioEngine, AudioOrder, SignallingBackend, SignallingOrder},
     sim_phones::{self, PhoneTable},
     store::MemberIdSource,
     trace::Traces,
@@ -199,14 +199,15 @@ impl VirtualClock {
     }
 }
 
-impl Backend for SimulatedWorld {
-    fn send(&self, order: Order) {
-        let now = self.clock.now();
-        let mut phones = self.phones.lock();
-        if let Order::Dial { call, account, from, to, .. } = &order {
-            phones.place_call(now, *call, account, from, to);
-        }
-        phones.order(now, &order);
+impl SignallingBackend for SimulatedWorld {
+    fn signal(&self, order: SignallingOrder) {
+        self.phones.lock().signal(self.clock.now(), &order);
+    }
+}
+
+impl AudioEngine for SimulatedWorld {
+    fn send(&self, order: AudioOrder) {
+        self.phones.lock().order(self.clock.now(), &order);
     }
 }
 

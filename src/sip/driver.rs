@@ -15,12 +15,12 @@ use super::{
     settings::Settings,
     sockets::{Incoming, Listener, Losses, SipSockets},
 };
-use crate::media::{Backend, Exchange, Order, legs::Legs};
+use crate::media::{Exchange, SignallingBackend, SignallingOrder, legs::Legs};
 
-/// Backend of real phones: SIP signalling, with the sound carried by an RTP engine.
+/// Signalling backend of real phones. An RTP engine carries their sound.
 pub struct SipBackend {
     orders: mpsc::UnboundedSender<DriverCommand>,
-    rtp_engine: Arc<dyn Backend>,
+    legs: Arc<dyn Legs>,
     sockets: Arc<SipSockets>,
     gauges: Arc<Mutex<SipGauges>>,
     addresses: Vec<SocketAddr>,
@@ -77,7 +77,6 @@ impl SipBackend {
     pub fn bind(
         settings: Settings,
         legs: Arc<dyn Legs>,
-        rtp_engine: Arc<dyn Backend>,
         key: SipSecret,
     ) -> Result<(Self, SipDriver), BindError> {
         let settings = Arc::new(settings);
@@ -103,11 +102,11 @@ impl SipBackend {
             inbox,
             sockets: sockets.clone(),
             listeners,
-            legs,
+            legs: legs.clone(),
             gauges: gauges.clone(),
             effects: VecDeque::new(),
         };
-        Ok((Self { orders: sender, rtp_engine, sockets, gauges, addresses }, driver))
+        Ok((Self { orders: sender, legs, sockets, gauges, addresses }, driver))
     }
 
     /// Returns the bound addresses, each for both UDP and TCP.
@@ -150,36 +149,19 @@ impl SipBackend {
     }
 }
 
-impl Backend for SipBackend {
-    fn send(&self, order: Order) {
+impl SignallingBackend for SipBackend {
+    fn signal(&self, order: SignallingOrder) {
         match order {
-            Order::Answer { call } => {
-                self.rtp_engine.send(order);
-                self.command(Command::Answer(call));
-            }
-            Order::EarlyMedia { call } => {
-                self.rtp_engine.send(order);
-                self.command(Command::EarlyMedia(call));
-            }
-            Order::End { call, ending } => {
-                self.rtp_engine.send(order);
+            SignallingOrder::Answer { call } => self.command(Command::Answer(call)),
+            SignallingOrder::EarlyMedia { call } => self.command(Command::EarlyMedia(call)),
+            SignallingOrder::End { call, ending } => {
+                // The driver closes the leg a moment later.
+                self.legs.end(call);
                 self.command(Command::End(call, ending));
             }
-            // SIP places no calls yet; `can_dial` refuses them before.
-            Order::Dial { .. } => (),
-            Order::Play { .. }
-            | Order::PlayOver { .. }
-            | Order::StopOver { .. }
-            | Order::Prepare { .. }
-            | Order::Stop { .. }
-            | Order::SendDigits { .. }
-            | Order::Place { .. }
-            | Order::Remove { .. }
-            | Order::Mute { .. }
-            | Order::Deafen { .. }
-            | Order::Announce { .. }
-            | Order::Hush { .. }
-            | Order::RelayDigit { .. } => self.rtp_engine.send(order),
+            SignallingOrder::Dial { call, to, .. } => {
+                tracing::error!(%call, %to, "SIP places no calls yet, as `can_dial` says");
+            }
         }
     }
 }

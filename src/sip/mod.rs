@@ -1,8 +1,7 @@
 //! SIP: signalling of real phones (RFC 3261), as the callee of inbound calls.
 //!
-//! [`SipBackend`] is a [`Backend`](super::media::Backend): it handles signalling orders itself and
-//! passes audio orders to its RTP engine. All it needs of a call's sound is the narrow port
-//! [`crate::media::legs`].
+//! [`SipBackend`] is a [`SignallingBackend`](crate::media::SignallingBackend). An RTP engine takes
+//! the audio orders; all that signalling needs of it is the narrow port [`crate::media::legs`].
 //!
 //! ```text
 //! UDP, TCP ─ SipMessage ──▶ ┌───────┐ ─ Effect::Send ────────▶ UDP, TCP

@@ -19,7 +19,10 @@ use conflow::{
         registry::{AskError, Observed, Registry, RegistryPorts, TokioSpawner},
     },
     flow::{Cause, DocumentError, Fetched, Flow},
-    media::{Backend, LegEvent, Order, Report, SoundKind},
+    media::{
+        AudioEngine, AudioOrder, Backend, LegEvent, Report, SignallingBackend, SignallingOrder,
+        SoundKind,
+    },
     store::MemberIdSource,
 };
 use parking_lot::Mutex;
@@ -260,11 +263,15 @@ fn n(call: CallId) -> u128 {
 /// Logs what calls hear and that they have ended.
 struct LoggingBackend(Arc<Mutex<Vec<String>>>);
 
-impl Backend for LoggingBackend {
-    fn send(&self, order: Order) {
+impl SignallingBackend for LoggingBackend {
+    fn signal(&self, _: SignallingOrder) {}
+}
+
+impl AudioEngine for LoggingBackend {
+    fn send(&self, order: AudioOrder) {
         let line = match order {
-            Order::Remove { calls, .. } => format!("remove {}", calls.len()),
-            Order::Play { call, program, .. } => {
+            AudioOrder::Remove { calls, .. } => format!("remove {}", calls.len()),
+            AudioOrder::Play { call, program, .. } => {
                 let text = program.iter().map(|sound| match &sound.what {
                     SoundKind::Speech { text, .. } => text.to_string(),
                     SoundKind::Beep(_) | SoundKind::Silence(_) | SoundKind::Url(_) => {
@@ -273,11 +280,16 @@ impl Backend for LoggingBackend {
                 });
                 format!("call {} hears {}", n(call), text.collect::<Vec<_>>().join(", "))
             }
-            Order::Announce { .. } | Order::Answer { .. } | Order::Deafen { .. } => return,
-            Order::Dial { .. } | Order::PlayOver { .. } | Order::StopOver { .. } => return,
-            Order::EarlyMedia { .. } | Order::End { .. } | Order::Hush { .. } => return,
-            Order::Mute { .. } | Order::Place { .. } | Order::RelayDigit { .. } => return,
-            Order::Prepare { .. } | Order::SendDigits { .. } | Order::Stop { .. } => return,
+            AudioOrder::Announce { .. } | AudioOrder::Deafen { .. } | AudioOrder::Hush { .. } => {
+                return;
+            }
+            AudioOrder::PlayOver { .. } | AudioOrder::StopOver { .. } | AudioOrder::Mute { .. } => {
+                return;
+            }
+            AudioOrder::Place { .. } | AudioOrder::RelayDigit { .. } => return,
+            AudioOrder::Prepare { .. }
+            | AudioOrder::SendDigits { .. }
+            | AudioOrder::Stop { .. } => return,
         };
         self.0.lock().push(line);
     }

@@ -22,6 +22,7 @@ mod fuzz_sip;
 mod group;
 mod harness;
 mod lives;
+mod media;
 mod mutate;
 mod net;
 mod phone;

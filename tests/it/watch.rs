@@ -56,7 +56,7 @@ fn a_read_only_token_is_enough_and_a_wrong_one_is_not() {
     assert!(printed.starts_with(&format!("conflow  {READER} at http://127.0.0.1:")), "{printed}");
     let (code, printed, log) = as_reader("guess");
     assert_eq!((code, printed.as_str()), (Some(1), ""));
-    assert!(log.contains("does not let this account in") && !log.contains("guess"), "{log}");
+    assert!(log.contains("denies access to this account") && !log.contains("guess"), "{log}");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn missing_arguments_are_reported() {
     check("--once", "cannot read data/dev-token");
     fs::create_dir(home.path().join("data")).unwrap();
     fs::write(home.path().join("data/dev-token"), "none\n").unwrap();
-    check("", "--once prints one screen without");
+    check("", "use --once to print one screen");
     check("--once --url ftp://here", "--url ftp://here: give one such as http://127.0.0.1:8080");
     // Nothing listens at this address.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -10,12 +10,12 @@ use super::*;
 use crate::{
     audio::tone::{amplitude, key_in},
     media::{
-        AnnouncementAddress, AnnouncementKind, LegEvent, MemberAudio, Order, Program, Sound,
+        AnnouncementAddress, AnnouncementKind, AudioOrder, LegEvent, MemberAudio, Program, Sound,
         SoundKind,
     },
     rtp::sdp::MediaDirection,
 };
-use harness::{EngineHarness, ROOM, beep, end, place, remove, wait};
+use harness::{EngineHarness, ROOM, beep, place, remove, wait};
 
 /// Three in a room, each with a tone, for long enough that all hear each other.
 fn three(threads: usize) -> (EngineHarness, [CallId; 3]) {
@@ -57,12 +57,12 @@ fn rooms_do_not_hear_each_other() {
 #[test]
 fn the_muted_are_not_heard_and_hear() {
     let (mut harness, [a, b, c]) = three(1);
-    harness.send(Order::Mute { room: ROOM, calls: vec![a], on: true });
+    harness.send(AudioOrder::Mute { room: ROOM, calls: vec![a], on: true });
     harness.ticks(20);
     assert_eq!(hears(&harness, b, 19), [false, false, true]);
     assert_eq!(hears(&harness, c, 19), [false, true, false]);
     assert_eq!(hears(&harness, a, 19), [false, true, true]);
-    harness.send(Order::Mute { room: ROOM, calls: vec![a], on: false });
+    harness.send(AudioOrder::Mute { room: ROOM, calls: vec![a], on: false });
     harness.ticks(20);
     assert_eq!(hears(&harness, b, 10), [true, false, true]);
 }
@@ -73,7 +73,7 @@ fn one_may_be_muted_just_before_he_is_placed_and_removal_ends_it() {
         let mut harness = EngineHarness::new(threads);
         let [a, b] = [700.0, 1_100.0].map(|tone| harness.dial(Some(tone)));
         harness.send(place(ROOM, &[b], MemberAudio::Room));
-        harness.send(Order::Mute { room: ROOM, calls: vec![a], on: true });
+        harness.send(AudioOrder::Mute { room: ROOM, calls: vec![a], on: true });
         harness.send(place(ROOM, &[a], MemberAudio::Room));
         harness.ticks(40);
         assert_eq!(hears(&harness, b, 40), [false; 3]);
@@ -88,7 +88,7 @@ fn one_may_be_muted_just_before_he_is_placed_and_removal_ends_it() {
 #[test]
 fn who_goes_to_another_room_is_not_muted_when_he_comes_back() {
     let (mut harness, [a, b, _]) = three(1);
-    harness.send(Order::Mute { room: ROOM, calls: vec![a], on: true });
+    harness.send(AudioOrder::Mute { room: ROOM, calls: vec![a], on: true });
     harness.send(place(RoomId::of(6 << 64), &[a], MemberAudio::Room));
     harness.send(place(ROOM, &[a], MemberAudio::Room));
     harness.ticks(20);
@@ -101,7 +101,7 @@ fn what_was_played_is_over_when_a_leg_is_placed_on_another_thread() {
         let mut harness = EngineHarness::new(2);
         let call = harness.dial(None);
         let program = [SoundKind::Url("sound:hold".into()).into()].into();
-        harness.send(Order::Play { call, number: 1, program });
+        harness.send(AudioOrder::Play { call, number: 1, program });
         harness.ticks(20);
         harness.send(place(RoomId::of(thread << 64), &[call], wait()));
         harness.ticks(5);
@@ -113,15 +113,15 @@ fn what_was_played_is_over_when_a_leg_is_placed_on_another_thread() {
 #[test]
 fn the_deaf_hear_nothing_of_the_room_but_what_is_played_to_them() {
     let (mut harness, [a, b, _]) = three(1);
-    harness.send(Order::Deafen { room: ROOM, calls: vec![a], on: true });
+    harness.send(AudioOrder::Deafen { room: ROOM, calls: vec![a], on: true });
     harness.ticks(20);
     assert_eq!(hears(&harness, a, 19), [false; 3]);
     assert_eq!(hears(&harness, b, 19), [true, false, true]);
     let (calls, program) = (vec![a], [SoundKind::Beep(1).into()].into());
-    harness.send(Order::Announce { room: ROOM, calls, address: None, program });
+    harness.send(AudioOrder::Announce { room: ROOM, calls, address: None, program });
     harness.ticks(8);
     assert!(0.05 < amplitude(&harness.heard(a, 8), 8_000, 880.0));
-    harness.send(Order::Deafen { room: ROOM, calls: vec![a], on: false });
+    harness.send(AudioOrder::Deafen { room: ROOM, calls: vec![a], on: false });
     harness.ticks(20);
     assert_eq!(hears(&harness, a, 10), [false, true, true]);
 }
@@ -216,7 +216,7 @@ fn the_stream_goes_on_through_everything() {
     let (mut harness, [a, _, _]) = three(2);
     for n in 0..5 {
         harness.send(remove(ROOM, &[a]));
-        harness.send(Order::Play { call: a, number: n, program: beep() });
+        harness.send(AudioOrder::Play { call: a, number: n, program: beep() });
         harness.ticks(7);
         harness.send(place(RoomId::of(u128::from(n) << 64), &[a], MemberAudio::Room));
         harness.ticks(1);
@@ -237,14 +237,14 @@ fn a_leg_can_be_called_away_before_it_has_come() {
     for n in 0..6 {
         harness.send(place(RoomId::of(n << 64), &[a, b, c], MemberAudio::Room));
     }
-    harness.send(Order::Mute { room: RoomId::of(5 << 64), calls: vec![b], on: true });
+    harness.send(AudioOrder::Mute { room: RoomId::of(5 << 64), calls: vec![b], on: true });
     harness.ticks(40);
     assert_eq!(hears(&harness, a, 20), [false, false, true]);
     assert_eq!(hears(&harness, b, 20), [true, false, true]);
     assert_eq!(harness.gauges.rooms.load(Ordering::Relaxed), 1);
     harness.send(place(RoomId::of(1 << 64), &[a], MemberAudio::Room));
-    harness.send(end(a));
-    [b, c].into_iter().for_each(|it| harness.send(end(it)));
+    harness.end(a);
+    [b, c].into_iter().for_each(|it| harness.end(it));
     harness.ticks(4);
     assert_eq!(harness.counts(), [0, 0]);
 }
@@ -253,17 +253,17 @@ fn a_leg_can_be_called_away_before_it_has_come() {
 fn the_end_of_a_program_is_reported_unless_it_was_stopped() {
     let mut harness = EngineHarness::new(1);
     let call = harness.dial(None);
-    harness.send(Order::Play { call, number: 1, program: beep() });
-    harness.send(Order::Play { call, number: 2, program: beep() });
+    harness.send(AudioOrder::Play { call, number: 1, program: beep() });
+    harness.send(AudioOrder::Play { call, number: 2, program: beep() });
     harness.ticks(30);
     assert_eq!(harness.reports(call), [LegEvent::Finished(2)]);
     assert!(0.05 < amplitude(&harness.heard(call, 30)[..1_400], 8_000, 880.0));
-    harness.send(Order::Play { call, number: 3, program: beep() });
+    harness.send(AudioOrder::Play { call, number: 3, program: beep() });
     harness.ticks(2);
-    harness.send(Order::Stop { call });
+    harness.send(AudioOrder::Stop { call });
     harness.ticks(30);
     assert_eq!(harness.reports(call), []);
-    harness.send(Order::Play { call, number: 4, program: [].into() });
+    harness.send(AudioOrder::Play { call, number: 4, program: [].into() });
     harness.ticks(1);
     assert_eq!(harness.reports(call), [LegEvent::Finished(4)]);
 }
@@ -274,7 +274,7 @@ fn a_sound_that_comes_late_is_waited_for_and_one_that_never_comes_is_passed_over
     let call = harness.dial(None);
     let url = |name: &str| Sound::from(SoundKind::Url(name.into()));
     let program: Program = [url("flow:late"), url("flow:bad"), SoundKind::Beep(1).into()].into();
-    harness.send(Order::Play { call, number: 1, program });
+    harness.send(AudioOrder::Play { call, number: 1, program });
     harness.ticks(10);
     assert_eq!(harness.reports(call), []);
     harness.load("flow:late", Ok([9_000; 800].into()));
@@ -293,7 +293,7 @@ fn a_text_that_nobody_can_read_is_a_beep() {
     let call = harness.dial(None);
     let (text, voice, language) = ("привет".into(), "WOMAN".into(), "xx".into());
     let program = [SoundKind::Speech { text, voice, language }.into()].into();
-    harness.send(Order::Play { call, number: 1, program });
+    harness.send(AudioOrder::Play { call, number: 1, program });
     harness.load("xx", Err("no voice reads it".to_owned()));
     harness.ticks(20);
     assert!(0.05 < amplitude(&harness.heard(call, 20), 8_000, 880.0));
@@ -305,7 +305,7 @@ fn announcements_follow_each_other_and_can_be_hushed() {
     let (mut harness, [a, b, _]) = three(1);
     let address = Arc::new(AnnouncementAddress { kind: AnnouncementKind::Play, members: None });
     let program: Program = [Sound { what: SoundKind::Url("sound:beep".into()), times: 0 }].into();
-    harness.send(Order::Announce {
+    harness.send(AudioOrder::Announce {
         room: ROOM,
         calls: vec![a, b],
         address: Some(address.clone()),
@@ -314,7 +314,7 @@ fn announcements_follow_each_other_and_can_be_hushed() {
     harness.ticks(20);
     assert!(0.05 < amplitude(&harness.heard(a, 10), 8_000, 1_000.0));
     assert_eq!(hears(&harness, a, 10), [false; 3]);
-    harness.send(Order::Hush { room: ROOM, calls: vec![a], address });
+    harness.send(AudioOrder::Hush { room: ROOM, calls: vec![a], address });
     harness.ticks(20);
     assert_eq!(hears(&harness, a, 19), [false, true, true]);
     assert_eq!(hears(&harness, b, 19), [false; 3]);
@@ -331,7 +331,7 @@ fn keys_are_heard_and_sent_as_events() {
     harness.ticks(30);
     let digits = ['1', '2', '#'].map(LegEvent::Digit);
     assert_eq!(harness.reports(call), digits);
-    harness.send(Order::SendDigits { call, number: 7, digits: "4w5".into() });
+    harness.send(AudioOrder::SendDigits { call, number: 7, digits: "4w5".into() });
     harness.ticks(60);
     assert_eq!(harness.reports(call), [LegEvent::Finished(7)]);
     assert_eq!(harness.keys_sent(call), "45");
@@ -345,7 +345,7 @@ fn without_events_keys_are_sent_as_tones() {
     let mut harness = EngineHarness::new(1);
     let call = harness.dial(None);
     harness.agree_without_events(call);
-    harness.send(Order::SendDigits { call, number: 7, digits: "9".into() });
+    harness.send(AudioOrder::SendDigits { call, number: 7, digits: "9".into() });
     harness.ticks(4);
     assert_eq!(key_in(&harness.heard(call, 3), 8_000), Some('9'));
     harness.ticks(20);
@@ -358,11 +358,11 @@ fn without_events_keys_are_sent_as_tones() {
 #[test]
 fn a_relayed_key_is_heard_as_a_tone() {
     let (mut harness, [a, b, _]) = three(1);
-    let mute = Order::Mute { room: ROOM, calls: vec![a, b], on: true };
+    let mute = AudioOrder::Mute { room: ROOM, calls: vec![a, b], on: true };
     harness.send(mute);
-    harness.send(Order::Deafen { room: ROOM, calls: vec![a], on: true });
+    harness.send(AudioOrder::Deafen { room: ROOM, calls: vec![a], on: true });
     harness.ticks(20);
-    harness.send(Order::RelayDigit { room: ROOM, calls: vec![a], digit: '7' });
+    harness.send(AudioOrder::RelayDigit { room: ROOM, calls: vec![a], digit: '7' });
     harness.ticks(4);
     assert_eq!(key_in(&harness.heard(a, 3), 8_000), Some('7'));
 }
@@ -435,7 +435,7 @@ fn reports_are_sent_every_five_seconds_and_a_goodbye_at_the_end() {
 fn nothing_is_sent_before_the_agreement_and_a_program_waits_for_it() {
     let mut harness = EngineHarness::new(1);
     let call = harness.ring();
-    harness.send(Order::Play { call, number: 1, program: beep() });
+    harness.send(AudioOrder::Play { call, number: 1, program: beep() });
     harness.ticks(30);
     assert_eq!(harness.sent(call).len(), 0);
     harness.agree(call, MediaDirection::SendRecv, false);

@@ -16,8 +16,8 @@ use crate::{
 async fn orders_may_come_before_the_arrival_is_over() {
     let harness = SimHarness::new(|sim, arrival| {
         let call = arrival.call;
-        sim.send(Order::Answer { call });
-        sim.send(Order::Play { call, number: 1, program: beeps(2) });
+        sim.signal(SignallingOrder::Answer { call });
+        sim.send(AudioOrder::Play { call, number: 1, program: beeps(2) });
         assert_eq!(sim.details(&mine(), call).unwrap().state, PhoneState::InProgress);
         Ok(())
     });
@@ -53,9 +53,9 @@ async fn a_new_deadline_before_the_next_one_is_met() {
     let harness = SimHarness::new(answer);
     let call = harness.sim.dial(&mine(), Dial::to("weekly")).unwrap();
     let pause = SoundKind::Silence(Duration::from_secs(10)).into();
-    harness.sim.send(Order::Play { call, number: 1, program: [pause].into() });
+    harness.sim.send(AudioOrder::Play { call, number: 1, program: [pause].into() });
     time::sleep(Duration::from_millis(1_000)).await;
-    harness.sim.send(Order::SendDigits { call, number: 2, digits: "1".into() });
+    harness.sim.send(AudioOrder::SendDigits { call, number: 2, digits: "1".into() });
     time::sleep(Duration::from_millis(10_000)).await;
 
     let over = |at, number| (at, call, LegEvent::Finished(number));
@@ -66,7 +66,7 @@ async fn a_new_deadline_before_the_next_one_is_met() {
 async fn nothing_is_reported_from_within_an_order() {
     let harness = SimHarness::new(answer);
     let call = harness.sim.dial(&mine(), Dial::to("weekly")).unwrap();
-    harness.sim.send(Order::Play { call, number: 1, program: beeps(0) });
+    harness.sim.send(AudioOrder::Play { call, number: 1, program: beeps(0) });
     assert_eq!(harness.exchange.reported(), []);
 
     time::sleep(Duration::from_millis(1)).await;
@@ -128,7 +128,7 @@ async fn a_phone_that_hangs_up_is_completed_at_once_and_learns_why_later() {
     assert_eq!((record().state, record().hangup_cause_code), (PhoneState::Completed, None));
     assert_eq!(harness.sim.press(&mine(), call, "1"), Err(PhoneError::Ended));
 
-    harness.sim.send(end(call));
+    harness.sim.signal(end(call));
     assert_eq!(record().hangup_cause_code, Some(4000));
     assert_eq!(record().hangup_source, Some("Caller"));
 }
@@ -137,7 +137,7 @@ async fn a_phone_that_hangs_up_is_completed_at_once_and_learns_why_later() {
 async fn an_ended_phone_is_kept_for_ten_minutes() {
     let harness = SimHarness::new(answer);
     let call = harness.sim.dial(&mine(), Dial::to("weekly")).unwrap();
-    harness.sim.send(end(call));
+    harness.sim.signal(end(call));
     time::sleep(KEPT_FOR - Duration::from_millis(1)).await;
     assert!(harness.sim.details(&mine(), call).is_ok());
     time::sleep(Duration::from_millis(1)).await;
@@ -154,7 +154,7 @@ async fn of_many_ended_phones_the_oldest_go_first() {
             let call = harness.sim.dial(&mine(), Dial::to("weekly")).unwrap();
             match n % 2 {
                 0 => harness.sim.hang_up(&mine(), call).unwrap(),
-                _ => harness.sim.send(end(call)),
+                _ => harness.sim.signal(end(call)),
             }
             call
         })
@@ -224,7 +224,7 @@ async fn reports_come_in_order_and_nobody_waits_for_ever() {
                     {
                         let _engine = engine.lock();
                         let all = calls.lock().clone();
-                        harness.sim.send(Order::Play { call, number, program: beeps(0) });
+                        harness.sim.send(AudioOrder::Play { call, number, program: beeps(0) });
                         harness.sim.send(place(all));
                     }
                     for on in [true, false, true] {
@@ -337,24 +337,24 @@ impl Exchange for RecordingExchange {
         self.reported.lock().push((self.begun.elapsed().as_millis(), call, heard));
         // The engine sends an order at once.
         if let Some(sim) = self.sim.upgrade() {
-            sim.send(Order::Answer { call });
+            sim.signal(SignallingOrder::Answer { call });
         }
     }
 }
 
 fn answer(sim: &SimPhones, arrival: Arrival) -> Result<(), NoFlow> {
-    sim.send(Order::Answer { call: arrival.call });
+    sim.signal(SignallingOrder::Answer { call: arrival.call });
     Ok(())
 }
 
-fn place(calls: Vec<CallId>) -> Order {
+fn place(calls: Vec<CallId>) -> AudioOrder {
     let room = Incarnation::of(RoomId::of(1), "weekly");
-    Order::Place { room, calls, hears: MemberAudio::Room }
+    AudioOrder::Place { room, calls, hears: MemberAudio::Room }
 }
 
-fn end(call: CallId) -> Order {
+fn end(call: CallId) -> SignallingOrder {
     let ending = Ending { cause: HangupCause::Normal, source: HangupSource::Caller };
-    Order::End { call, ending }
+    SignallingOrder::End { call, ending }
 }
 
 fn beeps(count: usize) -> Program {

@@ -76,7 +76,7 @@ fn an_announcement_too_many_is_dropped() {
 #[test]
 fn a_hush_takes_all_that_has_its_address_and_nothing_else() {
     let start = [(0, answer()), (0, place(ROOM)), (10, announce("Hello"))];
-    let steps = |more: &[(u32, Order)]| [&start[..], more].concat();
+    let steps = |more: &[(u32, PhoneOrder)]| [&start[..], more].concat();
 
     check(&steps(&[(20, announce("World")), (30, hush(AnnouncementKind::Speak))]))
         .hears("0-10 room weekly, 10-30 speech \"Hello\", 30- room weekly");
@@ -103,9 +103,9 @@ fn a_wait_sound_is_one_entry_and_needs_no_timer() {
 
 #[test]
 fn the_deaf_hear_announcements_and_the_wait_sound_but_not_the_room() {
-    let deafen = |room, on| Order::Deafen { room, calls: vec![CALL], on };
+    let deafen = |room, on| Audio(AudioOrder::Deafen { room, calls: vec![CALL], on });
     let start = [(0, answer()), (0, place(ROOM)), (10, deafen(ROOM, true))];
-    let steps = |more: &[(u32, Order)]| [&start[..], more].concat();
+    let steps = |more: &[(u32, PhoneOrder)]| [&start[..], more].concat();
 
     check(&steps(&[(20, announce("Hi")), (200, deafen(ROOM, false))])).hears(
         "0-10 room weekly, 10-20 silence, 20-140 speech \"Hi\", 140-200 silence, \
@@ -131,7 +131,9 @@ fn an_order_for_another_room_changes_nothing() {
 
 #[test]
 fn keys_are_heard_as_tones() {
-    let send = |digits: &str| Order::SendDigits { call: CALL, number: 3, digits: digits.into() };
+    let send = |digits: &str| {
+        Audio(AudioOrder::SendDigits { call: CALL, number: 3, digits: digits.into() })
+    };
     check(&[(0, answer()), (0, send("1wW#"))])
         .hears("0-100 sound dtmf:1, 100-1600 silence, 1600-1700 sound dtmf:#, 1700- silence")
         .reports("1700 Finished(3)");
@@ -181,7 +183,7 @@ fn nothing_is_heard_before_the_answer_but_early_media() {
     check(&[(0, play(1, &[url("a")])), (300, answer())])
         .hears("300-1000 sound a, 1000- silence")
         .reports("1000 Finished(1)");
-    let early = Order::EarlyMedia { call: CALL };
+    let early = Signal(SignallingOrder::EarlyMedia { call: CALL });
     check(&[(5, early.clone()), (5, play(1, &[url("a")])), (300, answer())])
         .hears("5-1005 sound a, 1005- silence")
         .is(PhoneState::InProgress);
@@ -193,7 +195,7 @@ fn nothing_is_heard_before_the_answer_but_early_media() {
 #[test]
 fn the_end_ends_everything_and_the_first_ending_is_kept() {
     let again = Ending { cause: HangupCause::Internal, source: HangupSource::Error };
-    let again = Order::End { call: CALL, ending: again };
+    let again = Signal(SignallingOrder::End { call: CALL, ending: again });
     let run = check(&[
         (0, answer()),
         (0, play(1, &[url("a")])),
@@ -231,7 +233,7 @@ fn a_script_waits_for_keys_that_were_pressed_by_hand() {
         vec![act(0, PhoneAction::Press("2".parse().unwrap())), act(0, PhoneAction::HangUp)];
     let mut run = check_with(script, &[]);
     run.phone.press(60_000, &"11".parse().unwrap()).unwrap();
-    run.phone.apply(60_000, &answer(), &Settings::default());
+    run.carry_out(60_000, &answer());
     run.advance_to(61_000);
     run.reports("60000 Digit('1'), 60100 Digit('1'), 60200 Digit('2'), 60200 HungUp");
 }
@@ -245,6 +247,14 @@ fn a_phone_in_a_room_is_small() {
     assert!(run.phone.sounds.is_none() && run.phone.user.is_none());
     assert!(total <= 312, "{total} bytes");
 }
+
+/// An order of either kind.
+#[derive(Clone)]
+enum PhoneOrder {
+    Audio(AudioOrder),
+    Signal(SignallingOrder),
+}
+use PhoneOrder::{Audio, Signal};
 
 /// A phone's life so far, and its reports.
 struct PhoneRun {
@@ -260,6 +270,13 @@ impl PhoneRun {
                 let comma = if reports.is_empty() { "" } else { ", " };
                 write!(reports, "{comma}{due} {heard:?}").unwrap();
             });
+        }
+    }
+
+    fn carry_out(&mut self, now: u32, order: &PhoneOrder) {
+        match order {
+            Audio(order) => self.phone.apply(now, order, &Settings::default()),
+            Signal(order) => self.phone.signal(now, order),
         }
     }
 
@@ -288,18 +305,18 @@ impl PhoneRun {
     }
 }
 
-fn check(orders: &[(u32, Order)]) -> PhoneRun {
+fn check(orders: &[(u32, PhoneOrder)]) -> PhoneRun {
     check_with(Vec::new(), orders)
 }
 
 /// Gives a phone orders, each at its millisecond, and then lets a minute pass.
-fn check_with(script: Vec<ScriptItem>, orders: &[(u32, Order)]) -> PhoneRun {
+fn check_with(script: Vec<ScriptItem>, orders: &[(u32, PhoneOrder)]) -> PhoneRun {
     let now = tokio::time::Instant::now().into_std();
     let phone = SimPhone::new(now, "MA1".parse().unwrap(), "1".into(), "2".into(), script);
     let mut run = PhoneRun { phone, reports: String::new() };
     for (at, order) in orders {
         run.advance_to(*at);
-        run.phone.apply(*at, order, &Settings::default());
+        run.carry_out(*at, order);
     }
     run.advance_to(60_000);
     run
@@ -309,51 +326,59 @@ fn act(after_ms: u32, action: PhoneAction) -> ScriptItem {
     ScriptItem { after_ms, action }
 }
 
-fn answer() -> Order {
-    Order::Answer { call: CALL }
+fn answer() -> PhoneOrder {
+    Signal(SignallingOrder::Answer { call: CALL })
 }
 
-fn end() -> Order {
+fn end() -> PhoneOrder {
     let source = HangupSource::Platform(Dialect::Vobiz);
-    Order::End { call: CALL, ending: Ending { cause: HangupCause::EndOfXml, source } }
+    Signal(SignallingOrder::End {
+        call: CALL,
+        ending: Ending { cause: HangupCause::EndOfXml, source },
+    })
 }
 
-fn play(number: u32, sounds: &[Sound]) -> Order {
-    Order::Play { call: CALL, number, program: sounds.into() }
+fn play(number: u32, sounds: &[Sound]) -> PhoneOrder {
+    Audio(AudioOrder::Play { call: CALL, number, program: sounds.into() })
 }
 
-fn stop() -> Order {
-    Order::Stop { call: CALL }
+fn stop() -> PhoneOrder {
+    Audio(AudioOrder::Stop { call: CALL })
 }
 
-fn place(room: RoomId) -> Order {
+fn place(room: RoomId) -> PhoneOrder {
     hears(room, MemberAudio::Room)
 }
 
-fn hears(room: RoomId, hears: MemberAudio) -> Order {
+fn hears(room: RoomId, hears: MemberAudio) -> PhoneOrder {
     let name = if room == ROOM { "weekly" } else { "daily" };
-    Order::Place { room: Incarnation::of(room, name), calls: vec![CALL], hears }
+    Audio(AudioOrder::Place { room: Incarnation::of(room, name), calls: vec![CALL], hears })
 }
 
-fn remove(room: RoomId) -> Order {
-    Order::Remove { room, calls: vec![CALL] }
+fn remove(room: RoomId) -> PhoneOrder {
+    Audio(AudioOrder::Remove { room, calls: vec![CALL] })
 }
 
-fn beep_over(room: RoomId) -> Order {
-    Order::Announce { room, calls: vec![CALL], address: None, program: [beep()].into() }
+fn beep_over(room: RoomId) -> PhoneOrder {
+    Audio(AudioOrder::Announce { room, calls: vec![CALL], address: None, program: [beep()].into() })
 }
 
-fn announce(text: &str) -> Order {
+fn announce(text: &str) -> PhoneOrder {
     let address = Some(address(AnnouncementKind::Speak));
-    Order::Announce { room: ROOM, calls: vec![CALL], address, program: [say(text)].into() }
+    Audio(AudioOrder::Announce {
+        room: ROOM,
+        calls: vec![CALL],
+        address,
+        program: [say(text)].into(),
+    })
 }
 
-fn hush(kind: AnnouncementKind) -> Order {
-    Order::Hush { room: ROOM, calls: vec![CALL], address: address(kind) }
+fn hush(kind: AnnouncementKind) -> PhoneOrder {
+    Audio(AudioOrder::Hush { room: ROOM, calls: vec![CALL], address: address(kind) })
 }
 
-fn relay(room: RoomId, digit: char) -> Order {
-    Order::RelayDigit { room, calls: vec![CALL], digit }
+fn relay(room: RoomId, digit: char) -> PhoneOrder {
+    Audio(AudioOrder::RelayDigit { room, calls: vec![CALL], digit })
 }
 
 fn address(kind: AnnouncementKind) -> Arc<AnnouncementAddress> {

@@ -134,36 +134,45 @@ fn happen(rng: &mut Rng, phones: &mut PhoneTable, now: Instant, mine: &AccountId
         2 | 3 => phones.talk(now, mine, call, rng.u32(0..2_000)),
         4 | 5 => phones.hold(now, mine, call, rng.bool()),
         6 => phones.hang_up(now, mine, call),
+        7..12 => {
+            phones.signal(now, &signalling_order(rng, call));
+            Ok(())
+        }
         _ => {
-            phones.order(now, &order(rng, call));
+            phones.order(now, &audio_order(rng, call));
             Ok(())
         }
     };
 }
 
-fn order(rng: &mut Rng, call: CallId) -> Order {
+fn signalling_order(rng: &mut Rng, call: CallId) -> SignallingOrder {
+    match rng.u8(0..24) {
+        0 => {
+            let source = HangupSource::Platform(Dialect::Vobiz);
+            SignallingOrder::End { call, ending: Ending { cause: HangupCause::EndOfXml, source } }
+        }
+        1..16 => SignallingOrder::Answer { call },
+        _ => SignallingOrder::EarlyMedia { call },
+    }
+}
+
+fn audio_order(rng: &mut Rng, call: CallId) -> AudioOrder {
     let calls: Vec<_> = (0..CALLS).map(CallId::of).filter(|_| rng.bool()).collect();
     let room = RoomId::of(rng.u128(1..=2));
     let number = rng.u32(..);
     let program: Program = (0..rng.usize(0..3)).map(|_| sound(rng)).collect();
-    match rng.u8(0..12) {
-        0 if rng.u8(0..8) == 0 => {
-            let source = HangupSource::Platform(Dialect::Vobiz);
-            Order::End { call, ending: Ending { cause: HangupCause::EndOfXml, source } }
-        }
-        0 | 1 => Order::Answer { call },
-        2 => Order::EarlyMedia { call },
-        3 => Order::Play { call, number, program },
-        4 => Order::Stop { call },
-        5 => Order::SendDigits { call, number, digits: "1w2".into() },
-        6 => Order::Remove { room, calls },
-        7 => Order::Deafen { room, calls, on: rng.bool() },
-        8 => Order::RelayDigit { room, calls, digit: '5' },
-        9 => Order::Announce { room, calls, address: None, program },
+    match rng.u8(0..9) {
+        0 => AudioOrder::Play { call, number, program },
+        1 => AudioOrder::Stop { call },
+        2 => AudioOrder::SendDigits { call, number, digits: "1w2".into() },
+        3 => AudioOrder::Remove { room, calls },
+        4 => AudioOrder::Deafen { room, calls, on: rng.bool() },
+        5 => AudioOrder::RelayDigit { room, calls, digit: '5' },
+        6 => AudioOrder::Announce { room, calls, address: None, program },
         _ => {
             let hears =
                 if rng.bool() { MemberAudio::Room } else { MemberAudio::Wait(Some(program)) };
-            Order::Place { room: Incarnation::of(room, "weekly"), calls, hears }
+            AudioOrder::Place { room: Incarnation::of(room, "weekly"), calls, hears }
         }
     }
 }

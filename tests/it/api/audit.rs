@@ -1,4 +1,4 @@
-//! The audit: who did what, in the log.
+//! Audit lines in the log: who did what.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ fn every_control_action_leaves_a_line_and_no_secret_is_in_it() {
         "{\"username\":\"anna\",\"password\":\"secret-secret\"}",
     );
     assert!(person.contains("anna"), "{person}");
-    // What comes of it has a line of its own, whenever that is.
+    // The outcome of a deferred request has its own line, whenever it comes.
     let later = format!("/v1/Account/{ID}/Conference/daily/Member/9/Mute/");
     program.ask(&token, "POST", &later, "{\"callback_url\":\"http://127.0.0.1:9/later?secret=1\"}");
     program.ask("guess", "DELETE", &format!("/v1/Account/{ID}/Conference/"), "");

@@ -2,7 +2,7 @@
 
 use super::engine::{TestEngine, TestEngineOptions, check, check_in};
 
-/// Every branch leads to words of its own; `more` has the attributes that make a call leave.
+/// A flow whose branches lead to different words. `more` has the attributes that make a call leave.
 fn answer(more: &str) -> String {
     let names = ["Kick", "End", "TimeUp", "Alone", "Star", "Full", "Ban", "Error"];
     let branches: String = names.iter().map(|it| format!(" on{it}=\"{it}\"")).collect();
@@ -49,7 +49,7 @@ async fn a_star_and_being_left_alone_lead_to_their_elements() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_room_and_the_end_of_time_lead_to_their_elements() {
+async fn a_full_room_and_the_time_limit_lead_to_their_elements() {
     check(&format!(
         r##"
         {}
@@ -82,7 +82,7 @@ async fn an_action_that_fails_leads_to_its_element() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_the_engine_leads_to_the_element_for_the_end() {
+async fn a_shutdown_leads_to_the_element_for_the_end() {
     let mut engine = TestEngine::new(TestEngineOptions::default());
     engine.line(&answer("")).await;
     engine.dial("web").await;

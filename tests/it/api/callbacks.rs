@@ -1,9 +1,9 @@
-//! What receivers are asked and told: documents over HTTP, sounds, callbacks, in order and signed.
+//! Requests to receivers: documents over HTTP, sounds, callbacks, in order and signed.
 
 use super::engine::check;
 
 #[tokio::test(start_paused = true)]
-async fn a_number_asks_its_url_and_is_told_of_the_end() {
+async fn a_number_requests_its_url_and_reports_the_end() {
     check(
         r##"
         has /answer <Response><Speak>Hi</Speak></Response>
@@ -18,7 +18,7 @@ async fn a_number_asks_its_url_and_is_told_of_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_spare_url_is_asked_only_once_the_first_has_failed() {
+async fn the_fallback_url_is_requested_only_after_the_first_has_failed() {
     check(
         r##"
         has /answer 503
@@ -42,7 +42,7 @@ async fn the_spare_url_is_asked_only_once_the_first_has_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_document_that_fails_ends_the_call_as_the_vendors_do() {
+async fn a_document_that_fails_ends_the_call_with_the_vendors_cause() {
     let check = async |document: &str, redirect: &str, code: &str| {
         check(&format!(
             "has /answer {document}\n\
@@ -53,7 +53,7 @@ async fn a_document_that_fails_ends_the_call_as_the_vendors_do() {
         ))
         .await;
     };
-    // The status first, whatever the body; then the body.
+    // The status counts first, whatever the body; then the body.
     check("500", "", "7011 Error").await;
     check("404", "", "7011 Error").await;
     check("OK", "", "8011 Error").await;
@@ -69,7 +69,7 @@ async fn a_document_that_fails_ends_the_call_as_the_vendors_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conference_tells_of_coming_and_going_in_order_and_the_exit_before_the_action() {
+async fn a_conference_reports_entries_and_exits_in_order_and_the_exit_before_the_action() {
     check(
         r##"
         has /answer <Response><Conference callbackUrl="http://app.example/cb" action="http://app.example/action" floorEvent="true" digitsMatch="1" stayAlone="true">weekly</Conference></Response>
@@ -93,7 +93,7 @@ async fn a_conference_tells_of_coming_and_going_in_order_and_the_exit_before_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn sounds_are_posted_for_and_a_failure_is_silence() {
+async fn sound_documents_are_requested_by_post_and_a_failure_is_silence() {
     check(
         r##"
         has /wait <Response><Play>sound:ring</Play><Redirect>flow:x</Redirect></Response>

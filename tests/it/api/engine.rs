@@ -1,7 +1,7 @@
-//! A whole engine behind its API, and scripts that talk to it.
+//! Test engine: a whole engine with its API, and transcripts of requests to it.
 //!
-//! A script has a line for each request, as it is sent and as it is answered. What is answered is
-//! filled in anew and the whole compared, so that a failure shows all of it.
+//! A transcript has a line for each request and its response. The lines are sent, the actual
+//! responses filled in, and the whole is compared, so that a failure shows all of it.
 
 use std::{
     fmt::Write,
@@ -62,16 +62,16 @@ pub(crate) struct TestEngine {
     pub(crate) calls: Vec<CallId>,
 }
 
-/// What an engine is like.
+/// Options of the engine.
 pub(crate) struct TestEngineOptions {
     pub(crate) settings: Settings,
     pub(crate) rooms: conference::Settings,
     pub(crate) has_phones: bool,
     /// No room ever gets a turn.
     pub(crate) is_stalled: bool,
-    /// 127.0.0.0/8 may be asked, over real sockets.
+    /// 127.0.0.0/8 may be fetched from, over real sockets.
     pub(crate) has_loopback: bool,
-    /// Where bans are kept.
+    /// The store of bans.
     pub(crate) bans: Arc<dyn RowStore>,
 }
 
@@ -83,15 +83,24 @@ impl Default for TestEngineOptions {
     }
 }
 
+fn accounts() -> Arc<Accounts> {
+    let mut accounts = Accounts::new([7; 32]);
+    for (account, token) in [("MA1", "one"), ("MA2", "two")] {
+        accounts.add(&account.parse().unwrap(), token).unwrap();
+    }
+    Arc::new(accounts)
+}
+
+fn inbound_settings(accounts: Arc<Accounts>) -> inbound::Settings {
+    let call_time_limit = Duration::from_secs(14_400);
+    inbound::Settings { numbers: numbers(), accounts, call_time_limit }
+}
+
 impl TestEngine {
     pub(crate) fn new(options: TestEngineOptions) -> Self {
         let (sim, room_last) =
             (Arc::new(SimPhones::new(sim_phones::Settings::default())), AtomicU64::new(0));
-        let mut accounts = Accounts::new([7; 32]);
-        for (account, token) in [("MA1", "one"), ("MA2", "two")] {
-            accounts.add(&account.parse().unwrap(), token).unwrap();
-        }
-        let (accounts, net) = (Arc::new(accounts), Net::new());
+        let (accounts, net) = (accounts(), Net::new());
         let receiver = Receiver::open(&net);
         let loopback = options.has_loopback.then(|| "127.0.0.0/8".parse().unwrap());
         let requests =
@@ -125,17 +134,9 @@ impl TestEngine {
             spawner: if options.is_stalled { Box::new(Stalled) } else { Box::new(TokioSpawner) },
         };
         let registry = Registry::new(options.rooms, links);
-        let inbound_settings = inbound::Settings {
-            numbers: numbers(),
-            accounts: accounts.clone(),
-            call_time_limit: Duration::from_secs(14_400),
-        };
-        let inbound = Arc::new(Inbound::new(
-            registry.clone(),
-            Arc::new(ConferenceFlows),
-            records,
-            inbound_settings,
-        ));
+        let settings = inbound_settings(accounts.clone());
+        let inbound = Inbound::new(registry.clone(), Arc::new(ConferenceFlows), records, settings);
+        let inbound = Arc::new(inbound);
         let exchange: Arc<dyn Exchange> = inbound.clone();
         sim.connect(Arc::downgrade(&exchange));
 
@@ -160,7 +161,7 @@ impl TestEngine {
         &self.api.state().registry
     }
 
-    /// A phone of `MA1` dials in, and is where its flow has it.
+    /// A phone of `MA1` dials in and reaches the conference of its flow.
     pub(crate) async fn dial(&mut self, to: &str) {
         let dial = Dial { from: Some("14155550100".into()), ..Dial::to(to) };
         let call = self.sim.dial(&account(), dial).unwrap();
@@ -172,7 +173,7 @@ impl TestEngine {
         self.api.answer(IpAddr::V4(Ipv4Addr::LOCALHOST), request).await
     }
 
-    /// No live call may be dropped, so a test ends as a registry does.
+    /// Ends all calls, because a live call must not be dropped.
     pub(crate) async fn close(self) {
         self.registry().close();
         while !self.registry().calls().is_empty() {
@@ -182,7 +183,7 @@ impl TestEngine {
         }
     }
 
-    /// Calls by their numbers.
+    /// Replaces each call id in the text by its `{N}`.
     fn number(&self, text: &str) -> String {
         let calls = self.calls.iter().enumerate();
         calls.fold(text.to_owned(), |text, (n, call)| {
@@ -190,13 +191,13 @@ impl TestEngine {
         })
     }
 
-    /// A line of a script that is a request.
+    /// Parses the request in a line of a transcript.
     pub(crate) fn request(&self, line: &str) -> Request<Body> {
         let (method, rest) = line.split_once(' ').unwrap();
         read(method, rest, &self.calls)
     }
 
-    /// What a line of a script brings.
+    /// Runs a line of a transcript and returns it with the actual outcome.
     pub(crate) async fn line(&mut self, line: &str) -> String {
         let asked = line.split(" => ").next().unwrap().trim_end();
         let (word, rest) = asked.split_once(' ').unwrap_or((asked, ""));
@@ -235,37 +236,37 @@ impl TestEngine {
     }
 }
 
-/// Runs a script in a new engine, and closes it.
-pub(crate) async fn check(script: &str) {
-    check_in(TestEngine::new(TestEngineOptions::default()), script).await;
+/// Runs a transcript in a new engine, and closes the engine.
+pub(crate) async fn check(transcript: &str) {
+    check_in(TestEngine::new(TestEngineOptions::default()), transcript).await;
 }
 
-/// Runs a script in an engine, and closes it.
+/// Runs a transcript in an engine, and closes the engine.
 ///
 /// | line | what it does |
 /// |---|---|
-/// | `dial NAME` | a phone dials in, and comes to the conference of that name |
+/// | `dial NAME` | a phone dials in and enters the conference of that name |
 /// | `wait MS` | time passes |
-/// | `has PATH DOCUMENT` | what `http://app.example/PATH` brings from now on |
-/// | `told PATH FIELD,FIELD => …` | what it has been told there since; `*` is the fields' names |
+/// | `has PATH DOCUMENT` | what `http://app.example/PATH` serves from now on |
+/// | `told PATH FIELD,FIELD => …` | these fields of the requests there since; `*` is the fields' names |
 /// | `heard N => …` | what the phone that dialled as the Nth has heard |
 /// | `METHOD PATH [Header: value] BODY => STATUS [Header: value] BODY` | a request of `MA1` |
 ///
 /// In a path, a leading `P` stands for `/v1/Account/MA1`, `V` for `/api/v1/Account/MA1`, `S` for
-/// `/sim/v1/Account/MA1`, and `{N}` for the id of the Nth call. `[none]` sends no credentials.
-/// Ids are answered as `*`, times as `T`.
-pub(crate) async fn check_in(mut engine: TestEngine, script: &str) {
+/// `/sim/v1/Account/MA1`, and `{N}` for the id of the Nth call. `[none]` sends no credentials. In
+/// responses, `*` stands for an id and `T` for a time.
+pub(crate) async fn check_in(mut engine: TestEngine, transcript: &str) {
     let mut actual = String::new();
-    let script: Vec<_> = script.lines().map(str::trim).collect();
-    for line in &script {
+    let transcript: Vec<_> = transcript.lines().map(str::trim).collect();
+    for line in &transcript {
         writeln!(actual, "{}", engine.line(line).await).unwrap();
     }
     engine.close().await;
-    let expected = script.join("\n") + "\n";
+    let expected = transcript.join("\n") + "\n";
     assert!(actual == expected, "expected:\n{expected}\nbrought:\n{actual}");
 }
 
-/// Whoever has an account's credentials sees the figures.
+/// Any account's credentials open the metrics.
 fn ops(results: Arc<fetch::ResultCounters>) -> Ops {
     Ops {
         token: None,
@@ -277,7 +278,7 @@ fn ops(results: Arc<fetch::ResultCounters>) -> Ops {
     }
 }
 
-/// The net in memory; real sockets for this machine.
+/// The in-memory network, with real sockets for 127.0.0.0/8.
 struct MixedNetwork(TestNetwork);
 
 impl HttpNetwork for MixedNetwork {
@@ -293,8 +294,8 @@ impl HttpNetwork for MixedNetwork {
     }
 }
 
-/// `web` asks `http://app.example/answer`, and a spare one; `gone` has none; `second` asks
-/// another.
+/// `web` requests `http://app.example/answer` and has a fallback; `gone` has none; `second`
+/// requests another URL.
 fn numbers() -> Numbers {
     let mut numbers = Numbers::default();
     let hook = |path: &str| Hook {
@@ -318,7 +319,7 @@ pub(crate) fn account() -> AccountId {
     "MA1".parse().unwrap()
 }
 
-/// Lets all others do what they can.
+/// Lets all other tasks run until they wait.
 async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
@@ -342,7 +343,7 @@ fn read(method: &str, line: &str, calls: &[CallId]) -> Request<Body> {
     request.body(rest.to_owned().into()).unwrap()
 }
 
-/// As the clients of each dialect do it.
+/// Credentials as the clients of each dialect send them.
 fn credentials(request: request::Builder, path: &str) -> request::Builder {
     match path.starts_with('V') {
         true => request.header("X-Auth-ID", "MA1").header("X-Auth-Token", "one"),
@@ -363,7 +364,7 @@ fn uri(path: &str, calls: &[CallId]) -> String {
 
 const HEADERS_SHOWN: &[&str] = &["allow", "conflow-remark", "retry-after", "www-authenticate"];
 
-/// A call that has been made has the next number.
+/// Shows a response. A call that it made gets the next number.
 async fn show(response: Response<Body>, calls: &mut Vec<CallId>) -> String {
     let mut text = response.status().as_u16().to_string();
     for name in HEADERS_SHOWN {
@@ -386,7 +387,7 @@ async fn show(response: Response<Body>, calls: &mut Vec<CallId>) -> String {
     text.trim_end().to_owned()
 }
 
-/// Puts a star for each id: 36 hexadecimal digits and hyphens.
+/// Replaces each id, 36 hexadecimal digits and hyphens, by a star.
 fn blank(text: &str) -> String {
     let is_id = |it: &str| it.len() == 36 && it.parse::<CallId>().is_ok();
     let is_time = |it: &str| it.len() == 19 && it.as_bytes()[10] == b' ' && it.contains(':');
@@ -400,7 +401,7 @@ fn blank(text: &str) -> String {
     text.split('"').map(whole).collect::<Vec<_>>().join("\"")
 }
 
-/// Takes rooms on, and lets them be.
+/// Accepts rooms, and never runs them.
 struct Stalled;
 
 impl Spawner for Stalled {
@@ -413,7 +414,7 @@ impl Spawner for Stalled {
     }
 }
 
-/// Whatever is called, `nobody` excepted, is the name of a conference.
+/// A flow for each called name except `nobody`, with the conference of that name.
 struct ConferenceFlows;
 
 impl DocumentStore for ConferenceFlows {
@@ -424,7 +425,7 @@ impl DocumentStore for ConferenceFlows {
     fn local(&self, flow: &LocalFlow) -> Option<Fetched> {
         let name = match &*flow.name {
             "nobody" | "default" => return None,
-            "panic" => panic!("as it was told to"),
+            "panic" => panic!("injected"),
             name => name,
         };
         let document = format!(

@@ -1,4 +1,4 @@
-//! What is answered when something is wrong, in each dialect's form.
+//! Error responses, in the form of each dialect.
 
 use std::{mem, num::NonZeroU32, time::Duration};
 
@@ -16,7 +16,7 @@ fn limited(requests: u32, seconds: u64) -> RateLimit {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_path_that_names_nothing_is_not_found_with_or_without_credentials() {
+async fn an_unknown_path_is_not_found_with_or_without_credentials() {
     check(
         r##"
         GET / => 404 {"api_id":"*","error":"not found"}
@@ -40,7 +40,7 @@ async fn a_path_that_names_nothing_is_not_found_with_or_without_credentials() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_asks_without_credentials_of_the_account_in_the_path() {
+async fn every_request_needs_credentials_of_the_account_in_the_path() {
     check(
         r##"
         # Both ways are good in both dialects.
@@ -71,7 +71,7 @@ async fn nobody_asks_without_credentials_of_the_account_in_the_path() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_account_has_is_nobody_elses() {
+async fn an_account_cannot_reach_the_calls_of_another() {
     check(
         r##"
         dial weekly
@@ -85,7 +85,7 @@ async fn what_an_account_has_is_nobody_elses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn conferences_and_members_that_are_not_there_are_not_found() {
+async fn unknown_conferences_and_members_are_not_found() {
     check(
         r##"
         dial weekly
@@ -113,7 +113,7 @@ async fn conferences_and_members_that_are_not_there_are_not_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_method_that_a_path_does_not_know_is_told_which_it_knows() {
+async fn a_wrong_method_is_answered_with_the_allowed_ones() {
     check(
         r##"
         POST P/Conference/ => 405 [allow: GET, HEAD, DELETE] {"api_id":"*","error":"method not allowed: use GET, HEAD, DELETE"}
@@ -134,7 +134,7 @@ async fn a_method_that_a_path_does_not_know_is_told_which_it_knows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn parameters_that_are_wrong_are_named() {
+async fn wrong_parameters_are_named() {
     check(
         r##"
         dial weekly
@@ -158,7 +158,7 @@ async fn parameters_that_are_wrong_are_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_text_is_as_long_as_its_dialect_lets_it_be() {
+async fn each_dialect_limits_the_length_of_a_text() {
     let check = async |root: &str, chars, expected: &str| {
         let text = "ü".repeat(chars);
         let line = format!("POST {root}/Conference/weekly/Member/1/Speak/ {{\"text\":\"{text}\"}}");
@@ -174,7 +174,7 @@ async fn a_text_is_as_long_as_its_dialect_lets_it_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_has_a_largest_size() {
+async fn a_body_has_a_size_limit() {
     let check = async |root: &str, bytes: usize, expected: &str| {
         let body = "x".repeat(bytes);
         let line = format!("POST {root}/Conference/daily/Member/1/Kick/ {body}");
@@ -187,7 +187,7 @@ async fn a_body_has_a_largest_size() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_asks_no_more_often_than_it_may() {
+async fn an_account_has_a_rate_limit() {
     let settings = Settings { rate_limit: Some(limited(2, 4)), ..Settings::default() };
     check_in(
         TestEngine::new(TestEngineOptions { settings, ..TestEngineOptions::default() }),
@@ -210,7 +210,7 @@ async fn an_account_asks_no_more_often_than_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_guesses_no_more_often_than_it_may() {
+async fn an_address_has_a_limit_of_wrong_credentials() {
     let settings = Settings { failure_limit: Some(limited(2, 2)), ..Settings::default() };
     check_in(
         TestEngine::new(TestEngineOptions { settings, ..TestEngineOptions::default() }),
@@ -263,8 +263,8 @@ async fn a_conference_that_is_too_busy_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conference_that_has_an_internal_error_says_so_and_its_phones_go_on() {
-    // Those before have been come by on the way in.
+async fn a_conference_with_an_internal_error_says_so_and_its_phones_continue() {
+    // The effects before the fifth belong to the entry.
     let rooms =
         conference::Settings { inject_fault_after: Some(5), ..conference::Settings::default() };
     check_in(
@@ -288,7 +288,7 @@ async fn an_answer_that_does_not_come_is_not_awaited_for_ever() {
         engine.dial("weekly").await;
         assert_eq!(engine.line(line).await, format!("{line} => {expected}"));
     }
-    // Its calls are nowhere to be ended.
+    // Its calls can never end.
     mem::forget(engine);
 }
 

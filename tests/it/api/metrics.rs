@@ -1,4 +1,4 @@
-//! `/metrics`: who sees it, and what it tells.
+//! `/metrics`: access, and figures.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use crate::app::*;
 
 const OPS: &str = "0123456789abcdef-ops";
 
-/// The status and the body, with this header.
+/// Requests the page with this header, and returns status and body.
 fn metrics(program: &Program, header: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(program.http).unwrap();
     let head = "GET /metrics HTTP/1.1\r\nHost: here\r\nConnection: close\r\n";
@@ -22,7 +22,7 @@ fn metrics(program: &Program, header: &str) -> (u16, String) {
 }
 
 #[test]
-fn in_development_an_account_sees_the_figures_and_they_are_what_has_happened() {
+fn in_development_an_account_sees_the_figures_and_they_are_correct() {
     let home = home();
     let mut program = Program::start(home.path(), "");
     let token = token(home.path());
@@ -62,7 +62,7 @@ fn in_development_an_account_sees_the_figures_and_they_are_what_has_happened() {
     for secret in ["weekly", ID, &*token] {
         assert!(!page.contains(secret), "labels are bounded: {page}");
     }
-    // Every family is told of once, and every figure belongs to the last one told of.
+    // Every family is declared once, and every figure belongs to the last one declared.
     let mut family = "";
     let mut families = Vec::new();
     for line in page.lines() {
@@ -83,7 +83,7 @@ fn in_development_an_account_sees_the_figures_and_they_are_what_has_happened() {
 }
 
 #[test]
-fn otherwise_it_takes_the_ops_token_and_without_one_there_is_nothing() {
+fn otherwise_the_page_needs_the_ops_token_and_without_one_it_does_not_exist() {
     let home = home();
     let account = "[[account]]\nid = \"MA1\"\ntokens = [\"0123456789abcdef\"]\n";
     let file = home.path().join("conflow.toml");

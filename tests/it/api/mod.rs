@@ -1,4 +1,4 @@
-//! The REST API, over the real router and without a socket: a line for each request.
+//! REST API over the real router, without sockets: transcripts with a line for each request.
 
 mod audit;
 mod branches;

@@ -1,4 +1,4 @@
-//! The OpenAPI document against the server: neither knows of an operation that the other has not.
+//! The OpenAPI document compared with the server: both have the same operations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +38,7 @@ async fn document(engine: &TestEngine) -> Value {
     serde_json::from_str(&body).unwrap()
 }
 
-/// Each path, with its methods.
+/// Each path with its methods.
 fn listed(document: &Value) -> BTreeMap<String, BTreeSet<String>> {
     let methods = |it: &Value| it.as_object().unwrap().keys().map(|it| it.to_uppercase()).collect();
     let paths = document["paths"].as_object().unwrap();
@@ -50,19 +50,19 @@ fn operations(document: &Value) -> impl Iterator<Item = &Value> {
     paths.values().flat_map(|methods| methods.as_object().unwrap().values())
 }
 
-/// Nobody's id is as good as any.
+/// Fills in ids that do not exist.
 fn fill(path: &str) -> String {
     let parts = path.split('{').map(|it| it.split_once('}').map_or(it, |(_, rest)| rest));
     parts.collect::<Vec<_>>().join("1")
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_documented_is_there_with_these_methods_and_no_others() {
+async fn every_documented_path_exists_with_these_methods_and_no_others() {
     let engine = TestEngine::new(TestEngineOptions::default());
     for (path, methods) in listed(&document(&engine).await) {
         let path = fill(&path);
         for method in &methods {
-            // With the account's credentials, as scripts have it.
+            // With the account's credentials, as the transcripts send them.
             let line = path.replace("/v1/Account/1", "/v1/Account/MA1");
             let request = Request::builder().method(method.as_str()).uri(line);
             let request = request.header("x-auth-id", "MA1").header("x-auth-token", "one");
@@ -89,7 +89,7 @@ async fn what_is_documented_is_there_with_these_methods_and_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_there_is_documented() {
+async fn every_path_is_documented() {
     let engine = TestEngine::new(TestEngineOptions::default());
     let documented: Vec<_> =
         listed(&document(&engine).await).into_keys().map(|it| shape(&it)).collect();
@@ -128,7 +128,7 @@ fn shape(path: &str) -> Vec<String> {
     path.split('/').filter(|it| !it.is_empty()).map(str::to_owned).collect()
 }
 
-/// Whether a path is of this shape, or may become so.
+/// Whether a path has this shape, or may be extended to it.
 fn fits(shape: &[String], path: &[&str], is_whole: bool) -> bool {
     let is_long_enough =
         if is_whole { shape.len() == path.len() } else { path.len() < shape.len() };
@@ -136,7 +136,7 @@ fn fits(shape: &[String], path: &[&str], is_whole: bool) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_document_holds_together() {
+async fn the_document_is_consistent() {
     let engine = TestEngine::new(TestEngineOptions::default());
     let document = document(&engine).await;
     assert_eq!(document["openapi"], "3.1.0");
@@ -168,7 +168,7 @@ fn check_references(document: &Value, value: &Value, count: &mut usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_page_has_every_operation_and_asks_no_other_host() {
+async fn the_page_has_every_operation_and_loads_from_no_other_host() {
     let engine = TestEngine::new(TestEngineOptions::default());
     let document = document(&engine).await;
     for path in ["/docs", "/docs/"] {
@@ -191,7 +191,7 @@ async fn the_page_has_every_operation_and_asks_no_other_host() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_document_is_about_this_server() {
+async fn the_document_describes_this_server() {
     let check = async |plan: TestEngineOptions, path: &str, pointer: &str, expected: Value| {
         let engine = TestEngine::new(plan);
         let document = document(&engine).await;

@@ -1,4 +1,4 @@
-//! A receiver in the net: it brings documents, and writes down all that it is told.
+//! A receiver in the in-memory network: it serves documents, and notes every request.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ use url::form_urlencoded;
 
 use crate::net::Net;
 
-/// `http://app.example`, for anybody who asks.
+/// `http://app.example`, open to every client.
 #[derive(Clone, Default)]
 pub(crate) struct Receiver {
     received: Arc<Mutex<Vec<ReceivedRequest>>>,
@@ -45,12 +45,12 @@ impl Receiver {
         receiver
     }
 
-    /// What a path brings from now on; `503` and the like bring a status.
+    /// Sets the document of a path; `503` and the like set a status.
     pub(crate) fn has(&self, path: &str, document: &str) {
         self.documents.lock().insert(path.to_owned(), document.to_owned());
     }
 
-    /// What a path has been told since this was asked last: these fields of each request.
+    /// These fields of each request to the path since the last call.
     pub(crate) fn received(&self, path: &str, names: &[&str]) -> String {
         let mut received = self.received.lock();
         let value = |it: &ReceivedRequest, name: &str| {
@@ -103,7 +103,7 @@ async fn answer(
     }
 }
 
-/// As whom: by the headers that are there, with the token of `MA1`.
+/// The kinds of signatures in the headers that are valid with the token of `MA1`.
 fn is_signed(method: &HttpMethod, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> &'static str {
     let url = format!("http://{HOST}{uri}");
     let form: Vec<FormField> = form_urlencoded::parse(body)

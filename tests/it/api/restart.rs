@@ -1,7 +1,7 @@
-//! A thousand notices, and a receiver that is killed and restarted in their midst.
+//! A thousand notices to a receiver that is killed and restarted in between.
 //!
-//! The receivers are web servers of their own on this machine, each on a runtime that can be
-//! stopped dead. What is judged is what came and in which order, never how long it took.
+//! The receivers are real web servers on this machine, each on a runtime that can be stopped at
+//! once. The test checks which notices arrived in which order, and never how long that took.
 
 use std::{
     io::Write,
@@ -29,23 +29,23 @@ use url::form_urlencoded;
 
 use super::engine::{TestEngine, TestEngineOptions};
 
-/// Members of each conference, beside the one that stays; each comes and goes.
+/// Members of each conference who enter and leave, beside the one who stays.
 const MEMBERS: usize = 500;
-/// Those who are in at a time.
+/// Members who are in the conference at a time.
 const ROUND: usize = 50;
-/// Who stays tells of its coming too.
+/// The entry of the member who stays is a notice too.
 const NOTICES: usize = 2 * MEMBERS + 1;
-/// The receiver dies when it has been told this one, before it has said so.
+/// The receiver dies when it has received this notice, before it answers.
 const DEATH: usize = 300;
-/// The reader of the stream goes away after so many events, again and again.
+/// The reader of the stream disconnects after this many events, repeatedly.
 const PATIENCE: usize = 70;
-/// Nothing here takes as long.
+/// Longer than anything here takes.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 
-/// What was told: the number in the conference, and what happened to whom.
+/// A notice: the number in the conference, the event, the member.
 type Notice = (u64, String, String);
 
-/// A receiver: where it is, and what it has been told in all its lives.
+/// A receiver: its address, and the notices of all its lives.
 struct Receiver {
     address: SocketAddr,
     runtime: Option<Runtime>,
@@ -53,7 +53,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// An address that no other test comes by.
+    /// Opens it at an address that no other test uses.
     fn open(host: &str) -> Self {
         let listener = TcpListener::bind((host, 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -62,7 +62,7 @@ impl Receiver {
         receiver
     }
 
-    /// Tells by `dying` when it has been told so many notices, and answers no more from then on.
+    /// Sends on `dies` after this many notices, and answers none from then on.
     fn serve(&mut self, listener: TcpListener, dies: Option<(usize, mpsc::UnboundedSender<()>)>) {
         listener.set_nonblocking(true).unwrap();
         let received = Arc::clone(&self.received);
@@ -90,7 +90,7 @@ impl Receiver {
         self.runtime = Some(runtime);
     }
 
-    /// No answer and no connection from now on.
+    /// Breaks all connections at once; no request is answered any more.
     fn kill(&mut self) {
         self.runtime.take().unwrap().shutdown_background();
     }
@@ -138,7 +138,7 @@ fn notice(body: &[u8]) -> Notice {
     (sequence, value("Event"), value("ConferenceMemberID"))
 }
 
-/// Whoever reads the stream from now on.
+/// Starts a reader of the stream.
 async fn reader(api: Api, conference: &'static str) -> JoinHandle<(usize, Vec<Notice>)> {
     let (begun, has_begun) = oneshot::channel();
     let reader = tokio::spawn(read(api, conference, begun));
@@ -146,8 +146,8 @@ async fn reader(api: Api, conference: &'static str) -> JoinHandle<(usize, Vec<No
     reader
 }
 
-/// Reads the stream of a conference's events, goes away, and comes back to where it was; how
-/// often, and all comings and goings.
+/// Reads the events of a conference, disconnects repeatedly and resumes. Returns the number of
+/// connections, and all entries and exits.
 async fn read(api: Api, conference: &str, begun: oneshot::Sender<()>) -> (usize, Vec<Notice>) {
     let mut begun = Some(begun);
     let (mut last, mut connections, mut notices) = (None::<String>, 0, Vec::new());
@@ -160,7 +160,7 @@ async fn read(api: Api, conference: &str, begun: oneshot::Sender<()>) -> (usize,
         }
         let response = api.answer([127, 0, 0, 1].into(), request.body(Body::empty()).unwrap());
         let mut body = response.await.into_body();
-        // What happens from now on is in the stream.
+        // Events from now on are in the stream.
         if let Some(begun) = begun.take() {
             begun.send(()).unwrap();
         }
@@ -170,7 +170,7 @@ async fn read(api: Api, conference: &str, begun: oneshot::Sender<()>) -> (usize,
             text += str::from_utf8(&frame).unwrap();
             while let Some((event, rest)) = text.split_once("\n\n") {
                 let part = |name: &str| event.lines().find_map(|it| it.strip_prefix(name));
-                // A reader that goes away in the midst of a piece has not read its rest.
+                // A reader that disconnects within a piece has not read the rest of it.
                 if let (Some(id), true) = (part("id: "), seen < PATIENCE) {
                     (last, seen) = (Some(id.to_owned()), seen + 1);
                     notices.extend(coming_or_going(part("data: ").unwrap()));
@@ -191,7 +191,7 @@ fn coming_or_going(data: &str) -> Option<Notice> {
     is_one.then(|| (text("ConferenceSequence").parse().unwrap(), event, text("ConferenceMemberID")))
 }
 
-/// Who is in a conference.
+/// The member ids of a conference.
 async fn members(engine: &mut TestEngine, conference: &str) -> Vec<u64> {
     let shown = engine.line(&format!("GET P/Conference/{conference}/")).await;
     let Some((_, body)) = shown.split_once(" => 200 ") else { return Vec::new() };
@@ -200,7 +200,7 @@ async fn members(engine: &mut TestEngine, conference: &str) -> Vec<u64> {
     body["members"].as_array().unwrap().iter().map(id).collect()
 }
 
-/// Calls the number until so many are in.
+/// Calls the number until `count` members are in.
 async fn fill(engine: &mut TestEngine, number: &str, conference: &str, count: usize) -> Vec<u64> {
     let mut there = members(engine, conference).await;
     for _ in there.len()..count {
@@ -211,6 +211,11 @@ async fn fill(engine: &mut TestEngine, number: &str, conference: &str, count: us
         there = members(engine, conference).await;
     }
     there
+}
+
+fn conference_told_to(address: &str, name: &str) -> String {
+    let options = format!("callbackUrl=\"http://{address}/\" stayAlone=\"true\"");
+    format!("<Response><Conference {options}>{name}</Conference></Response>")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,11 +229,7 @@ async fn a_receiver_that_is_killed_and_restarted_gets_every_notice_in_order_and_
         TestEngine::new(TestEngineOptions { has_loopback: true, ..TestEngineOptions::default() });
     let rooms = [("web", "weekly", &first), ("second", "daily", &second)];
     for ((_, name, receiver), path) in rooms.iter().zip(["/answer", "/second"]) {
-        let url = format!("http://{}/", receiver.address);
-        let document = format!(
-            "<Response><Conference callbackUrl=\"{url}\" stayAlone=\"true\">{name}</Conference></Response>"
-        );
-        engine.receiver.has(path, &document);
+        engine.receiver.has(path, &conference_told_to(&receiver.address.to_string(), name));
     }
     let rooms = rooms.map(|(number, name, _)| (number, name));
     let reader = reader(engine.api.clone(), "weekly").await;
@@ -250,11 +251,11 @@ async fn a_receiver_that_is_killed_and_restarted_gets_every_notice_in_order_and_
         }
     }
 
-    // The first lies dead until the second has got all of its own.
+    // The first stays dead until the second has received all of its own.
     second.wait_for("the second", |received| received.len() == NOTICES).await;
     let mut first = timeout(WAIT_MAX, killed).await.unwrap().unwrap();
     let before = first.received();
-    assert_eq!(before.len(), DEATH, "who is dead is told nothing");
+    assert_eq!(before.len(), DEATH, "a dead receiver gets nothing");
     first.restart(None).await;
     let (connections, read) = timeout(WAIT_MAX, reader).await.unwrap().unwrap();
     let last = read.last().unwrap().clone();
@@ -262,15 +263,11 @@ async fn a_receiver_that_is_killed_and_restarted_gets_every_notice_in_order_and_
 
     let mut received = first.received();
     let again = received.len() - NOTICES;
-    assert_eq!(
-        received[DEATH],
-        received[DEATH - 1],
-        "what was not answered comes again, first of all"
-    );
+    assert_eq!(received[DEATH], received[DEATH - 1], "the unanswered notice is sent again first");
     received.dedup();
     assert_eq!(received.len(), NOTICES);
     assert!(received.is_sorted_by(|one, next| one.0 < next.0), "in order");
-    assert_eq!(received, read, "the receiver and the reader of the stream were told the same");
+    assert_eq!(received, read, "the receiver and the reader of the stream differ");
     let comings = received.iter().filter(|it| it.1 == "ConferenceEnter").count();
     assert_eq!(comings, MEMBERS + 1);
     assert!(second.received().is_sorted_by(|one, next| one.0 < next.0));

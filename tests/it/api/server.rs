@@ -1,5 +1,5 @@
-//! The server over real sockets. Where the clock is paused, it goes on to the next deadline as soon
-//! as all wait.
+//! The HTTP server over real sockets. Where the clock is paused, it advances to the next deadline
+//! as soon as all tasks wait.
 
 use std::{future::Future, mem, net::SocketAddr, time::Duration};
 
@@ -52,7 +52,7 @@ impl Client {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// One response: its status, and its body.
+    /// Receives one response and returns its status and body.
     async fn receive(&mut self) -> String {
         let mut bytes = Vec::new();
         while !bytes.ends_with(b"\r\n\r\n") {
@@ -66,7 +66,7 @@ impl Client {
         format!("{status} {}", String::from_utf8(body).unwrap())
     }
 
-    /// What comes until the other end closes.
+    /// Reads until the other end closes.
     async fn rest(mut self) -> String {
         let mut bytes = Vec::new();
         self.0.read_to_end(&mut bytes).await.unwrap();
@@ -79,7 +79,7 @@ fn starts(text: &str, expected: &str) {
 }
 
 #[tokio::test]
-async fn a_connection_is_good_for_many_requests_even_when_nobody_reads_their_bodies() {
+async fn a_connection_serves_many_requests_even_if_nothing_reads_their_bodies() {
     let engine = TestEngine::new(TestEngineOptions::default());
     let server = Server::start(&engine).await;
     let mut client = server.connect().await;
@@ -114,7 +114,7 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_say_its_length_is_cut_off_where_it_is_too_large() {
+async fn a_body_without_a_length_is_cut_off_when_it_is_too_large() {
     let engine = TestEngine::new(TestEngineOptions::default());
     let server = Server::start(&engine).await;
     let mut client = server.connect().await;
@@ -147,7 +147,7 @@ async fn a_client_that_is_too_slow_is_not_awaited_for_ever() {
     engine.close().await;
 }
 
-/// The paused clock goes to the next deadline, and no further.
+/// Advances the paused clock to the next deadline, and no further.
 async fn after<T>(wait: Duration, what: impl Future<Output = T>) -> T {
     let start = Instant::now();
     let actual = what.await;
@@ -169,7 +169,7 @@ async fn a_head_that_is_too_large_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_stops_answers_what_was_asked_and_closes_the_rest() {
+async fn a_server_that_stops_answers_pending_requests_and_closes_the_rest() {
     let mut engine =
         TestEngine::new(TestEngineOptions { is_stalled: true, ..TestEngineOptions::default() });
     engine.dial("weekly").await;
@@ -179,7 +179,7 @@ async fn a_server_that_stops_answers_what_was_asked_and_closes_the_rest() {
     busy.send("POST /v1/Account/MA1/Conference/weekly/Member/1/Kick/ HTTP/1.1\r\n").await;
     busy.send(&format!("{CREDENTIALS}\r\n")).await;
     let address = server.address;
-    // Both are accepted, and the request is under way.
+    // Both are accepted, and the request is in progress.
     tokio::time::sleep(Duration::from_millis(1)).await;
 
     after(ANSWER_WAIT_MAX, server.stop()).await;

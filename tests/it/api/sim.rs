@@ -3,7 +3,7 @@
 use super::engine::{TestEngine, TestEngineOptions, check, check_in};
 
 #[tokio::test(start_paused = true)]
-async fn a_phone_dials_and_is_looked_at() {
+async fn a_phone_dials_and_is_shown() {
     check(
         r##"
         POST S/Phone/ {"to":"weekly","from":"14155550100","caller_name":"Anna","script":[{"after_ms":50,"hang_up":true}]} => 201 {"call_uuid":"*"}
@@ -30,7 +30,7 @@ async fn a_phone_dials_and_is_looked_at() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_phone_cannot_do_is_refused_with_the_field_that_is_wrong() {
+async fn an_invalid_action_of_a_phone_is_refused_with_the_wrong_field() {
     check(
         r##"
         dial weekly
@@ -59,7 +59,7 @@ async fn what_a_phone_cannot_do_is_refused_with_the_field_that_is_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_are_no_phones_where_they_are_off() {
+async fn without_simulated_phones_their_paths_do_not_exist() {
     check_in(
         TestEngine::new(TestEngineOptions { has_phones: false, ..TestEngineOptions::default() }),
         r##"
@@ -72,7 +72,7 @@ async fn there_are_no_phones_where_they_are_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_drains_is_healthy_and_not_ready_and_takes_no_calls() {
+async fn a_draining_engine_is_healthy_but_not_ready_and_takes_no_calls() {
     check(
         r##"
         GET /healthz [none] => 200 ok

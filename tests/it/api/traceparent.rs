@@ -1,11 +1,11 @@
-//! `traceparent`: taken over, and handed on.
+//! `traceparent`: accepted from requests, and sent with callbacks.
 
 use std::collections::BTreeSet;
 
 use super::engine::{TestEngine, TestEngineOptions, check};
 
 #[tokio::test(start_paused = true)]
-async fn what_a_request_has_made_belongs_to_its_trace_and_what_is_no_traceparent_is_ignored() {
+async fn consequences_of_a_request_belong_to_its_trace_and_an_invalid_traceparent_is_ignored() {
     check(
         r##"
         has /answer <Response><Conference callbackUrl="http://app.example/cb" stayAlone="true">weekly</Conference></Response>
@@ -24,7 +24,7 @@ async fn what_a_request_has_made_belongs_to_its_trace_and_what_is_no_traceparent
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_comes_in_has_a_trace_of_its_own_and_every_request_a_span() {
+async fn an_incoming_call_has_its_own_trace_and_every_request_a_span() {
     let mut engine = TestEngine::new(TestEngineOptions::default());
     for line in [
         r#"has /answer <Response><Redirect>http://app.example/next</Redirect></Response>"#,

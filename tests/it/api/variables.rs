@@ -1,9 +1,9 @@
-//! Variables in what calls hear.
+//! Variables in texts that calls hear.
 
 use super::engine::check;
 
 #[tokio::test(start_paused = true)]
-async fn a_call_hears_why_it_was_kicked_and_from_where() {
+async fn a_call_hears_the_reason_of_its_kick_and_the_conference() {
     check(
         r##"has /answer <Response><Conference stayAlone="true">weekly</Conference><Speak>${kick.reason} (${conference.cause}, ${conference.name}, ${call.from}, ${call.to}) ${price}</Speak></Response>
         dial web
@@ -19,7 +19,7 @@ async fn a_call_hears_why_it_was_kicked_and_from_where() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn digits_are_spoken_unless_they_belong_into_no_log() {
+async fn digits_are_spoken_unless_they_are_private() {
     check(
         r##"has /answer <Response><Gather action="" inputType="dtmf" numDigits="2"/><Speak>[${digits}]</Speak><Play>http://app.example/${digits}.wav</Play><Gather action="" inputType="dtmf" numDigits="2" log="false"/><Speak>[${digits}]</Speak></Response>
         dial web

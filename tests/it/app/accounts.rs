@@ -110,5 +110,5 @@ fn an_account_has_one_source_and_an_endpoint_may_name_a_kept_account() {
     program.signal("TERM");
     program.end();
     file("MA2", "MA2");
-    refused("MA2 is an account of conflow.toml and of the data folder as well");
+    refused("MA2 is an account of conflow.toml and of the data folder, too");
 }

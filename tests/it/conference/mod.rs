@@ -20,7 +20,7 @@ use conflow::{
     },
     flow::{Cause, ConferenceSound, JoinOptions, RecordingFormat, RoomGuard},
     group::{Admission, Expulsion, GroupId, PersonId, Rank},
-    media::{AnnouncementKind, LegEvent, MemberAudio, Order, Program, SoundKind},
+    media::{AnnouncementKind, AudioOrder, LegEvent, MemberAudio, Program, SoundKind},
 };
 
 struct Bench {
@@ -205,41 +205,39 @@ fn brief(effect: Effect) -> String {
     }
 }
 
-fn brief_order(order: Order) -> String {
+fn brief_order(order: AudioOrder) -> String {
     let calls = |calls: Vec<CallId>| list(calls.into_iter().map(|it| it.0.as_u128()));
     match order {
-        Order::Announce { calls: to, program, address, .. } => {
+        AudioOrder::Announce { calls: to, program, address, .. } => {
             let kind = address.map_or_else(String::new, |it| format!(" {:?}", it.kind));
             format!("announce{kind} {} to {}", sounds(&program), calls(to))
         }
-        Order::Deafen { calls: whom, on, .. } => format!("deafen {} {on}", calls(whom)),
-        Order::Hush { calls: whom, address, .. } => match &address.members {
+        AudioOrder::Deafen { calls: whom, on, .. } => format!("deafen {} {on}", calls(whom)),
+        AudioOrder::Hush { calls: whom, address, .. } => match &address.members {
             None => format!("hush {:?} of all at {}", address.kind, calls(whom)),
             Some(ids) => {
                 let ids = list(ids.iter().map(|it| it.0));
                 format!("hush {:?} of {ids} at {}", address.kind, calls(whom))
             }
         },
-        Order::Mute { calls: whom, on, .. } => format!("mute {} {on}", calls(whom)),
-        Order::Place { calls: whom, hears: MemberAudio::Room, .. } => {
+        AudioOrder::Mute { calls: whom, on, .. } => format!("mute {} {on}", calls(whom)),
+        AudioOrder::Place { calls: whom, hears: MemberAudio::Room, .. } => {
             format!("room {}", calls(whom))
         }
-        Order::Place { calls: whom, hears: MemberAudio::Wait(sound), .. } => {
+        AudioOrder::Place { calls: whom, hears: MemberAudio::Wait(sound), .. } => {
             let sound = sound.map_or_else(|| "silence".to_owned(), |it| sounds(&it));
             format!("wait {} {sound}", calls(whom))
         }
-        Order::RelayDigit { calls: to, digit, .. } => format!("relay {digit} to {}", calls(to)),
-        Order::Remove { calls: whom, .. } => format!("remove {}", calls(whom)),
-        Order::Answer { .. }
-        | Order::Dial { .. }
-        | Order::EarlyMedia { .. }
-        | Order::End { .. }
-        | Order::Play { .. }
-        | Order::PlayOver { .. }
-        | Order::StopOver { .. }
-        | Order::Prepare { .. }
-        | Order::SendDigits { .. }
-        | Order::Stop { .. } => unreachable!("no order of a room: {order:?}"),
+        AudioOrder::RelayDigit { calls: to, digit, .. } => {
+            format!("relay {digit} to {}", calls(to))
+        }
+        AudioOrder::Remove { calls: whom, .. } => format!("remove {}", calls(whom)),
+        AudioOrder::Play { .. }
+        | AudioOrder::PlayOver { .. }
+        | AudioOrder::StopOver { .. }
+        | AudioOrder::Prepare { .. }
+        | AudioOrder::SendDigits { .. }
+        | AudioOrder::Stop { .. } => unreachable!("no order of a room: {order:?}"),
     }
 }
 

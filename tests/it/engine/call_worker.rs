@@ -4,7 +4,9 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use conflow::{
     engine::registry::Registry,
-    media::{Backend, LegEvent, Order, Report, SoundKind},
+    media::{
+        AudioEngine, AudioOrder, LegEvent, Report, SignallingBackend, SignallingOrder, SoundKind,
+    },
 };
 
 use crate::harness::{Bench, settings};
@@ -40,9 +42,13 @@ async fn a_panic_ends_one_call_and_no_other() {
 #[derive(Default)]
 struct InstantBackend(OnceLock<Weak<Registry>>);
 
-impl Backend for InstantBackend {
-    fn send(&self, order: Order) {
-        let Order::Play { call, number, program } = order else { return };
+impl SignallingBackend for InstantBackend {
+    fn signal(&self, _: SignallingOrder) {}
+}
+
+impl AudioEngine for InstantBackend {
+    fn send(&self, order: AudioOrder) {
+        let AudioOrder::Play { call, number, program } = order else { return };
         let is_boom =
             |what: &SoundKind| matches!(what, SoundKind::Speech { text, .. } if &**text == "boom");
         assert!(!program.iter().any(|it| is_boom(&it.what)), "boom");

@@ -7,7 +7,7 @@ use conflow::{
     conference::{Ask, Kick, MemberSelector, Refusal, Settings},
     engine::registry::AskError,
     flow::Cause,
-    media::{Backend, LegEvent, Order, Report},
+    media::{AudioEngine, AudioOrder, LegEvent, Report, SignallingBackend, SignallingOrder},
 };
 use parking_lot::Mutex;
 use tokio::{task, time};
@@ -108,10 +108,14 @@ async fn a_bulk_kick_lets_the_other_rooms_work() {
 /// Logs how many of an order's calls are carried out at a time: a hundred per part.
 struct PartialBackend(Arc<Mutex<Vec<String>>>);
 
-impl Backend for PartialBackend {
-    fn send(&self, _: Order) {}
+impl SignallingBackend for PartialBackend {
+    fn signal(&self, _: SignallingOrder) {}
+}
 
-    fn send_part(&self, order: &Order, from: usize) -> usize {
+impl AudioEngine for PartialBackend {
+    fn send(&self, _: AudioOrder) {}
+
+    fn send_part(&self, order: &AudioOrder, from: usize) -> usize {
         let to = order.calls().len().min(from + 100);
         self.0.lock().push(format!("{from} to {to}"));
         to

@@ -17,8 +17,8 @@ use conflow::{
     audio::tone::amplitude,
     base::ids::{CallId, Incarnation, RoomId},
     media::{
-        AnnouncementKind, Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, LegEvent,
-        MemberAudio, NoFlow, Order, Report, SoundKind,
+        AnnouncementKind, Arrival, AudioEngine, AudioOrder, Exchange, LegEvent, MemberAudio,
+        NoFlow, Report, SoundKind,
         legs::{LegSession, Legs, NoPort},
     },
     rtp::{
@@ -165,18 +165,13 @@ fn settings(threads: usize) -> Settings {
     Settings { threads, ..Settings::default() }
 }
 
-fn place(room: RoomId, calls: &[CallId]) -> Order {
+fn place(room: RoomId, calls: &[CallId]) -> AudioOrder {
     let room = Incarnation::of(room, "weekly");
-    Order::Place { room, calls: calls.to_vec(), hears: MemberAudio::Room }
+    AudioOrder::Place { room, calls: calls.to_vec(), hears: MemberAudio::Room }
 }
 
-fn remove(call: CallId) -> Order {
-    Order::Remove { room: ROOM, calls: vec![call] }
-}
-
-fn end(call: CallId) -> Order {
-    let ending = Ending { cause: HangupCause::Normal, source: HangupSource::Caller };
-    Order::End { call, ending }
+fn remove(call: CallId) -> AudioOrder {
+    AudioOrder::Remove { room: ROOM, calls: vec![call] }
 }
 
 /// An engine that ticks on request.
@@ -268,7 +263,7 @@ fn a_sound_over_a_call_is_mixed_with_its_room_or_replaces_it_for_that_call_only(
     let (call, kind) = (phones[0].call, AnnouncementKind::Play);
     let over = |mixes| {
         let program = [SoundKind::Url("sound:ring".into()).into()].into();
-        Order::PlayOver { call, kind, mixes, length: None, program }
+        AudioOrder::PlayOver { call, kind, mixes, length: None, program }
     };
     let mut check = |order, room, ring| {
         harness.engine.send(order);
@@ -286,7 +281,7 @@ fn a_sound_over_a_call_is_mixed_with_its_room_or_replaces_it_for_that_call_only(
     check(over(true), [false, true, true], true);
     check(over(false), [false, false, false], true);
     check(over(true), [false, true, true], true);
-    check(Order::StopOver { call, kind }, [false, true, true], false);
+    check(AudioOrder::StopOver { call, kind }, [false, true, true], false);
 }
 
 /// The frequency of `sound:ring` in Hz.
@@ -298,13 +293,13 @@ fn reports_reach_the_exchange() {
     let (_ear, reports) = report_channel(&engine);
     let phone = Phone::dial(&engine, V4, 1, 700.0);
     let call = phone.call;
-    engine.send(Order::Play { call, number: 5, program: [SoundKind::Beep(1).into()].into() });
+    engine.send(AudioOrder::Play { call, number: 5, program: [SoundKind::Beep(1).into()].into() });
     engine.send(place(ROOM, &[call]));
     engine.send(remove(call));
-    engine.send(Order::Play { call, number: 6, program: [SoundKind::Beep(1).into()].into() });
+    engine.send(AudioOrder::Play { call, number: 6, program: [SoundKind::Beep(1).into()].into() });
     let report = reports.recv_timeout(Duration::from_secs(60)).unwrap();
     assert_eq!(report, Report { call, event: LegEvent::Finished(6) });
-    engine.send(end(call));
+    engine.end(call);
 }
 
 #[test]
@@ -358,7 +353,7 @@ fn everything_is_freed_when_hundreds_of_legs_have_come_and_gone() {
     };
     assert_eq!(counts(&harness), [300, 600, 10]);
     for call in &calls {
-        harness.engine.send(end(*call));
+        harness.engine.end(*call);
         assert!(0 < harness.engine.close(*call).sent);
     }
     harness.ticks(3, &mut []);
@@ -387,7 +382,7 @@ fn a_tick_allocates_nothing() {
     // One leg is played an endless sound, the others hear each other.
     let program = [conflow::media::Sound { what: SoundKind::Url("sound:hold".into()), times: 0 }];
     let (calls, program) = (vec![phones[2].call], program.into());
-    harness.engine.send(Order::Announce { room: ROOM, calls, address: None, program });
+    harness.engine.send(AudioOrder::Announce { room: ROOM, calls, address: None, program });
     harness.ticks(400, &mut phones);
     for _ in 0..400 {
         harness.tick += 1;

@@ -16,7 +16,7 @@ use conflow::{
     engine::registry::Observed,
     flow::{AfterExit, Branch, Cause, Exit, Fetched, Flow, Purpose},
     group::{GroupId, PersonId},
-    media::{Backend, Order, Program, SoundKind},
+    media::{AudioEngine, AudioOrder, Program, SignallingBackend, SignallingOrder, SoundKind},
     trace::Initiator,
 };
 use parking_lot::Mutex;
@@ -207,15 +207,15 @@ impl World {
         }
     }
 
-    fn order(&mut self, order: Order) {
+    fn order(&mut self, order: AudioOrder) {
         match order {
-            Order::Place { room, calls, .. } => {
+            AudioOrder::Place { room, calls, .. } => {
                 for call in calls {
                     let before = self.inside.insert(call, room.id);
                     assert!(before.is_none_or(|it| it == room.id), "{call} is in two rooms");
                 }
             }
-            Order::Remove { room, calls } => {
+            AudioOrder::Remove { room, calls } => {
                 for call in calls {
                     // A panic can strike between the notice of an entry and the placement in the
                     // mix.
@@ -226,29 +226,38 @@ impl World {
                     self.deaf.remove(&call);
                 }
             }
-            Order::Mute { calls, on, .. } => set(&mut self.muted, &calls, on),
-            Order::Deafen { room, calls, on } => {
+            AudioOrder::Mute { calls, on, .. } => set(&mut self.muted, &calls, on),
+            AudioOrder::Deafen { room, calls, on } => {
                 self.are_in(room, &calls);
                 set(&mut self.deaf, &calls, on);
             }
-            Order::Announce { room, calls, .. } | Order::RelayDigit { room, calls, .. } => {
+            AudioOrder::Announce { room, calls, .. }
+            | AudioOrder::RelayDigit { room, calls, .. } => {
                 self.are_in(room, &calls);
             }
-            Order::Hush { room, calls, .. } => self.are_in(room, &calls),
-            Order::Play { call, number, program } => self.play(call, number, &program),
-            Order::SendDigits { call, number, .. } => self.play(call, number, &[].into()),
-            Order::Stop { call } => {
+            AudioOrder::Hush { room, calls, .. } => self.are_in(room, &calls),
+            AudioOrder::Play { call, number, program } => self.play(call, number, &program),
+            AudioOrder::SendDigits { call, number, .. } => self.play(call, number, &[].into()),
+            AudioOrder::Stop { call } => {
                 self.calls.get_mut(&call).unwrap().awaits = None;
                 self.playing.retain(|(it, _)| *it != call);
             }
-            Order::PlayOver { .. } | Order::StopOver { .. } => {}
-            Order::Prepare { call, .. } => {
+            AudioOrder::PlayOver { .. } | AudioOrder::StopOver { .. } => {}
+            AudioOrder::Prepare { call, .. } => {
                 assert!(!self.calls[&call].ended, "{call} prepares after its end");
             }
-            Order::Answer { call } | Order::Dial { call, .. } | Order::EarlyMedia { call } => {
-                assert!(!self.calls[&call].ended, "{call} is picked up after its end");
+        }
+    }
+
+    fn signal(&mut self, order: &SignallingOrder) {
+        let is_over = self.calls[&order.call()].ended;
+        match order {
+            SignallingOrder::Answer { call }
+            | SignallingOrder::Dial { call, .. }
+            | SignallingOrder::EarlyMedia { call } => {
+                assert!(!is_over, "{call} is picked up after its end");
             }
-            Order::End { call, .. } => assert!(!self.calls[&call].ended, "{call} ends once"),
+            SignallingOrder::End { call, .. } => assert!(!is_over, "{call} ends once"),
         }
     }
 
@@ -480,8 +489,14 @@ fn set(flags: &mut BTreeMap<CallId, bool>, calls: &[CallId], on: bool) {
 /// Records every order and document request.
 pub(super) struct Observer(pub(super) Arc<Mutex<World>>);
 
-impl Backend for Observer {
-    fn send(&self, order: Order) {
+impl SignallingBackend for Observer {
+    fn signal(&self, order: SignallingOrder) {
+        self.0.lock().signal(&order);
+    }
+}
+
+impl AudioEngine for Observer {
+    fn send(&self, order: AudioOrder) {
         self.0.lock().order(order);
     }
 }

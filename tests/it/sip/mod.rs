@@ -14,8 +14,8 @@ use std::{
 use conflow::{
     base::ids::CallId,
     media::{
-        Arrival, Backend, Ending, Exchange, HangupCause, HangupSource, LegEvent, NoFlow, Order,
-        Report,
+        Arrival, Ending, Exchange, HangupCause, HangupSource, LegEvent, NoFlow, Report,
+        SignallingBackend, SignallingOrder,
         legs::{LegSession, LegSummary, Legs, NoPort},
     },
     sip::{BindError, Settings, SipBackend, SipSecret, agent::SipGauges, throttle::Rate},
@@ -50,8 +50,6 @@ struct RecordingLegs {
     events: mpsc::UnboundedSender<String>,
 }
 
-struct RecordingBackend(mpsc::UnboundedSender<String>);
-
 impl SipHarness {
     fn new() -> Self {
         Self::with(Settings {
@@ -64,9 +62,7 @@ impl SipHarness {
         let (sender, events) = mpsc::unbounded_channel();
         let open = Arc::new(Mutex::default());
         let legs = Arc::new(RecordingLegs { open: Arc::clone(&open), events: sender.clone() });
-        let rtp_engine = Arc::new(RecordingBackend(sender.clone()));
-        let (sip, driver) =
-            SipBackend::bind(settings, legs, rtp_engine, SipSecret([9; 32])).unwrap();
+        let (sip, driver) = SipBackend::bind(settings, legs, SipSecret([9; 32])).unwrap();
         let sip = Arc::new(sip);
         let engine = Engine { sip: OnceLock::from(Arc::clone(&sip)), events: sender };
         tokio::spawn(driver.run(Arc::new(engine)));
@@ -100,6 +96,10 @@ impl Legs for RecordingLegs {
         self.events.send(format!("agree {remote} from {}", session.source)).unwrap();
     }
 
+    fn end(&self, _: CallId) {
+        self.events.send("End".to_owned()).unwrap();
+    }
+
     fn close(&self, call: CallId) -> LegSummary {
         assert!(self.open.lock().remove(&call), "closed once");
         self.events.send("close".to_owned()).unwrap();
@@ -107,18 +107,8 @@ impl Legs for RecordingLegs {
     }
 }
 
-impl Backend for RecordingBackend {
-    fn send(&self, order: Order) {
-        // These orders start the sound; the signalling they cause is visible on the network.
-        if matches!(order, Order::Answer { .. } | Order::EarlyMedia { .. }) {
-            return;
-        }
-        self.0.send(format!("{order:?}").split(' ').next().unwrap().to_owned()).unwrap();
-    }
-}
-
-fn end(call: CallId, cause: HangupCause) -> Order {
-    Order::End { call, ending: Ending { cause, source: HangupSource::AnswerXml } }
+fn end(call: CallId, cause: HangupCause) -> SignallingOrder {
+    SignallingOrder::End { call, ending: Ending { cause, source: HangupSource::AnswerXml } }
 }
 
 impl Exchange for Engine {
@@ -126,13 +116,12 @@ impl Exchange for Engine {
         let (call, sip) = (arrival.call, self.sip.get().unwrap());
         self.events.send(format!("arrive {} {}", arrival.from, arrival.to)).unwrap();
         match &*arrival.to {
-            "weekly" => sip.send(Order::Answer { call }),
+            "weekly" => sip.signal(SignallingOrder::Answer { call }),
             "early" => {
-                sip.send(Order::EarlyMedia { call });
-                sip.send(Order::Stop { call });
-                sip.send(Order::Answer { call });
+                sip.signal(SignallingOrder::EarlyMedia { call });
+                sip.signal(SignallingOrder::Answer { call });
             }
-            "busy" => sip.send(end(call, HangupCause::Busy)),
+            "busy" => sip.signal(end(call, HangupCause::Busy)),
             "ring" => {}
             _ => return Err(NoFlow { to: arrival.to, hint: String::new() }),
         }
@@ -142,9 +131,11 @@ impl Exchange for Engine {
     fn report(&self, report: Report) {
         self.events.send(format!("{:?}", report.event)).unwrap();
         match report.event {
-            LegEvent::HungUp => self.sip.get().unwrap().send(end(report.call, HangupCause::Normal)),
+            LegEvent::HungUp => {
+                self.sip.get().unwrap().signal(end(report.call, HangupCause::Normal));
+            }
             LegEvent::Digit('#') => {
-                self.sip.get().unwrap().send(end(report.call, HangupCause::EndOfXml));
+                self.sip.get().unwrap().signal(end(report.call, HangupCause::EndOfXml));
             }
             LegEvent::Digit(_)
             | LegEvent::Hold(_)
@@ -317,7 +308,7 @@ async fn early_media_and_a_late_offer() {
     phone.learn(&said[3]);
     line.send(&phone.ack()).await;
     let agree = "agree 127.0.0.1:40000 from 127.0.0.1";
-    harness.expect(&["arrive sip:anna@127.0.0.1 early", "Stop", agree]).await;
+    harness.expect(&["arrive sip:anna@127.0.0.1 early", agree]).await;
 
     let (mut line, mut phone) = Connection::udp(harness.address()).await;
     let contact = phone.contact.clone();
@@ -436,15 +427,9 @@ async fn a_busy_port_is_distinguished_from_other_errors() {
     let harness = SipHarness::new();
     let bind = |address| {
         let (events, _) = mpsc::unbounded_channel();
-        let legs = RecordingLegs { open: Arc::default(), events: events.clone() };
+        let legs = RecordingLegs { open: Arc::default(), events };
         let settings = Settings { bind: vec![address], ..Settings::default() };
-        SipBackend::bind(
-            settings,
-            Arc::new(legs),
-            Arc::new(RecordingBackend(events)),
-            SipSecret([1; 32]),
-        )
-        .err()
+        SipBackend::bind(settings, Arc::new(legs), SipSecret([1; 32])).err()
     };
     assert!(bind(harness.address()).as_ref().is_some_and(BindError::is_busy));
     let foreign = bind("192.0.2.77:5060".parse().unwrap()).unwrap();

@@ -28,7 +28,7 @@ use crate::{
         registry::{AskError, PendingTransfer, Registry},
     },
     flow::{Cause, DocumentRequest, Purpose, is_audio},
-    media::{AnnouncementKind, Order, Sound, SoundKind},
+    media::{AnnouncementKind, AudioOrder, Sound, SoundKind},
 };
 
 /// Between two looks at a call that is on its way: it is there within microseconds.
@@ -210,7 +210,7 @@ fn play_over(
     find(client, call, is_answered)?;
     let PlayOverCall { kind, program, mixes, length } = over;
     let program = program.into();
-    client.state.registry.order(Order::PlayOver { call, kind, mixes, length, program });
+    client.state.registry.order(AudioOrder::PlayOver { call, kind, mixes, length, program });
     let message = match kind {
         AnnouncementKind::Play => "play started",
         AnnouncementKind::Speak => "speak started",
@@ -221,7 +221,7 @@ fn play_over(
 /// Nothing to stop is as good.
 fn stop(client: &ApiClient<'_>, call: CallId, kind: AnnouncementKind) -> Result<Response, Failure> {
     find(client, call, is_answered)?;
-    client.state.registry.order(Order::StopOver { call, kind });
+    client.state.registry.order(AudioOrder::StopOver { call, kind });
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
@@ -234,7 +234,7 @@ fn send_digits(
     let digits = digits("digits", &params.required("digits")?)?;
     find(client, call, is_answered)?;
     // Nobody waits for their end.
-    client.state.registry.order(Order::SendDigits { call, number: 0, digits });
+    client.state.registry.order(AudioOrder::SendDigits { call, number: 0, digits });
     let body = CallDone { message: "digits sent", api_id: client.api_id };
     let warnings = Warnings::of(client, params, &["digits", "leg"]).note_in_traces(client, &[call]);
     Ok(warnings.add_to(client, reply::json(StatusCode::ACCEPTED, &body)))

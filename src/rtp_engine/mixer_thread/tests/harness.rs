@@ -15,7 +15,7 @@ use super::{super::super::mailbox, *};
 use crate::{
     audio::dtmf::{self, KeyPress},
     base::ids::Incarnation,
-    media::{Ending, HangupCause, HangupSource, TICK, legs::LegSession},
+    media::{TICK, legs::LegSession},
     rtp::{
         g711::{FRAME, Law},
         packet, rtcp,
@@ -164,8 +164,12 @@ impl EngineHarness {
         }
     }
 
-    pub(super) fn send(&self, order: Order) {
+    pub(super) fn send(&self, order: AudioOrder) {
         self.demultiplexer.send(order);
+    }
+
+    pub(super) fn end(&self, call: CallId) {
+        self.demultiplexer.end(call);
     }
 
     /// Opens a phone without an agreement.
@@ -408,18 +412,13 @@ fn agreed() -> Agreed {
     }
 }
 
-pub(super) fn place(room: RoomId, calls: &[CallId], hears: MemberAudio) -> Order {
+pub(super) fn place(room: RoomId, calls: &[CallId], hears: MemberAudio) -> AudioOrder {
     let room = Incarnation::of(room, "weekly");
-    Order::Place { room, calls: calls.to_vec(), hears }
+    AudioOrder::Place { room, calls: calls.to_vec(), hears }
 }
 
-pub(super) fn remove(room: RoomId, calls: &[CallId]) -> Order {
-    Order::Remove { room, calls: calls.to_vec() }
-}
-
-pub(super) fn end(call: CallId) -> Order {
-    let ending = Ending { cause: HangupCause::Normal, source: HangupSource::Caller };
-    Order::End { call, ending }
+pub(super) fn remove(room: RoomId, calls: &[CallId]) -> AudioOrder {
+    AudioOrder::Remove { room, calls: calls.to_vec() }
 }
 
 pub(super) fn wait() -> MemberAudio {

@@ -13,7 +13,7 @@ fn all_is_freed_when_a_thousand_legs_have_come_and_gone() {
     assert_eq!(harness.counts(), [1_000, 10]);
     for (n, call) in calls.iter().enumerate() {
         if n % 2 == 0 {
-            harness.send(end(*call));
+            harness.end(*call);
         }
         harness.demultiplexer.close(*call);
     }
@@ -27,17 +27,17 @@ fn all_is_freed_when_a_thousand_legs_have_come_and_gone() {
 #[test]
 fn orders_for_calls_that_are_gone_change_nothing() {
     let (mut harness, [a, b, c]) = three(2);
-    harness.send(end(a));
+    harness.end(a);
     let room = RoomId::of(7 << 64);
     for order in [
         place(room, &[a], wait()),
-        Order::Mute { room, calls: vec![a], on: true },
-        Order::Play { call: a, number: 1, program: beep() },
+        AudioOrder::Mute { room, calls: vec![a], on: true },
+        AudioOrder::Play { call: a, number: 1, program: beep() },
         remove(ROOM, &[a]),
-        end(a),
     ] {
         harness.send(order);
     }
+    harness.end(a);
     harness.ticks(20);
     assert_eq!(harness.counts(), [2, 1]);
     assert_eq!(hears(&harness, b, 19), [false, false, true]);
@@ -68,7 +68,7 @@ fn after_a_panic_all_calls_of_the_thread_are_lost_and_new_ones_work() {
     harness.mixer_threads[0].fail();
     for call in [a, b, c] {
         assert_eq!(harness.reports(call), [LegEvent::MediaLost]);
-        harness.send(end(call));
+        harness.end(call);
     }
     assert_eq!(harness.counts(), [0, 0]);
     let d = harness.dial(Some(700.0));

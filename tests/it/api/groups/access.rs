@@ -1,4 +1,4 @@
-//! Ways in: the admin API, tokens by OAuth, guesses, and what a kicked person needs to return.
+//! Access: the admin API, tokens by OAuth, guesses, and what a kicked person needs to return.
 
 use std::sync::atomic::Ordering;
 
@@ -50,12 +50,12 @@ const ADMIN: &str = r#"
 "#;
 
 #[tokio::test(start_paused = true)]
-async fn whoever_runs_the_account_makes_people_credentials_and_groups() {
+async fn the_admin_api_makes_people_credentials_and_groups() {
     check(UNLIMITED, ADMIN).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_code_is_good_once_for_tokens_that_end_and_are_refreshed() {
+async fn a_code_gives_tokens_once_and_tokens_expire_and_are_refreshed() {
     let groups = TestGroups::open(UNLIMITED).await;
     let code = r#"POST /groups/v1/Account/MA1/Person/3/Code/ [admin] {"admin_groups":true}"#;
     let code = json(&groups, code).await["token"].as_str().unwrap().to_owned();
@@ -126,7 +126,7 @@ async fn a_client_that_guesses_too_often_waits_in_every_dialect() {
         "GET /v2/userGroup2?id=6000001 [Authorization: Basic dDE6bm8=]",
     ];
     for n in 0..600 {
-        // Without credentials it is no guess.
+        // A request without credentials is not a guess.
         assert_eq!(groups.send("GET /x/auth/isUser").await.0, 401);
         let (status, body) = groups.send(guesses[n % 4]).await;
         assert!(status == 401 || status == 500, "{n} {status} {body}");
@@ -141,7 +141,7 @@ async fn a_client_that_guesses_too_often_waits_in_every_dialect() {
 
 const RETURNS: [(&str, &str); 4] = [
     (
-        "Bungie: he applies, and an admin decides",
+        "Bungie: they apply, and an admin decides",
         r#"
             POST /Platform/GroupV2/6000001/Members/3/505/Kick/ [as 3] => 200
             POST /Platform/GroupV2/6000001/Members/Apply/3/ [as 5] => 200
@@ -187,8 +187,8 @@ const RETURNS: [(&str, &str); 4] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn a_kicked_person_returns_as_the_dialect_has_it() {
-    for (_, script) in RETURNS {
-        check(UNLIMITED, script).await;
+async fn a_kicked_person_returns_by_the_rule_of_the_dialect() {
+    for (_, transcript) in RETURNS {
+        check(UNLIMITED, transcript).await;
     }
 }

@@ -29,14 +29,14 @@ use crate::{
     group::{GROUP, NOW, group_info, group_ref, person_ref},
 };
 
-/// Group 6000001 with its owner 1, admins 3 and 4, member 5 and beginner 6; 7 is outside, 9 may
-/// remove from his groups, 10 from any. 6000002 is closed.
+/// Group 6000001 with owner 1, admins 3 and 4, member 5 and beginner 6; 7 is outside, 9 may remove
+/// from their own groups, 10 from any. 6000002 is closed.
 pub(super) struct TestGroups {
     pub(super) engine: TestEngine,
-    /// What stands for a credential in a script.
+    /// Placeholders for credentials in transcripts.
     pub(super) placeholders: Vec<(String, String)>,
     pub(super) rows: Arc<FailingRows>,
-    /// The time of day, in milliseconds.
+    /// The time of day in milliseconds.
     pub(super) clock: Arc<AtomicU64>,
 }
 
@@ -48,7 +48,7 @@ fn basic(till: &str) -> String {
     format!("[Authorization: Basic {}]", BASE64_STANDARD.encode(till))
 }
 
-/// The two groups, and who is in them.
+/// Creates the two groups and their members.
 async fn create_groups(memberships: &Memberships, account: &AccountId) {
     for (id, name) in [(GROUP.0, "weekly"), (GROUP.0 + 1, "over")] {
         assert_eq!(memberships.new_group().0, id);
@@ -101,7 +101,7 @@ impl TestGroups {
         placeholders.push(("[admin]".to_owned(), admin));
         let till = format!("t1:{}", md5_hex(&issue(Bearer::Till("t1".into()))));
         placeholders.push(("[till]".to_owned(), basic(&till)));
-        // Somebody, and a till, of another account.
+        // A person and a till of another account.
         let other = |bearer| {
             let holder = Holder { account: "MA2".parse().unwrap(), bearer };
             credentials.issue(holder, done()).unwrap()
@@ -133,7 +133,7 @@ impl TestGroups {
         let (path, mut rest) = rest.split_once(' ').unwrap_or((rest, ""));
         let mut request = Request::builder().method(method).uri(path);
         while let Some((pair, after)) = rest.strip_prefix('[').and_then(|it| it.split_once(']')) {
-            // The body is a list.
+            // The body begins here, with a list.
             let Some((name, value)) = pair.split_once(": ") else { break };
             request = request.header(name, value);
             rest = after.trim_start();
@@ -154,10 +154,10 @@ pub(super) const UNLIMITED: Settings = Settings {
     is_unlimited: true,
 };
 
-/// Sends each line, and wants its status, and everything between bars in its body.
-pub(super) async fn check(settings: Settings, script: &str) {
+/// Sends each line, and checks its status and every part between bars in its body.
+pub(super) async fn check(settings: Settings, transcript: &str) {
     let groups = TestGroups::open(settings).await;
-    for line in script.lines().map(str::trim).filter(|it| !it.is_empty()) {
+    for line in transcript.lines().map(str::trim).filter(|it| !it.is_empty()) {
         let (asked, expected) = line.split_once(" => ").unwrap();
         let (status, body) = groups.send(asked).await;
         let mut expected = expected.split(" | ");
@@ -209,7 +209,7 @@ const BUNGIE: &str = r#"
 "#;
 
 #[tokio::test(start_paused = true)]
-async fn bungies_kick_answers_as_its_service() {
+async fn bungies_kick_answers_like_its_service() {
     check(UNLIMITED, BUNGIE).await;
     let realistic = Settings { is_bungie_realistic: true, ..UNLIMITED };
     let superset = Settings { is_bungie_superset: true, ..UNLIMITED };
@@ -259,18 +259,18 @@ const ROCKET_CHAT: &str = r#"
 "#;
 
 #[tokio::test(start_paused = true)]
-async fn rocket_chats_kick_answers_as_its_server() {
+async fn rocket_chats_kick_answers_like_its_server() {
     check(UNLIMITED, ROCKET_CHAT).await;
     let kick = r#"POST /api/v1/groups.kick [as 1] {"roomId":"6000001","userId":"5"}"#;
     let bare = Settings { is_rocketchat_bare: true, ..UNLIMITED };
     let groups = TestGroups::open(bare).await;
     assert_eq!(groups.send(kick).await, (200, r#"{"success":true}"#.to_owned()));
     groups.engine.close().await;
-    let mut script = format!("{kick} => 200\n");
-    (0..9).for_each(|_| script += &format!("{kick} => 400\n"));
-    script +=
+    let mut transcript = format!("{kick} => 200\n");
+    (0..9).for_each(|_| transcript += &format!("{kick} => 400\n"));
+    transcript +=
         &format!("{kick} => 429 | You must wait 60 seconds before | [error-too-many-requests]");
-    check(Settings { is_unlimited: false, ..UNLIMITED }, &script).await;
+    check(Settings { is_unlimited: false, ..UNLIMITED }, &transcript).await;
 }
 
 const KIRIMIN: &str = r#"
@@ -318,17 +318,17 @@ const KIRIMIN: &str = r#"
 "#;
 
 #[tokio::test(start_paused = true)]
-async fn kirimins_kick_answers_as_its_documents() {
+async fn kirimins_kick_answers_as_documented() {
     check(UNLIMITED, KIRIMIN).await;
     let server = Settings { is_kirimin_owner_404: true, ..UNLIMITED };
     check(server, "POST /x/group/kick/6000001/5 [as 3] {} => 404 | GRPS_OWNER_FEATURE").await;
     let limited = Settings { is_unlimited: false, ..UNLIMITED };
-    let script = r#"
+    let transcript = r#"
         POST /x/group/kick/6000001/5 [as 1] {} => 200
         POST /x/group/kick/6000001/6 [as 1] {} => 429 | "msg":"TO_MANY_REQUEST"
         POST /x/group/kick/6000001/6 [as 3] {} => 400
     "#;
-    check(limited, script).await;
+    check(limited, transcript).await;
 }
 
 const CAPILLARY: &str = r#"
@@ -357,19 +357,19 @@ const CAPILLARY: &str = r#"
 "#;
 
 #[tokio::test(start_paused = true)]
-async fn capillarys_leave_answers_as_its_documents() {
+async fn capillarys_leave_answers_as_documented() {
     check(UNLIMITED, CAPILLARY).await;
     let kept = Settings { is_capillary_kept_active: true, ..UNLIMITED };
-    let script = r#"
+    let transcript = r#"
         DELETE /v2/userGroup2/6000001/leave?source=INSTORE&identifierName=mobile&identifierValue=881 [till] => 200
         GET /v2/userGroup2?id=6000001 [till] => 200 | "groupStatus":"ACTIVE"
     "#;
-    check(kept, script).await;
+    check(kept, transcript).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_of_one_account_is_none_of_anothers_in_any_dialect() {
-    let script = r#"
+async fn a_group_of_one_account_does_not_exist_for_another_in_any_dialect() {
+    let transcript = r#"
         POST /Platform/GroupV2/6000001/Members/3/505/Kick/ [as other] => 401 | "ErrorCode":99
         POST /api/v1/groups.kick [as other] {"roomId":"6000001","userId":"5"} => 400 | error-room-not-found
         GET /api/v1/groups.list [as other] => 200 | "total":0
@@ -379,5 +379,5 @@ async fn a_group_of_one_account_is_none_of_anothers_in_any_dialect() {
         GET /v2/userGroup2?id=6000001 [till of other] => 400 | "code":1619
         GET /Platform/GroupV2/6000001 [X-API-Key: KEY] => 200 | "memberCount":5
     "#;
-    check(UNLIMITED, script).await;
+    check(UNLIMITED, transcript).await;
 }

@@ -1,6 +1,6 @@
-//! Every outcome of a kick in every dialect (contract 6), whole answers compared with files.
+//! Golden files: every outcome of a kick in every dialect (contract 6), whole responses.
 //!
-//! `GOLDEN=write cargo test --test it golden` writes them anew: look at what has changed.
+//! `GOLDEN=write cargo test --test it golden` rewrites them: review the changes.
 
 use std::{env, fs, path::Path, sync::atomic::Ordering};
 
@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 
 use super::dialects::{TestGroups, UNLIMITED};
 
-/// What can come of a kick.
+/// The outcomes of a kick.
 #[derive(Clone, Copy, Debug)]
 enum Outcome {
     Removed,
@@ -52,15 +52,15 @@ impl Outcome {
     ];
 }
 
-/// How a dialect comes to an outcome.
+/// The requests that lead to an outcome in a dialect.
 enum Cell {
-    /// This is sent.
+    /// One request.
     Line(String),
-    /// So many of it are sent before.
+    /// This many equal requests before it.
     After(usize, String),
-    /// Two of it are sent at once, and the second is looked at.
+    /// Two equal requests at once; the response to the second counts.
     Twice(String),
-    /// It cannot come to it.
+    /// The dialect does not have this outcome.
     Never,
 }
 
@@ -131,7 +131,7 @@ fn kirimin(outcome: Outcome) -> Cell {
         Outcome::RankTooLow => Line(kick(group, "5", "[as 3]")),
         Outcome::TargetUnknown => Line(kick(group, "99", "[as 1]")),
         Outcome::TargetNotMember => Line(kick(group, "7", "[as 1]")),
-        // Who may kick at all is the only owner: it is himself.
+        // Only the owner may kick, so the target is the owner.
         Outcome::LastOwner | Outcome::SelfTarget => Line(kick(group, "1", "[as 1]")),
         Outcome::GroupClosed => Line(kick("6000002", "5", "[as 1]")),
         Outcome::RateLimited => After(1, kick(group, "5", "[as 1]")),
@@ -156,7 +156,7 @@ fn capillary(outcome: Outcome) -> Cell {
         }
         Outcome::BadParams => Line(leave(group, "885").replace("mobile", "shoe")),
         Outcome::NoGroup => Line(leave("5", "885")),
-        // A till has no rank, and is nobody.
+        // A till has no rank and is not a person.
         Outcome::ActorNotMember | Outcome::RankTooLow | Outcome::SelfTarget => Never,
         Outcome::TargetUnknown => Line(leave(group, "9")),
         Outcome::TargetNotMember => Line(leave(group, "887")),
@@ -209,7 +209,7 @@ async fn check(name: &str, dialect: fn(Outcome) -> Cell, settings: Settings) {
     assert_eq!(text.len(), golden.len(), "{}", path.display());
 }
 
-/// Status, headers and body, as they are sent.
+/// Status, headers and body, as sent.
 async fn whole(response: Response<Body>) -> String {
     let (head, body) = response.into_parts();
     let mut text = head.status.as_u16().to_string();
@@ -221,22 +221,22 @@ async fn whole(response: Response<Body>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_outcome_is_answered_as_bungie_has_it() {
+async fn every_outcome_is_answered_as_by_bungie() {
     check("bungie", bungie, UNLIMITED).await;
     check("bungie_realistic", bungie, Settings { is_bungie_realistic: true, ..UNLIMITED }).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_outcome_is_answered_as_rocket_chat_has_it() {
+async fn every_outcome_is_answered_as_by_rocket_chat() {
     check("rocketchat", rocket_chat, UNLIMITED).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_outcome_is_answered_as_kirimin_has_it() {
+async fn every_outcome_is_answered_as_by_kirimin() {
     check("kirimin", kirimin, UNLIMITED).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_outcome_is_answered_as_capillary_has_it() {
+async fn every_outcome_is_answered_as_by_capillary() {
     check("capillary", capillary, UNLIMITED).await;
 }

@@ -1,5 +1,5 @@
-//! Rooms that groups guard, over the API: calls that are made for somebody, what callbacks say of
-//! a kick, how a call without another element ends, and bans that are over.
+//! Rooms guarded by groups, over the API: calls made for a user, callbacks about a group kick, the
+//! end of a call without another element, and expired bans.
 
 use std::sync::atomic::Ordering;
 
@@ -11,28 +11,28 @@ const ROOM: &str = r#"has /answer <Response><Conference group="6000001" stayAlon
 const IN: &str = r#"POST S/Phone/ {"to":"web","user":"user5"} => 201 {"call_uuid":"*"}"#;
 const ENTERED: &str = "told /cb ConferenceAction,ConferenceExitCause => enter -";
 const KICKED: &str = "told /cb ConferenceAction,ConferenceExitCause => exit group-kicked";
-/// What ends a call that has no element left.
+/// The end of a call that has no element left.
 const OVER: &str = "told /hangup HangupCauseCode,HangupCauseName => 4010 End Of XML Instructions";
 const REFUSED: &str = "told /cb Event => nothing";
 
 impl TestGroups {
-    /// A part of a script, in the engine.
-    pub(super) async fn play(&mut self, script: &[&str]) {
-        for line in script {
+    /// Runs a part of a transcript.
+    pub(super) async fn play(&mut self, transcript: &[&str]) {
+        for line in transcript {
             assert_eq!(self.engine.line(line).await, *line);
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_is_let_in_for_the_user_it_is_made_for_and_ends_when_they_are_kicked() {
+async fn a_call_is_admitted_for_the_user_it_is_made_for_and_ends_when_they_are_kicked() {
     let mut groups = TestGroups::open(UNLIMITED).await;
     let call = |user: &str| {
         format!(
             r#"POST V/Call/ {{"from":"1","to":"sim:a","answer_url":"http://app.example/answer","hangup_url":"http://app.example/hangup"{user}}} => 200 {{"message":"Call fired","request_uuid":"*","api_id":"*"}}"#
         )
     };
-    // A member, somebody else, and nobody in particular, whatever number he has.
+    // A member, another user, and no user, whatever the number.
     let (member, other) = (call(r#","user":"USER5""#), call(r#","user":"user7""#));
     groups.play(&[ROOM, &member, "wait 8000", ENTERED, "told /hangup Event => nothing"]).await;
     groups.play(&[&other, "wait 8000", REFUSED, OVER]).await;
@@ -45,7 +45,7 @@ async fn a_call_is_let_in_for_the_user_it_is_made_for_and_ends_when_they_are_kic
     groups.engine.close().await;
 }
 
-/// What lets somebody back in, and what it says while he is banned.
+/// The requests that readmit a person, and the refusal while they are banned.
 struct WayBack {
     first: &'static str,
     refusal: (u16, &'static str),
@@ -53,7 +53,7 @@ struct WayBack {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_ban_takes_the_call_out_and_when_it_is_over_each_dialect_lets_the_person_back_in() {
+async fn a_group_ban_removes_the_call_and_after_its_end_each_dialect_readmits_the_person() {
     for WayBack { first, refusal, then } in [
         WayBack {
             first: "POST /Platform/GroupV2/6000001/Members/Apply/3/ [as 5]",
@@ -104,9 +104,9 @@ async fn a_group_ban_takes_the_call_out_and_when_it_is_over_each_dialect_lets_th
     }
 }
 
-/// A room that lets nobody go: nobody is told that all is well.
+/// If a room never releases a member, no dialect reports success.
 #[tokio::test(start_paused = true)]
-async fn no_dialect_says_that_a_person_is_out_before_the_room_does() {
+async fn no_dialect_reports_a_removal_before_the_room() {
     for kick in [
         "POST /Platform/GroupV2/6000001/Members/3/505/Kick/ [as 3]",
         r#"POST /api/v1/groups.kick [as 3] {"roomId":"6000001","userId":"5"}"#,

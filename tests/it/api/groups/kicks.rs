@@ -1,5 +1,5 @@
-//! The program itself, over HTTP: bert sits in a conference that his group guards. Each dialect's
-//! kick takes him out before it is answered, and his phone hears the next element.
+//! Kicks with the program over HTTP: bert is in a conference guarded by anna's group. Each dialect's
+//! kick is synchronous, and bert's phone hears the next element.
 
 use std::fs;
 
@@ -11,13 +11,13 @@ use tempfile::{TempDir, tempdir};
 use crate::app::{ID, Program, command, run, token};
 
 const FLOW: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/flows/members-only.xml"));
-const AT_THE_DOOR: &str = "This conference is for members of the group.";
+const NOT_A_MEMBER: &str = "This conference is for members of the group.";
 const NEXT_WORDS: &str = "You have left the conference of the members.";
 
-/// anna's group, with bert in it; carl is not.
+/// anna's group with bert in it; carl is not a member.
 struct Club {
     program: Program,
-    /// The development account's.
+    /// The token of the development account.
     token: String,
     anna: Person,
     bert: Person,
@@ -31,7 +31,7 @@ struct Person {
     token: String,
 }
 
-/// What the program prints.
+/// The output of the program.
 fn printed(home: &TempDir, arguments: &str) -> String {
     let (code, printed, log) = run(command(home.path(), arguments));
     assert_eq!(code, Some(0), "{arguments}: {log}");
@@ -72,7 +72,7 @@ impl Club {
         (status, serde_json::from_str(&body).unwrap_or_default())
     }
 
-    /// A phone dials in, held by somebody, or by nobody whom the engine knows.
+    /// Dials in a phone of a known user, or one without identity.
     fn dial(&self, from: &str, user: Option<&str>) -> String {
         let body = serde_json::json!({ "to": "members-only", "from": from, "user": user });
         let path = format!("/sim/v1/Account/{ID}/Phone/");
@@ -81,7 +81,7 @@ impl Club {
         body["call_uuid"].as_str().unwrap().to_owned()
     }
 
-    /// The numbers of those in the conference.
+    /// The numbers of the callers in the conference.
     fn inside(&self) -> Vec<String> {
         let path = format!("/api/v1/Account/{ID}/Conference/members-only/");
         let (_, room) = self.voice("GET", &path, "");
@@ -89,7 +89,7 @@ impl Club {
         members.map(|it| it["from"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The words that a phone has heard.
+    /// The texts that a phone has heard.
     fn heard(&self, call: &str) -> Vec<String> {
         let path = format!("/sim/v1/Account/{ID}/Phone/{call}/");
         let (_, record) = self.voice("GET", &path, "");
@@ -98,7 +98,7 @@ impl Club {
     }
 }
 
-/// What a dialect sends to have bert out, as anna, and what it is answered.
+/// Sends a dialect's kick of bert by anna, and checks its answer and consequences.
 #[track_caller]
 fn kicks(kick: impl Fn(&Club) -> (u16, String)) {
     let club = Club::open();
@@ -106,19 +106,22 @@ fn kicks(kick: impl Fn(&Club) -> (u16, String)) {
     let (carl, stranger) = (club.dial("103", Some("carl")), club.dial("bert", None));
     assert_eq!(club.inside(), ["101", "102"]);
     for outsider in [&carl, &stranger] {
-        assert_eq!(club.heard(outsider), [AT_THE_DOOR], "refused at the door");
+        assert_eq!(club.heard(outsider), [NOT_A_MEMBER], "refused at entry");
     }
 
     let (status, body) = kick(&club);
-    // Not a moment is given.
+    // The kick is synchronous: there is no wait.
     assert_eq!(club.inside(), ["101"], "{body}");
     let heard = club.heard(&bert);
     assert_eq!(status, 200, "{body}");
     assert_eq!(heard, [NEXT_WORDS]);
-    assert!(club.heard(&anna).is_empty(), "anna is in still");
+    assert!(club.heard(&anna).is_empty(), "anna has left too");
 
     let again = club.dial("104", Some("bert"));
-    assert_eq!((club.inside(), club.heard(&again)), (vec!["101".into()], vec![AT_THE_DOOR.into()]));
+    assert_eq!(
+        (club.inside(), club.heard(&again)),
+        (vec!["101".into()], vec![NOT_A_MEMBER.into()])
+    );
     let invited = format!(r#"{{"roomId":"6000001","userId":"{}"}}"#, club.bert.id);
     club.rocket_chat("groups.invite", &invited);
     club.dial("105", Some("bert"));
@@ -126,7 +129,7 @@ fn kicks(kick: impl Fn(&Club) -> (u16, String)) {
 }
 
 #[test]
-fn bungies_kick_takes_the_call_out_and_its_flow_goes_on() {
+fn bungies_kick_removes_the_call_and_its_flow_continues() {
     kicks(|club| {
         let headers =
             format!("X-API-Key: {}\r\nAuthorization: Bearer {}\r\n", club.api_key, club.anna.token);
@@ -136,7 +139,7 @@ fn bungies_kick_takes_the_call_out_and_its_flow_goes_on() {
 }
 
 #[test]
-fn rocket_chats_kick_takes_the_call_out_and_its_flow_goes_on() {
+fn rocket_chats_kick_removes_the_call_and_its_flow_continues() {
     kicks(|club| {
         let body = format!(r#"{{"roomId":"6000001","userId":"{}"}}"#, club.bert.id);
         (200, club.rocket_chat("groups.kick", &body))
@@ -144,7 +147,7 @@ fn rocket_chats_kick_takes_the_call_out_and_its_flow_goes_on() {
 }
 
 #[test]
-fn kirimins_kick_takes_the_call_out_and_its_flow_goes_on() {
+fn kirimins_kick_removes_the_call_and_its_flow_continues() {
     kicks(|club| {
         let headers = format!("Cookie: connect.sid={}\r\n", club.anna.token);
         let path = format!("/x/group/kick/6000001/{}", club.bert.id);
@@ -153,7 +156,7 @@ fn kirimins_kick_takes_the_call_out_and_its_flow_goes_on() {
 }
 
 #[test]
-fn capillarys_leave_takes_the_call_out_and_its_flow_goes_on() {
+fn capillarys_leave_removes_the_call_and_its_flow_continues() {
     kicks(|club| {
         let pair = BASE64_STANDARD.encode(format!("t1:{}", md5_hex(&club.till)));
         let headers = format!("Authorization: Basic {pair}\r\n");

@@ -1,5 +1,5 @@
-//! The program is killed in the middle of a burst of kicks, in all four dialects at once: what any
-//! of them has acknowledged is there when it has started again.
+//! The program is killed during a burst of kicks, in all four dialects at once. Each kick that was
+//! acknowledged must still be there after the restart.
 
 use std::{thread, time::Duration};
 
@@ -11,18 +11,18 @@ use serde_json::Value;
 use crate::app::{ID, Program, home, token};
 
 const DIALECTS: usize = 4;
-/// People of each dialect.
+/// People per dialect.
 const PEOPLE: u64 = 30;
-/// It is killed when each dialect has acknowledged so many.
+/// The kill comes after this many acknowledgements in each dialect.
 const ACKNOWLEDGED: usize = 3;
 
-/// Somebody, and all that he is called.
+/// A person with all their ids.
 struct Person {
     id: u64,
     n: u64,
 }
 
-/// What the admin API answers.
+/// The answer of the admin API.
 fn admin_ask(program: &Program, token: &str, path: &str, body: &str) -> Value {
     let path = format!("/groups/v1/Account/{ID}/{path}");
     let method = if body.is_empty() { "GET" } else { "POST" };
@@ -36,7 +36,7 @@ struct Club {
     owner: u64,
     group: u64,
     people: Vec<Person>,
-    /// What each dialect shows.
+    /// The credentials of each dialect.
     headers: [String; DIALECTS],
 }
 
@@ -85,7 +85,7 @@ impl Club {
         }
     }
 
-    /// Kicks the people of one dialect, and notes who is acknowledged, to the end of the program.
+    /// Kicks the people of one dialect until the program dies, and notes who was acknowledged.
     fn kick_all(&self, program: &Program, dialect: usize, acknowledged: &Mutex<Vec<u64>>) {
         let people = self.people.chunks(PEOPLE as usize).nth(dialect).unwrap();
         for person in people {
@@ -100,7 +100,7 @@ impl Club {
 }
 
 #[test]
-fn what_any_dialect_has_acknowledged_is_there_after_a_kill() {
+fn every_acknowledged_kick_survives_a_kill() {
     let home = home();
     let program = Program::start(home.path(), "");
     let account = token(home.path());
@@ -124,10 +124,10 @@ fn what_any_dialect_has_acknowledged_is_there_after_a_kill() {
     let members: Vec<_> = members.map(|it| it["person"].as_u64().unwrap()).collect();
     let all_acknowledged: Vec<_> = acknowledged.iter().flat_map(|it| it.lock().clone()).collect();
     let lost: Vec<_> = all_acknowledged.iter().filter(|it| members.contains(it)).collect();
-    assert!(lost.is_empty(), "acknowledged, and members still: {lost:?}");
+    assert!(lost.is_empty(), "acknowledged, but still members: {lost:?}");
     let all = club.people.len();
     assert!(all_acknowledged.len() < all, "it was not killed in the middle");
-    // One change for each: its making, who came in, and who went out.
+    // One audit entry for the creation, and for each who joined or was removed.
     let out = all + 1 - members.len();
     assert_eq!(shown["revision"].as_u64(), Some((1 + all + out) as u64), "{out} are out");
 }

@@ -1,4 +1,4 @@
-//! Each path of the groups' APIs has a name of its own in metrics and audit lines.
+//! Route labels: each path of the groups' APIs has its own in metrics and audit lines.
 
 use crate::app::{ID, Program, home, token};
 
@@ -69,7 +69,7 @@ const ROUTES: &str = "
 ";
 
 #[test]
-fn every_path_of_every_dialect_has_a_name_in_metrics_and_audit() {
+fn every_path_of_every_dialect_has_a_label_in_metrics_and_audit() {
     let home = home();
     let program = Program::start(home.path(), "");
     let token = token(home.path());
@@ -83,14 +83,14 @@ fn every_path_of_every_dialect_has_a_name_in_metrics_and_audit() {
         {
             path = format!("{before}1{after}");
         }
-        // Without credentials: a path that there is not, or another method, is told of before.
+        // Without credentials, because an unknown path or method is refused first.
         let (status, body) = program.send("", method, &path, "{}");
         assert!(![404, 405].contains(&status), "{method} {path}: {status} {body}");
         let labels = format!("route=\"{pattern}\",method=\"{method}\"");
         let (page, is_none) = (page(), |it: &str| it.contains("api=\"none\""));
         assert!(page.lines().any(|it| it.contains(&labels)), "{labels}");
-        assert!(!page.lines().any(is_none), "{path} has no name");
+        assert!(!page.lines().any(is_none), "{path} has no label");
     }
     assert_eq!(program.send("", "POST", "/x/group/nothing", "{}").0, 404);
-    assert!(page().contains("api=\"none\""), "what is not there has none");
+    assert!(page().contains("api=\"none\""), "an unknown path has the label none");
 }

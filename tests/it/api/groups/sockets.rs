@@ -1,4 +1,4 @@
-//! Kirimin's sockets over a real server: who hears what, in which order, and when they end.
+//! Kirimin's sockets over a real server: recipients, order and end.
 
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ use tokio_tungstenite::{
 
 use super::dialects::{TestGroups, UNLIMITED};
 
-/// A groups with a street.
+/// Test groups with a real server.
 struct SocketServer {
     groups: TestGroups,
     address: SocketAddr,
@@ -40,7 +40,7 @@ impl SocketServer {
         Self { groups, address, stop, serving }
     }
 
-    /// A new id for somebody's socket.
+    /// A new socket id for a person.
     async fn mint(&self, person: u64) -> String {
         let response = self.groups.answer(&format!("GET /x/auth/isUser [as {person}]")).await;
         let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -72,7 +72,7 @@ impl SocketServer {
         self.connect(&path, Some(self.cookie(person))).await.unwrap()
     }
 
-    /// Sends a line through the server, and gives the status.
+    /// Sends a line through the server, and returns the status.
     async fn send(&self, person: u64, line: &str) -> u16 {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let cookie = self.cookie(person);
@@ -92,7 +92,7 @@ impl SocketServer {
     }
 }
 
-/// The next text.
+/// The next text message.
 async fn hear(socket: &mut Socket) -> Value {
     loop {
         let message = socket.next().await.unwrap().unwrap();
@@ -103,7 +103,7 @@ async fn hear(socket: &mut Socket) -> Value {
     }
 }
 
-/// Whether it hears nothing more, but for pings on a slow machine, until it is told of the end.
+/// Whether nothing more arrives until the close, except pings on a slow machine.
 async fn is_closed(socket: &mut Socket) -> bool {
     loop {
         match socket.next().await {
@@ -113,7 +113,7 @@ async fn is_closed(socket: &mut Socket) -> bool {
     }
 }
 
-/// Group 6000001, and what has happened in it so far: it was made, and four came in.
+/// A signal of group 6000001, numbered after its creation and four entries.
 fn signal(sequence: u64, from: &str, kind: &str) -> Value {
     let key = format!("{:016x}{sequence:016x}", 6_000_001);
     json!({ "key": key, "from": from, "type": kind, "groupid": "6000001" })
@@ -133,7 +133,7 @@ async fn all_members_and_the_owner_hear_of_a_kick_and_so_does_its_target() {
     assert_eq!(hear(&mut admin).await, signal(6, "5", "memberleave"));
     assert_eq!(hear(&mut target).await, signal(6, "1", "memberkick"));
 
-    // Another dialect's kick is heard as well, and who is out hears no more.
+    // A kick in another dialect is signalled too, and the removed person hears no more.
     let kick = r#"POST /api/v1/groups.kick [as 3] {"roomId":"6000001","userId":"6"}"#;
     assert_eq!(server.groups.answer(kick).await.status(), 200);
     assert_eq!(hear(&mut owner).await, signal(7, "6", "memberleave"));
@@ -142,17 +142,17 @@ async fn all_members_and_the_owner_hear_of_a_kick_and_so_does_its_target() {
     assert_eq!(hear(&mut admin).await, signal(7, "6", "memberleave"));
     let come = hear(&mut admin).await;
     assert_eq!((&come["type"], &come["user"]["id"]), (&json!("memberjoin"), &json!("7")));
-    // The owner goes: it is over for all of them.
+    // The owner leaves, and the group ends for all.
     assert_eq!(server.send(1, "POST /x/group/leave/6000001").await, 200);
     assert_eq!(hear(&mut stranger).await["type"], "memberkick");
     assert_eq!(hear(&mut admin).await["type"], "memberkick");
     server.close().await;
-    // The server has gone: every socket is told so, and the target has heard nothing more.
+    // The server stops: every socket is closed, and the target has heard nothing more.
     assert!(is_closed(&mut target).await);
 }
 
 #[tokio::test]
-async fn signals_wait_for_the_answer_and_for_nobody_elses() {
+async fn signals_wait_for_their_own_answer_and_for_no_other() {
     let server = SocketServer::open(UNLIMITED).await;
     let mut owner = server.socket(1).await;
     let held = server.groups.answer("POST /x/group/kick/6000001/5 [as 1] {}").await;
@@ -165,7 +165,7 @@ async fn signals_wait_for_the_answer_and_for_nobody_elses() {
 }
 
 #[tokio::test]
-async fn as_the_server_has_it_signals_come_first_and_none_to_the_owner() {
+async fn in_the_order_of_the_original_server_signals_come_first_and_none_to_the_owner() {
     let server = SocketServer::open(Settings { is_kirimin_server: true, ..UNLIMITED }).await;
     let [mut owner, mut admin, mut target] =
         [server.socket(1).await, server.socket(3).await, server.socket(5).await];
@@ -206,7 +206,7 @@ async fn answer_and_signals_come_when_the_call_has_left() {
             assert_eq!(signals, ((json!("memberleave"), 404), (json!("memberkick"), 404)));
         };
         let (answered, ()) = tokio::join!(answered, heard);
-        assert_eq!(answered, (200, 404), "nobody is in it");
+        assert_eq!(answered, (200, 404), "the room is empty");
         server.close().await;
     }
 }
@@ -237,7 +237,7 @@ async fn a_socket_needs_its_id_and_its_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_socket_that_answers_no_ping_ends_and_one_that_says_too_much_too() {
+async fn a_socket_that_answers_no_ping_ends_and_so_does_one_that_sends_too_much() {
     let server = SocketServer::open(UNLIMITED).await;
     let id = server.mint(5).await;
     let mut dumb = TcpStream::connect(server.address).await.unwrap();

@@ -1,4 +1,4 @@
-//! Bans over the API: made by a kick, met at the door, listed and lifted.
+//! Bans over the API: made by a kick, checked at entry, listed and lifted.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -82,7 +82,7 @@ async fn a_ban_lasts_from_a_second_to_a_year() {
     .await;
 }
 
-/// Whoever is kicked and banned does not come back by the next element.
+/// A caller who is kicked and banned cannot return by the next element.
 #[tokio::test(start_paused = true)]
 async fn a_ban_holds_before_the_next_element_begins() {
     check(
@@ -99,9 +99,9 @@ async fn a_ban_holds_before_the_next_element_begins() {
     .await;
 }
 
-/// What cannot be kept is not promised.
+/// A ban is answered only when it is durable.
 #[tokio::test(start_paused = true)]
-async fn a_kick_that_bans_and_a_lift_are_answered_when_the_disk_has_it() {
+async fn a_kick_that_bans_and_a_lift_are_answered_when_the_store_has_them() {
     let disk = Arc::new(FailingRows::default());
     let plan = TestEngineOptions { bans: disk.clone(), ..TestEngineOptions::default() };
     let mut engine = TestEngine::new(plan);
@@ -114,7 +114,7 @@ async fn a_kick_that_bans_and_a_lift_are_answered_when_the_disk_has_it() {
     }
     disk.fails.store(true, Ordering::Relaxed);
     assert!(engine.line(kick).await.contains("=> 500 "));
-    assert!(engine.line(list).await.contains("user:anna"), "it holds all the same");
+    assert!(engine.line(list).await.contains("user:anna"), "the ban holds nevertheless");
     assert!(engine.line(lift).await.contains("=> 500 "));
     engine.close().await;
 }

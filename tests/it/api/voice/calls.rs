@@ -1,4 +1,4 @@
-//! Calls: made, listed, shown, transferred, played to, hung up; and what is kept of them.
+//! Calls: made, listed, shown, transferred, played to, hung up; and their records.
 
 use std::num::NonZeroU32;
 
@@ -36,7 +36,7 @@ async fn a_call_is_made_rings_is_answered_and_runs_its_flow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_nobody_takes_says_why() {
+async fn a_call_that_is_not_answered_has_a_cause() {
     let tell = async |to: &str, told: &str| {
         check(&format!(
             r##"POST V/Call/ {{"from":"1","to":"{to}","answer_url":"http://app.example/answer","hangup_url":"http://app.example/hangup","ring_timeout":30}} => 200 {{"message":"Call fired","request_uuid":"*","api_id":"*"}}
@@ -53,7 +53,7 @@ async fn a_call_that_nobody_takes_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_makes_no_call_is_said_before_anybody_is_called() {
+async fn a_wrong_request_is_refused_before_any_phone_rings() {
     let tell = async |body: &str, error: &str| {
         check(&format!(
             "POST P/Call/ {body} => 400 {{\"api_id\":\"*\",\"error\":\"{error}\"}}\n\
@@ -118,7 +118,7 @@ async fn parameters_that_are_ignored_get_a_warning_and_bad_values_are_refused() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_play_is_no_longer_than_it_is_asked_to_be() {
+async fn a_play_ends_at_the_requested_length() {
     check(
         r##"
         dial weekly
@@ -137,7 +137,7 @@ async fn a_play_is_no_longer_than_it_is_asked_to_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_are_called_at_once_and_those_that_are_queued_can_be_called_off() {
+async fn many_are_called_at_once_and_queued_calls_can_be_cancelled() {
     check(
         r##"
         has /answer <Response><Wait length="60"/></Response>
@@ -205,7 +205,7 @@ async fn a_transfer_that_fails_ends_the_call_and_so_does_the_seventy_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_is_played_and_spoken_to_wherever_it_is() {
+async fn a_call_is_played_and_spoken_to_in_and_outside_of_rooms() {
     check(
         r##"
         dial weekly
@@ -232,7 +232,7 @@ async fn a_call_is_played_and_spoken_to_wherever_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_are_over_are_kept_and_found() {
+async fn ended_calls_are_kept_and_found() {
     check(
         r##"
         dial weekly
@@ -252,7 +252,7 @@ async fn calls_that_are_over_are_kept_and_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn plivo_answers_later_where_it_is_told_to() {
+async fn plivo_answers_later_if_it_is_asked_to() {
     check(
         r##"
         dial weekly
@@ -279,7 +279,7 @@ async fn plivo_answers_later_where_it_is_told_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_with_a_key_is_done_once() {
+async fn a_request_with_a_key_is_performed_once() {
     check(
         r##"
         dial weekly
@@ -320,11 +320,11 @@ async fn requests_about_members_and_lists_get_warnings_and_a_repeated_request_ge
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_is_paged_with_its_filters_and_calls_are_found_by_how_long_they_were() {
+async fn a_list_is_paged_with_its_filters_and_calls_are_found_by_their_duration() {
     let mut engine = TestEngine::new(TestEngineOptions::default());
     for seconds in [1_u64, 2, 3] {
         engine.dial("weekly").await;
-        // A millisecond of it goes by before the call is over.
+        // A millisecond passes before the call is over.
         engine.line(&format!("wait {}", seconds * 1_000)).await;
         engine.line(&format!("DELETE P/Call/{{{seconds}}}/")).await;
     }
@@ -366,7 +366,7 @@ async fn a_list_is_paged_with_its_filters_and_calls_are_found_by_how_long_they_w
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_makes_so_many_calls_a_second_and_has_so_many_at_a_time_and_no_more() {
+async fn an_account_has_limits_of_calls_per_second_and_of_calls_at_a_time() {
     let number = |it| NonZeroU32::new(it).unwrap();
     let rate = RateLimit { requests: number(3), period: std::time::Duration::from_secs(1) };
     let caps = Caps { calls: Some(number(4)), rate: Some(rate) };
@@ -375,7 +375,7 @@ async fn an_account_makes_so_many_calls_a_second_and_has_so_many_at_a_time_and_n
     let call = |to: &str| {
         format!(r#"POST P/Call/ {{"from":"1","to":"{to}","answer_url":"http://app.example/a"}}"#)
     };
-    // A refusal for now is not what a key stands for.
+    // A temporary refusal is not stored under the key.
     let keyed = call("sim:a").replace("Call/ ", "Call/ [Idempotency-Key: a] ");
     let (one, three, four) = ("sim:a", "sim:a<sim:b<sim:c", "sim:a<sim:b<sim:c<sim:d");
     check_in(

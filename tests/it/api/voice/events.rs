@@ -1,4 +1,4 @@
-//! The stream of events: from where it was left, with what it is asked for, until the end.
+//! The event stream: resumption, filters, limits, and its end.
 
 use axum::body::Body;
 use conflow::api::STREAMS_MAX;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::api::engine::{TestEngine, TestEngineOptions, account};
 
-/// A stream that is read.
+/// An open stream.
 struct Stream {
     body: Body,
     id_last: String,
@@ -21,7 +21,8 @@ impl Stream {
         Self { body: response.into_body(), id_last: String::new() }
     }
 
-    /// The events of the next pieces, until there is nothing for a while; `end` if it has ended.
+    /// The events of the next pieces until nothing arrives for a while; `end` if the stream has
+    /// ended.
     async fn read(&mut self, fields: &[&str]) -> String {
         let mut lines = Vec::new();
         let wait = std::time::Duration::from_secs(1);
@@ -55,7 +56,7 @@ impl Stream {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscriber_sees_all_from_where_it_comes_in_and_misses_nothing_when_it_returns() {
+async fn a_subscriber_sees_all_events_from_its_start_and_misses_none_when_it_returns() {
     let mut engine = TestEngine::new(TestEngineOptions::default());
     engine.dial("daily").await;
     let mut all = Stream::open(&engine, "P/Events/").await;
@@ -96,7 +97,7 @@ async fn a_subscriber_sees_all_from_where_it_comes_in_and_misses_nothing_when_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_for_events_is_woken_by_the_next() {
+async fn a_waiting_subscriber_is_woken_by_the_next_event() {
     let mut engine = TestEngine::new(TestEngineOptions::default());
     let mut more = engine.journal.subscribe(&account());
     assert!(!more.has_changed().unwrap());
@@ -108,13 +109,13 @@ async fn whoever_waits_for_events_is_woken_by_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_has_so_many_streams_open_and_one_more_when_one_is_closed() {
+async fn an_account_has_a_limit_of_open_streams() {
     let engine = TestEngine::new(TestEngineOptions::default());
     let mut open = Vec::new();
     for _ in 0..STREAMS_MAX {
         open.push(Stream::open(&engine, "V/Events/").await);
     }
-    // A stream that is open has no end to wait for.
+    // An open stream never ends, so do not wait for it.
     let refused = async |engine: &TestEngine| {
         let response = engine.send(engine.request("GET P/Events/")).await;
         assert_eq!(
@@ -136,7 +137,7 @@ async fn an_account_has_so_many_streams_open_and_one_more_when_one_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gap_is_said_and_nonsense_is_refused() {
+async fn a_gap_is_reported_and_invalid_parameters_are_refused() {
     let engine = TestEngine::new(TestEngineOptions::default());
     let mut lost = Stream::open(&engine, "P/Events/ [Last-Event-ID: 1-99]").await;
     assert_eq!(lost.read(&["missed"]).await, "gap null");

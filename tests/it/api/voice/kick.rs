@@ -1,16 +1,16 @@
-//! What whoever kicks may say of it: a reason, where they go on, and what if.
+//! Options of a kick: a reason, a target, and a dry run.
 
 use crate::api::engine::check;
 
-/// What a phone that calls `web` runs.
+/// The flow of a phone that calls `web`.
 const ANSWER: &str = r#"has /answer <Response><Conference stayAlone="true" callbackUrl="http://app.example/cb">weekly</Conference><Speak>next</Speak><Speak id="bye">bye</Speak></Response>"#;
 
-async fn check_kick(script: &str) {
-    check(&format!("{ANSWER}\n{script}")).await;
+async fn check_kick(transcript: &str) {
+    check(&format!("{ANSWER}\n{transcript}")).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reason_is_told_with_the_exit() {
+async fn a_reason_is_reported_with_the_exit() {
     check_kick(
         r##"dial web
         dial web
@@ -24,7 +24,7 @@ async fn a_reason_is_told_with_the_exit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kick_says_where_they_go_on() {
+async fn a_kick_sets_where_its_members_continue() {
     check_kick(
         r##"has /lobby <Response><Speak>lobby</Speak></Response>
         dial web
@@ -52,7 +52,7 @@ async fn a_kick_says_where_they_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kick_that_cannot_be_kicks_nobody() {
+async fn an_invalid_kick_kicks_nobody() {
     check_kick(
         r##"dial web
         dial weekly
@@ -91,7 +91,7 @@ async fn a_reason_has_512_characters_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_no_json_is_let_be() {
+async fn a_body_that_is_not_json_is_ignored() {
     check_kick(
         r##"dial web
         dial web
@@ -105,7 +105,7 @@ async fn a_body_that_is_no_json_is_let_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dry_run_tells_what_would_be_and_changes_nothing() {
+async fn a_dry_run_predicts_the_outcome_and_changes_nothing() {
     check(
         r##"has /answer <Response><Conference stayAlone="true" endConferenceOnExit="true" onKick="bye">weekly</Conference><Speak>next</Speak><Speak id="bye">bye</Speak></Response>
         dial web

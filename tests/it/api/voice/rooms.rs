@@ -15,7 +15,7 @@ fn live() -> TestEngine {
 }
 
 #[tokio::test(start_paused = true)]
-async fn plivo_answers_as_its_pages_say() {
+async fn plivo_answers_as_documented() {
     check(
         r##"
         dial weekly
@@ -43,7 +43,7 @@ async fn plivo_answers_as_its_pages_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn vobiz_answers_as_its_pages_say() {
+async fn vobiz_answers_as_documented() {
     check(
         r##"
         dial weekly
@@ -71,7 +71,7 @@ async fn vobiz_answers_as_its_pages_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn both_answer_with_arrays_where_they_are_told_to() {
+async fn both_answer_with_arrays_if_configured() {
     check_in(
         live(),
         r##"
@@ -90,7 +90,7 @@ async fn both_answer_with_arrays_where_they_are_told_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kicked_phone_hears_what_follows_in_its_flow_and_the_others_stay() {
+async fn a_kicked_phone_hears_the_next_element_and_the_others_stay() {
     check(
         r##"
         dial weekly
@@ -111,7 +111,7 @@ async fn a_kicked_phone_hears_what_follows_in_its_flow_and_the_others_stay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conference_is_shown_key_by_key_and_in_strings() {
+async fn a_conference_is_shown_with_every_key_as_text() {
     check(
         r##"
         dial weekly
@@ -125,7 +125,7 @@ async fn a_conference_is_shown_key_by_key_and_in_strings() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_and_lists_come_in_every_spelling() {
+async fn names_and_lists_are_accepted_in_every_spelling() {
     check(
         r##"
         dial weekly
@@ -147,7 +147,7 @@ async fn names_and_lists_come_in_every_spelling() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bodies_that_nobody_reads_are_let_be() {
+async fn unneeded_bodies_are_ignored() {
     check(
         r##"
         dial weekly
@@ -166,7 +166,7 @@ async fn bodies_that_nobody_reads_are_let_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_announcement_is_heard_and_stopped_in_the_form_it_was_started() {
+async fn an_announcement_is_heard_and_stopped_by_the_address_of_its_start() {
     check(
         r##"
         dial weekly
@@ -188,7 +188,7 @@ async fn an_announcement_is_heard_and_stopped_in_the_form_it_was_started() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn to_mute_twice_or_to_unmute_the_unmuted_is_no_mistake() {
+async fn a_repeated_mute_or_unmute_is_no_error() {
     check(
         r##"
         dial weekly
@@ -222,7 +222,7 @@ async fn all_rooms_are_hung_up_but_not_those_of_others_nor_by_an_empty_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_rooms_are_hung_up_even_when_whoever_asked_has_gone() {
+async fn all_rooms_are_hung_up_even_when_the_client_has_disconnected() {
     let mut engine = TestEngine::new(TestEngineOptions::default());
     for room in ["weekly", "daily"] {
         engine.dial(room).await;

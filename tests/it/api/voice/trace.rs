@@ -1,4 +1,4 @@
-//! What a call did, and why: `Call/{call_uuid}/Trace/`.
+//! Traces: the events of a call, and their causes (`Call/{call_uuid}/Trace/`).
 
 use axum::http::Request;
 use http_body_util::BodyExt;
@@ -78,7 +78,7 @@ async fn a_request_about_the_call_itself_is_named_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trace_is_the_accounts_own() {
+async fn a_trace_is_visible_to_its_account_only() {
     let engine = engine(&["dial web"]).await;
     let call = engine.calls[0].0;
     let path = |root: &str, account: &str| format!("/{root}/Account/{account}/Call/{call}/Trace/");
@@ -95,7 +95,7 @@ async fn a_trace_is_the_accounts_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn parameters_that_were_ignored_are_in_the_traces_of_their_calls() {
+async fn ignored_parameters_are_in_the_traces_of_their_calls() {
     let made = r#"POST V/Call/ {"from":"1","to":"sim:a<sim:b","answer_url":"http://app.example/answer","machine_detection":"true"}"#;
     let mut engine = engine(&[made, "wait 1000"]).await;
     engine.line(r#"POST V/Call/{1}/DTMF/ {"digits":"1","colour":"red"}"#).await;

@@ -1,0 +1,87 @@
+//! Exchange: what backends tell the engine.
+
+use std::sync::Arc;
+
+use super::{ending::HangupCause, legs::LegSummary};
+use crate::base::ids::{AccountId, CallId, Trusted};
+
+/// The engine, as a backend sees it.
+pub trait Exchange: Send + Sync + 'static {
+    /// A call comes in. It is ringing. Orders for it may come before this returns, so the backend
+    /// must know the id first.
+    ///
+    /// # Errors
+    ///
+    /// The called number has no flow. The engine has not taken the call and sends no order for it.
+    fn arrive(&self, arrival: Arrival) -> Result<(), NoFlow>;
+
+    /// Something happened on a call. A report for a call that is over changes nothing.
+    fn report(&self, report: Report);
+
+    /// The packet counts of a call that is over or about to be, for its call detail record. Calls
+    /// without sound have none.
+    fn media_ended(&self, call: CallId, sound: LegSummary) {
+        tracing::debug!(%call, ?sound, "nobody keeps how it sounded");
+    }
+}
+
+/// A call that comes in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Arrival {
+    /// Made by the backend: random, never used before.
+    pub call: CallId,
+    /// None where the called number decides whose call it is.
+    pub account: Option<AccountId>,
+    /// The caller's number without `+`, or their SIP URI.
+    pub from: Arc<str>,
+    /// The called number or name.
+    pub to: Arc<str>,
+    /// The caller's display name; empty if they have none.
+    pub caller_name: Arc<str>,
+    /// `X-PH-…` and `X-VH-…` headers of the caller's signalling, which become callback fields.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+    /// The caller's proven identity; None if they only claim one.
+    pub trusted: Option<Trusted>,
+}
+
+/// The called number has no flow.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("no flow for {to:?}: {hint}")]
+pub struct NoFlow {
+    /// The called number or name.
+    pub to: Arc<str>,
+    /// What the operator or caller can do about it.
+    pub hint: String,
+}
+
+/// Something that happened on a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Report {
+    /// The call's id, as in its [`Arrival`] or in the order that dialled.
+    pub call: CallId,
+    /// Reports of one call come in the order in which the events happened.
+    pub event: LegEvent,
+}
+
+/// An event on a call's leg.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LegEvent {
+    /// The far end, which we have called, has picked up.
+    Answered,
+    /// The far end pressed a key: one of `0-9*#ABCD`.
+    Digit(char),
+    /// The far end, which we have called, cannot be reached, or no backend can dial it.
+    Failed(HangupCause),
+    /// The far end holds us (true: sendonly, inactive), or is back.
+    Hold(bool),
+    /// The far end has hung up.
+    HungUp,
+    /// The call carries no media any more, or no backend has the call.
+    MediaLost,
+    /// The order with this number has come to its end.
+    Finished(u32),
+    /// The far end, which we have called, rings.
+    Ringing,
+    /// The far end began (true) or ceased to talk, muted or not.
+    Talk(bool),
+}

@@ -1,0 +1,258 @@
+//! Orders: what the engine tells the backends to do.
+
+use std::{slice, sync::Arc, time::Duration};
+
+use super::{ending::Ending, program::Program};
+use crate::base::ids::{AccountId, CallId, Incarnation, MemberId, RoomId};
+
+/// An order for the backend that has the call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SignallingOrder {
+    /// Picks up a ringing call. Sent once, and before the first sound that needs it.
+    Answer {
+        /// An incoming call.
+        call: CallId,
+    },
+    /// Calls somebody. The backend reports [`LegEvent::Ringing`](super::LegEvent::Ringing), then
+    /// [`LegEvent::Answered`](super::LegEvent::Answered) or
+    /// [`LegEvent::Failed`](super::LegEvent::Failed). It tries until then, or until
+    /// [`SignallingOrder::End`].
+    Dial {
+        /// The new call's id, made by the engine.
+        call: CallId,
+        /// The account on whose behalf the call is made.
+        account: AccountId,
+        /// The caller's number.
+        from: Arc<str>,
+        /// The address to call: one that the backend's `can_dial` accepts.
+        to: Arc<str>,
+        /// The caller's display name; may be empty.
+        caller_name: Arc<str>,
+        /// Headers for the far end: names without their prefix, and values.
+        headers: Arc<[(Arc<str>, Arc<str>)]>,
+    },
+    /// Opens early media on a ringing call (SIP 183): what follows is heard before the answer.
+    EarlyMedia {
+        /// An incoming call.
+        call: CallId,
+    },
+    /// Hangs up, unless the far end has done so, stops the call's sound and forgets the call. The
+    /// last order for a call.
+    End {
+        /// Any call, whatever its state.
+        call: CallId,
+        /// Cause and source, for the signalling (busy, rejected) and for the backend's own record.
+        ending: Ending,
+    },
+}
+
+/// An order for the engine that carries the sound of the calls.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AudioOrder {
+    /// Plays a program to one call that is in no room; silently ends the one before.
+    ///
+    /// At its end the engine reports [`LegEvent::Finished`](super::LegEvent::Finished) with this
+    /// number; a program that was stopped is not reported.
+    Play {
+        /// A call that is in no room.
+        call: CallId,
+        /// Unique within the call; rises.
+        number: u32,
+        /// Played from its start.
+        program: Program,
+    },
+    /// Loads sounds that are likely to be played next, such as those that a member hears when they
+    /// are out of the room again. Plays nothing.
+    Prepare {
+        /// A call in a room or not.
+        call: CallId,
+        /// The sounds to load.
+        program: Program,
+    },
+    /// Stops the program of [`AudioOrder::Play`], if it is not over.
+    Stop {
+        /// A call that is in no room.
+        call: CallId,
+    },
+    /// Plays a program to one call, over whatever else it hears, in a room or not. Ends the one of
+    /// the same kind before.
+    PlayOver {
+        /// A call in a room or not.
+        call: CallId,
+        /// Play and Speak are stopped apart.
+        kind: AnnouncementKind,
+        /// True: mixed with what else the call hears. False: the call hears nothing else.
+        /// (Simulated phones hear one thing at a time.)
+        mixes: bool,
+        /// Cuts the program off after this time.
+        length: Option<Duration>,
+        /// Played from its start.
+        program: Program,
+    },
+    /// Stops the program of [`AudioOrder::PlayOver`], if it is not over.
+    StopOver {
+        /// A call in a room or not.
+        call: CallId,
+        /// As in the order that began it.
+        kind: AnnouncementKind,
+    },
+    /// Sends key presses to the far end. At the end the engine reports
+    /// [`LegEvent::Finished`](super::LegEvent::Finished) with this number.
+    SendDigits {
+        /// A call in a room or not.
+        call: CallId,
+        /// Unique within the call; rises. 0 where nobody waits for the end.
+        number: u32,
+        /// Of `0-9*#ABCD`, `w` (half a second's pause) and `W` (a second's).
+        digits: Arc<str>,
+    },
+    /// Puts calls into a room, or changes what they hear in it. Ends what was played to them.
+    Place {
+        /// The room; it begins with its first call.
+        room: Arc<Incarnation>,
+        /// Calls that enter, or are in the room already.
+        calls: Vec<CallId>,
+        /// What they hear while nothing is played to them.
+        hears: MemberAudio,
+    },
+    /// Takes calls out of the room in one step: out of the mix, its sounds and its private ones.
+    /// The calls stay up, in silence.
+    Remove {
+        /// The room; it ends with its last call.
+        room: RoomId,
+        /// Members of the room.
+        calls: Vec<CallId>,
+    },
+    /// Whether the others hear these members. A member is not muted until this order says so, which
+    /// may be just before they are placed; removal from the room ends it.
+    Mute {
+        /// The room in which it holds.
+        room: RoomId,
+        /// Members, or calls that are about to be placed.
+        calls: Vec<CallId>,
+        /// True: not heard.
+        on: bool,
+    },
+    /// Whether these members hear the others. They hear what is played to them in any case.
+    Deafen {
+        /// The room in which it holds.
+        room: RoomId,
+        /// Members of the room.
+        calls: Vec<CallId>,
+        /// True: hear nothing of the room.
+        on: bool,
+    },
+    /// Plays a program to members, over the room. A second one waits for the first, per member; one
+    /// for which [`ANNOUNCEMENTS_MAX`] others wait is dropped.
+    Announce {
+        /// Members that have left it meanwhile hear nothing.
+        room: RoomId,
+        /// The members that hear it.
+        calls: Vec<CallId>,
+        /// For [`AudioOrder::Hush`]; None for beeps and the like, which cannot be taken back.
+        address: Option<Arc<AnnouncementAddress>>,
+        /// Played from its start.
+        program: Program,
+    },
+    /// Stops, for these members, all announcements under one address, queued ones included.
+    Hush {
+        /// The room in which it was announced.
+        room: RoomId,
+        /// Members of the room.
+        calls: Vec<CallId>,
+        /// As in [`AudioOrder::Announce`].
+        address: Arc<AnnouncementAddress>,
+    },
+    /// Makes a member's key press heard by others in the room (`relayDTMF`).
+    RelayDigit {
+        /// The room in which the key was pressed.
+        room: RoomId,
+        /// The members that hear it.
+        calls: Vec<CallId>,
+        /// Of `0-9*#ABCD`.
+        digit: char,
+    },
+}
+
+/// Limit of announcements that wait per member: minutes of sound, which nobody listens to.
+pub const ANNOUNCEMENTS_MAX: usize = 100;
+
+impl SignallingOrder {
+    /// The one call that the order is for.
+    pub fn call(&self) -> CallId {
+        match self {
+            Self::Answer { call }
+            | Self::Dial { call, .. }
+            | Self::EarlyMedia { call }
+            | Self::End { call, .. } => *call,
+        }
+    }
+}
+
+impl AudioOrder {
+    /// The calls that the order is for.
+    pub fn calls(&self) -> &[CallId] {
+        match self {
+            Self::Play { call, .. }
+            | Self::PlayOver { call, .. }
+            | Self::StopOver { call, .. }
+            | Self::Prepare { call, .. }
+            | Self::Stop { call }
+            | Self::SendDigits { call, .. } => slice::from_ref(call),
+            Self::Place { calls, .. }
+            | Self::Remove { calls, .. }
+            | Self::Mute { calls, .. }
+            | Self::Deafen { calls, .. }
+            | Self::Announce { calls, .. }
+            | Self::Hush { calls, .. }
+            | Self::RelayDigit { calls, .. } => calls,
+        }
+    }
+
+    /// The list of calls, where the order has one; None where it is for one call.
+    pub(super) fn calls_mut(&mut self) -> Option<&mut Vec<CallId>> {
+        match self {
+            Self::Play { .. }
+            | Self::PlayOver { .. }
+            | Self::StopOver { .. }
+            | Self::Prepare { .. }
+            | Self::Stop { .. }
+            | Self::SendDigits { .. } => None,
+            Self::Place { calls, .. }
+            | Self::Remove { calls, .. }
+            | Self::Mute { calls, .. }
+            | Self::Deafen { calls, .. }
+            | Self::Announce { calls, .. }
+            | Self::Hush { calls, .. }
+            | Self::RelayDigit { calls, .. } => Some(calls),
+        }
+    }
+}
+
+/// What a member hears of a room while nothing is played to them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MemberAudio {
+    /// The mix of the others.
+    Room,
+    /// The wait sound, repeated, and nobody: for a member who waits, or is alone. None, or an empty
+    /// program, is silence.
+    Wait(Option<Program>),
+}
+
+/// The name of an announcement: a stop needs the same parts as the start.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct AnnouncementAddress {
+    /// Play or Speak.
+    pub kind: AnnouncementKind,
+    /// The members named, in rising order; None for `all`.
+    pub members: Option<Vec<MemberId>>,
+}
+
+/// `Member/…/Play/` and `Member/…/Speak/` are stopped apart.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum AnnouncementKind {
+    /// A sound by its URL.
+    Play,
+    /// A text, read aloud.
+    Speak,
+}

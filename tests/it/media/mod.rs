@@ -1,0 +1,3 @@
+//! The media port.
+
+mod router;
