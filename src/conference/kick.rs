@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use super::{
-    Ask, Conference, ConferenceAnswer, Departure, Effect, Kick, KickTarget, MemberSelector, Outcome,
-    Refusal, member::Leaver,
+    Ask, Conference, ConferenceAnswer, Departure, Effect, Kick, KickTarget, MemberSelector,
+    Outcome, Refusal, member::Leaver,
 };
 use crate::{
     base::ids::MemberId,
