@@ -27,7 +27,7 @@ impl<'de> Deserialize<'de> for ListenAddress {
     }
 }
 
-/// Written by hand, like that of [`AccountTokens`].
+/// Written by hand, like that of [`AccountTokens`](super::settings::AccountTokens).
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wanted = || de::Error::custom("write a string");

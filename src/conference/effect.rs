@@ -57,7 +57,7 @@ pub enum Command {
         /// Its sounds; empty if the fetch failed.
         program: Program,
     },
-    /// The time [`Conference::deadline`] has passed.
+    /// The time [`super::Conference::deadline`] has passed.
     Tick,
 }
 
@@ -94,7 +94,7 @@ pub enum Effect {
         who: Trusted,
         /// The requester's text, if any.
         reason: Option<Arc<str>>,
-        /// From now, at most [`ban_list::BAN_MAX`].
+        /// From now, at most [`super::ban_list::BAN_MAX`].
         length: Duration,
     },
     /// Fetches a sound document for a member; [`Command::Sounds`] answers.

@@ -10,8 +10,8 @@
 //! clock and cannot fail. A request for something impossible gets a [`Refusal`], which is an
 //! answer like any other.
 //!
-//! The members *are* calls. A call leaves with its [`Exit`] in one effect: there is no other way
-//! out, and no copy remains.
+//! The members *are* calls. A call leaves with its [`Exit`](crate::flow::Exit) in one effect: there
+//! is no other way out, and no copy remains.
 mod asks;
 pub mod ban_list;
 mod digits;

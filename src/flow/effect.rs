@@ -20,7 +20,7 @@ pub enum Effect {
     Answer,
     /// Opens early media, unless the call is answered.
     EarlyMedia,
-    /// Plays a program; [`FlowEvent::Over`] follows at its end.
+    /// Plays a program; [`super::FlowEvent::Over`] follows at its end.
     Play(Program),
     /// Announces a program that will probably be played next, so that it can be loaded.
     Prepare(Program),
@@ -30,19 +30,19 @@ pub enum Effect {
     SendDigits {
         /// Keys of `0-9*#`, and pauses: `w` is 0.5 s, `W` is 1 s.
         digits: Arc<str>,
-        /// Whether the flow waits for [`FlowEvent::Over`].
+        /// Whether the flow waits for [`super::FlowEvent::Over`].
         awaits: bool,
     },
     /// The caller entered these keys; empty if they must not be logged.
     Entered(Arc<str>),
-    /// Moves the call into a conference; [`FlowEvent::Left`] follows when it leaves.
+    /// Moves the call into a conference; [`super::FlowEvent::Left`] follows when it leaves.
     Join {
         /// Name within the call's account.
         room: ConferenceName,
         /// From the attributes of `<Conference>`.
         options: Arc<JoinOptions>,
     },
-    /// Requests a document; [`FlowEvent::Fetched`] follows.
+    /// Requests a document; [`super::FlowEvent::Fetched`] follows.
     Fetch(DocumentRequest),
     /// Sends a request and ignores the response.
     Notify(DocumentRequest),

@@ -15,6 +15,6 @@ pub enum FlowEvent {
     Over,
     /// The caller began (true) or stopped (false) talking.
     Talk(bool),
-    /// The deadline of [`Run::deadline`] has passed.
+    /// The deadline of [`super::Run::deadline`] has passed.
     Tick,
 }

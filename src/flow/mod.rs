@@ -113,8 +113,9 @@ impl Flow {
     /// limit is exceeded. Lesser mistakes (an unknown attribute, an invalid number, stray text) are
     /// warnings.
     pub fn parse(document: &str, dialect: Dialect) -> Result<Self, FlowError> {
+        let (steps, warnings) = read_steps(document, dialect)?;
         let source = SourceDocument { text: Arc::new(document.into()), origin: FlowOrigin::Inline };
-        Self::from_source(source, dialect)
+        Ok(Self { dialect, steps: steps.into(), warnings: warnings.into(), source })
     }
 
     /// Parses the bytes of a file or an HTTP response; see [`Flow::parse`].

@@ -22,7 +22,7 @@ use crate::{
 pub struct TraceElement {
     /// The number of documents that the call has run, this one included.
     pub document: u32,
-    /// The element's verb.
+    /// The kind of verb that the element is, without its attributes.
     pub verb: VerbKind,
     /// The position of its `<` in the text.
     pub at: TextPosition,

@@ -248,9 +248,9 @@ fn a_bar_is_drawn_on_a_terminal_and_nowhere_else() {
     let line = "bench parse --seconds 1";
     let (code, _, log) = run(command(home.path(), line));
     assert_eq!((code, log.as_str()), (Some(0), "parse: a flow of 1 KB\n"));
-    // terminal(1) gives it a terminal.
+    // script(1) gives it a terminal.
     let program = env!("CARGO_BIN_EXE_conflow");
-    let mut terminal = Command::new("terminal");
+    let mut terminal = Command::new("script");
     terminal.args(["-qec", &format!("{program} {line}"), "/dev/null"]).current_dir(home.path());
     let (code, printed, _) = run(terminal);
     assert_eq!(code, Some(0), "{printed}");

@@ -136,5 +136,5 @@ fn an_error_in_an_events_file_names_the_position_and_what_is_expected() {
     check(&with("{ at = 1, play = 'all', url = 'x' }"), "url: \"x\" is not a sound");
     check("documents = [ { url = 'https://a' } ]", "line 1: a document has one of: xml");
     check("documents = [ { url = 'https://a', file = 'b.xml' } ]", "b.xml is not there");
-    check("documents = [ { url = 'https://a', xml = '', fails = 'x' } ]", "no text");
+    check("documents = [ { url = 'https://a', xml = '', fails = 'x' } ]", "is not a text");
 }

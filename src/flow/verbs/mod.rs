@@ -92,7 +92,7 @@ impl VerbInfo {
             return Ok(());
         }
 
-        let error = match (self.tag == RESPONSE.tag, VerbInfo::of(child.tag)) {
+        let error = match (self.tag == RESPONSE.tag, Self::of(child.tag)) {
             (false, _) => {
                 let tag = clip(child.tag);
                 FlowErrorKind::Child { parent: self.tag, tag, allowed: self.children }

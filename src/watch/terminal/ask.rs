@@ -8,7 +8,7 @@ use crate::{
     watch::{Query, QueryResult, answers::WatchedPhone},
 };
 
-/// Sends one query.
+/// Sends a query and waits for its response.
 pub(super) async fn ask(client: &ServerClient, query: &Query) -> Result<QueryResult> {
     let account = &client.account;
     let voice = format!("/api/v1/Account/{account}/Conference/");
