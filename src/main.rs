@@ -111,7 +111,7 @@ fn trace(wanted: &TraceArgs) -> Result<()> {
 }
 
 fn user_command(user: UserCommand) -> Result<()> {
-    block_on(app::people::user(user, &mut io::stdout().lock()))
+    block_on(app::users::user(user, &mut io::stdout().lock()))
 }
 
 fn watch(flags: WatchArgs) -> Result<()> {

@@ -21,20 +21,20 @@ mod after_response;
 mod audit;
 mod auth;
 mod body;
-mod caps;
+mod call_limits;
 mod context;
 mod dialect;
 mod endpoint;
 mod failure;
 mod forms;
 pub mod groups;
-mod limit;
 mod metrics;
 mod openapi;
 mod ops;
 mod path;
 mod path_row;
 mod principal;
+mod rate_limit;
 mod reply;
 mod router;
 mod routes;
@@ -71,21 +71,21 @@ use uuid::Uuid;
 pub use self::{
     audit::AuditEntry,
     body::{BODY_BYTES_MAX, BODY_WAIT_MAX},
-    caps::Caps,
-    limit::RateLimit,
+    call_limits::Caps,
     metrics::Ops,
+    rate_limit::RateLimit,
     streams::STREAMS_MAX,
 };
 use self::{
-    caps::CallCaps,
+    call_limits::CallCaps,
     context::{Context, RequestContext},
     dialect::ApiDialect,
     failure::Failure,
-    limit::{PerAccount, PerAddress},
     openapi::OpenApiDocument,
     path::Path,
     path_row::{PathRow, UNKNOWN},
     principal::PrincipalCell,
+    rate_limit::{PerAccount, PerAddress},
     router::Routers,
     routes::PATHS,
     streams::Streams,

@@ -3,11 +3,11 @@
 pub mod accounts;
 mod banner;
 mod drain;
-pub mod people;
 mod phones;
 mod random;
 pub mod store;
 pub mod trace;
+pub mod users;
 
 use std::{
     env,
@@ -107,14 +107,13 @@ pub async fn serve(mut config: Config, log: LogSender) -> Result<()> {
     let rows = store::rows(&folder)?;
     let stores = Stores::open(&folder, &rows)?;
     let (stored_accounts, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
-    let group_stores = people::open(rows)?;
+    let group_stores = users::open(rows)?;
     let (mut engine, dispatcher) =
         Engine::build(&config, http, stores, documents.clone(), accounts.clone(), log)?;
     drop(tokio::spawn(accounts::watch(stored_accounts, accounts)));
     let (closed, closing) = oneshot::channel::<()>();
     let dispatching = tokio::spawn(dispatcher.run(async move { drop(closing.await) }));
-    engine.api =
-        engine.api.with_groups(people::groups_api(group_stores, &engine.registry, &config));
+    engine.api = engine.api.with_groups(users::groups_api(group_stores, &engine.registry, &config));
 
     log_start(&config, &documents, http, token_file.as_deref())?;
     let (stop, stopped) = oneshot::channel::<()>();

@@ -13,7 +13,7 @@
 
 use std::mem;
 
-use super::{gate::Gate, limit::Limiter};
+use super::{gate::Gate, limiter::Limiter};
 use crate::{
     media::FADE_MS,
     rtp::g711::{self, Law},

@@ -6,7 +6,7 @@ pub mod decode;
 pub mod dtmf;
 pub mod gate;
 pub mod jitter;
-pub mod limit;
+pub mod limiter;
 pub mod mix;
 pub mod playout;
 pub mod resample;

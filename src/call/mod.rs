@@ -8,8 +8,8 @@ mod effect;
 mod element;
 mod facts;
 pub mod numbers;
-mod outlook;
 mod party;
+mod preview;
 
 use std::{
     sync::Arc,

@@ -5,10 +5,10 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 use super::{
     agent::{Agent, ExtraHeaders},
     digest::{DigestCredentials, DigestResult},
+    header_value::NameAddr,
     name::HeaderName,
     request::{Hop, SipRequest},
     uri::{SipUri, Uri},
-    value::NameAddr,
 };
 use crate::{
     base::ids::{AccountId, CallId, Trusted},

@@ -3,13 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
+    header_value::NameAddr,
     message::{SipMessage, StartLine},
     name::{HeaderName, SipMethod},
     network::is_private,
     request::{Hop, SipRequest, Transport},
     settings::Settings,
     uri::Uri,
-    value::NameAddr,
 };
 
 /// The dialog of one call, in the callee's role.

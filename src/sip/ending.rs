@@ -10,13 +10,13 @@ use super::{
     call::SipPhase,
     dialog::contact,
     effect::Effect,
+    header_value::{CSeq, NameAddr},
     invite::write_description,
     message::SipMessage,
     name::{HeaderName, SipMethod},
     request::{Hop, top_via},
     session_timer::Terms,
     transaction::ClientTransaction,
-    value::{CSeq, NameAddr},
 };
 use crate::{
     base::ids::CallId,

@@ -34,7 +34,7 @@ impl SipIds {
 
     /// Creates a transaction branch with the magic cookie (RFC 3261, 8.1.1.7).
     pub fn branch(&mut self) -> String {
-        format!("{}{}", super::value::COOKIE, hex(&self.next()))
+        format!("{}{}", super::header_value::COOKIE, hex(&self.next()))
     }
 
     /// Creates a call id: a UUID of version 4.

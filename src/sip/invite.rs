@@ -341,7 +341,7 @@ impl Agent {
 
 /// The parts of an acceptable INVITE.
 struct AcceptedInvite {
-    contact: super::value::NameAddr,
+    contact: super::header_value::NameAddr,
     caller: super::admission::SipCaller,
     offer: Option<Vec<u8>>,
     terms: Option<Terms>,

@@ -9,10 +9,10 @@ use std::{
 
 use super::{
     error::SipError,
+    header_value::{NameAddr, parse_number},
     name::HeaderName,
     request::{Hop, SipRequest, Transport},
     uri::Uri,
-    value::{NameAddr, parse_number},
 };
 
 /// The bindings of all users, in memory only.

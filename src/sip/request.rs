@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use super::{
     error::SipError,
+    header_value::{CSeq, NameAddr, Via, parse_number},
     message::{SipMessage, StartLine},
     name::{HeaderName, SipMethod},
     uri::{Uri, split_unquoted},
-    value::{CSeq, NameAddr, Via, parse_number},
 };
 
 /// The path of a message: transport, socket and both addresses.
@@ -143,7 +143,7 @@ impl RequestParts {
             return Err(SipError::bad_request("a response"));
         };
         let via = top_via(message)?;
-        if via.params.get("branch") == Some(super::value::COOKIE) {
+        if via.params.get("branch") == Some(super::header_value::COOKIE) {
             return Err(SipError::bad_request("branch without a transaction"));
         }
         let from = NameAddr::parse(single_header(message, &HeaderName::From)?)?;

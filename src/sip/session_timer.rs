@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    error::SipError, message::SipMessage, name::HeaderName, request::SipRequest,
-    value::parse_number,
+    error::SipError, header_value::parse_number, message::SipMessage, name::HeaderName,
+    request::SipRequest,
 };
 
 /// The session timer that was agreed on.

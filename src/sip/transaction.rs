@@ -9,10 +9,10 @@ use std::{
 
 use super::{
     effect::Effect,
+    header_value::Via,
     name::SipMethod,
     request::{Hop, SipRequest, Transport, reply_hop},
     timers::{Timer, Timers},
-    value::Via,
 };
 use crate::base::ids::CallId;
 

@@ -9,9 +9,9 @@ use ratatui::{
 
 use super::{
     cursor::WatchedPlace,
-    hears,
     layout::visible_rows,
     model::{CallerPhone, CallerState, FeedState, Model, WatchedCaller, WatchedRoom},
+    sound_text,
 };
 use crate::base::ids::CallId;
 
@@ -167,7 +167,7 @@ fn cells(
         id => format!("{mark}{id:>MEMBER_DIGITS_MIN$}"),
     };
     let has_floor = caller.is_in_room() && room.floor == Some(caller.member);
-    [member, who(call, caller), state_text(caller, has_floor), hears::current_sound(caller)]
+    [member, who(call, caller), state_text(caller, has_floor), sound_text::current_sound(caller)]
 }
 
 fn who(call: CallId, caller: &WatchedCaller) -> String {
@@ -226,7 +226,7 @@ fn timeline(model: &Model, area: Rect, buffer: &mut Buffer) {
         CallerPhone::Simulated(phone) => {
             let hidden = phone.timeline.len().saturating_sub(rows.into());
             for (entry, y) in phone.timeline.iter().skip(hidden).zip(first..) {
-                put(buffer, line(y), &format!("  {}", hears::entry(entry)), PLAIN);
+                put(buffer, line(y), &format!("  {}", sound_text::entry(entry)), PLAIN);
             }
         }
     }

@@ -7,12 +7,12 @@
 pub mod answers;
 mod cursor;
 mod draw;
-mod hears;
 mod keys;
 mod layout;
 mod model;
 mod queries;
 mod query;
+mod sound_text;
 pub mod terminal;
 
 #[cfg(test)]

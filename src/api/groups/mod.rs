@@ -4,7 +4,7 @@ pub(super) mod admin;
 pub(super) mod bungie;
 pub(super) mod capillary;
 pub(super) mod kirimin;
-mod limit;
+mod rate_limit;
 pub(super) mod rocketchat;
 mod time;
 
@@ -38,7 +38,7 @@ use tower_service::Service;
 pub use self::admin::NewPerson;
 use self::{
     kirimin::{signals, sockets::Sockets},
-    limit::Windows,
+    rate_limit::Windows,
 };
 use super::{
     Links,
@@ -47,9 +47,9 @@ use super::{
     context::RequestContext,
     dialect::ApiDialect,
     failure::Failure,
-    limit::PerAddress,
     path_row::{PathRow, is_read},
     principal::Principal,
+    rate_limit::PerAddress,
 };
 use crate::{
     base::ids::AccountId,

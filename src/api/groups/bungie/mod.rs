@@ -14,7 +14,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 pub(in crate::api) use self::endpoints::ENDPOINTS;
-use super::{GroupAskError, GroupsApi, GroupsRequest, SignedInUser, header, limit::WindowLimit};
+use super::{
+    GroupAskError, GroupsApi, GroupsRequest, SignedInUser, header, rate_limit::WindowLimit,
+};
 use crate::{
     api::{context::RequestContext, path_row::PathRow, reply},
     base::ids::AccountId,

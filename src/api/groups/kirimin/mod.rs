@@ -17,7 +17,7 @@ use axum::{
 use serde_json::{Value, json};
 
 pub(in crate::api) use self::endpoints::ENDPOINTS;
-use super::{GroupAskError, GroupsApi, GroupsRequest, SignedInUser, limit::WindowLimit};
+use super::{GroupAskError, GroupsApi, GroupsRequest, SignedInUser, rate_limit::WindowLimit};
 use crate::{
     api::{after_response::AfterResponse, failure::Failure, reply},
     group::{

@@ -18,15 +18,15 @@ use serde_json::{Map, Value, json};
 
 pub(in crate::api) use self::endpoints::ENDPOINTS;
 use self::rooms::RocketChatHandler;
-use super::{GroupAskError, GroupsApi, GroupsRequest, SignedInUser, header, limit};
+use super::{GroupAskError, GroupsApi, GroupsRequest, SignedInUser, header, rate_limit};
 use crate::{api::reply, group::Refusal};
 
 /// A failure: its status, its type (empty is none), its text, and the method that it names.
 struct RocketChatError(u16, &'static str, String, Option<&'static str>);
 
 /// Calls of one address to one endpoint (contract 2.2).
-const LIMIT: limit::WindowLimit =
-    limit::WindowLimit { requests: 10, window: Duration::from_millis(60_000) };
+const LIMIT: rate_limit::WindowLimit =
+    rate_limit::WindowLimit { requests: 10, window: Duration::from_millis(60_000) };
 /// A page, where none is asked for (contract 2.4).
 const PAGE: usize = 50;
 const LOGIN: &str = "You must be logged in to do this.";

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     failure::Failure,
-    limit::{PerAccount, RateLimit},
+    rate_limit::{PerAccount, RateLimit},
 };
 use crate::{base::ids::AccountId, engine::journal::Journal};
 

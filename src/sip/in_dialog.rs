@@ -8,7 +8,7 @@ use super::{
     call::{SipPhase, Unacked},
     dialog::contact,
     effect::Effect,
-    info::InfoBody,
+    info_digits::InfoBody,
     invite::{write_description, write_dialog},
     name::{HeaderName, SipMethod},
     request::{Hop, SipRequest, reply_hop},
