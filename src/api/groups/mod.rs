@@ -1,4 +1,4 @@
-//! The groups' edge: four dialects over one membership actor, each in its own file.
+//! Group API: four vendor dialects and the admin API over the membership actors.
 
 pub(super) mod admin;
 pub(super) mod bungie;
@@ -62,7 +62,7 @@ use crate::{
     store::rows::RowStoreError,
 };
 
-/// What the groups' edge reaches, and how it behaves.
+/// The group API: the membership actors and credentials that it uses, and its settings.
 pub struct GroupsApi {
     memberships: Arc<Memberships>,
     credentials: Arc<GroupCredentials>,
@@ -73,30 +73,30 @@ pub struct GroupsApi {
     customers: capillary::BusyCustomers,
 }
 
-/// Passwords that are checked at a time. Each takes 19 MiB and a processor for a while: more of
-/// them would only be slower, all of them.
+/// Concurrent password checks. Each takes 19 MiB and a CPU for a while: more at a time would slow
+/// all of them down.
 const PASSWORD_CHECKS_MAX: usize = 2;
 
-/// How the dialects behave where their documents and their servers differ.
+/// Behaviour of the dialects where a vendor's documents and its server differ.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
-    /// `bungie.status`: every failure is a 500, as on the real service.
+    /// `bungie.status`: statuses 400 to 404 become 500, as on the real service.
     pub is_bungie_realistic: bool,
-    /// `bungie.superset`: more keys than documented, for aiobungie's high-level call.
+    /// `bungie.superset`: a kick returns undocumented keys for aiobungie's high-level call.
     pub is_bungie_superset: bool,
-    /// `rocketchat.kick_body`: without `group`, as the server has it.
+    /// `rocketchat.kick_body`: a kick's response has no `group`, as on the real server.
     pub is_rocketchat_bare: bool,
-    /// `kirimin.signals`: the target first, and before the answer, as its server has it.
+    /// `kirimin.signals`: to the target first, and before the response, as on the real server.
     pub is_kirimin_server: bool,
-    /// `kirimin.owner_error`: 404, as its server has it.
+    /// `kirimin.owner_error`: `GRPS_OWNER_FEATURE` is a 404, as on the real server, not a 400.
     pub is_kirimin_owner_404: bool,
-    /// A Capillary group stays active when its primary member leaves.
+    /// `capillary.keep_active`: a group stays active when its primary member leaves.
     pub is_capillary_kept_active: bool,
-    /// The vendors' rate limits are off.
+    /// `groups.limits` is off: the vendors' rate limits do not apply.
     pub is_unlimited: bool,
 }
 
-/// A dialect of the groups with a server of its own: errors are written as that one does.
+/// A vendor's dialect, which has error bodies of its own.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Vendor {
     Bungie,
@@ -121,7 +121,7 @@ impl Vendor {
     }
 }
 
-/// A request, decoded as far as all dialects agree.
+/// A request, with the parts decoded that all dialects read alike.
 #[derive(Clone)]
 pub(super) struct GroupsRequest(Arc<DecodedRequest>);
 
@@ -131,11 +131,11 @@ pub(super) struct DecodedRequest {
     body: Result<Bytes, Failure>,
     peer: IpAddr,
     now: std::time::Instant,
-    /// The connection itself, when nothing more is asked on it.
+    /// The pending upgrade of the connection, for a WebSocket.
     upgrade: Option<OnUpgrade>,
-    /// What is to be done when the answer has left.
+    /// Task to run once the response has been sent.
     after_response: Mutex<Option<AfterResponse>>,
-    /// Wrong credentials have been shown.
+    /// The request showed unknown credentials: it counts as a guess of its address.
     has_bad_credentials: AtomicBool,
 }
 
@@ -148,7 +148,7 @@ impl Deref for GroupsRequest {
 }
 
 impl DecodedRequest {
-    /// The credentials that it shows are nobody's.
+    /// Marks the request as a guess: nobody has the credentials that it shows.
     fn note_bad_credentials(&self) {
         self.has_bad_credentials.store(true, Ordering::Relaxed);
     }
@@ -158,11 +158,11 @@ impl<S: Sync> FromRequestParts<S> for GroupsRequest {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get::<Self>().expect("the groups' edge puts it there").clone())
+        Ok(parts.extensions.get::<Self>().expect("`GroupsApi::answer` inserts it").clone())
     }
 }
 
-/// The groups' edge, as handlers take it.
+/// Extractor of the group API. Rejects with `NoRoute` if groups are not configured.
 pub(super) struct Groups(Arc<GroupsApi>);
 
 impl FromRequestParts<Links> for Groups {
@@ -174,7 +174,7 @@ impl FromRequestParts<Links> for Groups {
 }
 
 impl GroupsApi {
-    /// Opens the groups' edge.
+    /// Builds the API with no open sockets and no counted requests.
     pub fn new(
         memberships: Arc<Memberships>,
         credentials: Arc<GroupCredentials>,
@@ -191,7 +191,7 @@ impl GroupsApi {
         }
     }
 
-    /// Ends the sockets.
+    /// Closes every WebSocket with code 1001, going away.
     pub(super) fn close(&self) {
         self.sockets.close();
     }
@@ -226,9 +226,9 @@ impl GroupsApi {
             has_bad_credentials: AtomicBool::new(false),
         }));
         if !is_read(&context.method)
-            && let Some(who) = self.who(vendor, &decoded)
+            && let Some(principal) = self.principal(vendor, &decoded)
         {
-            context.principal.set(who);
+            context.principal.set(principal);
         }
         parts.extensions.insert(decoded.clone());
         let request = Request::from_parts(parts, Body::empty());
@@ -259,7 +259,7 @@ impl GroupsApi {
         response
     }
 
-    /// The answer where a path names nothing.
+    /// The vendor's response to an unknown path.
     pub(super) fn not_found(&self, vendor: Vendor, context: &RequestContext) -> Response {
         match vendor {
             Vendor::Bungie => bungie::not_found(self, context),
@@ -269,7 +269,7 @@ impl GroupsApi {
         }
     }
 
-    /// The answer where a path is not for a method.
+    /// The vendor's response to a method that the path does not take.
     pub(super) fn wrong_method(
         &self,
         vendor: Vendor,
@@ -284,8 +284,8 @@ impl GroupsApi {
         }
     }
 
-    /// Who shows good credentials, for the audit.
-    fn who(&self, vendor: Vendor, request: &GroupsRequest) -> Option<Principal> {
+    /// The person or till whose valid credentials the request shows, for the audit log.
+    fn principal(&self, vendor: Vendor, request: &GroupsRequest) -> Option<Principal> {
         let person = |it: SignedInUser| (it.account, format!("person {}", it.person).into());
         let (account, by) = match vendor {
             Vendor::Bungie => person(bungie::signed_in(self, request)?),
@@ -308,7 +308,7 @@ impl GroupsApi {
         self.memberships.ask(account, ask).await
     }
 
-    /// Asks what is answered by a group.
+    /// Sends an ask whose answer contains a group.
     async fn picture(&self, account: &AccountId, ask: Ask) -> Result<GroupSnapshot, GroupAskError> {
         Ok(match self.ask(account, ask).await? {
             GroupAnswer::Group(picture) => *picture,
@@ -335,7 +335,7 @@ impl GroupsApi {
         }
     }
 
-    /// Takes somebody out, and tells the sockets: before the answer, or when it has left.
+    /// Removes a member, and signals it to the sockets before or after the response.
     async fn remove(
         &self,
         request: &GroupsRequest,
@@ -347,8 +347,8 @@ impl GroupsApi {
         Ok(picture)
     }
 
-    /// As above, and leaves to the caller what is to be done after the answer. It is done to its
-    /// end even if he hangs up meanwhile.
+    /// Like [`Self::remove`], but returns the task to run after the response. A task of its own does
+    /// the removal, which therefore completes even if the client disconnects.
     async fn take_out(
         &self,
         account: &AccountId,
@@ -359,18 +359,18 @@ impl GroupsApi {
         let removal = tokio::spawn(async move {
             let actor = actor(&ask);
             let GroupAnswer::Removed(removed) = memberships.ask(&account, ask).await? else {
-                unreachable!("the machine answers a removal with what was removed");
+                unreachable!("the machine answers a removal with `Removed`");
             };
             let signals = signals::of_removal(is_server, actor, &removed);
             let after = AfterResponse::new(move || sockets.send_all(signals));
             let Removed { snapshot: picture, .. } = *removed;
-            // Dropped is done.
+            // Dropping it sends the signals.
             Ok((picture, (!is_server).then_some(after)))
         });
         removal.await.unwrap_or(Err(GroupAskError::Failed))
     }
 
-    /// Whose token it is, if it is a person's, and whether he may administer with it.
+    /// The person whose token this is. Tokens of applications and tills count as unknown.
     fn bearer(&self, request: &GroupsRequest, token: &str) -> Result<SignedInUser, BadToken> {
         let Holder { account, bearer } = self.holder(request, token)?;
         match bearer {
@@ -381,7 +381,7 @@ impl GroupsApi {
         }
     }
 
-    /// Whose token it is.
+    /// The holder of a token. An unknown token marks the request as a guess.
     fn holder(&self, request: &GroupsRequest, token: &str) -> Result<Holder, BadToken> {
         let holder = self.credentials.holder(self.memberships.now(), token);
         if holder == Err(BadToken::Unknown) {
@@ -390,7 +390,7 @@ impl GroupsApi {
         holder
     }
 
-    /// The person of one of these names; nobody, if two accounts have one.
+    /// Searches all accounts for a person with one of these names. None if two accounts have one.
     async fn find_anywhere(&self, names: &[PersonName]) -> Option<(AccountId, Person)> {
         let mut found = None;
         for account in self.memberships.accounts() {
@@ -407,8 +407,8 @@ impl GroupsApi {
         found
     }
 
-    /// Whose password it is. Off the threads that serve everybody else: it takes long on purpose,
-    /// and as long for names of nobody.
+    /// The person with one of these names and this password. The check is slow on purpose, and as
+    /// slow for unknown names, so it runs on a blocking thread.
     async fn log_in(
         &self,
         request: &GroupsRequest,
@@ -447,17 +447,17 @@ impl GroupsApi {
     }
 }
 
-/// A person who asks.
+/// A person with a valid token.
 struct SignedInUser {
     account: AccountId,
     person: PersonId,
     is_admin_scope: bool,
 }
 
-/// How many a group holds where the dialect says nothing: as the real Bungie clan does.
+/// Members of a group at most, where the dialect sets no limit: the real Bungie's figure.
 const MEMBERS_MAX: u32 = 10_000;
 
-/// Something to be told when a write is durable.
+/// A callback for a write, and the receiver that learns whether the write is durable.
 fn durable() -> (crate::store::rows::OnCommit, oneshot::Receiver<Result<(), RowStoreError>>) {
     let (sender, committed) = oneshot::channel();
     (Box::new(move |written| drop(sender.send(written))), committed)
@@ -467,13 +467,13 @@ fn header<'a>(request: &'a GroupsRequest, name: &str) -> Option<&'a str> {
     request.context.headers.get(name)?.to_str().ok()
 }
 
-/// The person who takes somebody out; None is a machine.
+/// The person who asks for a removal. None is a machine.
 fn actor(ask: &Ask) -> Option<PersonId> {
     if let Ask::Leave { actor, .. } = ask {
         return Some(*actor);
     }
     let (Ask::Remove { actor, .. } | Ask::Ban { actor, .. }) = ask else {
-        unreachable!("nothing else takes somebody out");
+        unreachable!("no other ask removes a member");
     };
     *actor
 }
@@ -482,7 +482,7 @@ fn decode(segment: &&str) -> String {
     percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
 
-/// `a=b&c=d`, decoded; the first of two of the same name holds.
+/// Parses and decodes `a=b&c=d`. Of two pairs with the same name, the first counts.
 fn pairs(text: &str) -> BTreeMap<String, String> {
     let word = |it: &str| decode(&&*it.replace('+', " "));
     let mut pairs = BTreeMap::new();

@@ -64,7 +64,7 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
 
 type Answer = Result<Success, Refused>;
 
-/// The result of a call.
+/// The `Response` of a successful call.
 struct Success(Value);
 
 impl IntoResponse for Success {
@@ -77,7 +77,7 @@ impl IntoResponse for Success {
     }
 }
 
-/// A group, a platform, and a member's number there.
+/// Path parameters: a group, a platform, and a member's number there.
 type AtMember = Path<(String, String, String)>;
 
 async fn token(Groups(api): Groups, request: GroupsRequest) -> Response {
@@ -132,7 +132,7 @@ async fn apply(
     Ok(Success(json!({ "resolution": 0 })))
 }
 
-/// A person who administers a group.
+/// A request of a person whose token has the scope for administering groups.
 struct GroupAdmin {
     api: Arc<GroupsApi>,
     request: GroupsRequest,

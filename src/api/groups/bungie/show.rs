@@ -1,4 +1,4 @@
-//! Groups and their members, as Bungie writes them (contract 1.2): 64-bit numbers are strings.
+//! Bungie's JSON of groups and their members (contract 1.2). 64-bit numbers are strings.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ pub(super) fn kicked(api: &GroupsApi, picture: &GroupSnapshot) -> Value {
     result
 }
 
-/// `GetGroup`
+/// The response of `GetGroup`.
 pub(super) fn show(picture: &GroupSnapshot) -> Value {
     json!({
         "detail": group(picture), "founder": founder(picture), "alliedIds": [],
@@ -31,7 +31,7 @@ pub(super) fn show(picture: &GroupSnapshot) -> Value {
     })
 }
 
-/// The number of a page; 0 if none is asked for.
+/// The page number of the query; 0 if there is none.
 pub(super) fn page(request: &GroupsRequest) -> Result<usize, BungieError> {
     number(request, "currentpage")
 }
@@ -40,7 +40,7 @@ fn number(request: &GroupsRequest, name: &str) -> Result<usize, BungieError> {
     request.query.get(name).map_or(Ok(0), |it| it.parse().map_err(|_| PARSE))
 }
 
-/// A page of the members whose rank is at least this.
+/// A page of the members with at least this rank.
 pub(super) fn members(
     picture: &GroupSnapshot,
     rank_min: Rank,
@@ -95,7 +95,7 @@ fn founder(picture: &GroupSnapshot) -> Value {
     founder.map_or(Value::Null, |(id, it)| card(picture, *id, it))
 }
 
-/// `GroupMember`.
+/// A member as Bungie's `GroupMember`.
 fn card(picture: &GroupSnapshot, id: PersonId, member: &GroupMember) -> Value {
     let person = &picture.people[&id];
     json!({
@@ -106,7 +106,7 @@ fn card(picture: &GroupSnapshot, id: PersonId, member: &GroupMember) -> Value {
     })
 }
 
-/// On the platform that is his first one, else on Bungie's own.
+/// The person on their first platform, or on Bungie.net if they have none.
 fn user_card(person: &Person) -> Value {
     let platform = person.names.iter().find_map(|name| match name {
         PersonName::Membership { platform, id } => Some((*platform, id.to_string())),
