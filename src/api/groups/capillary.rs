@@ -148,7 +148,7 @@ fn till(api: &GroupsApi, request: &GroupsRequest) -> Result<AccountId, Capillary
 async fn show(Groups(api): Groups, request: GroupsRequest) -> Answer {
     let account = till(&api, &request)?;
     let group = selected(&request)?;
-    Ok(Json(describe(&picture(&api, &account, Ask::Show(group)).await?)))
+    Ok(Json(describe(&snapshot(&api, &account, Ask::Show(group)).await?)))
 }
 
 fn unauthorized() -> CapillaryError {
@@ -228,15 +228,15 @@ async fn selectors(
     if given.is_empty() {
         return Ok(Vec::new());
     }
-    let picture = picture(api, account, Ask::Show(group.clone())).await?;
+    let snapshot = snapshot(api, account, Ask::Show(group.clone())).await?;
     let mut warnings = Vec::new();
     for (name, value) in given {
         let primary = |person: PersonId| {
-            picture.group.members.get(&person).is_some_and(|it| it.rank == Rank::Owner)
+            snapshot.group.members.get(&person).is_some_and(|it| it.rank == Rank::Owner)
         };
         let is_same = match name {
             "id" => value == id,
-            "externalId" => picture.group.info.external_id.as_deref() == Some(&**value),
+            "externalId" => snapshot.group.info.external_id.as_deref() == Some(&**value),
             _ => value.parse().is_ok_and(primary),
         };
         if !is_same {
@@ -302,8 +302,8 @@ async fn create(Groups(api): Groups, request: GroupsRequest) -> Answer {
     let UserGroupParams { external_id, group_name, max_group_size } = parse(&request)?;
     let mut head = api.head(&group_name, None, max_group_size.unwrap_or(MEMBERS_MAX));
     head.external_id = external_id.map(Into::into);
-    let picture = picture(&api, account, Ask::Create(head)).await?;
-    Ok(Json(json!({ "entity": picture.group.info.id.0, "warnings": [] })))
+    let snapshot = snapshot(&api, account, Ask::Create(head)).await?;
+    Ok(Json(json!({ "entity": snapshot.group.info.id.0, "warnings": [] })))
 }
 
 #[derive(Deserialize)]
@@ -326,7 +326,7 @@ async fn join(Groups(api): Groups, request: GroupsRequest) -> Answer {
             true => Ask::AddFirstOwner { group, actor, target },
             false => Ask::Add { group, actor, target, rank: Rank::Member },
         };
-        let id = picture(&api, account, ask).await?.group.info.id.0;
+        let id = snapshot(&api, account, ask).await?.group.info.id.0;
         response.push(json!({
             "entityId": { "userId": user_id, "groupId": id },
             "result": {
@@ -339,12 +339,12 @@ async fn join(Groups(api): Groups, request: GroupsRequest) -> Answer {
     Ok(Json(json!({ "totalCount": response.len(), "failureCount": 0, "response": response })))
 }
 
-async fn picture(
+async fn snapshot(
     api: &GroupsApi,
     account: &AccountId,
     ask: Ask,
 ) -> Result<GroupSnapshot, CapillaryError> {
-    api.picture(account, ask).await.map_err(|error| vendor_error(&error))
+    api.snapshot(account, ask).await.map_err(|error| vendor_error(&error))
 }
 
 /// Maps a refusal or failure to Capillary's error.
@@ -378,9 +378,9 @@ fn vendor_error(error: &GroupAskError) -> CapillaryError {
     CapillaryError(BAD, code, message.to_owned())
 }
 
-fn describe(picture: &GroupSnapshot) -> Value {
-    let head = &picture.group.info;
-    let users = picture.group.members.iter().map(|(id, it)| {
+fn describe(snapshot: &GroupSnapshot) -> Value {
+    let head = &snapshot.group.info;
+    let users = snapshot.group.members.iter().map(|(id, it)| {
         json!({
             "userId": id.0, "groupId": head.id.0, "defaultGroup": true,
             "primaryMember": it.rank == Rank::Owner, "active": true,

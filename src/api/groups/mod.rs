@@ -133,7 +133,6 @@ pub(super) struct DecodedRequest {
     now: std::time::Instant,
     /// The pending upgrade of the connection, for a WebSocket.
     upgrade: Option<OnUpgrade>,
-    /// Task to run once the response has been sent.
     after_response: Mutex<Option<AfterResponse>>,
     /// The request showed unknown credentials: it counts as a guess of its address.
     has_bad_credentials: AtomicBool,
@@ -259,7 +258,6 @@ impl GroupsApi {
         response
     }
 
-    /// The vendor's response to an unknown path.
     pub(super) fn not_found(&self, vendor: Vendor, context: &RequestContext) -> Response {
         match vendor {
             Vendor::Bungie => bungie::not_found(self, context),
@@ -308,10 +306,13 @@ impl GroupsApi {
         self.memberships.ask(account, ask).await
     }
 
-    /// Sends an ask whose answer contains a group.
-    async fn picture(&self, account: &AccountId, ask: Ask) -> Result<GroupSnapshot, GroupAskError> {
+    async fn snapshot(
+        &self,
+        account: &AccountId,
+        ask: Ask,
+    ) -> Result<GroupSnapshot, GroupAskError> {
         Ok(match self.ask(account, ask).await? {
-            GroupAnswer::Group(picture) => *picture,
+            GroupAnswer::Group(snapshot) => *snapshot,
             GroupAnswer::Joined(joined) => joined.snapshot,
             GroupAnswer::Removed(removed) => removed.snapshot,
             GroupAnswer::Person(_)
@@ -342,13 +343,13 @@ impl GroupsApi {
         account: &AccountId,
         ask: Ask,
     ) -> Result<GroupSnapshot, GroupAskError> {
-        let (picture, after) = self.take_out(account, ask).await?;
+        let (snapshot, after) = self.take_out(account, ask).await?;
         *request.after_response.lock() = after;
-        Ok(picture)
+        Ok(snapshot)
     }
 
-    /// Like [`Self::remove`], but returns the task to run after the response. A task of its own does
-    /// the removal, which therefore completes even if the client disconnects.
+    /// Like [`Self::remove`], but returns what to run after the response. A task of its own does the
+    /// removal, which therefore completes even if the client disconnects.
     async fn take_out(
         &self,
         account: &AccountId,
@@ -363,9 +364,9 @@ impl GroupsApi {
             };
             let signals = signals::of_removal(is_server, actor, &removed);
             let after = AfterResponse::new(move || sockets.send_all(signals));
-            let Removed { snapshot: picture, .. } = *removed;
+            let Removed { snapshot, .. } = *removed;
             // Dropping it sends the signals.
-            Ok((picture, (!is_server).then_some(after)))
+            Ok((snapshot, (!is_server).then_some(after)))
         });
         removal.await.unwrap_or(Err(GroupAskError::Failed))
     }
@@ -447,7 +448,6 @@ impl GroupsApi {
     }
 }
 
-/// A person with a valid token.
 struct SignedInUser {
     account: AccountId,
     person: PersonId,

@@ -65,11 +65,11 @@ impl<'a> PersonCard<'a> {
 }
 
 impl<'a> GroupCard<'a> {
-    pub(super) fn of(picture: &'a GroupSnapshot) -> Self {
-        let head = &picture.group.info;
-        let members = picture.group.members.iter().map(|(id, member)| MemberCard {
+    pub(super) fn of(snapshot: &'a GroupSnapshot) -> Self {
+        let head = &snapshot.group.info;
+        let members = snapshot.group.members.iter().map(|(id, member)| MemberCard {
             person: id.0,
-            username: picture.people.get(id).map_or("", |it| &it.username),
+            username: snapshot.people.get(id).map_or("", |it| &it.username),
             rank: member.rank.into(),
         });
         Self {

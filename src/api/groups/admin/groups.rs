@@ -42,14 +42,15 @@ pub(super) async fn create(request: AdminRequest) -> Result<Response, Failure> {
     if let Some(door) = door {
         head.join_policy = door.into();
     }
-    let picture = request.api.picture(&request.account, Ask::Create(head)).await?;
-    Ok(answer(&request, StatusCode::CREATED, &picture))
+    let snapshot = request.api.snapshot(&request.account, Ask::Create(head)).await?;
+    Ok(answer(&request, StatusCode::CREATED, &snapshot))
 }
 
 /// `GET Group/{id}/`: the group and its members.
 pub(super) async fn show(request: AdminRequest, Path((_, id)): AtOne) -> Result<Response, Failure> {
-    let picture = request.api.picture(&request.account, Ask::Show(group_ref(number(&id)?))).await?;
-    Ok(answer(&request, StatusCode::OK, &picture))
+    let snapshot =
+        request.api.snapshot(&request.account, Ask::Show(group_ref(number(&id)?))).await?;
+    Ok(answer(&request, StatusCode::OK, &snapshot))
 }
 
 /// `POST Group/{id}/Member/`: adds a person, by default with the rank `member`.
@@ -65,8 +66,8 @@ pub(super) async fn add(request: AdminRequest, Path((_, id)): AtOne) -> Result<R
     let AddMemberParams { person, rank } = request.parse()?;
     let rank = rank.map_or(Rank::Member, Into::into);
     let ask = Ask::Add { group: group_ref(id), actor: None, target: person_ref(person), rank };
-    let picture = request.api.picture(&request.account, ask).await?;
-    Ok(answer(&request, StatusCode::CREATED, &picture))
+    let snapshot = request.api.snapshot(&request.account, ask).await?;
+    Ok(answer(&request, StatusCode::CREATED, &snapshot))
 }
 
 /// `POST Group/{id}/Member/{person}/`: sets a member's rank.
@@ -84,8 +85,8 @@ pub(super) async fn set_rank(
     let SetRankParams { rank } = request.parse()?;
     let (group, target, rank) = (group_ref(id), person_ref(person), rank.into());
     let ask = Ask::SetRank { group, actor: None, target, rank };
-    let picture = request.api.picture(&request.account, ask).await?;
-    Ok(answer(&request, StatusCode::OK, &picture))
+    let snapshot = request.api.snapshot(&request.account, ask).await?;
+    Ok(answer(&request, StatusCode::OK, &snapshot))
 }
 
 /// `DELETE Group/{id}/Member/{person}/`: removes a member from the group.
@@ -96,9 +97,9 @@ pub(super) async fn remove(
     let (id, person) = (number(&id)?, number(&person)?);
     let (group, actor, target, reason) = (group_ref(id), None, person_ref(person), "".into());
     let ask = Ask::Remove { group, actor, target, rule: Rule::OPERATOR, reason };
-    let (picture, after): (GroupSnapshot, Option<AfterResponse>) =
+    let (snapshot, after): (GroupSnapshot, Option<AfterResponse>) =
         request.api.take_out(&request.account, ask).await?;
-    let mut response = answer(&request, StatusCode::OK, &picture);
+    let mut response = answer(&request, StatusCode::OK, &snapshot);
     after.map(|it| response.extensions_mut().insert(it));
     Ok(response)
 }
@@ -111,6 +112,6 @@ fn person_ref(id: u64) -> PersonRef {
     PersonRef::Id(PersonId(id))
 }
 
-fn answer(request: &AdminRequest, status: StatusCode, picture: &GroupSnapshot) -> Response {
-    request.reply(status, GroupCard::of(picture))
+fn answer(request: &AdminRequest, status: StatusCode, snapshot: &GroupSnapshot) -> Response {
+    request.reply(status, GroupCard::of(snapshot))
 }

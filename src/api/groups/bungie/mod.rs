@@ -114,7 +114,7 @@ pub(super) fn crash(api: &GroupsApi) -> Response {
 
 fn refuse(api: &GroupsApi, BungieError(status, code, name, message): &BungieError) -> Response {
     let status = match (api.settings.is_bungie_realistic, *status) {
-        // The real service answers 500 to all errors except wrong methods and overload (contract 1.5).
+        // The real service sends 500 for all errors but wrong methods and overload (contract 1.5).
         (true, 400..405) => 500,
         (_, status) => status,
     };

@@ -11,20 +11,20 @@ use crate::{
     },
 };
 
-pub(super) fn kicked(api: &GroupsApi, picture: &GroupSnapshot) -> Value {
-    let group = group(picture);
-    let mut result = json!({ "group": group, "groupDeleted": picture.group.info.is_closed });
+pub(super) fn kicked(api: &GroupsApi, snapshot: &GroupSnapshot) -> Value {
+    let group = group(snapshot);
+    let mut result = json!({ "group": group, "groupDeleted": snapshot.group.info.is_closed });
     if api.settings.is_bungie_superset {
         result["detail"] = result["group"].clone();
-        result["founder"] = founder(picture);
+        result["founder"] = founder(snapshot);
     }
     result
 }
 
 /// The response of `GetGroup`.
-pub(super) fn show(picture: &GroupSnapshot) -> Value {
+pub(super) fn show(snapshot: &GroupSnapshot) -> Value {
     json!({
-        "detail": group(picture), "founder": founder(picture), "alliedIds": [],
+        "detail": group(snapshot), "founder": founder(snapshot), "alliedIds": [],
         "parentGroup": null, "allianceStatus": 0, "groupJoinInviteCount": 0,
         "currentUserMembershipsInactiveForDestiny": false,
         "currentUserMemberMap": {}, "currentUserPotentialMemberMap": {},
@@ -42,7 +42,7 @@ fn number(request: &GroupsRequest, name: &str) -> Result<usize, BungieError> {
 
 /// A page of the members with at least this rank.
 pub(super) fn members(
-    picture: &GroupSnapshot,
+    snapshot: &GroupSnapshot,
     rank_min: Rank,
     request: &GroupsRequest,
 ) -> Result<Value, BungieError> {
@@ -52,15 +52,15 @@ pub(super) fn members(
         let is_named = |person: &Person| person.username.to_lowercase().contains(&name);
         rank_min <= it.rank
             && (kind == 0 || usize::try_from(number_of(it.rank)) == Ok(kind))
-            && picture.people.get(id).is_some_and(|it| is_named(it))
+            && snapshot.people.get(id).is_some_and(|it| is_named(it))
     };
-    let found: Vec<_> = picture.group.members.iter().filter(is_meant).collect();
+    let found: Vec<_> = snapshot.group.members.iter().filter(is_meant).collect();
     let page = page.max(1);
     let start = (page - 1).saturating_mul(PAGE).min(found.len());
     let end = (start + PAGE).min(found.len());
     let shown = found[start..end].iter();
     Ok(json!({
-        "results": shown.map(|(id, it)| card(picture, **id, it)).collect::<Vec<_>>(),
+        "results": shown.map(|(id, it)| card(snapshot, **id, it)).collect::<Vec<_>>(),
         "totalResults": found.len(), "hasMore": end < found.len(),
         "query": { "itemsPerPage": PAGE, "currentPage": page }, "useTotalResults": true,
     }))
@@ -89,19 +89,19 @@ pub(super) async fn banned(
     })
 }
 
-fn founder(picture: &GroupSnapshot) -> Value {
+fn founder(snapshot: &GroupSnapshot) -> Value {
     let is_owner = |(_, it): &(&PersonId, &GroupMember)| it.rank == Rank::Owner;
-    let founder = picture.group.members.iter().find(is_owner);
-    founder.map_or(Value::Null, |(id, it)| card(picture, *id, it))
+    let founder = snapshot.group.members.iter().find(is_owner);
+    founder.map_or(Value::Null, |(id, it)| card(snapshot, *id, it))
 }
 
 /// A member as Bungie's `GroupMember`.
-fn card(picture: &GroupSnapshot, id: PersonId, member: &GroupMember) -> Value {
-    let person = &picture.people[&id];
+fn card(snapshot: &GroupSnapshot, id: PersonId, member: &GroupMember) -> Value {
+    let person = &snapshot.people[&id];
     json!({
         "memberType": number_of(member.rank), "isOnline": false,
         "lastOnlineStatusChange": (member.joined.0 / 1_000).to_string(),
-        "groupId": picture.group.info.id.to_string(), "joinDate": iso(member.joined),
+        "groupId": snapshot.group.info.id.to_string(), "joinDate": iso(member.joined),
         "destinyUserInfo": user_card(person), "bungieNetUserInfo": next_card(person),
     })
 }
@@ -138,8 +138,8 @@ fn next_card(person: &Person) -> Value {
 }
 
 /// `GroupV2`, with the keys in the documented order of kinds (contract 1.2).
-fn group(picture: &GroupSnapshot) -> Value {
-    let Group { info: head, members, .. } = &*picture.group;
+fn group(snapshot: &GroupSnapshot) -> Value {
+    let Group { info: head, members, .. } = &*snapshot.group;
     let creator = head.creator.map_or_else(|| "0".to_owned(), |it| it.to_string());
     let GroupId(id) = head.id;
     json!({

@@ -1,4 +1,4 @@
-//! Sessions of the Kirimin dialect (contract 3.4): sign-in, the signed-in user, and the socket's id.
+//! Sessions of the Kirimin dialect (contract 3.4): sign-in, the user, and the socket's id.
 //!
 //! The vendor sends a code by e-mail. Here a person's password takes its place, either in
 //! `sign-in` or as the `code` of `verify`.

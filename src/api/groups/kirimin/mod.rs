@@ -83,12 +83,12 @@ fn accept(data: Data) -> Response {
 
 /// `GET /invite/{link}`: the group of an invitation link.
 async fn invitation(api: &GroupsApi, user: &SignedInUser, link: &str) -> Response {
-    let found = api.picture(&user.account, Ask::Show(GroupRef::Link(link.into()))).await;
+    let found = api.snapshot(&user.account, Ask::Show(GroupRef::Link(link.into()))).await;
     match found {
-        Ok(picture) if !picture.group.info.is_closed => accept(Some(json!({
-            "group": room(&picture)["r"],
-            "joined": picture.group.members.contains_key(&user.person),
-            "members": picture.group.members.len(),
+        Ok(snapshot) if !snapshot.group.info.is_closed => accept(Some(json!({
+            "group": room(&snapshot)["r"],
+            "joined": snapshot.group.members.contains_key(&user.person),
+            "members": snapshot.group.members.len(),
         }))),
         Ok(_) | Err(_) => {
             let KiriminError(code, msg) = NO_GROUP;
@@ -132,13 +132,13 @@ impl KiriminHandler {
     async fn reset_link(&self) -> Result<Data, KiriminError> {
         let link = uuid::Uuid::new_v4().simple().to_string().into();
         let (group, actor) = (group_ref(self.text("id"))?, self.user.person);
-        let picture = self.picture(Ask::ResetLink { group, actor, link }).await;
+        let snapshot = self.snapshot(Ask::ResetLink { group, actor, link }).await;
         // Here both the documents and the server say 403 (contract 3.4).
-        let picture = picture.map_err(|KiriminError(code, msg)| match msg {
+        let snapshot = snapshot.map_err(|KiriminError(code, msg)| match msg {
             "GRPS_OWNER_FEATURE" => KiriminError(403, msg),
             _ => KiriminError(code, msg),
         })?;
-        Ok(Some(json!({ "text": picture.group.info.link })))
+        Ok(Some(json!({ "text": snapshot.group.info.link })))
     }
 
     /// `POST /x/group/join/{group}`: joins by invitation link, and signals it to the others.
@@ -149,13 +149,13 @@ impl KiriminHandler {
         let GroupAnswer::Joined(joined) = asked.map_err(|it| self.vendor_error(&it))? else {
             unreachable!("the machine answers a join with `Joined`");
         };
-        let Joined { was_member, snapshot: picture } = *joined;
+        let Joined { was_member, snapshot } = *joined;
         if !was_member {
-            let (sockets, signals) = (self.api.sockets.clone(), signals::of_join(&picture, actor));
+            let (sockets, signals) = (self.api.sockets.clone(), signals::of_join(&snapshot, actor));
             *self.request.after_response.lock() =
                 Some(AfterResponse::new(move || sockets.send_all(signals)));
         }
-        Ok(Some(room(&picture)))
+        Ok(Some(room(&snapshot)))
     }
 
     /// `POST /x/group/create`: creates a group that the user owns.
@@ -166,17 +166,17 @@ impl KiriminHandler {
         }
         let (api, actor) = (&self.api, self.user.person);
         let info = api.head(name, Some(actor), MEMBERS_MAX);
-        let picture = self.picture(Ask::CreateOwn { info, own_max: OWN_MAX }).await?;
-        let id = picture.group.info.id.to_string();
-        Ok(Some(json!({ "roomid": id, "group": room(&picture) })))
+        let snapshot = self.snapshot(Ask::CreateOwn { info, own_max: OWN_MAX }).await?;
+        let id = snapshot.group.info.id.to_string();
+        Ok(Some(json!({ "roomid": id, "group": room(&snapshot) })))
     }
 
     fn text(&self, name: &str) -> &str {
         self.body[name].as_str().unwrap_or_default()
     }
 
-    async fn picture(&self, ask: Ask) -> Result<GroupSnapshot, KiriminError> {
-        self.api.picture(&self.user.account, ask).await.map_err(|it| self.vendor_error(&it))
+    async fn snapshot(&self, ask: Ask) -> Result<GroupSnapshot, KiriminError> {
+        self.api.snapshot(&self.user.account, ask).await.map_err(|it| self.vendor_error(&it))
     }
 
     async fn remove(&self, ask: Ask) -> Result<GroupSnapshot, GroupAskError> {
@@ -241,10 +241,10 @@ fn vendor_error(error: &GroupAskError, is_owner_404: bool) -> KiriminError {
     }
 }
 
-fn room(picture: &GroupSnapshot) -> Value {
-    let head = &picture.group.info;
-    let owner = picture.group.members.iter().find(|(_, it)| it.rank == Rank::Owner);
-    let users = picture.group.members.keys().filter_map(|id| picture.people.get(id));
+fn room(snapshot: &GroupSnapshot) -> Value {
+    let head = &snapshot.group.info;
+    let owner = snapshot.group.members.iter().find(|(_, it)| it.rank == Rank::Owner);
+    let users = snapshot.group.members.keys().filter_map(|id| snapshot.people.get(id));
     let users = users.map(|it| signals::card(it));
     json!({
         "m": [], "u": users.collect::<Vec<_>>(),

@@ -33,25 +33,25 @@ pub(in crate::api::groups) fn of_removal(
     actor: Option<PersonId>,
     removed: &Removed,
 ) -> Vec<Signal> {
-    let Removed { person, was_member, others, snapshot: picture } = removed;
+    let Removed { person, was_member, others, snapshot } = removed;
     if !was_member {
         return Vec::new();
     }
     let person = *person;
-    let members = &picture.group.members;
+    let members = &snapshot.group.members;
     let owner = || members.iter().find(|(_, it)| it.rank == Rank::Owner).map(|(id, _)| *id);
-    if picture.group.info.is_closed {
+    if snapshot.group.info.is_closed {
         let others = others.iter();
-        return others.map(|it| signal(picture, *it, person, "memberkick")).collect();
+        return others.map(|it| signal(snapshot, *it, person, "memberkick")).collect();
     }
 
     let recipients = members.iter().filter(|(_, it)| !is_server || it.rank != Rank::Owner);
     let mut signals: Vec<_> =
-        recipients.map(|(id, _)| signal(picture, *id, person, "memberleave")).collect();
+        recipients.map(|(id, _)| signal(snapshot, *id, person, "memberleave")).collect();
     if actor != Some(person) {
         // A machine has no number, so the signal names the owner.
         let by = actor.or_else(owner).unwrap_or(PersonId(0));
-        let kick = signal(picture, person, by, "memberkick");
+        let kick = signal(snapshot, person, by, "memberkick");
         let index = if is_server { 0 } else { signals.len() };
         signals.insert(index, kick);
     }
@@ -59,10 +59,10 @@ pub(in crate::api::groups) fn of_removal(
 }
 
 /// Signals of a join: `memberjoin` to all other members.
-pub(super) fn of_join(picture: &GroupSnapshot, person: PersonId) -> Vec<Signal> {
-    let others = picture.group.members.keys().filter(|it| **it != person);
-    let user = picture.people.get(&person).map(|it| card(it));
-    let text = signal_text(picture, person, "memberjoin", user);
+pub(super) fn of_join(snapshot: &GroupSnapshot, person: PersonId) -> Vec<Signal> {
+    let others = snapshot.group.members.keys().filter(|it| **it != person);
+    let user = snapshot.people.get(&person).map(|it| card(it));
+    let text = signal_text(snapshot, person, "memberjoin", user);
     others.map(|to| Signal { to: *to, text: text.clone() }).collect()
 }
 
@@ -74,12 +74,17 @@ pub(super) fn card(person: &Person) -> Value {
     })
 }
 
-fn signal(picture: &GroupSnapshot, to: PersonId, from: PersonId, kind: &str) -> Signal {
-    Signal { to, text: signal_text(picture, from, kind, None) }
+fn signal(snapshot: &GroupSnapshot, to: PersonId, from: PersonId, kind: &str) -> Signal {
+    Signal { to, text: signal_text(snapshot, from, kind, None) }
 }
 
-fn signal_text(picture: &GroupSnapshot, from: PersonId, kind: &str, user: Option<Value>) -> String {
-    let head = &picture.group.info;
+fn signal_text(
+    snapshot: &GroupSnapshot,
+    from: PersonId,
+    kind: &str,
+    user: Option<Value>,
+) -> String {
+    let head = &snapshot.group.info;
     let (key, groupid) = (key(head.id, head.revision), head.id.to_string());
     let body = SignalBody { key: &key, from: from.to_string(), kind, groupid, user };
     serde_json::to_string(&body).expect("a struct of strings serializes")
