@@ -12,10 +12,10 @@ pub struct BucketRate {
     pub fill: Duration,
 }
 
-/// A bucket, full at first. When it will be full again says all there is to say.
+/// A bucket, full at first. Its state is the time at which it will be full again.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokenBucket {
-    /// None is full.
+    /// None while the bucket is full.
     full_at: Option<Instant>,
 }
 

@@ -373,12 +373,13 @@ impl Registry {
         self.links.media.send(order);
     }
 
-    /// Calls [`AudioEngine::split`](crate::media::AudioEngine::split).
+    /// Splits an order by engine: see [`AudioEngine::split`](crate::media::AudioEngine::split).
     pub(super) fn split_audio(&self, order: AudioOrder) -> Vec<AudioOrder> {
         self.links.media.split(order)
     }
 
-    /// Calls [`AudioEngine::send_part`](crate::media::AudioEngine::send_part).
+    /// Sends an order in parts: see
+    /// [`AudioEngine::send_part`](crate::media::AudioEngine::send_part).
     pub(super) fn audio_part(&self, order: &AudioOrder, from: usize) -> usize {
         self.links.media.send_part(order, from)
     }

@@ -7,7 +7,7 @@ use crate::base::ids::Dialect;
 pub struct Ending {
     /// `HangupCauseCode` and its names.
     pub cause: HangupCause,
-    /// `HangupSource`.
+    /// Written as `HangupSource` in callbacks.
     pub source: HangupSource,
 }
 
@@ -82,7 +82,7 @@ hangup_causes! {
     Normal = 4000, "Normal Hangup";
     /// The flow had no element left.
     EndOfXml = 4010, "End Of XML Instructions";
-    /// An internal error.
+    /// An error inside conflow, such as a panic of the room.
     Internal = 5010, "Internal Error";
     /// The call's time limit, or `<Hangup schedule>`.
     Scheduled = 6000, "Scheduled Hangup";

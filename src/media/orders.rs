@@ -10,7 +10,7 @@ use crate::base::ids::{AccountId, CallId, Incarnation, MemberId, RoomId};
 pub enum SignallingOrder {
     /// Picks up a ringing call. Sent once, and before the first sound that needs it.
     Answer {
-        /// An incoming call.
+        /// An incoming call that rings.
         call: CallId,
     },
     /// Calls somebody. The backend reports [`LegEvent::Ringing`](super::LegEvent::Ringing), then
@@ -22,7 +22,7 @@ pub enum SignallingOrder {
         call: CallId,
         /// The account on whose behalf the call is made.
         account: AccountId,
-        /// The caller's number.
+        /// The number that the far end is shown as the caller.
         from: Arc<str>,
         /// The address to call: one that the backend's `can_dial` accepts.
         to: Arc<str>,
@@ -33,7 +33,7 @@ pub enum SignallingOrder {
     },
     /// Opens early media on a ringing call (SIP 183): what follows is heard before the answer.
     EarlyMedia {
-        /// An incoming call.
+        /// An incoming call that rings.
         call: CallId,
     },
     /// Hangs up, unless the far end has done so, stops the call's sound and forgets the call. The
@@ -130,7 +130,7 @@ pub enum AudioOrder {
         room: RoomId,
         /// Members, or calls that are about to be placed.
         calls: Vec<CallId>,
-        /// True: not heard.
+        /// True: the others do not hear them.
         on: bool,
     },
     /// Whether these members hear the others. They hear what is played to them in any case.
@@ -160,7 +160,7 @@ pub enum AudioOrder {
         room: RoomId,
         /// Members of the room.
         calls: Vec<CallId>,
-        /// As in [`AudioOrder::Announce`].
+        /// The address that [`AudioOrder::Announce`] was given.
         address: Arc<AnnouncementAddress>,
     },
     /// Makes a member's key press heard by others in the room (`relayDTMF`).
@@ -169,7 +169,7 @@ pub enum AudioOrder {
         room: RoomId,
         /// The members that hear it.
         calls: Vec<CallId>,
-        /// Of `0-9*#ABCD`.
+        /// One of `0-9*#ABCD`.
         digit: char,
     },
 }
@@ -242,7 +242,7 @@ pub enum MemberAudio {
 /// The name of an announcement: a stop needs the same parts as the start.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct AnnouncementAddress {
-    /// Play or Speak.
+    /// Play or Speak: each has its own stop.
     pub kind: AnnouncementKind,
     /// The members named, in rising order; None for `all`.
     pub members: Option<Vec<MemberId>>,
