@@ -60,10 +60,16 @@
 //! | term | meaning |
 //! |---|---|
 //! | account, call, leg, flow, element, member, conference (room), group | as the vendors use them |
+//! | verb | the code of an element |
+//! | machine | decides: `handle(now, command, effects)`; no IO, no clock |
+//! | command, effect | the input of a machine, and what it wants done, in order |
+//! | ask, outcome, refusal | a request to an actor, and its one reply: done, or not and why |
+//! | notice | a numbered event of a room, for callbacks, subscribers and the log |
 //! | registry | every call and room of the process, and every move between them |
 //! | call worker | runs the calls that are not in a room |
 //! | ban list | who may not enter a room for a while |
-//! | access list, admission | who may enter a room guarded by a group |
+//! | access list | who may enter a room guarded by a group |
+//! | admission | the proof that a call was on the access list when it joined; in `sip`: whether a request is let in |
 //! | spawner, scheduler | give actors their turns: the one on tokio, and the one for tests |
 //! | inbound | accepts a call that comes in and finds its flow |
 //! | counters | figures about calls and rooms |
@@ -74,12 +80,19 @@
 //! | webhooks; delivery, queue, in-flight limit, failing endpoint, dispatcher | callbacks on their way |
 //! | idempotency keys | stored answers of repeated requests |
 //! | member id blocks | reserved ranges of member ids |
-//! | media engine (`rtp_engine`); mailbox, command, sound loader, mixer thread, demultiplexer, socket | carries the sound of real calls |
+//! | order, report, exchange | what the engine tells a backend, what a backend tells the engine, and the trait that takes reports |
+//! | media engine (`rtp_engine`) | carries the sound of real calls over RTP |
+//! | mixer thread | owns legs and rooms, and mixes every 20 ms |
+//! | mailbox | the queue of commands of a mixer thread; a command holds from the moment it is posted |
+//! | demultiplexer | finds the mixer thread that has a call |
+//! | sound loader | decodes files and texts off the mixer threads |
 //! | app state, request context, audit entry, route, client | what a handler of the API gets |
-//! | caller, endpoint, receiver | the person on the phone, a SIP phone, the target of a webhook |
+//! | caller, endpoint, receiver | the person on the phone; a SIP phone (in `api`: a method and a path); the target of a webhook |
 //! | error, warning, hint | findings of `check`, and what a response header lists |
-//! | roster entry, requester, kick target, fault injection | in the conference |
-//! | verb, effect, command, ask, outcome, refusal, notice | an element's code; what machines take and give |
+//! | roster entry | one member in the list of a room |
+//! | requester | the call or request that started an announcement |
+//! | kick target | where a kicked member continues: the next element, a named one, another document |
+//! | fault injection | panics that tests cause on purpose |
 //! | floor | who speaks in a room (and, above, a rank of modules) |
 //! | incarnation | one life of a room: the next room of the same name is another |
 //!

@@ -1,4 +1,4 @@
-//! Capillary user groups (contract 4): `/v2/userGroup2/…`, a till by HTTP Basic or with a token.
+//! Capillary user groups (contract 4): `/v2/userGroup2/…`, for tills with HTTP Basic or a token.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -28,30 +28,30 @@ use crate::{
     },
 };
 
-/// A status, a code, and what it says.
+/// HTTP status, the vendor's code, and the message.
 struct CapillaryError(u16, u16, String);
 
-/// Where an identifier is registered.
+/// Values of `source`: where an identifier is registered.
 const SOURCES: [&str; 4] = ["INSTORE", "MARTJACK", "WECHAT", "ALL"];
-/// Group selectors of other calls: here they say nothing new.
+/// Selectors that other calls use. `leave` names its group in the path and checks them only.
 const SELECTORS: [&str; 3] = ["id", "externalId", "primaryUserId"];
-/// What is no field's value, and no group's or customer's, is told with this status.
+/// The HTTP status of invalid values, and of unknown groups and customers.
 const BAD: u16 = 400;
 
-/// How long a token is good. The vendor publishes no figure; a day, as its documents' samples.
+/// Lifetime of a token. The vendor publishes no figure; its documents' samples last a day.
 const TOKEN_SECONDS: u64 = 86_400;
 
-/// Customers about whom something is being done: of two at once, the second is refused (521).
+/// Customers with a request in progress. A second concurrent request is refused with 521.
 #[derive(Default)]
 pub(super) struct BusyCustomers(Mutex<BTreeSet<(AccountId, PersonName)>>);
 
-/// Somebody's turn, until it is dropped.
+/// Marks a customer as busy until it is dropped.
 struct CustomerLock<'a>(&'a BusyCustomers, (AccountId, PersonName));
 
 impl BusyCustomers {
     fn lock(&self, account: &AccountId, name: &PersonName) -> Option<CustomerLock<'_>> {
         let key = (account.clone(), name.clone());
-        // The lock is free again before there is a turn, whose end takes it.
+        // The mutex is released before the guard exists, because the guard's drop takes it.
         let is_first = self.0.lock().insert(key.clone());
         is_first.then(|| CustomerLock(self, key))
     }
@@ -84,7 +84,7 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
 
 type Answer = Result<Json, CapillaryError>;
 
-/// A body that is answered with 200.
+/// A JSON body with status 200.
 struct Json(Value);
 
 impl IntoResponse for Json {
@@ -111,7 +111,7 @@ pub(super) fn crash() -> Response {
     refuse(&CapillaryError(500, 500, "something went wrong".to_owned()))
 }
 
-/// Too much at once, whoever asks.
+/// The response to an address with too many failed logins.
 pub(super) fn throttle(wait: Duration) -> Response {
     refuse(&CapillaryError(
         429,
@@ -121,7 +121,7 @@ pub(super) fn throttle(wait: Duration) -> Response {
 }
 
 fn refuse(CapillaryError(status, code, message): &CapillaryError) -> Response {
-    let status = StatusCode::from_u16(*status).expect("it is one of ours");
+    let status = StatusCode::from_u16(*status).expect("errors have valid statuses");
     let error = json!({ "status": false, "code": code, "message": message });
     let body = json!({ "warnings": [], "errors": [error], "success": false });
     let mut response = reply::json(status, &body);
@@ -132,9 +132,9 @@ fn refuse(CapillaryError(status, code, message): &CapillaryError) -> Response {
     response
 }
 
-/// The account of a till. No other credentials have access to user groups.
+/// The account of the till that sent the request. Other credentials have no access (403).
 fn till(api: &GroupsApi, request: &GroupsRequest) -> Result<AccountId, CapillaryError> {
-    let Holder { account, bearer } = sign_in(api, request).ok_or_else(no_one)?;
+    let Holder { account, bearer } = sign_in(api, request).ok_or_else(unauthorized)?;
     match bearer {
         Bearer::Till(_) => Ok(account),
         Bearer::Application | Bearer::Person { .. } | Bearer::Grant { .. } => {
@@ -144,14 +144,14 @@ fn till(api: &GroupsApi, request: &GroupsRequest) -> Result<AccountId, Capillary
     }
 }
 
-/// `GET /v2/userGroup2`
+/// `GET /v2/userGroup2`: the group that `id` or `externalId` selects.
 async fn show(Groups(api): Groups, request: GroupsRequest) -> Answer {
     let account = till(&api, &request)?;
     let group = selected(&request)?;
-    Ok(Json(describe(&picture(&api, &account, Ask::Show(group)).await?)))
+    Ok(Json(describe(&snapshot(&api, &account, Ask::Show(group)).await?)))
 }
 
-fn no_one() -> CapillaryError {
+fn unauthorized() -> CapillaryError {
     CapillaryError(401, 401, "authentication failed".to_owned())
 }
 
@@ -167,7 +167,7 @@ async fn generate(Groups(api): Groups, request: GroupsRequest) -> Answer {
     let now = api.memberships.now();
     let holder = api.credentials.till(now, &key, &md5_hex(&secret)).ok_or_else(|| {
         request.note_bad_credentials();
-        no_one()
+        unauthorized()
     })?;
     let broken = || CapillaryError(500, 500, "the store failed".to_owned());
     let (done, committed) = durable();
@@ -215,7 +215,7 @@ async fn leave(Groups(api): Groups, request: GroupsRequest, Path(id): Path<Strin
     Ok(Json(json!({ "warnings": warnings, "errors": [], "success": true })))
 }
 
-/// A selector that means the same group is warned about; one that means another is refused.
+/// Warns of selectors that agree with the path, and refuses one that contradicts it.
 async fn selectors(
     api: &GroupsApi,
     account: &AccountId,
@@ -228,15 +228,15 @@ async fn selectors(
     if given.is_empty() {
         return Ok(Vec::new());
     }
-    let picture = picture(api, account, Ask::Show(group.clone())).await?;
+    let snapshot = snapshot(api, account, Ask::Show(group.clone())).await?;
     let mut warnings = Vec::new();
     for (name, value) in given {
         let primary = |person: PersonId| {
-            picture.group.members.get(&person).is_some_and(|it| it.rank == Rank::Owner)
+            snapshot.group.members.get(&person).is_some_and(|it| it.rank == Rank::Owner)
         };
         let is_same = match name {
             "id" => value == id,
-            "externalId" => picture.group.info.external_id.as_deref() == Some(&**value),
+            "externalId" => snapshot.group.info.external_id.as_deref() == Some(&**value),
             _ => value.parse().is_ok_and(primary),
         };
         if !is_same {
@@ -249,7 +249,7 @@ async fn selectors(
     Ok(warnings)
 }
 
-/// Whom the query means.
+/// The customer that the query identifies.
 fn customer(request: &GroupsRequest) -> Result<PersonName, CapillaryError> {
     let field = |name: &str| {
         let missing = || CapillaryError(BAD, 403, format!("{name} is mandatory"));
@@ -266,7 +266,7 @@ fn customer(request: &GroupsRequest) -> Result<PersonName, CapillaryError> {
         "email" => PersonName::email(value),
         "externalId" => PersonName::ExternalId(value.into()),
         "cardnumber" => PersonName::CardNumber(value.into()),
-        // The full stop is in the published description (contract 4.1).
+        // The published description has the full stop (contract 4.1).
         "cardExternalId" | "cardExternalId." => PersonName::CardExternalId(value.into()),
         _ => return Err(CapillaryError(BAD, 8013, format!("identifier name {kind} is wrong"))),
     })
@@ -296,14 +296,14 @@ struct UserGroupParams {
     max_group_size: Option<u32>,
 }
 
-/// `POST /v2/userGroup2`
+/// `POST /v2/userGroup2`: creates a group and returns its number.
 async fn create(Groups(api): Groups, request: GroupsRequest) -> Answer {
     let account = &till(&api, &request)?;
     let UserGroupParams { external_id, group_name, max_group_size } = parse(&request)?;
     let mut head = api.head(&group_name, None, max_group_size.unwrap_or(MEMBERS_MAX));
     head.external_id = external_id.map(Into::into);
-    let picture = picture(&api, account, Ask::Create(head)).await?;
-    Ok(Json(json!({ "entity": picture.group.info.id.0, "warnings": [] })))
+    let snapshot = snapshot(&api, account, Ask::Create(head)).await?;
+    Ok(Json(json!({ "entity": snapshot.group.info.id.0, "warnings": [] })))
 }
 
 #[derive(Deserialize)]
@@ -314,7 +314,7 @@ struct Joiner {
     primary_member: bool,
 }
 
-/// `POST /v2/userGroup2/join`
+/// `POST /v2/userGroup2/join`: adds the customers of a list, one after the other.
 async fn join(Groups(api): Groups, request: GroupsRequest) -> Answer {
     let account = &till(&api, &request)?;
     let group = selected(&request)?;
@@ -326,7 +326,7 @@ async fn join(Groups(api): Groups, request: GroupsRequest) -> Answer {
             true => Ask::AddFirstOwner { group, actor, target },
             false => Ask::Add { group, actor, target, rank: Rank::Member },
         };
-        let id = picture(&api, account, ask).await?.group.info.id.0;
+        let id = snapshot(&api, account, ask).await?.group.info.id.0;
         response.push(json!({
             "entityId": { "userId": user_id, "groupId": id },
             "result": {
@@ -339,15 +339,15 @@ async fn join(Groups(api): Groups, request: GroupsRequest) -> Answer {
     Ok(Json(json!({ "totalCount": response.len(), "failureCount": 0, "response": response })))
 }
 
-async fn picture(
+async fn snapshot(
     api: &GroupsApi,
     account: &AccountId,
     ask: Ask,
 ) -> Result<GroupSnapshot, CapillaryError> {
-    api.picture(account, ask).await.map_err(|error| vendor_error(&error))
+    api.snapshot(account, ask).await.map_err(|error| vendor_error(&error))
 }
 
-/// What the machine or the actor said, as this system has it.
+/// Maps a refusal or failure to Capillary's error.
 fn vendor_error(error: &GroupAskError) -> CapillaryError {
     let refusal = match error {
         GroupAskError::Refused(refusal) => refusal,
@@ -367,7 +367,7 @@ fn vendor_error(error: &GroupAskError) -> CapillaryError {
         Refusal::Full => (1638, "the group is full"),
         Refusal::NameTaken => (1639, "a group of this name, or external id, is there already"),
         Refusal::Banned | Refusal::NotInvited => (1621, "the user may not join this group"),
-        // No person asks here, and a primary member may go.
+        // These concern persons who ask; here tills ask, and a primary member may leave.
         Refusal::ActorNotMember
         | Refusal::NoAccess
         | Refusal::RankTooLow
@@ -378,9 +378,9 @@ fn vendor_error(error: &GroupAskError) -> CapillaryError {
     CapillaryError(BAD, code, message.to_owned())
 }
 
-fn describe(picture: &GroupSnapshot) -> Value {
-    let head = &picture.group.info;
-    let users = picture.group.members.iter().map(|(id, it)| {
+fn describe(snapshot: &GroupSnapshot) -> Value {
+    let head = &snapshot.group.info;
+    let users = snapshot.group.members.iter().map(|(id, it)| {
         json!({
             "userId": id.0, "groupId": head.id.0, "defaultGroup": true,
             "primaryMember": it.rank == Rank::Owner, "active": true,

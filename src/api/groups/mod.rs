@@ -1,4 +1,4 @@
-//! Groups edge: four vendors' dialects and an admin API over one membership actor.
+//! Group API: four vendor dialects and the admin API over the membership actors.
 
 pub(super) mod admin;
 pub(super) mod bungie;
@@ -62,7 +62,7 @@ use crate::{
     store::rows::RowStoreError,
 };
 
-/// The groups edge: the engine's parts that it uses, its settings and limits.
+/// The group API: the membership actors and credentials that it uses, and its settings.
 pub struct GroupsApi {
     memberships: Arc<Memberships>,
     credentials: Arc<GroupCredentials>,
@@ -73,30 +73,30 @@ pub struct GroupsApi {
     customers: capillary::BusyCustomers,
 }
 
-/// The number of concurrent password checks. Each takes 19 MiB and a core for a while; more at a
-/// time would only make all of them slower.
+/// Concurrent password checks. Each takes 19 MiB and a CPU for a while: more at a time would slow
+/// all of them down.
 const PASSWORD_CHECKS_MAX: usize = 2;
 
-/// Settings of the dialects, where a vendor's documents and its server differ.
+/// Behaviour of the dialects where a vendor's documents and its server differ.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
-    /// `bungie.status`: every failure is a 500, as on the real service.
+    /// `bungie.status`: statuses 400 to 404 become 500, as on the real service.
     pub is_bungie_realistic: bool,
-    /// `bungie.superset`: more keys than documented, for aiobungie's high-level call.
+    /// `bungie.superset`: a kick returns undocumented keys for aiobungie's high-level call.
     pub is_bungie_superset: bool,
-    /// `rocketchat.kick_body`: without `group`, as the server has it.
+    /// `rocketchat.kick_body`: a kick's response has no `group`, as on the real server.
     pub is_rocketchat_bare: bool,
-    /// `kirimin.signals`: the target first, and before the answer, as its server has it.
+    /// `kirimin.signals`: to the target first, and before the response, as on the real server.
     pub is_kirimin_server: bool,
-    /// `kirimin.owner_error`: 404, as its server has it.
+    /// `kirimin.owner_error`: `GRPS_OWNER_FEATURE` is a 404, as on the real server, not a 400.
     pub is_kirimin_owner_404: bool,
-    /// A Capillary group stays active when its primary member leaves.
+    /// `capillary.keep_active`: a group stays active when its primary member leaves.
     pub is_capillary_kept_active: bool,
-    /// The vendors' rate limits are off.
+    /// `groups.limits` is off: the vendors' rate limits do not apply.
     pub is_unlimited: bool,
 }
 
-/// A dialect that imitates a vendor's server, its errors included.
+/// A vendor's dialect, which has error bodies of its own.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Vendor {
     Bungie,
@@ -121,7 +121,7 @@ impl Vendor {
     }
 }
 
-/// A request, decoded as far as all vendors agree.
+/// A request, with the parts decoded that all dialects read alike.
 #[derive(Clone)]
 pub(super) struct GroupsRequest(Arc<DecodedRequest>);
 
@@ -131,11 +131,10 @@ pub(super) struct DecodedRequest {
     body: Result<Bytes, Failure>,
     peer: IpAddr,
     now: std::time::Instant,
-    /// The connection itself, for an upgrade to a WebSocket.
+    /// The pending upgrade of the connection, for a WebSocket.
     upgrade: Option<OnUpgrade>,
-    /// The task to run after the response, if there is one.
     after_response: Mutex<Option<AfterResponse>>,
-    /// True once wrong credentials were found in it.
+    /// The request showed unknown credentials: it counts as a guess of its address.
     has_bad_credentials: AtomicBool,
 }
 
@@ -148,7 +147,7 @@ impl Deref for GroupsRequest {
 }
 
 impl DecodedRequest {
-    /// Notes wrong credentials, for the limit of the address.
+    /// Marks the request as a guess: nobody has the credentials that it shows.
     fn note_bad_credentials(&self) {
         self.has_bad_credentials.store(true, Ordering::Relaxed);
     }
@@ -158,11 +157,11 @@ impl<S: Sync> FromRequestParts<S> for GroupsRequest {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get::<Self>().expect("the groups' edge puts it there").clone())
+        Ok(parts.extensions.get::<Self>().expect("`GroupsApi::answer` inserts it").clone())
     }
 }
 
-/// The groups' edge, as handlers take it.
+/// Extractor of the group API. Rejects with `NoRoute` if groups are not configured.
 pub(super) struct Groups(Arc<GroupsApi>);
 
 impl FromRequestParts<Links> for Groups {
@@ -174,7 +173,7 @@ impl FromRequestParts<Links> for Groups {
 }
 
 impl GroupsApi {
-    /// A groups edge without open sockets.
+    /// Builds the API with no open sockets and no counted requests.
     pub fn new(
         memberships: Arc<Memberships>,
         credentials: Arc<GroupCredentials>,
@@ -191,7 +190,7 @@ impl GroupsApi {
         }
     }
 
-    /// Closes all open sockets.
+    /// Closes every WebSocket with code 1001, going away.
     pub(super) fn close(&self) {
         self.sockets.close();
     }
@@ -226,9 +225,9 @@ impl GroupsApi {
             has_bad_credentials: AtomicBool::new(false),
         }));
         if !is_read(&context.method)
-            && let Some(who) = self.who(vendor, &decoded)
+            && let Some(principal) = self.principal(vendor, &decoded)
         {
-            context.principal.set(who);
+            context.principal.set(principal);
         }
         parts.extensions.insert(decoded.clone());
         let request = Request::from_parts(parts, Body::empty());
@@ -259,7 +258,6 @@ impl GroupsApi {
         response
     }
 
-    /// The vendor's answer to a path that does not exist.
     pub(super) fn not_found(&self, vendor: Vendor, context: &RequestContext) -> Response {
         match vendor {
             Vendor::Bungie => bungie::not_found(self, context),
@@ -269,7 +267,7 @@ impl GroupsApi {
         }
     }
 
-    /// The vendor's answer to a method that a path does not have.
+    /// The vendor's response to a method that the path does not take.
     pub(super) fn wrong_method(
         &self,
         vendor: Vendor,
@@ -284,8 +282,8 @@ impl GroupsApi {
         }
     }
 
-    /// The principal of a request with good credentials, for the audit.
-    fn who(&self, vendor: Vendor, request: &GroupsRequest) -> Option<Principal> {
+    /// The person or till whose valid credentials the request shows, for the audit log.
+    fn principal(&self, vendor: Vendor, request: &GroupsRequest) -> Option<Principal> {
         let person = |it: SignedInUser| (it.account, format!("person {}", it.person).into());
         let (account, by) = match vendor {
             Vendor::Bungie => person(bungie::signed_in(self, request)?),
@@ -308,10 +306,13 @@ impl GroupsApi {
         self.memberships.ask(account, ask).await
     }
 
-    /// Sends an ask that is answered with a group.
-    async fn picture(&self, account: &AccountId, ask: Ask) -> Result<GroupSnapshot, GroupAskError> {
+    async fn snapshot(
+        &self,
+        account: &AccountId,
+        ask: Ask,
+    ) -> Result<GroupSnapshot, GroupAskError> {
         Ok(match self.ask(account, ask).await? {
-            GroupAnswer::Group(picture) => *picture,
+            GroupAnswer::Group(snapshot) => *snapshot,
             GroupAnswer::Joined(joined) => joined.snapshot,
             GroupAnswer::Removed(removed) => removed.snapshot,
             GroupAnswer::Person(_)
@@ -335,20 +336,20 @@ impl GroupsApi {
         }
     }
 
-    /// Removes a member and signals the sockets, before the response or after it.
+    /// Removes a member, and signals it to the sockets before or after the response.
     async fn remove(
         &self,
         request: &GroupsRequest,
         account: &AccountId,
         ask: Ask,
     ) -> Result<GroupSnapshot, GroupAskError> {
-        let (picture, after) = self.take_out(account, ask).await?;
+        let (snapshot, after) = self.take_out(account, ask).await?;
         *request.after_response.lock() = after;
-        Ok(picture)
+        Ok(snapshot)
     }
 
-    /// As [`Self::remove`], but returns the task to run after the response. The removal is completed
-    /// even if the client disconnects meanwhile.
+    /// Like [`Self::remove`], but returns what to run after the response. A task of its own does the
+    /// removal, which therefore completes even if the client disconnects.
     async fn take_out(
         &self,
         account: &AccountId,
@@ -359,18 +360,18 @@ impl GroupsApi {
         let removal = tokio::spawn(async move {
             let actor = actor(&ask);
             let GroupAnswer::Removed(removed) = memberships.ask(&account, ask).await? else {
-                unreachable!("the machine answers a removal with what was removed");
+                unreachable!("the machine answers a removal with `Removed`");
             };
             let signals = signals::of_removal(is_server, actor, &removed);
             let after = AfterResponse::new(move || sockets.send_all(signals));
-            let Removed { snapshot: picture, .. } = *removed;
-            // A task that is dropped runs at once.
-            Ok((picture, (!is_server).then_some(after)))
+            let Removed { snapshot, .. } = *removed;
+            // Dropping it sends the signals.
+            Ok((snapshot, (!is_server).then_some(after)))
         });
         removal.await.unwrap_or(Err(GroupAskError::Failed))
     }
 
-    /// The person whose token it is, and whether the token may administer groups.
+    /// The person whose token this is. Tokens of applications and tills count as unknown.
     fn bearer(&self, request: &GroupsRequest, token: &str) -> Result<SignedInUser, BadToken> {
         let Holder { account, bearer } = self.holder(request, token)?;
         match bearer {
@@ -381,7 +382,7 @@ impl GroupsApi {
         }
     }
 
-    /// The holder of a token. An unknown token counts as a guess.
+    /// The holder of a token. An unknown token marks the request as a guess.
     fn holder(&self, request: &GroupsRequest, token: &str) -> Result<Holder, BadToken> {
         let holder = self.credentials.holder(self.memberships.now(), token);
         if holder == Err(BadToken::Unknown) {
@@ -390,7 +391,7 @@ impl GroupsApi {
         holder
     }
 
-    /// The person with one of these names in any account; None if two accounts have one.
+    /// Searches all accounts for a person with one of these names. None if two accounts have one.
     async fn find_anywhere(&self, names: &[PersonName]) -> Option<(AccountId, Person)> {
         let mut found = None;
         for account in self.memberships.accounts() {
@@ -407,8 +408,8 @@ impl GroupsApi {
         found
     }
 
-    /// The person whose name and password these are. The check runs on a blocking thread, since it
-    /// is slow on purpose, and takes as long for unknown names.
+    /// The person with one of these names and this password. The check is slow on purpose, and as
+    /// slow for unknown names, so it runs on a blocking thread.
     async fn log_in(
         &self,
         request: &GroupsRequest,
@@ -447,17 +448,16 @@ impl GroupsApi {
     }
 }
 
-/// The person who sends a request.
 struct SignedInUser {
     account: AccountId,
     person: PersonId,
     is_admin_scope: bool,
 }
 
-/// The size of a group where the dialect has no limit of its own.
+/// Members of a group at most, where the dialect sets no limit: the real Bungie's figure.
 const MEMBERS_MAX: u32 = 10_000;
 
-/// A callback for a write, and a receiver that resolves when it is durable.
+/// A callback for a write, and the receiver that learns whether the write is durable.
 fn durable() -> (crate::store::rows::OnCommit, oneshot::Receiver<Result<(), RowStoreError>>) {
     let (sender, committed) = oneshot::channel();
     (Box::new(move |written| drop(sender.send(written))), committed)
@@ -467,13 +467,13 @@ fn header<'a>(request: &'a GroupsRequest, name: &str) -> Option<&'a str> {
     request.context.headers.get(name)?.to_str().ok()
 }
 
-/// The person who takes somebody out; None is a machine.
+/// The person who asks for a removal. None is a machine.
 fn actor(ask: &Ask) -> Option<PersonId> {
     if let Ask::Leave { actor, .. } = ask {
         return Some(*actor);
     }
     let (Ask::Remove { actor, .. } | Ask::Ban { actor, .. }) = ask else {
-        unreachable!("nothing else takes somebody out");
+        unreachable!("no other ask removes a member");
     };
     *actor
 }
@@ -482,7 +482,7 @@ fn decode(segment: &&str) -> String {
     percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
 
-/// Decodes `a=b&c=d`; of two pairs with one name, the first counts.
+/// Parses and decodes `a=b&c=d`. Of two pairs with the same name, the first counts.
 fn pairs(text: &str) -> BTreeMap<String, String> {
     let word = |it: &str| decode(&&*it.replace('+', " "));
     let mut pairs = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Window limits: requests per window of time, as Rocket.Chat and Kirimin count them.
+//! Request windows: rate limits per key and fixed window of time, as the vendors count.
 
 use std::{
     collections::BTreeMap,
@@ -7,38 +7,38 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// A number of requests in each window.
+/// Requests that one key may send in a window.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WindowLimit {
     pub(super) requests: u32,
     pub(super) window: Duration,
 }
 
-/// The remaining allowance of a window.
+/// The rest of a window.
 pub(super) struct Allowance {
-    /// The number of requests left; None: this one is refused.
+    /// Requests that are left. None: this one was too many.
     pub(super) requests: Option<u32>,
-    /// The remaining time of the window.
+    /// Time until the window ends.
     pub(super) wait: Duration,
 }
 
-/// The open windows by client and endpoint.
+/// Open windows by key: start, and requests counted.
 #[derive(Default)]
 pub(super) struct Windows {
     open: Mutex<BTreeMap<String, (Instant, u32)>>,
 }
 
-/// Some hundred kilobytes. Beyond that all windows are dropped.
+/// Some hundred kilobytes. When there are more, all counts are dropped.
 const WINDOWS_MAX: usize = 10_000;
 
 impl Windows {
-    /// Counts a request. A refused one does not extend the window.
-    pub(super) fn take(&self, now: Instant, who: String, limit: WindowLimit) -> Allowance {
+    /// Counts a request. A refused request does not extend the window.
+    pub(super) fn take(&self, now: Instant, key: String, limit: WindowLimit) -> Allowance {
         let mut open = self.open.lock();
         if WINDOWS_MAX <= open.len() {
             open.clear();
         }
-        let (since, count) = open.entry(who).or_insert((now, 0));
+        let (since, count) = open.entry(key).or_insert((now, 0));
         if limit.window <= now.saturating_duration_since(*since) {
             (*since, *count) = (now, 0);
         }

@@ -1,10 +1,10 @@
-//! Timestamps of the dialects: ISO 8601 in UTC, with milliseconds.
+//! Timestamps as the dialects write them: ISO 8601, UTC.
 
 use std::time::{Duration, SystemTime};
 
 use crate::{base::utc, group::UnixMillis};
 
-/// A timestamp such as `2016-12-09T15:08:58.042Z`.
+/// Formats with milliseconds: `2016-12-09T15:08:58.042Z`.
 pub(super) fn iso(at: UnixMillis) -> String {
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(at.0);
     format!("{}.{:03}Z", utc::seconds(time).replace(' ', "T"), at.0 % 1_000)
@@ -15,7 +15,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_written_as_dates() {
+    fn timestamps_are_written_as_iso_8601() {
         let check = |ms, expected: &str| assert_eq!(iso(UnixMillis(ms)), expected);
         check(0, "1970-01-01T00:00:00.000Z");
         check(951_782_399_999, "2000-02-28T23:59:59.999Z");

@@ -1,4 +1,4 @@
-//! What the admin API answers, and the words in which ranks and doors are written.
+//! Response bodies of the admin API, and the texts of ranks and join policies.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,14 +9,14 @@ pub(super) struct IssuedToken {
     pub(super) token: String,
 }
 
-/// A person, by what the dialects need of him.
+/// A person, with the names that the dialects' requests need.
 #[derive(Serialize)]
 pub(super) struct PersonCard<'a> {
     id: u64,
     username: &'a str,
 }
 
-/// A group with its members.
+/// A group with its members, as all group endpoints return it.
 #[derive(Serialize)]
 pub(super) struct GroupCard<'a> {
     id: u64,
@@ -37,7 +37,7 @@ struct MemberCard<'a> {
     rank: RankText,
 }
 
-/// A rank, as it is written.
+/// The JSON text of a rank, in lower case.
 #[derive(Clone, Copy, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum RankText {
@@ -48,7 +48,7 @@ pub(super) enum RankText {
     Owner,
 }
 
-/// A door, as it is written.
+/// The JSON text of a join policy, in lower case.
 #[derive(Clone, Copy, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum JoinPolicyText {
@@ -65,11 +65,11 @@ impl<'a> PersonCard<'a> {
 }
 
 impl<'a> GroupCard<'a> {
-    pub(super) fn of(picture: &'a GroupSnapshot) -> Self {
-        let head = &picture.group.info;
-        let members = picture.group.members.iter().map(|(id, member)| MemberCard {
+    pub(super) fn of(snapshot: &'a GroupSnapshot) -> Self {
+        let head = &snapshot.group.info;
+        let members = snapshot.group.members.iter().map(|(id, member)| MemberCard {
             person: id.0,
-            username: picture.people.get(id).map_or("", |it| &it.username),
+            username: snapshot.people.get(id).map_or("", |it| &it.username),
             rank: member.rank.into(),
         });
         Self {
@@ -110,8 +110,8 @@ impl From<RankText> for Rank {
 }
 
 impl From<JoinPolicy> for JoinPolicyText {
-    fn from(door: JoinPolicy) -> Self {
-        match door {
+    fn from(policy: JoinPolicy) -> Self {
+        match policy {
             JoinPolicy::Reviewed => Self::Reviewed,
             JoinPolicy::Open => Self::Open,
             JoinPolicy::Closed => Self::Closed,

@@ -1,4 +1,4 @@
-//! Groups, as whoever runs the account sees them: without ranks of his own, and above all ranks.
+//! Group endpoints of the admin API. The account has no rank in a group and outranks everybody.
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use serde::Deserialize;
@@ -13,10 +13,10 @@ use crate::{
     group::{Ask, GroupId, GroupRef, GroupSnapshot, PersonId, PersonRef, Rank, rule::Rule},
 };
 
-/// Names of groups. Rocket.Chat's own server takes no longer ones.
+/// Longest name of a group, as on Rocket.Chat's own server.
 const NAME_CHARS_MAX: usize = 120;
 
-/// `POST Group/`
+/// `POST Group/`: creates a group. Without an owner, it has no members.
 pub(super) async fn create(request: AdminRequest) -> Result<Response, Failure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -42,17 +42,18 @@ pub(super) async fn create(request: AdminRequest) -> Result<Response, Failure> {
     if let Some(door) = door {
         head.join_policy = door.into();
     }
-    let picture = request.api.picture(&request.account, Ask::Create(head)).await?;
-    Ok(answer(&request, StatusCode::CREATED, &picture))
+    let snapshot = request.api.snapshot(&request.account, Ask::Create(head)).await?;
+    Ok(answer(&request, StatusCode::CREATED, &snapshot))
 }
 
-/// `GET Group/{id}/`
+/// `GET Group/{id}/`: the group and its members.
 pub(super) async fn show(request: AdminRequest, Path((_, id)): AtOne) -> Result<Response, Failure> {
-    let picture = request.api.picture(&request.account, Ask::Show(which(number(&id)?))).await?;
-    Ok(answer(&request, StatusCode::OK, &picture))
+    let snapshot =
+        request.api.snapshot(&request.account, Ask::Show(group_ref(number(&id)?))).await?;
+    Ok(answer(&request, StatusCode::OK, &snapshot))
 }
 
-/// `POST Group/{id}/Member/`
+/// `POST Group/{id}/Member/`: adds a person, by default with the rank `member`.
 pub(super) async fn add(request: AdminRequest, Path((_, id)): AtOne) -> Result<Response, Failure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -64,12 +65,12 @@ pub(super) async fn add(request: AdminRequest, Path((_, id)): AtOne) -> Result<R
     let id = number(&id)?;
     let AddMemberParams { person, rank } = request.parse()?;
     let rank = rank.map_or(Rank::Member, Into::into);
-    let ask = Ask::Add { group: which(id), actor: None, target: who(person), rank };
-    let picture = request.api.picture(&request.account, ask).await?;
-    Ok(answer(&request, StatusCode::CREATED, &picture))
+    let ask = Ask::Add { group: group_ref(id), actor: None, target: person_ref(person), rank };
+    let snapshot = request.api.snapshot(&request.account, ask).await?;
+    Ok(answer(&request, StatusCode::CREATED, &snapshot))
 }
 
-/// `POST Group/{id}/Member/{person}/`
+/// `POST Group/{id}/Member/{person}/`: sets a member's rank.
 pub(super) async fn set_rank(
     request: AdminRequest,
     Path((_, id, person)): AtMember,
@@ -82,35 +83,35 @@ pub(super) async fn set_rank(
 
     let (id, person) = (number(&id)?, number(&person)?);
     let SetRankParams { rank } = request.parse()?;
-    let (group, target, rank) = (which(id), who(person), rank.into());
+    let (group, target, rank) = (group_ref(id), person_ref(person), rank.into());
     let ask = Ask::SetRank { group, actor: None, target, rank };
-    let picture = request.api.picture(&request.account, ask).await?;
-    Ok(answer(&request, StatusCode::OK, &picture))
+    let snapshot = request.api.snapshot(&request.account, ask).await?;
+    Ok(answer(&request, StatusCode::OK, &snapshot))
 }
 
-/// `DELETE Group/{id}/Member/{person}/`
+/// `DELETE Group/{id}/Member/{person}/`: removes a member from the group.
 pub(super) async fn remove(
     request: AdminRequest,
     Path((_, id, person)): AtMember,
 ) -> Result<Response, Failure> {
     let (id, person) = (number(&id)?, number(&person)?);
-    let (group, actor, target, reason) = (which(id), None, who(person), "".into());
+    let (group, actor, target, reason) = (group_ref(id), None, person_ref(person), "".into());
     let ask = Ask::Remove { group, actor, target, rule: Rule::OPERATOR, reason };
-    let (picture, after): (GroupSnapshot, Option<AfterResponse>) =
+    let (snapshot, after): (GroupSnapshot, Option<AfterResponse>) =
         request.api.take_out(&request.account, ask).await?;
-    let mut response = answer(&request, StatusCode::OK, &picture);
+    let mut response = answer(&request, StatusCode::OK, &snapshot);
     after.map(|it| response.extensions_mut().insert(it));
     Ok(response)
 }
 
-fn which(id: u64) -> GroupRef {
+fn group_ref(id: u64) -> GroupRef {
     GroupRef::Id(GroupId(id))
 }
 
-fn who(id: u64) -> PersonRef {
+fn person_ref(id: u64) -> PersonRef {
     PersonRef::Id(PersonId(id))
 }
 
-fn answer(request: &AdminRequest, status: StatusCode, picture: &GroupSnapshot) -> Response {
-    request.reply(status, GroupCard::of(picture))
+fn answer(request: &AdminRequest, status: StatusCode, snapshot: &GroupSnapshot) -> Response {
+    request.reply(status, GroupCard::of(snapshot))
 }

@@ -1,5 +1,6 @@
-//! `/groups/v1/Account/{auth_id}/…`: people, what they show, and groups, with the credentials of
-//! the voice account. All that the four dialects need to begin with, and no database by hand.
+//! Admin API of the groups: `/groups/v1/Account/{auth_id}/…`, with the voice account's credentials.
+//!
+//! It creates the people, credentials and groups that the four dialects need.
 
 mod answers;
 mod groups;
@@ -47,7 +48,7 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::changes(DELETE, "/Group/{group}/Member/{person}", handler!(groups::remove), ByVendor),
 ];
 
-/// The account that asks, and its request.
+/// An authenticated request of an account.
 struct AdminRequest {
     api: Arc<GroupsApi>,
     account: AccountId,
@@ -67,13 +68,13 @@ impl FromRequestParts<Links> for AdminRequest {
     }
 }
 
-/// The account's id, and a person or a group.
+/// Path parameters: the account's id, and a person or a group.
 type AtOne = Path<(String, String)>;
 
-/// As above, with a person in a group.
+/// Path parameters: the account's id, a group, and a person in it.
 type AtMember = Path<(String, String, String)>;
 
-/// What is no number names nothing.
+/// Parses a number of the path. Anything else is an unknown path (404).
 fn number(text: &str) -> Result<u64, Failure> {
     text.parse().map_err(|_| Failure::NoRoute)
 }
@@ -87,7 +88,7 @@ impl AdminRequest {
         reply::json(status, &AdminReply { api_id: self.context.api_id, answer })
     }
 
-    /// Makes a token, which is shown this once.
+    /// Issues a token. This response is the only one that shows it.
     async fn issue(&self, bearer: Bearer, until: Option<UnixMillis>) -> Result<Response, Failure> {
         let token = self.token(bearer, until).await?;
         Ok(self.reply(StatusCode::CREATED, answers::IssuedToken { token }))
@@ -114,7 +115,7 @@ struct AdminReply<T> {
     answer: T,
 }
 
-/// What the machine or the actor said, in our own words.
+/// Refusals become 404 or 409 with the refusal's text.
 impl From<GroupAskError> for Failure {
     fn from(error: GroupAskError) -> Self {
         let refusal = match error {

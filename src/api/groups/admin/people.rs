@@ -1,4 +1,4 @@
-//! People, and what they and programs show at the dialects' doors.
+//! People endpoints of the admin API, and the credentials of people, applications and tills.
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
@@ -10,49 +10,49 @@ use crate::{
     group::{Ask, GroupAnswer, Permission, Person, PersonId, PersonName, PersonRef, UnixMillis},
 };
 
-/// Somebody who is to be added, with all of his names.
+/// A person to add, with all of their names. Texts have 1 to 256 characters.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewPerson {
-    /// What he goes by.
+    /// The name to sign in with, which the dialects also show to other people.
     pub username: String,
-    /// To sign in with (Rocket.Chat, Kirimin).
+    /// The password for Rocket.Chat and Kirimin. None: they cannot sign in there.
     pub password: Option<String>,
-    /// A mobile number.
+    /// The mobile number by which Capillary and Kirimin know them.
     pub mobile: Option<String>,
-    /// An e-mail address.
+    /// The e-mail address, also a name to sign in with. Case does not matter.
     pub email: Option<String>,
-    /// What another system calls him.
+    /// Their id in another system (Capillary's `externalId`).
     pub external_id: Option<String>,
-    /// The number on a card.
+    /// The number on their loyalty card (Capillary's `cardnumber`).
     pub card_number: Option<String>,
-    /// What another system calls the card.
+    /// The card's id in another system (Capillary's `cardExternalId`).
     pub card_external_id: Option<String>,
-    /// The user that his phone registers as.
+    /// The user name that their SIP phone registers with.
     pub sip_user: Option<String>,
-    /// The number that he calls from.
+    /// The number that they call from, with or without `+`.
     pub caller: Option<String>,
-    /// `PLATFORM:ID`, as Bungie has it: `3:4611686018446405498`.
+    /// Bungie's membership as `PLATFORM:ID`, such as `3:4611686018446405498`.
     pub membership: Option<String>,
-    /// He may remove people from every group that he belongs to.
+    /// They may remove people from every group that they belong to.
     #[serde(default)]
     pub remove_user: bool,
-    /// He may remove anybody from any group.
+    /// They may remove anybody from any group.
     #[serde(default)]
     pub kick_from_any: bool,
 }
 
-/// How long an authorization code is good: as long as it takes to hand it over.
+/// Lifetime of an authorization code: long enough to hand it over.
 const CODE_MS: u64 = 10 * 60_000;
-/// A name, and a password. Nobody types more.
+/// Longest name or password. Nobody types more.
 const TEXT_CHARS_MAX: usize = 256;
 
 impl NewPerson {
-    /// The person, under this number.
+    /// Builds the person with this number.
     ///
     /// # Errors
     ///
-    /// A field is not as it must be: which, and what is allowed.
+    /// Names the first invalid field and says what is allowed.
     pub fn person(&self, id: PersonId) -> Result<Person, String> {
         let texts = [
             ("username", Some(&self.username)),
@@ -96,7 +96,7 @@ impl NewPerson {
     }
 }
 
-/// `POST Person/`
+/// `POST Person/`: adds a person, and sets the password if there is one.
 pub(super) async fn add(request: AdminRequest) -> Result<Response, Failure> {
     let new: NewPerson = request.parse()?;
     let api = &request.api;
@@ -109,7 +109,7 @@ pub(super) async fn add(request: AdminRequest) -> Result<Response, Failure> {
     Ok(request.reply(StatusCode::CREATED, PersonCard::of(&person)))
 }
 
-/// `GET Person/`
+/// `GET Person/`: lists the people of the account.
 pub(super) async fn list(request: AdminRequest) -> Result<Response, Failure> {
     #[derive(Serialize)]
     struct PersonList<'a> {
@@ -123,14 +123,14 @@ pub(super) async fn list(request: AdminRequest) -> Result<Response, Failure> {
     Ok(request.reply(StatusCode::OK, PersonList { people }))
 }
 
-/// `GET Person/{id}/`
+/// `GET Person/{id}/`: one person of the account.
 pub(super) async fn show(request: AdminRequest, Path((_, id)): AtOne) -> Result<Response, Failure> {
     let id = number(&id)?;
     let person = find(&request, id).await?;
     Ok(request.reply(StatusCode::OK, PersonCard::of(&person)))
 }
 
-/// `POST Person/{id}/Password/`
+/// `POST Person/{id}/Password/`: replaces the person's password.
 pub(super) async fn set_password(
     request: AdminRequest,
     Path((_, id)): AtOne,
@@ -170,7 +170,7 @@ struct TokenScope {
     admin_groups: bool,
 }
 
-/// `POST Person/{id}/Token/`
+/// `POST Person/{id}/Token/`: issues a token that does not expire.
 pub(super) async fn issue_token(
     request: AdminRequest,
     Path((_, id)): AtOne,
@@ -181,7 +181,7 @@ pub(super) async fn issue_token(
     request.issue(Bearer::Person { id, is_admin_scope }, None).await
 }
 
-/// `POST Person/{id}/Code/`: what a browser brings from Bungie's page to sign in at.
+/// `POST Person/{id}/Code/`: the authorization code that Bungie's sign-in page would return.
 pub(super) async fn issue_code(
     request: AdminRequest,
     Path((_, id)): AtOne,
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_number_that_somebody_calls_from_is_what_a_trunk_says_it_is() {
+    fn a_persons_number_matches_the_caller_number_of_a_trunk() {
         let (username, caller) = ("anna".to_owned(), Some(" +14155550100 ".to_owned()));
         let new = NewPerson { username, caller, ..NewPerson::default() };
         let person = new.person(PersonId(1)).unwrap();

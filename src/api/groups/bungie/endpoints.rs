@@ -64,7 +64,7 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
 
 type Answer = Result<Success, Refused>;
 
-/// The result of a call.
+/// The `Response` of a successful call.
 struct Success(Value);
 
 impl IntoResponse for Success {
@@ -77,7 +77,7 @@ impl IntoResponse for Success {
     }
 }
 
-/// A group, a platform, and a member's number there.
+/// Path parameters: a group, a platform, and a member's number there.
 type AtMember = Path<(String, String, String)>;
 
 async fn token(Groups(api): Groups, request: GroupsRequest) -> Response {
@@ -90,7 +90,7 @@ async fn look(
     group: &str,
 ) -> Result<GroupSnapshot, Refused> {
     let (account, group) = enter(api, request, group)?;
-    Ok(api.picture(&account, Ask::Show(group)).await.map_err(|it| vendor_error(&it))?)
+    Ok(api.snapshot(&account, Ask::Show(group)).await.map_err(|it| vendor_error(&it))?)
 }
 
 async fn show_group(
@@ -98,9 +98,9 @@ async fn show_group(
     request: GroupsRequest,
     Path(group): Path<String>,
 ) -> Answer {
-    let picture = look(&api, &request, &group).await?;
+    let snapshot = look(&api, &request, &group).await?;
     show::page(&request)?;
-    Ok(Success(show::show(&picture)))
+    Ok(Success(show::show(&snapshot)))
 }
 
 async fn list_members(
@@ -108,8 +108,8 @@ async fn list_members(
     request: GroupsRequest,
     Path(group): Path<String>,
 ) -> Answer {
-    let picture = look(&api, &request, &group).await?;
-    Ok(Success(show::members(&picture, Rank::Beginner, &request)?))
+    let snapshot = look(&api, &request, &group).await?;
+    Ok(Success(show::members(&snapshot, Rank::Beginner, &request)?))
 }
 
 async fn list_admins(
@@ -117,8 +117,8 @@ async fn list_admins(
     request: GroupsRequest,
     Path(group): Path<String>,
 ) -> Answer {
-    let picture = look(&api, &request, &group).await?;
-    Ok(Success(show::members(&picture, Rank::Admin, &request)?))
+    let snapshot = look(&api, &request, &group).await?;
+    Ok(Success(show::members(&snapshot, Rank::Admin, &request)?))
 }
 
 async fn apply(
@@ -132,7 +132,7 @@ async fn apply(
     Ok(Success(json!({ "resolution": 0 })))
 }
 
-/// A person who administers a group.
+/// A request of a person whose token has the scope for administering groups.
 struct GroupAdmin {
     api: Arc<GroupsApi>,
     request: GroupsRequest,
@@ -149,9 +149,9 @@ impl GroupAdmin {
         }
     }
 
-    async fn picture(&self, ask: Ask) -> Result<GroupSnapshot, Refused> {
-        let picture = self.api.picture(&self.user.account, ask).await;
-        Ok(picture.map_err(|it| vendor_error(&it))?)
+    async fn snapshot(&self, ask: Ask) -> Result<GroupSnapshot, Refused> {
+        let snapshot = self.api.snapshot(&self.user.account, ask).await;
+        Ok(snapshot.map_err(|it| vendor_error(&it))?)
     }
 
     async fn remove(&self, ask: Ask) -> Result<GroupSnapshot, Refused> {
@@ -162,12 +162,12 @@ impl GroupAdmin {
 
 async fn list_banned(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
     let admin = GroupAdmin::enter(api, request, &group)?;
-    let picture = admin.picture(Ask::Show(admin.group.clone())).await?;
-    let own = picture.group.members.get(&admin.user.person).map(|it| it.rank);
+    let snapshot = admin.snapshot(Ask::Show(admin.group.clone())).await?;
+    let own = snapshot.group.members.get(&admin.user.person).map(|it| it.rank);
     if own < Some(Rank::Admin) {
         return Err(vendor_error(&Refusal::RankTooLow.into()).into());
     }
-    Ok(Success(show::banned(&admin.api, &admin.user.account, &picture.group).await))
+    Ok(Success(show::banned(&admin.api, &admin.user.account, &snapshot.group).await))
 }
 
 async fn kick(
@@ -179,8 +179,8 @@ async fn kick(
     let (rule, reason) = (Rule::BUNGIE, "".into());
     let (group, actor) = (admin.group.clone(), Some(admin.user.person));
     let target = member(&platform, &id)?;
-    let picture = admin.remove(Ask::Remove { group, actor, target, rule, reason }).await?;
-    Ok(Success(show::kicked(&admin.api, &picture)))
+    let snapshot = admin.remove(Ask::Remove { group, actor, target, rule, reason }).await?;
+    Ok(Success(show::kicked(&admin.api, &snapshot)))
 }
 
 async fn ban(api: Groups, request: GroupsRequest, Path((group, platform, id)): AtMember) -> Answer {
@@ -202,7 +202,7 @@ async fn unban(
     let admin = GroupAdmin::enter(api, request, &group)?;
     let (group, actor) = (admin.group.clone(), Some(admin.user.person));
     let target = member(&platform, &id)?;
-    admin.picture(Ask::Unban { group, actor, target }).await?;
+    admin.snapshot(Ask::Unban { group, actor, target }).await?;
     Ok(Success(json!(0)))
 }
 
@@ -215,7 +215,7 @@ async fn set_rank(
     let (group, actor) = (admin.group.clone(), Some(admin.user.person));
     let target = member(&platform, &id)?;
     let rank = rank.parse().ok().and_then(rank_of).ok_or(PARSE)?;
-    admin.picture(Ask::SetRank { group, actor, target, rank }).await?;
+    admin.snapshot(Ask::SetRank { group, actor, target, rank }).await?;
     Ok(Success(json!(0)))
 }
 
@@ -227,7 +227,7 @@ async fn approve(
     let admin = GroupAdmin::enter(api, request, &group)?;
     let (group, actor) = (admin.group.clone(), Some(admin.user.person));
     let target = member(&platform, &id)?;
-    admin.picture(Ask::Decide { group, actor, target, is_approved: true }).await?;
+    admin.snapshot(Ask::Decide { group, actor, target, is_approved: true }).await?;
     Ok(Success(json!(true)))
 }
 
@@ -239,7 +239,7 @@ async fn deny_list(api: Groups, request: GroupsRequest, Path(group): Path<String
     {
         let target = member(&membership_type.to_string(), &membership_id)?;
         let (group, actor, is_approved) = (admin.group.clone(), Some(admin.user.person), false);
-        admin.picture(Ask::Decide { group, actor, target, is_approved }).await?;
+        admin.snapshot(Ask::Decide { group, actor, target, is_approved }).await?;
         denied.push(json!({ "entityId": membership_id, "result": 1 }));
     }
     Ok(Success(json!(denied)))

@@ -1,4 +1,4 @@
-//! Bungie GroupV2 (contract 1): `/Platform/GroupV2/…`, an API key and a bearer token.
+//! Bungie GroupV2 (contract 1): `/Platform/GroupV2/…`, with an API key and a bearer token.
 
 mod endpoints;
 mod oauth;
@@ -24,7 +24,7 @@ use crate::{
     group::{GroupRef, PersonId, PersonName, PersonRef, Rank, Refusal, UnixMillis},
 };
 
-/// What the service says instead: its status where it is polite, its code and that one's name.
+/// HTTP status (unless `bungie.status` overrides it), error code, its name, and the message.
 #[derive(Clone, Copy)]
 struct BungieError(u16, i32, &'static str, &'static str);
 
@@ -54,17 +54,17 @@ const CLAN: &str = "Your rank does not permit this.";
 const NO_MEMBER: BungieError =
     BungieError(404, 611, "GroupMembershipNotFound", "There is no such member.");
 
-/// Every platform that a member can be of (contract 1.3); -1 is for searches only.
+/// Membership types (contract 1.3), without -1, which is for searches only.
 const PLATFORMS: [i32; 10] = [1, 2, 3, 4, 5, 6, 10, 20, 254, 0];
-/// Of the platform that all people are on: their own numbers.
+/// Membership type of Bungie.net. All people have it, with conflow's own number.
 const BUNGIE_NEXT: i32 = 254;
-/// Requests of one API key (contract 1.5 has the codes, and no figures: these are what clients of
-/// the real service count on, 25 a second).
+/// Requests of one API key. Contract 1.5 has the codes but no figures: clients of the real service
+/// rely on 25 a second.
 const LIMIT: WindowLimit = WindowLimit { requests: 250, window: Duration::from_secs(10) };
-/// A page of members.
+/// Members on a page.
 const PAGE: usize = 50;
 
-/// Writes an error as the settings have it.
+/// Writes the body of an error that a handler left in the extensions, as the settings require.
 pub(super) fn answer(api: &GroupsApi, routed: Result<Response, Infallible>) -> Response {
     let Ok(mut response) = routed;
     match response.extensions_mut().remove::<BungieError>() {
@@ -73,7 +73,7 @@ pub(super) fn answer(api: &GroupsApi, routed: Result<Response, Infallible>) -> R
     }
 }
 
-/// Why a call has no result.
+/// Reason why a call has no result.
 enum Refused {
     Error(BungieError),
     Throttled(Duration),
@@ -85,7 +85,7 @@ impl From<BungieError> for Refused {
     }
 }
 
-/// An error goes along with an empty response: [`answer`] writes it.
+/// An error travels in the extensions of an empty response; [`answer`] writes the body.
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self {
@@ -116,11 +116,11 @@ pub(super) fn crash(api: &GroupsApi) -> Response {
 
 fn refuse(api: &GroupsApi, BungieError(status, code, name, message): &BungieError) -> Response {
     let status = match (api.settings.is_bungie_realistic, *status) {
-        // What it answers whatever is wrong, but for methods and overload (contract 1.5).
+        // The real service sends 500 for all errors but wrong methods and overload (contract 1.5).
         (true, 400..405) => 500,
         (_, status) => status,
     };
-    let status = StatusCode::from_u16(status).expect("it is one of ours");
+    let status = StatusCode::from_u16(status).expect("errors have valid statuses");
     reply::json(
         status,
         &json!({
@@ -130,7 +130,7 @@ fn refuse(api: &GroupsApi, BungieError(status, code, name, message): &BungieErro
     )
 }
 
-/// Too much at once, whoever asks.
+/// The response to a key over its limit, and to an address with too many failed logins.
 pub(super) fn throttle(wait: Duration) -> Response {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     reply::json(
@@ -143,11 +143,11 @@ pub(super) fn throttle(wait: Duration) -> Response {
     )
 }
 
-/// Every call counts but that for a token, whatever its path names.
+/// Counts a call against its API key. All calls count except token requests, even unknown paths.
 fn count(api: &GroupsApi, context: &RequestContext) -> Result<(), Refused> {
     let key = context.headers.get("x-api-key").and_then(|it| it.to_str().ok());
     let Some(key) = key.filter(|_| !api.settings.is_unlimited) else { return Ok(()) };
-    // Of the real keys; guesses are counted by address.
+    // Only valid keys are counted here; guesses are counted by address.
     if api.credentials.holder(api.memberships.now(), key).is_err() {
         return Ok(());
     }
@@ -155,7 +155,7 @@ fn count(api: &GroupsApi, context: &RequestContext) -> Result<(), Refused> {
     left.requests.map(drop).ok_or(Refused::Throttled(left.wait))
 }
 
-/// The account of an application, and the group that a path names.
+/// Counts and authenticates a call: the account of its API key, and the group of the path.
 fn enter(
     api: &GroupsApi,
     request: &GroupsRequest,
@@ -169,7 +169,7 @@ fn enter(
     Ok((account, GroupRef::Id(group.parse().map_err(|_| PARSE)?)))
 }
 
-/// The person that asks by way of an application.
+/// Like [`enter`], with the signed-in person, who must be of the key's account.
 fn enter_signed_in(
     api: &GroupsApi,
     request: &GroupsRequest,
@@ -183,7 +183,7 @@ fn enter_signed_in(
     }
 }
 
-/// Who asks, if he shows a good token.
+/// The person who asks, if their token is valid.
 pub(super) fn signed_in(api: &GroupsApi, request: &GroupsRequest) -> Option<SignedInUser> {
     sign_in(api, request).ok()
 }
@@ -198,7 +198,7 @@ fn sign_in(api: &GroupsApi, request: &GroupsRequest) -> Result<SignedInUser, Bun
     })
 }
 
-/// Whom a platform's number means.
+/// The person with this number on this platform.
 fn member(platform: &str, id: &str) -> Result<PersonRef, BungieError> {
     let platform: i32 = platform.parse().map_err(|_| PARSE)?;
     let id: i64 = id.parse().map_err(|_| PARSE)?;
@@ -219,7 +219,7 @@ struct BanParams {
 }
 
 impl BanParams {
-    /// By the numbers of `IgnoreLength` (contract 1.3).
+    /// The end of the ban by `IgnoreLength` (contract 1.3). None: it does not end.
     fn until(&self, now: UnixMillis) -> Result<Option<UnixMillis>, BungieError> {
         const MINUTE: u64 = 60_000;
         const DAY: u64 = 24 * 60 * MINUTE;
@@ -258,7 +258,7 @@ fn parse<T: for<'a> Deserialize<'a>>(request: &GroupsRequest) -> Result<T, Bungi
     serde_json::from_slice(body).map_err(|_| PARSE)
 }
 
-/// What the machine or the actor said, as this service has it.
+/// Maps a refusal or failure to Bungie's error.
 fn vendor_error(error: &GroupAskError) -> BungieError {
     let refusal = match error {
         GroupAskError::Refused(refusal) => refusal,
@@ -297,7 +297,7 @@ fn vendor_error(error: &GroupAskError) -> BungieError {
     }
 }
 
-/// `RuntimeGroupMemberType` (contract 1.3).
+/// The rank as `RuntimeGroupMemberType` (contract 1.3).
 fn number_of(rank: Rank) -> i32 {
     match rank {
         Rank::Beginner => 1,

@@ -1,7 +1,7 @@
-//! `POST /Platform/App/OAuth/Token/` (contract 1.1, RFC 6749): a code or a refresh token is good
-//! once, for an access token and the next refresh token.
+//! OAuth of the Bungie dialect: `POST /Platform/App/OAuth/Token/` (contract 1.1, RFC 6749) turns a
+//! code or refresh token, once, into an access token and the next refresh token.
 //!
-//! There is no page to sign in at: the admin API makes the codes.
+//! There is no sign-in page: the admin API issues the codes.
 
 use axum::{http::StatusCode, response::Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -18,12 +18,12 @@ use crate::{
     store::rows::RowStoreError,
 };
 
-/// How long an access token is good: as the real service's, an hour.
+/// Lifetime of an access token: an hour, as on the real service.
 const ACCESS_SECONDS: u64 = 3_600;
-/// How long a refresh token is good: as the real service's, 90 days.
+/// Lifetime of a refresh token: 90 days, as on the real service.
 const REFRESH_SECONDS: u64 = 90 * 86_400;
 
-/// What clients index (contract 1.1).
+/// The token response, with the keys that clients read (contract 1.1).
 #[derive(Serialize)]
 struct OauthTokens {
     access_token: String,
@@ -34,7 +34,7 @@ struct OauthTokens {
     membership_id: String,
 }
 
-/// Its path, as the endpoint table has it.
+/// The path pattern in the endpoint table.
 pub(super) const PATTERN: &str = "/Platform/App/OAuth/Token";
 
 pub(super) fn wrong_method() -> Response {
@@ -44,7 +44,7 @@ pub(super) fn wrong_method() -> Response {
 pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest) -> Response {
     let body = request.body.as_deref().unwrap_or_default();
     let mut form = pairs(&String::from_utf8_lossy(body));
-    // The application shows its API key as the secret, in the form or by HTTP Basic.
+    // The secret is the application's API key, in the form, by HTTP Basic, or in `X-API-Key`.
     let secret = form
         .remove("client_secret")
         .or_else(|| basic(request))
@@ -69,7 +69,7 @@ pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest) -> Response
     let Some(Holder { bearer: Bearer::Grant { id, is_admin_scope }, .. }) = holder else {
         return refuse("invalid_grant", &format!("{name} is none, or has been used"));
     };
-    // Of two who use it at once, one has it.
+    // Of two concurrent uses, only one succeeds.
     let (done, used) = durable();
     if api.credentials.revoke(&grant, done).is_none() {
         return refuse("invalid_grant", &format!("{name} is none, or has been used"));

@@ -1,4 +1,4 @@
-//! Groups and their members, as Bungie writes them (contract 1.2): 64-bit numbers are strings.
+//! Bungie's JSON of groups and their members (contract 1.2). 64-bit numbers are strings.
 
 use serde_json::{Value, json};
 
@@ -11,27 +11,27 @@ use crate::{
     },
 };
 
-pub(super) fn kicked(api: &GroupsApi, picture: &GroupSnapshot) -> Value {
-    let group = group(picture);
-    let mut result = json!({ "group": group, "groupDeleted": picture.group.info.is_closed });
+pub(super) fn kicked(api: &GroupsApi, snapshot: &GroupSnapshot) -> Value {
+    let group = group(snapshot);
+    let mut result = json!({ "group": group, "groupDeleted": snapshot.group.info.is_closed });
     if api.settings.is_bungie_superset {
         result["detail"] = result["group"].clone();
-        result["founder"] = founder(picture);
+        result["founder"] = founder(snapshot);
     }
     result
 }
 
-/// `GetGroup`
-pub(super) fn show(picture: &GroupSnapshot) -> Value {
+/// The response of `GetGroup`.
+pub(super) fn show(snapshot: &GroupSnapshot) -> Value {
     json!({
-        "detail": group(picture), "founder": founder(picture), "alliedIds": [],
+        "detail": group(snapshot), "founder": founder(snapshot), "alliedIds": [],
         "parentGroup": null, "allianceStatus": 0, "groupJoinInviteCount": 0,
         "currentUserMembershipsInactiveForDestiny": false,
         "currentUserMemberMap": {}, "currentUserPotentialMemberMap": {},
     })
 }
 
-/// The number of a page; 0 if none is asked for.
+/// The page number of the query; 0 if there is none.
 pub(super) fn page(request: &GroupsRequest) -> Result<usize, BungieError> {
     number(request, "currentpage")
 }
@@ -40,9 +40,9 @@ fn number(request: &GroupsRequest, name: &str) -> Result<usize, BungieError> {
     request.query.get(name).map_or(Ok(0), |it| it.parse().map_err(|_| PARSE))
 }
 
-/// A page of the members whose rank is at least this.
+/// A page of the members with at least this rank.
 pub(super) fn members(
-    picture: &GroupSnapshot,
+    snapshot: &GroupSnapshot,
     rank_min: Rank,
     request: &GroupsRequest,
 ) -> Result<Value, BungieError> {
@@ -52,15 +52,15 @@ pub(super) fn members(
         let is_named = |person: &Person| person.username.to_lowercase().contains(&name);
         rank_min <= it.rank
             && (kind == 0 || usize::try_from(number_of(it.rank)) == Ok(kind))
-            && picture.people.get(id).is_some_and(|it| is_named(it))
+            && snapshot.people.get(id).is_some_and(|it| is_named(it))
     };
-    let found: Vec<_> = picture.group.members.iter().filter(is_meant).collect();
+    let found: Vec<_> = snapshot.group.members.iter().filter(is_meant).collect();
     let page = page.max(1);
     let start = (page - 1).saturating_mul(PAGE).min(found.len());
     let end = (start + PAGE).min(found.len());
     let shown = found[start..end].iter();
     Ok(json!({
-        "results": shown.map(|(id, it)| card(picture, **id, it)).collect::<Vec<_>>(),
+        "results": shown.map(|(id, it)| card(snapshot, **id, it)).collect::<Vec<_>>(),
         "totalResults": found.len(), "hasMore": end < found.len(),
         "query": { "itemsPerPage": PAGE, "currentPage": page }, "useTotalResults": true,
     }))
@@ -89,24 +89,24 @@ pub(super) async fn banned(
     })
 }
 
-fn founder(picture: &GroupSnapshot) -> Value {
+fn founder(snapshot: &GroupSnapshot) -> Value {
     let is_owner = |(_, it): &(&PersonId, &GroupMember)| it.rank == Rank::Owner;
-    let founder = picture.group.members.iter().find(is_owner);
-    founder.map_or(Value::Null, |(id, it)| card(picture, *id, it))
+    let founder = snapshot.group.members.iter().find(is_owner);
+    founder.map_or(Value::Null, |(id, it)| card(snapshot, *id, it))
 }
 
-/// `GroupMember`.
-fn card(picture: &GroupSnapshot, id: PersonId, member: &GroupMember) -> Value {
-    let person = &picture.people[&id];
+/// A member as Bungie's `GroupMember`.
+fn card(snapshot: &GroupSnapshot, id: PersonId, member: &GroupMember) -> Value {
+    let person = &snapshot.people[&id];
     json!({
         "memberType": number_of(member.rank), "isOnline": false,
         "lastOnlineStatusChange": (member.joined.0 / 1_000).to_string(),
-        "groupId": picture.group.info.id.to_string(), "joinDate": iso(member.joined),
+        "groupId": snapshot.group.info.id.to_string(), "joinDate": iso(member.joined),
         "destinyUserInfo": user_card(person), "bungieNetUserInfo": next_card(person),
     })
 }
 
-/// On the platform that is his first one, else on Bungie's own.
+/// The person on their first platform, or on Bungie.net if they have none.
 fn user_card(person: &Person) -> Value {
     let platform = person.names.iter().find_map(|name| match name {
         PersonName::Membership { platform, id } => Some((*platform, id.to_string())),
@@ -138,8 +138,8 @@ fn next_card(person: &Person) -> Value {
 }
 
 /// `GroupV2`, with the keys in the documented order of kinds (contract 1.2).
-fn group(picture: &GroupSnapshot) -> Value {
-    let Group { info: head, members, .. } = &*picture.group;
+fn group(snapshot: &GroupSnapshot) -> Value {
+    let Group { info: head, members, .. } = &*snapshot.group;
     let creator = head.creator.map_or_else(|| "0".to_owned(), |it| it.to_string());
     let GroupId(id) = head.id;
     json!({

@@ -1,7 +1,7 @@
-//! Sessions (contract 3.4): sign-in, who one is, and the way to a socket.
+//! Sessions of the Kirimin dialect (contract 3.4): sign-in, the user, and the socket's id.
 //!
-//! The vendor sends a code by e-mail. Here a person's password stands for it: in `sign-in` at
-//! once, or as the `code` of `verify`.
+//! The vendor sends a code by e-mail. Here a person's password takes its place, either in
+//! `sign-in` or as the `code` of `verify`.
 
 use axum::http::HeaderValue;
 use serde_json::{Value, json};
@@ -13,15 +13,15 @@ use crate::{
     group::{Ask, GroupAnswer, PersonName, PersonRef, UnixMillis},
 };
 
-/// What the session's cookie is called.
+/// Name of the session cookie.
 const COOKIE: &str = "connect.sid";
-/// How long a session is good: 30 days (contract 3.1).
+/// Lifetime of a session: 30 days (contract 3.1).
 const SESSION_SECONDS: u64 = 30 * 86_400;
-/// No address and no number, or nobody's, or not his password.
+/// The address or number is missing or unknown, or the password is wrong.
 const WRONG: KiriminError = KiriminError(400, "AUTH_ERR_02");
 const CRASH: KiriminError = KiriminError(500, "ERROR");
 
-/// Whose session a request is in.
+/// The person whose session cookie the request has.
 pub(in crate::api::groups) fn session(
     api: &GroupsApi,
     request: &GroupsRequest,
@@ -35,7 +35,8 @@ fn token(request: &GroupsRequest) -> Option<&str> {
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
 }
 
-/// `POST /x/auth/sign-in`, where the sign-in is begun, and `POST /x/auth/verify`
+/// `POST /x/auth/sign-in` (`is_begun`) and `POST /x/auth/verify`. Only the former may lack a
+/// password or code.
 pub(super) async fn sign_in(
     api: &GroupsApi,
     request: &GroupsRequest,
@@ -43,7 +44,7 @@ pub(super) async fn sign_in(
     is_begun: bool,
 ) -> Result<(Data, Option<HeaderValue>), KiriminError> {
     let text = |name: &str| {
-        // The documents have the code as a number.
+        // In the documents, the code is a number.
         let number = body[name].as_u64().map(|it| it.to_string());
         body[name].as_str().map(|it| it.trim().to_owned()).or(number)
     };
@@ -51,7 +52,7 @@ pub(super) async fn sign_in(
     let mobile = text("mobile").map(|it| PersonName::Mobile(it.into()));
     let name = email.or(mobile).ok_or(WRONG)?;
     let Some(password) = text("code").or_else(|| text("password")) else {
-        // Whether anybody has the address is not told.
+        // The response does not tell whether the address is known.
         return match is_begun {
             true => Ok((None, None)),
             false => Err(WRONG),
@@ -69,7 +70,7 @@ pub(super) async fn sign_in(
     Ok((Some(json!({ "user": user })), Some(cookie(&token, SESSION_SECONDS))))
 }
 
-/// `GET /x/auth/logout`
+/// `GET /x/auth/logout`: revokes the session and clears the cookie.
 pub(super) async fn log_out(
     api: &GroupsApi,
     request: &GroupsRequest,
@@ -80,7 +81,7 @@ pub(super) async fn log_out(
     Ok(cookie("", 0))
 }
 
-/// `GET /x/auth/isUser`: each time with a new id for the socket.
+/// `GET /x/auth/isUser`: the user, their groups, and a new id for the socket each time.
 pub(super) async fn is_user(
     api: &GroupsApi,
     request: &GroupsRequest,
@@ -100,10 +101,10 @@ pub(super) async fn is_user(
     })))
 }
 
-/// Of the vendor's client protocol, as in the documents.
+/// Version of the vendor's client protocol, as in its documents.
 const VERSION: u32 = 41;
 
 fn cookie(token: &str, seconds: u64) -> HeaderValue {
     let text = format!("{COOKIE}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict");
-    HeaderValue::try_from(text).expect("letters and digits are a header's")
+    HeaderValue::try_from(text).expect("the token and digits are a valid header value")
 }

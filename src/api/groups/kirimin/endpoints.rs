@@ -1,4 +1,4 @@
-//! Endpoints of the Kirimin dialect. A path that is there answers other methods as one that is not.
+//! Endpoints of the Kirimin dialect. A wrong method gets the response of an unknown path.
 
 use axum::{
     extract::Path,
@@ -21,7 +21,7 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::reads("/socket", handler!(open_socket), ByVendor),
     Endpoint::reads("/invite/{secret}", handler!(show_invitation), ByVendor),
     Endpoint::reads("/x/auth/isUser", handler!(is_user), ByVendor),
-    // It ends the sender's own session only: as any look at the API, it has no line.
+    // It ends only the sender's own session, so it has no audit line.
     Endpoint::reads("/x/auth/logout", handler!(log_out), ByVendor),
     Endpoint::changes(POST, "/x/auth/sign-in", handler!(sign_in), ByVendor),
     Endpoint::changes(POST, "/x/auth/verify", handler!(verify), ByVendor),

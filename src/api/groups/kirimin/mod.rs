@@ -1,6 +1,6 @@
-//! Kirimin groups (contract 3): `/x/group/…`, a session cookie, and a socket.
+//! Kirimin groups (contract 3): `/x/group/…` with a session cookie, and a WebSocket for signals.
 //!
-//! Every answer has `ok`, `code` and `msg`, and its status is its code.
+//! Every response body has `ok`, `code` and `msg`; the HTTP status equals `code`.
 
 pub(super) mod auth;
 mod endpoints;
@@ -25,19 +25,19 @@ use crate::{
     },
 };
 
-/// A status, and the key by which clients tell what it is.
+/// HTTP status, and the `msg` key that identifies the error for clients.
 struct KiriminError(u16, &'static str);
 
-/// What an answer has beside its status.
+/// The `data` of a response, if it has any.
 type Data = Option<Value>;
 
 /// One request a second for each user (contract 3.2).
 const LIMIT: WindowLimit = WindowLimit { requests: 1, window: Duration::from_millis(1_000) };
-/// How many a group holds (contract 3.4).
+/// Members of a group at most (contract 3.4).
 const MEMBERS_MAX: u32 = 10;
-/// How many groups somebody owns (contract 3.4).
+/// Groups that a person may own (contract 3.4).
 const OWN_MAX: usize = 2;
-/// How long a group's name is (contract 3.4).
+/// Longest name of a group (contract 3.4).
 const NAME_CHARS_MAX: usize = 35;
 
 const NO_ROUTE: KiriminError = KiriminError(404, "Your requested data is not found");
@@ -59,13 +59,13 @@ pub(super) fn crash() -> Response {
     refuse(&KiriminError(500, "ERROR"))
 }
 
-/// Too much at once, whoever asks.
+/// The response to an address with too many failed logins.
 pub(super) fn throttle() -> Response {
     refuse(&BUSY)
 }
 
 fn refuse(KiriminError(code, msg): &KiriminError) -> Response {
-    let status = StatusCode::from_u16(*code).expect("it is one of ours");
+    let status = StatusCode::from_u16(*code).expect("errors have valid statuses");
     let mut body = json!({ "ok": false, "code": code, "msg": msg });
     if *msg == NO_ROUTE.1 {
         body["error"] = "Not Found".into();
@@ -81,14 +81,14 @@ fn accept(data: Data) -> Response {
     reply::json(StatusCode::OK, &body)
 }
 
-/// `GET /invite/{link}`
+/// `GET /invite/{link}`: the group of an invitation link.
 async fn invitation(api: &GroupsApi, user: &SignedInUser, link: &str) -> Response {
-    let found = api.picture(&user.account, Ask::Show(GroupRef::Link(link.into()))).await;
+    let found = api.snapshot(&user.account, Ask::Show(GroupRef::Link(link.into()))).await;
     match found {
-        Ok(picture) if !picture.group.info.is_closed => accept(Some(json!({
-            "group": room(&picture)["r"],
-            "joined": picture.group.members.contains_key(&user.person),
-            "members": picture.group.members.len(),
+        Ok(snapshot) if !snapshot.group.info.is_closed => accept(Some(json!({
+            "group": room(&snapshot)["r"],
+            "joined": snapshot.group.members.contains_key(&user.person),
+            "members": snapshot.group.members.len(),
         }))),
         Ok(_) | Err(_) => {
             let KiriminError(code, msg) = NO_GROUP;
@@ -99,7 +99,7 @@ async fn invitation(api: &GroupsApi, user: &SignedInUser, link: &str) -> Respons
     }
 }
 
-/// One request about groups.
+/// A request of a signed-in user, with its decoded body.
 struct KiriminHandler {
     api: Arc<GroupsApi>,
     request: GroupsRequest,
@@ -108,18 +108,18 @@ struct KiriminHandler {
 }
 
 impl KiriminHandler {
-    /// `POST /x/group/kick/{group}/{member}`
+    /// `POST /x/group/kick/{group}/{member}`: removes a member.
     async fn kick(&self, id: &str, target: &str) -> Result<Data, KiriminError> {
-        let (group, rule, reason) = (which(id)?, Rule::KIRIMIN, "".into());
+        let (group, rule, reason) = (group_ref(id)?, Rule::KIRIMIN, "".into());
         let target = target.parse().map_or(PersonRef::Nobody, PersonRef::Id);
         let ask = Ask::Remove { group, actor: Some(self.user.person), target, rule, reason };
         self.remove(ask).await.map_err(|it| self.vendor_error(&it)).map(|_| None)
     }
 
-    /// `POST /x/group/leave/{group}`
+    /// `POST /x/group/leave/{group}`: removes the user themselves.
     async fn leave(&self, id: &str) -> Result<Data, KiriminError> {
-        // An unknown group is left already (contract 3.4).
-        let Ok(group) = which(id) else { return Ok(None) };
+        // Leaving an unknown group succeeds (contract 3.4).
+        let Ok(group) = group_ref(id) else { return Ok(None) };
         let ask = Ask::Leave { group, actor: self.user.person, rule: Rule::KIRIMIN_LEAVE };
         match self.remove(ask).await {
             Ok(_) | Err(GroupAskError::Refused(Refusal::NoGroup | Refusal::Closed)) => Ok(None),
@@ -128,37 +128,37 @@ impl KiriminHandler {
         }
     }
 
-    /// `POST /x/group/reset-link`
+    /// `POST /x/group/reset-link`: replaces the invitation link, for owners only.
     async fn reset_link(&self) -> Result<Data, KiriminError> {
         let link = uuid::Uuid::new_v4().simple().to_string().into();
-        let (group, actor) = (which(self.text("id"))?, self.user.person);
-        let picture = self.picture(Ask::ResetLink { group, actor, link }).await;
-        // Here, it is 403 in documents and server (contract 3.4).
-        let picture = picture.map_err(|KiriminError(code, msg)| match msg {
+        let (group, actor) = (group_ref(self.text("id"))?, self.user.person);
+        let snapshot = self.snapshot(Ask::ResetLink { group, actor, link }).await;
+        // Here both the documents and the server say 403 (contract 3.4).
+        let snapshot = snapshot.map_err(|KiriminError(code, msg)| match msg {
             "GRPS_OWNER_FEATURE" => KiriminError(403, msg),
             _ => KiriminError(code, msg),
         })?;
-        Ok(Some(json!({ "text": picture.group.info.link })))
+        Ok(Some(json!({ "text": snapshot.group.info.link })))
     }
 
-    /// `POST /x/group/join/{group}`
+    /// `POST /x/group/join/{group}`: joins by invitation link, and signals it to the others.
     async fn join(&self, id: &str) -> Result<Data, KiriminError> {
-        let group = which(id)?;
+        let group = group_ref(id)?;
         let (actor, link) = (self.user.person, self.text("link").into());
         let asked = self.api.ask(&self.user.account, Ask::Join { group, actor, link }).await;
         let GroupAnswer::Joined(joined) = asked.map_err(|it| self.vendor_error(&it))? else {
-            unreachable!("the machine answers a join with how it went");
+            unreachable!("the machine answers a join with `Joined`");
         };
-        let Joined { was_member, snapshot: picture } = *joined;
+        let Joined { was_member, snapshot } = *joined;
         if !was_member {
-            let (sockets, signals) = (self.api.sockets.clone(), signals::of_join(&picture, actor));
+            let (sockets, signals) = (self.api.sockets.clone(), signals::of_join(&snapshot, actor));
             *self.request.after_response.lock() =
                 Some(AfterResponse::new(move || sockets.send_all(signals)));
         }
-        Ok(Some(room(&picture)))
+        Ok(Some(room(&snapshot)))
     }
 
-    /// `POST /x/group/create`
+    /// `POST /x/group/create`: creates a group that the user owns.
     async fn create(&self) -> Result<Data, KiriminError> {
         let name = self.text("name").trim();
         if !(1..=NAME_CHARS_MAX).contains(&name.chars().count()) {
@@ -166,17 +166,17 @@ impl KiriminHandler {
         }
         let (api, actor) = (&self.api, self.user.person);
         let info = api.head(name, Some(actor), MEMBERS_MAX);
-        let picture = self.picture(Ask::CreateOwn { info, own_max: OWN_MAX }).await?;
-        let id = picture.group.info.id.to_string();
-        Ok(Some(json!({ "roomid": id, "group": room(&picture) })))
+        let snapshot = self.snapshot(Ask::CreateOwn { info, own_max: OWN_MAX }).await?;
+        let id = snapshot.group.info.id.to_string();
+        Ok(Some(json!({ "roomid": id, "group": room(&snapshot) })))
     }
 
     fn text(&self, name: &str) -> &str {
         self.body[name].as_str().unwrap_or_default()
     }
 
-    async fn picture(&self, ask: Ask) -> Result<GroupSnapshot, KiriminError> {
-        self.api.picture(&self.user.account, ask).await.map_err(|it| self.vendor_error(&it))
+    async fn snapshot(&self, ask: Ask) -> Result<GroupSnapshot, KiriminError> {
+        self.api.snapshot(&self.user.account, ask).await.map_err(|it| self.vendor_error(&it))
     }
 
     async fn remove(&self, ask: Ask) -> Result<GroupSnapshot, GroupAskError> {
@@ -188,17 +188,17 @@ impl KiriminHandler {
     }
 }
 
-/// What is no number names no group.
-fn which(id: &str) -> Result<GroupRef, KiriminError> {
+/// Parses a group's number. Anything else is an unknown group.
+fn group_ref(id: &str) -> Result<GroupRef, KiriminError> {
     Ok(GroupRef::Id(id.parse().map_err(|_| NO_GROUP)?))
 }
 
-/// The limit comes before the login (contract 3.2).
+/// Signs the user in. The rate limit is checked before the session (contract 3.2).
 fn admit(api: &GroupsApi, request: &GroupsRequest) -> Result<SignedInUser, KiriminError> {
     let user = auth::session(api, request);
     let address = || request.peer.to_string();
-    let who = user.as_ref().map_or_else(address, |it| it.person.to_string());
-    let take = || api.windows.take(request.now, format!("kirimin {who}"), LIMIT);
+    let key = user.as_ref().map_or_else(address, |it| it.person.to_string());
+    let take = || api.windows.take(request.now, format!("kirimin {key}"), LIMIT);
     if !api.settings.is_unlimited && take().requests.is_none() {
         return Err(BUSY);
     }
@@ -214,7 +214,7 @@ fn body(request: &GroupsRequest) -> Result<Value, KiriminError> {
     }
 }
 
-/// What the machine or the actor said, as this system has it.
+/// Maps a refusal or failure to Kirimin's error.
 fn vendor_error(error: &GroupAskError, is_owner_404: bool) -> KiriminError {
     let owner = KiriminError(if is_owner_404 { 404 } else { 400 }, "GRPS_OWNER_FEATURE");
     let refusal = match error {
@@ -241,10 +241,10 @@ fn vendor_error(error: &GroupAskError, is_owner_404: bool) -> KiriminError {
     }
 }
 
-fn room(picture: &GroupSnapshot) -> Value {
-    let head = &picture.group.info;
-    let owner = picture.group.members.iter().find(|(_, it)| it.rank == Rank::Owner);
-    let users = picture.group.members.keys().filter_map(|id| picture.people.get(id));
+fn room(snapshot: &GroupSnapshot) -> Value {
+    let head = &snapshot.group.info;
+    let owner = snapshot.group.members.iter().find(|(_, it)| it.rank == Rank::Owner);
+    let users = snapshot.group.members.keys().filter_map(|id| snapshot.people.get(id));
     let users = users.map(|it| signals::card(it));
     json!({
         "m": [], "u": users.collect::<Vec<_>>(),

@@ -1,4 +1,4 @@
-//! The socket itself (contract 3.3, RFC 6455): from the handshake to its end.
+//! WebSocket of a signed-in person (contract 3.3, RFC 6455), from the handshake to its end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,16 +33,15 @@ use crate::api::{
     reply,
 };
 
-/// How often a socket is asked whether it is there; none that says nothing until the next time is
-/// kept (contract 3.3).
+/// Interval of pings. A socket that has not answered by the next one is dropped (contract 3.3).
 const PING_EVERY: Duration = Duration::from_secs(7);
-/// How long a socket may take for what it is sent.
+/// Longest time that sending one message may take.
 const SEND_WAIT_MAX: Duration = Duration::from_secs(10);
-/// What a client may say at once. Nothing that it can say is answered.
+/// Largest message from a client. The server ignores all of them.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
-/// `GET /socket?id=` with the session's cookie, or `GET /?id=` as documented, where the id alone
-/// is enough: it is as hard to guess as a session.
+/// `GET /socket?id=` with the session's cookie, or (`is_bare`) `GET /?id=` as documented. There the
+/// id alone is enough: it is as hard to guess as a session.
 pub(super) fn answer(
     api: &GroupsApi,
     request: &GroupsRequest,
@@ -75,7 +74,7 @@ pub(super) fn answer(
 
 const NO_HANDSHAKE: KiriminError = KiriminError(400, "ERROR");
 
-/// RFC 6455, 4.2.1.
+/// The value of `Sec-WebSocket-Accept`. None if the handshake is invalid (RFC 6455, 4.2.1).
 fn accept(request: &GroupsRequest) -> Option<HeaderValue> {
     let has = |name: &HeaderName, word: &str| {
         let value = header(request, name.as_str()).unwrap_or_default();
@@ -100,13 +99,13 @@ async fn serve(upgrade: OnUpgrade, queue: SignalQueue, sockets: Arc<Sockets>) {
                 .max_frame_size(Some(MESSAGE_BYTES_MAX));
             let stream = TokioIo::new(stream);
             let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config));
-            tracing::debug!(%person, "a socket is open");
+            tracing::debug!(%person, "websocket opened");
             run(socket.await, queue).await;
         }
-        Err(error) => tracing::debug!(%person, %error, "a socket has not come to be"),
+        Err(error) => tracing::debug!(%person, %error, "websocket upgrade failed"),
     }
     sockets.end(person, number);
-    tracing::debug!(%person, "a socket has ended");
+    tracing::debug!(%person, "websocket closed");
 }
 
 type KiriminSocket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
@@ -115,29 +114,29 @@ async fn run(mut socket: KiriminSocket, queue: SignalQueue) {
     let SignalQueue { mut signals, mut closing, .. } = queue;
     let mut pings = interval(PING_EVERY);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_there = true;
+    let mut is_alive = true;
     let code = loop {
         let message = tokio::select! {
-            // The first tick comes at once.
+            // The first tick is immediate.
             _ = pings.tick() => {
-                if !is_there {
+                if !is_alive {
                     return;
                 }
-                is_there = false;
+                is_alive = false;
                 Message::Ping(Default::default())
             }
             signal = signals.recv() => match signal {
                 Some(text) => Message::text(text),
-                // Another socket has its place, or it was too slow.
+                // A newer socket replaced this one, or it was too slow.
                 None => break CloseCode::Policy,
             },
             received = socket.next() => match received {
                 Some(Ok(Message::Pong(_))) => {
-                    is_there = true;
+                    is_alive = true;
                     continue;
                 }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                // Posts and calls are no business of groups.
+                // The vendor's other features, posts and calls, are not supported.
                 Some(Ok(_)) => continue,
             },
             _ = closing.wait_for(|it| *it) => break CloseCode::Away,

@@ -1,5 +1,5 @@
-//! Who has a socket, and what is on its way to it. A socket that takes nothing loses its place;
-//! nobody waits for it.
+//! Socket table: the sockets of people and their queues of signals. A socket whose queue is full
+//! is closed; no sender waits for it.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::signals::Signal;
 use crate::group::PersonId;
 
-/// The sockets of everybody: one for each person, as the vendor has it.
+/// Table of sockets, at most one for each person, as on the vendor's server.
 pub(in crate::api::groups) struct Sockets {
     table: Mutex<SocketTable>,
     closing: watch::Sender<bool>,
@@ -18,20 +18,20 @@ pub(in crate::api::groups) struct Sockets {
 #[derive(Default)]
 struct SocketTable {
     slots: BTreeMap<PersonId, SocketSlot>,
-    /// By the digest of the socket's id: how long a search takes tells nothing of ids.
+    /// By the digest of the socket's id, so that the time of a search tells nothing about ids.
     ids: BTreeMap<Digest, PersonId>,
     last: u64,
 }
 
 type Digest = [u8; 32];
 
-/// Somebody's right to have a socket, and the socket, if he has it.
+/// A person's permission to open a socket, and the socket's number and queue once it is open.
 struct SocketSlot {
     id: Digest,
     queue: Option<(u64, mpsc::Sender<String>)>,
 }
 
-/// One end of a socket's queue: what it is to send.
+/// The receiving end of a socket's queue.
 pub(super) struct SignalQueue {
     pub(super) person: PersonId,
     pub(super) number: u64,
@@ -39,25 +39,25 @@ pub(super) struct SignalQueue {
     pub(super) closing: watch::Receiver<bool>,
 }
 
-/// Why there is no queue.
+/// Reason why a socket cannot be opened.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum SocketRefused {
     /// No socket has this id.
     Unknown,
-    /// There are too many.
+    /// The table or the number of open sockets is full.
     Full,
 }
 
-/// People with a socket, or the right to one. Some megabytes.
+/// People who have a socket or may open one. The table takes some megabytes.
 const SLOTS_MAX: usize = 10_000;
-/// Sockets that are open: half as many as there are connections at a time.
+/// Open sockets: half of the connection limit.
 const SOCKETS_MAX: usize = 2_048;
-/// Signals that wait for a socket to take them, some 200 bytes each. A group has a few at a time;
-/// who has so many behind him does not read.
+/// Signals queued for one socket, some 200 bytes each. A group sends a few at a time: a client with
+/// this many does not read.
 const SIGNALS_MAX: usize = 64;
 
 impl Sockets {
-    /// Gives somebody the right to a socket. An older one is told so, and ends.
+    /// Returns a new socket id for a person. Their older socket gets `newLoggedIn` and is closed.
     pub(super) fn mint(&self, person: PersonId) -> Result<String, SocketRefused> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let digest = digest(&id);
@@ -71,7 +71,7 @@ impl Sockets {
         let before = table.slots.insert(person, SocketSlot { id: digest, queue: None });
         if let Some(SocketSlot { id, queue }) = before {
             table.ids.remove(&id);
-            // Who does not take it finds out when the socket ends, at once.
+            // If the queue is full, the end of the socket, which follows at once, tells them.
             queue.map(|(_, queue)| {
                 queue.try_send(format!(r#"{{"type":"newLoggedIn","uid":"{person}"}}"#))
             });
@@ -80,12 +80,12 @@ impl Sockets {
         Ok(id)
     }
 
-    /// Whose socket has this id.
+    /// The person whose socket has this id.
     pub(super) fn owner(&self, id: &str) -> Option<PersonId> {
         self.table.lock().ids.get(&digest(id)).copied()
     }
 
-    /// The queue of the socket with this id; one that has it already ends.
+    /// Opens the socket with this id. A socket that is already open with it is closed.
     pub(super) fn open(&self, id: &str) -> Result<SignalQueue, SocketRefused> {
         let mut table = self.table.lock();
         let person = *table.ids.get(&digest(id)).ok_or(SocketRefused::Unknown)?;
@@ -102,7 +102,7 @@ impl Sockets {
         Ok(SignalQueue { person, number, signals, closing: self.closing.subscribe() })
     }
 
-    /// A socket has ended.
+    /// Frees the person's slot, unless a newer socket has taken it.
     pub(super) fn end(&self, person: PersonId, number: u64) {
         let mut table = self.table.lock();
         let Some(slot) = table.slots.get_mut(&person) else { return };
@@ -111,7 +111,7 @@ impl Sockets {
         }
     }
 
-    /// Sends, in order, without waiting for anybody. Who has no socket hears nothing.
+    /// Queues the signals in order and never waits. People without a socket get nothing.
     pub(in crate::api::groups) fn send_all(&self, signals: Vec<Signal>) {
         let mut table = self.table.lock();
         for Signal { to, text } in signals {
@@ -123,7 +123,7 @@ impl Sockets {
         }
     }
 
-    /// Ends all of them.
+    /// Closes all sockets, also those that open later.
     pub(in crate::api::groups) fn close(&self) {
         self.closing.send_replace(true);
     }
@@ -136,7 +136,7 @@ impl Default for Sockets {
 }
 
 impl SocketTable {
-    /// Forgets those without a socket.
+    /// Drops the slots without an open socket.
     fn sweep(&mut self) {
         self.slots.retain(|_, slot| slot.queue.is_some());
         let kept: Vec<_> = self.slots.values().map(|it| it.id).collect();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_reads_nothing_is_closed_and_holds_up_nobody() {
+    fn a_socket_that_reads_nothing_is_closed_and_delays_nobody() {
         let sockets = Sockets::default();
         let [slow, quick] = [1, 2].map(|it| sockets.mint(PersonId(it)).unwrap());
         let (mut slow, mut quick) = (sockets.open(&slow).unwrap(), sockets.open(&quick).unwrap());
@@ -182,14 +182,14 @@ mod tests {
         assert_eq!(queue.signals.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
         assert_eq!(sockets.open(&first).err(), Some(SocketRefused::Unknown));
         let mut now = sockets.open(&second).unwrap();
-        // The end of the older one changes nothing.
+        // The end of the older socket changes nothing.
         sockets.end(PersonId(7), queue.number);
         sockets.send_all(vec![signal(7, "hello")]);
         assert_eq!(now.signals.try_recv().unwrap(), "hello");
     }
 
     #[test]
-    fn there_are_no_more_slots_and_sockets_than_there_may_be() {
+    fn slots_and_sockets_are_limited() {
         let sockets = Sockets::default();
         let mut queues = Vec::new();
         for n in 0..u64::try_from(SLOTS_MAX).unwrap() {
@@ -202,7 +202,7 @@ mod tests {
                 false => (),
             }
         }
-        // Those without a socket make way.
+        // Slots without a socket are dropped.
         sockets.mint(PersonId(99_999)).unwrap();
         assert_eq!(sockets.table.lock().slots.len(), SOCKETS_MAX + 1);
         assert_eq!(sockets.table.lock().ids.len(), SOCKETS_MAX + 1);

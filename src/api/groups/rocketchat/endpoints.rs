@@ -31,7 +31,7 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::changes(POST, "/v1/groups.removeModerator", handler!(remove_moderator), ByVendor),
 ];
 
-/// `GET info`: answered with or without a login.
+/// `GET info`: the server's version, with or without a login.
 async fn server(Groups(api): Groups, request: GroupsRequest) -> Response {
     let mut limits = Vec::new();
     let info = json!({ "version": "8.0", "info": { "version": "8.0.0" } });
@@ -39,7 +39,7 @@ async fn server(Groups(api): Groups, request: GroupsRequest) -> Response {
     finish(counted.map(|()| info), limits)
 }
 
-/// `POST login`
+/// `POST login`: a token for a name and password, or the token that it resumes.
 async fn log_in(Groups(api): Groups, request: GroupsRequest) -> Response {
     let mut limits = Vec::new();
     let result = match count(&api, &request, "login", &mut limits) {
@@ -49,7 +49,7 @@ async fn log_in(Groups(api): Groups, request: GroupsRequest) -> Response {
     finish(result, limits)
 }
 
-/// Handlers of the methods that take a login.
+/// Handlers of the methods that require a login.
 macro_rules! handlers {
     ($($(#[$doc:meta])* $name:ident: $text:literal, |$it:ident, $request:ident| $call:expr;)*) => {
         $($(#[$doc])*
@@ -69,30 +69,30 @@ macro_rules! handlers {
 }
 
 handlers! {
-    /// `GET me`
+    /// `GET me`: the signed-in person and their roles.
     me: "me", |it, request| it.me();
-    /// `POST logout`
+    /// `POST logout`: revokes the token of the request.
     logout: "logout", |it, request| it.logout(request);
-    /// `GET groups.info`
+    /// `GET groups.info`: one group, if the person is a member.
     info: "groups.info", |it, request| it.info();
-    /// `GET groups.members`
+    /// `GET groups.members`: a page of members, with an optional `filter`.
     members: "groups.members", |it, request| it.members();
-    /// `GET groups.list`
+    /// `GET groups.list`: a page of the person's groups.
     list: "groups.list", |it, request| it.list();
-    /// `POST groups.create`
+    /// `POST groups.create`: creates a group with the person as owner.
     create: "groups.create", |it, request| it.create();
-    /// `POST groups.invite`
+    /// `POST groups.invite`: adds one or more people.
     invite: "groups.invite", |it, request| it.invite();
-    /// `POST groups.kick`
+    /// `POST groups.kick`: removes a member.
     kick: "groups.kick", |it, request| it.kick(request);
-    /// `POST groups.leave`
+    /// `POST groups.leave`: removes the signed-in person.
     leave: "groups.leave", |it, request| it.leave(request);
-    /// `POST groups.addOwner`
+    /// `POST groups.addOwner`: sets the rank to owner.
     add_owner: "groups.addOwner", |it, request| it.set_rank(Rank::Owner);
-    /// `POST groups.addModerator`
+    /// `POST groups.addModerator`: sets the rank to admin.
     add_moderator: "groups.addModerator", |it, request| it.set_rank(Rank::Admin);
-    /// `POST groups.removeOwner`
+    /// `POST groups.removeOwner`: sets the rank to member.
     remove_owner: "groups.removeOwner", |it, request| it.set_rank(Rank::Member);
-    /// `POST groups.removeModerator`
+    /// `POST groups.removeModerator`: sets the rank to member.
     remove_moderator: "groups.removeModerator", |it, request| it.set_rank(Rank::Member);
 }

@@ -1,4 +1,4 @@
-//! Logging in to Rocket.Chat (contract 2.4): by name or address and password, or with a token.
+//! Login of the Rocket.Chat dialect (contract 2.4): by name or address and password, or by token.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::{
     group::{PersonId, PersonName, PersonRef, UnixMillis},
 };
 
-/// How long a login is good: 90 days, as the server has it by default.
+/// Lifetime of a login: 90 days, the server's default.
 const LOGIN_MS: u64 = 90 * 86_400_000;
 
 pub(super) async fn login(

@@ -1,5 +1,5 @@
-//! Rocket.Chat private groups (contract 2): `/api/v1/groups.…`, the headers `X-Auth-Token` and
-//! `X-User-Id`.
+//! Rocket.Chat private groups (contract 2): `/api/v1/groups.…`, with the headers `X-Auth-Token`
+//! and `X-User-Id`.
 
 mod endpoints;
 mod login;
@@ -21,17 +21,17 @@ use self::rooms::RocketChatHandler;
 use super::{GroupAskError, GroupsApi, GroupsRequest, SignedInUser, header, rate_limit};
 use crate::{api::reply, group::Refusal};
 
-/// A failure: its status, its type (empty is none), its text, and the method that it names.
+/// HTTP status, error type (empty for none), text, and the method to name in `details`.
 struct RocketChatError(u16, &'static str, String, Option<&'static str>);
 
 /// Calls of one address to one endpoint (contract 2.2).
 const LIMIT: rate_limit::WindowLimit =
     rate_limit::WindowLimit { requests: 10, window: Duration::from_millis(60_000) };
-/// A page, where none is asked for (contract 2.4).
+/// Default page size (contract 2.4).
 const PAGE: usize = 50;
 const LOGIN: &str = "You must be logged in to do this.";
 
-/// Adds what every answer has.
+/// Adds the headers that every response has.
 pub(super) fn answer(routed: Result<Response, Infallible>) -> Response {
     let Ok(mut response) = routed;
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -56,7 +56,7 @@ fn broken() -> RocketChatError {
 }
 
 fn refuse(RocketChatError(status, kind, text, method): &RocketChatError) -> Response {
-    let status = StatusCode::from_u16(*status).expect("it is one of ours");
+    let status = StatusCode::from_u16(*status).expect("errors have valid statuses");
     let mut body = Map::new();
     body.insert("success".to_owned(), false.into());
     match *kind {
@@ -79,7 +79,7 @@ fn refuse(RocketChatError(status, kind, text, method): &RocketChatError) -> Resp
 
 type RateLimitHeaders = Vec<(&'static str, String)>;
 
-/// The answer to a call that has been counted, or was refused before.
+/// Writes the response, with the rate limit headers if the call was counted.
 fn finish(result: Result<Value, RocketChatError>, limits: RateLimitHeaders) -> Response {
     let mut response = match result {
         Ok(Value::Object(mut body)) => {
@@ -96,7 +96,7 @@ fn finish(result: Result<Value, RocketChatError>, limits: RateLimitHeaders) -> R
     response
 }
 
-/// Lets a person in, and counts the call; `name` is that of the method.
+/// Authenticates a person and counts the call to the method `name`.
 fn admit(
     api: &Arc<GroupsApi>,
     request: &GroupsRequest,
@@ -130,8 +130,8 @@ fn count(
     if api.settings.is_unlimited {
         return Ok(());
     }
-    let who = format!("rocketchat {name} {}", request.peer);
-    let left = api.windows.take(request.now, who, LIMIT);
+    let key = format!("rocketchat {name} {}", request.peer);
+    let left = api.windows.take(request.now, key, LIMIT);
     let wait = u64::try_from(left.wait.as_millis()).unwrap_or(u64::MAX);
     limits.push(("x-ratelimit-limit", LIMIT.requests.to_string()));
     limits.push(("x-ratelimit-remaining", left.requests.unwrap_or(0).to_string()));
@@ -139,7 +139,7 @@ fn count(
     left.requests.map(drop).ok_or_else(|| too_many(left.wait))
 }
 
-/// Too much at once, whoever asks.
+/// The response to an address with too many failed logins.
 pub(super) fn throttle(wait: Duration) -> Response {
     refuse(&too_many(wait))
 }
@@ -153,7 +153,7 @@ fn too_many(wait: Duration) -> RocketChatError {
     RocketChatError(429, "error-too-many-requests", text, None)
 }
 
-/// From the query, a form, or JSON; what is none of these is nothing (contract 2.1).
+/// Reads fields from the query, a form, or JSON. Anything else has no fields (contract 2.1).
 fn fields(request: &GroupsRequest) -> BTreeMap<String, Value> {
     let pairs = |it: BTreeMap<String, String>| it.into_iter().map(|(k, v)| (k, v.into())).collect();
     if request.context.method == Method::GET {
@@ -167,7 +167,7 @@ fn fields(request: &GroupsRequest) -> BTreeMap<String, Value> {
     }
 }
 
-/// As the latest server checks the body of a kick (contract 2.1).
+/// Checks the body of a kick as the latest server does (contract 2.1).
 fn check_schema(fields: &BTreeMap<String, Value>) -> Result<(), RocketChatError> {
     let bad = |text: &str| Err(RocketChatError(400, "error-invalid-params", text.to_owned(), None));
     for (name, value) in fields {
@@ -191,7 +191,7 @@ fn no_room() -> RocketChatError {
     RocketChatError(400, "error-room-not-found", text.to_owned(), None)
 }
 
-/// What the machine or the actor said, as this system has it.
+/// Maps a refusal or failure to Rocket.Chat's error.
 fn vendor_error(error: &GroupAskError, method: &'static str) -> RocketChatError {
     let refusal = match error {
         GroupAskError::Refused(refusal) => refusal,

@@ -1,4 +1,4 @@
-//! What a person does with Rocket.Chat's private groups (contract 2.2 to 2.4).
+//! Methods of Rocket.Chat's private groups and of the signed-in user (contract 2.2 to 2.4).
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// One request of a person.
+/// A request of a signed-in person, with its decoded fields.
 pub(super) struct RocketChatHandler {
     pub(super) api: Arc<GroupsApi>,
     pub(super) user: SignedInUser,
@@ -33,7 +33,7 @@ impl RocketChatHandler {
         &self.user.account
     }
 
-    fn which(&self) -> Result<GroupRef, RocketChatError> {
+    fn group_ref(&self) -> Result<GroupRef, RocketChatError> {
         if let Some(id) = self.text("roomId") {
             return Ok(GroupRef::Id(id.parse().map_err(|_| no_room())?));
         }
@@ -56,34 +56,34 @@ impl RocketChatHandler {
         Ok(PersonRef::Name(PersonName::username(name)))
     }
 
-    async fn picture(
+    async fn snapshot(
         &self,
         ask: Ask,
         method: &'static str,
     ) -> Result<GroupSnapshot, RocketChatError> {
-        let picture = self.api.picture(self.account(), ask).await;
-        picture.map_err(|error| vendor_error(&error, method))
+        let snapshot = self.api.snapshot(self.account(), ask).await;
+        snapshot.map_err(|error| vendor_error(&error, method))
     }
 
-    /// A room that the user sees.
+    /// The named room, if it is open and the user is a member.
     async fn room(&self) -> Result<GroupSnapshot, RocketChatError> {
-        let picture = self.picture(Ask::Show(self.which()?), "").await?;
-        let is_member = picture.group.members.contains_key(&self.user.person);
-        match is_member && !picture.group.info.is_closed {
-            true => Ok(picture),
+        let snapshot = self.snapshot(Ask::Show(self.group_ref()?), "").await?;
+        let is_member = snapshot.group.members.contains_key(&self.user.person);
+        match is_member && !snapshot.group.info.is_closed {
+            true => Ok(snapshot),
             false => Err(no_room()),
         }
     }
 
-    /// `GET groups.info`
+    /// `GET groups.info`: the room without its members.
     pub(super) async fn info(&self) -> Result<Value, RocketChatError> {
         Ok(json!({ "group": describe(&self.room().await?, false) }))
     }
 
-    /// Whether there is a room that is in use.
+    /// Fails if the room does not exist or is archived.
     async fn check_open(&self, group: &GroupRef) -> Result<(), RocketChatError> {
-        let picture = self.picture(Ask::Show(group.clone()), "").await?;
-        let head = &picture.group.info;
+        let snapshot = self.snapshot(Ask::Show(group.clone()), "").await?;
+        let head = &snapshot.group.info;
         let text = format!("The private group, {}, is archived", head.name);
         match head.is_closed {
             true => Err(RocketChatError(400, "error-room-archived", text, None)),
@@ -91,12 +91,12 @@ impl RocketChatHandler {
         }
     }
 
-    /// `POST groups.kick`
+    /// `POST groups.kick`: removes the target from the room.
     pub(super) async fn kick(&self, request: &GroupsRequest) -> Result<Value, RocketChatError> {
-        let group = self.which()?;
+        let group = self.group_ref()?;
         let target = match self.target() {
             Ok(target) => target,
-            // The room comes before the user (contract 2.2).
+            // Errors of the room take precedence over those of the user (contract 2.2).
             Err(error) => {
                 self.check_open(&group).await?;
                 return Err(error);
@@ -108,15 +108,15 @@ impl RocketChatHandler {
         if removed == Err(GroupAskError::Refused(Refusal::Closed)) {
             self.check_open(&group).await?;
         }
-        let picture = removed.map_err(|error| vendor_error(&error, "removeUserFromRoom"))?;
+        let snapshot = removed.map_err(|error| vendor_error(&error, "removeUserFromRoom"))?;
         Ok(match self.api.settings.is_rocketchat_bare {
             true => json!({}),
-            false => json!({ "group": describe(&picture, true) }),
+            false => json!({ "group": describe(&snapshot, true) }),
         })
     }
 
     pub(super) async fn leave(&self, request: &GroupsRequest) -> Result<Value, RocketChatError> {
-        let (group, actor, rule) = (self.which()?, self.user.person, Rule::ROCKET_CHAT);
+        let (group, actor, rule) = (self.group_ref()?, self.user.person, Rule::ROCKET_CHAT);
         let ask = Ask::Leave { group, actor, rule };
         let left = self.api.remove(request, self.account(), ask).await;
         match left {
@@ -130,18 +130,18 @@ impl RocketChatHandler {
     }
 
     pub(super) async fn set_rank(&self, rank: Rank) -> Result<Value, RocketChatError> {
-        let (group, actor, target) = (self.which()?, Some(self.user.person), self.target()?);
+        let (group, actor, target) = (self.group_ref()?, Some(self.user.person), self.target()?);
         let method = match rank {
             Rank::Owner => "addRoomOwner",
             Rank::Admin => "addRoomModerator",
             Rank::Beginner | Rank::Member | Rank::Acting => "removeRoomOwner",
         };
-        self.picture(Ask::SetRank { group, actor, target, rank }, method).await?;
+        self.snapshot(Ask::SetRank { group, actor, target, rank }, method).await?;
         Ok(json!({}))
     }
 
     pub(super) async fn invite(&self) -> Result<Value, RocketChatError> {
-        let group = self.which()?;
+        let group = self.group_ref()?;
         let mut targets: Vec<PersonRef> = Vec::new();
         for (name, is_id) in [("userIds", true), ("usernames", false)] {
             let list = self.fields.get(name).and_then(Value::as_array).into_iter().flatten();
@@ -157,7 +157,7 @@ impl RocketChatHandler {
             let (group, actor) = (group.clone(), Some(self.user.person));
             let ask = Ask::Add { group, actor, target, rank: Rank::Member };
             match self.api.ask(self.account(), ask).await {
-                // Inviting a member changes nothing, and is no error there.
+                // On the real server, inviting a member changes nothing and succeeds.
                 Ok(_) | Err(GroupAskError::Refused(Refusal::AlreadyMember)) => (),
                 Err(error) => return Err(vendor_error(&error, "addUsersToRoom")),
             }
@@ -171,18 +171,18 @@ impl RocketChatHandler {
         let name = self.text("name").ok_or_else(missing)?;
         let head = self.api.head(name, Some(self.user.person), MEMBERS_MAX);
         let group = GroupRef::Id(head.id);
-        let mut picture = self.picture(Ask::Create(head), "createPrivateGroup").await?;
+        let mut snapshot = self.snapshot(Ask::Create(head), "createPrivateGroup").await?;
         let names = self.fields.get("members").and_then(Value::as_array).into_iter().flatten();
         for name in names.filter_map(Value::as_str) {
             let (group, actor) = (group.clone(), Some(self.user.person));
             let target = PersonRef::Name(PersonName::username(name));
             let ask = Ask::Add { group, actor, target, rank: Rank::Member };
-            // Names of nobody are passed over there.
-            if let Ok(now) = self.api.picture(self.account(), ask).await {
-                picture = now;
+            // The real server skips unknown names.
+            if let Ok(now) = self.api.snapshot(self.account(), ask).await {
+                snapshot = now;
             }
         }
-        Ok(json!({ "group": describe(&picture, false) }))
+        Ok(json!({ "group": describe(&snapshot, false) }))
     }
 
     pub(super) async fn list(&self) -> Result<Value, RocketChatError> {
@@ -197,11 +197,11 @@ impl RocketChatHandler {
     }
 
     pub(super) async fn members(&self) -> Result<Value, RocketChatError> {
-        let picture = self.room().await?;
+        let snapshot = self.room().await?;
         let filter = self.text("filter").unwrap_or_default().to_lowercase();
-        let people = picture.group.members.keys().filter_map(|it| picture.people.get(it));
+        let people = snapshot.group.members.keys().filter_map(|it| snapshot.people.get(it));
         let named = people.filter(|it| it.username.to_lowercase().contains(&filter));
-        let updated = iso(picture.group.info.modified);
+        let updated = iso(snapshot.group.info.modified);
         let card = |person: &Person| {
             let mut card = me(person);
             card["status"] = "offline".into();
@@ -243,22 +243,22 @@ pub(super) fn me(person: &Person) -> Value {
     json!({ "_id": person.id.to_string(), "username": person.username, "name": person.username })
 }
 
-/// A group, as its document has it for a kick, or as the server has it elsewhere.
-fn describe(picture: &GroupSnapshot, is_kick: bool) -> Value {
-    let head = &picture.group.info;
-    let creator = head.creator.and_then(|it| picture.people.get(&it));
+/// A group's JSON: for a kick as documented, elsewhere as the real server writes it.
+fn describe(snapshot: &GroupSnapshot, is_kick: bool) -> Value {
+    let head = &snapshot.group.info;
+    let creator = head.creator.and_then(|it| snapshot.people.get(&it));
     let mut group = json!({ "_id": head.id.to_string(), "name": head.name });
     if !is_kick {
         group["fname"] = (*head.name).into();
     }
     group["t"] = "p".into();
     if is_kick {
-        let people = picture.group.members.keys().filter_map(|it| picture.people.get(it));
+        let people = snapshot.group.members.keys().filter_map(|it| snapshot.people.get(it));
         group["usernames"] = people.map(|it| it.username.to_string()).collect();
     }
     group["msgs"] = 0.into();
     if !is_kick {
-        group["usersCount"] = picture.group.members.len().into();
+        group["usersCount"] = snapshot.group.members.len().into();
     }
     group["u"] = json!(creator.map(|it| json!({
         "_id": it.id.to_string(), "username": it.username,
