@@ -20,15 +20,19 @@ pub struct AuditEntry {
     peer: IpAddr,
     method: Method,
     /// As it was sent.
-    path: String,
-    /// The canonical path, if it is not the one that was sent.
-    canonical: Option<String>,
+    path: Box<str>,
+    /// Boxed, since it is rare, and many entries wait in the log's queue.
+    canonical: Option<Box<CanonicalPath>>,
     path_row: &'static PathRow,
     status: u16,
     /// None for a deferred request, whose client had its answer before.
     took: Option<Duration>,
     principal: Option<Principal>,
 }
+
+/// The canonical path of a request that was sent with another.
+#[derive(Debug)]
+struct CanonicalPath(String);
 
 impl AuditEntry {
     pub(super) fn new(
@@ -39,7 +43,8 @@ impl AuditEntry {
         took: Option<Duration>,
     ) -> Self {
         let RequestContext { api_id, trace, peer, .. } = *context;
-        let (method, path) = (context.method.clone(), context.uri.path().to_owned());
+        let (method, path) = (context.method.clone(), context.uri.path().into());
+        let canonical = canonical.map(|it| Box::new(CanonicalPath(it)));
         let principal = context.principal.get().cloned();
         Self { api_id, trace, peer, method, path, canonical, path_row, status, took, principal }
     }
@@ -69,7 +74,7 @@ impl AuditEntry {
 
     fn log_audit(&self) {
         let Self { api_id, trace, peer, method, path, status, .. } = self;
-        let named = self.canonical.as_ref().unwrap_or(path);
+        let named = self.canonical.as_ref().map_or(&**path, |it| &it.0);
         let (account, by) =
             self.principal.as_ref().map_or(("", ""), |it| (it.account.as_str(), &*it.by));
         tracing::info!(

@@ -53,8 +53,8 @@ pub(super) fn success_reply(form: VobizForm, action: MemberAction) -> SuccessRep
 
 /// The answer to a failed request (contract 1.2).
 pub(in crate::api) fn refuse(failure: &Failure, api_id: Uuid) -> Response {
-    match failure {
-        Failure::NoRoute => reply::json(StatusCode::NOT_FOUND, &NO_ROUTE),
-        failure => failure.answer(api_id),
+    match matches!(failure, Failure::NoRoute) {
+        true => reply::json(StatusCode::NOT_FOUND, &NO_ROUTE),
+        false => failure.answer(api_id),
     }
 }
