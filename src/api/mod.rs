@@ -1,7 +1,7 @@
 //! The REST edge: decodes requests, asks the engine, encodes answers. It decides nothing.
 //!
-//! One endpoint table ([`routes`]) says which endpoints there are. A request's path is made canonical
-//! ([`path`]), and the router of its dialect ([`router`]) finds the handler. The checks run in this
+//! One endpoint table (`routes`) says which endpoints there are. A request's path is made canonical
+//! (`path`), and the router of its dialect (`router`) finds the handler. The checks run in this
 //! order, and the first failure is the answer:
 //!
 //! 1. 404: the path exists.

@@ -143,7 +143,7 @@ async fn a_gap_is_reported_and_invalid_parameters_are_refused() {
     assert_eq!(lost.read(&["missed"]).await, "gap null");
     let mut engine = engine;
     let line = engine.line("GET P/Events/ [Last-Event-ID: x]").await;
-    assert!(line.contains("400") && line.contains("Last-Event-ID: not the id"), "{line}");
+    assert!(line.contains("400") && line.contains("Last-Event-ID: not an event id"), "{line}");
     let line = engine.line("GET P/Events/?room=x").await;
     assert!(line.ends_with(r#"{"api_id":"*","error":"room: there are conference and call"}"#));
     let line = engine.line("GET /v1/Account/MA2/Events/").await;
