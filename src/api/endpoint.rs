@@ -40,7 +40,7 @@ pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 pub(super) enum AuditRule {
     /// It may change something: it is audited, whatever comes of it.
     Audited,
-    /// It only reads.
+    /// The endpoint only reads: no audit line.
     NotAudited,
 }
 

@@ -169,7 +169,7 @@ pub enum AudioOrder {
         room: RoomId,
         /// The members that hear it.
         calls: Vec<CallId>,
-        /// One of `0-9*#ABCD`.
+        /// The key that was pressed, of `0-9*#ABCD`.
         digit: char,
     },
 }
