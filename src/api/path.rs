@@ -71,7 +71,7 @@ impl<'a> Path<'a> {
         &self.segments[..self.count]
     }
 
-    /// Where a segment is in the text; an empty range if there are not so many.
+    /// The range of a segment in the text; empty if the path has fewer segments.
     pub(super) fn range(&self, index: usize) -> Range<usize> {
         let Some(segment) = self.segments().get(index) else { return 0..0 };
         let begin = segment.as_ptr().addr() - self.text.as_ptr().addr();

@@ -116,7 +116,7 @@ pub(super) fn is_read(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
 }
 
-/// Lets in whoever knows it, so no log has it.
+/// A parameter that works as a password, so no log shows it.
 const SECRET: &str = "{secret}";
 
 fn segments(path: &str) -> impl Iterator<Item = &str> {

@@ -82,8 +82,8 @@ pub(super) struct PerAddress {
     is_used: AtomicBool,
 }
 
-/// Some hundred kilobytes. Beyond that all buckets are dropped: an attacker with so many addresses
-/// is not stopped by this limit.
+/// Some hundred kilobytes. Beyond that all buckets are dropped: this limit cannot stop an attacker
+/// who has more addresses.
 const ADDRESSES_MAX: usize = 10_000;
 
 impl PerAddress {

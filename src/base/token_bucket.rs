@@ -20,17 +20,17 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// Takes so many tokens out, or none.
+    /// Takes `count` tokens, or none.
     ///
     /// # Errors
     ///
-    /// How long it is until there are as many.
+    /// The time until the bucket has `count` tokens.
     pub fn take(&mut self, now: Instant, rate: BucketRate, count: u32) -> Result<(), Duration> {
         self.full_at = Some(self.after(now, rate, count)?);
         Ok(())
     }
 
-    /// Whether there is a token.
+    /// Whether the bucket has a token.
     ///
     /// # Errors
     ///

@@ -67,14 +67,14 @@ impl RoomBans {
         room.bans.insert(ban.id, ban);
     }
 
-    /// Promises places for bans, all or none; [`Self::release`] ends the promise.
+    /// Reserves places for bans, all or none, until [`Self::release`].
     ///
-    /// Whoever is about to ban does this first, so that two kicks at a time do not both take the
-    /// last place.
+    /// A kick that bans reserves its places before it is decided, so that two concurrent kicks cannot
+    /// both take the last place.
     ///
     /// # Errors
     ///
-    /// Together with these, the account would have more than [`BANS_MAX`] bans that are kept.
+    /// With these, the account would have more than [`BANS_MAX`] bans.
     pub fn reserve(&mut self, account: &AccountId, count: usize) -> Result<(), TooManyBans> {
         let rooms = self.accounts.get(account).into_iter().flat_map(BTreeMap::values);
         let kept: usize = rooms.map(|room| room.bans.len()).sum();
@@ -86,7 +86,7 @@ impl RoomBans {
         Ok(())
     }
 
-    /// Gives up so many of the places that are promised: each is taken by now, or not needed.
+    /// Ends the reservation of `count` places: each is taken by a ban now, or not needed.
     pub fn release(&mut self, account: &AccountId, count: usize) {
         let Some(reserved) = self.reserved.get_mut(account) else { return };
         *reserved = reserved.saturating_sub(count);

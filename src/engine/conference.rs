@@ -144,7 +144,7 @@ impl RoomActor {
         self.decide_in_limits(now, command);
         match self.effects.iter().map(Effect::steps).sum() {
             0 => TurnOutcome::Busy,
-            // The decision about so many effects has used up the turn.
+            // To decide on more effects than fit into the slice has used up the turn.
             n if slice < n => TurnOutcome::Sliced,
             _ => self.perform(now, slice),
         }

@@ -68,7 +68,7 @@ const PLAIN_IN: &[(&str, &str)] = &[
 
 /// An indirect question names nothing.
 const QUESTIONS: &[&str] = &["As", "How", "What", "Where", "Whence", "Who", "Whom"];
-/// So many words say no more than the name does.
+/// A doc comment of fewer words says no more than the name.
 const DOC_WORDS_MIN: usize = 4;
 
 /// What is wrong with the first line of a file.
