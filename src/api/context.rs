@@ -1,5 +1,5 @@
-//! Request contexts: what is known of a request beside its body, shared by the steps that it
-//! passes and by its handler.
+//! Request contexts: a request without its body, with its ids and its principal. The steps before
+//! the handler share it with the handler.
 
 use std::{
     convert::Infallible,
@@ -19,31 +19,31 @@ use uuid::Uuid;
 use super::{dialect::ApiDialect, path_row::PathRow, principal::PrincipalCell};
 use crate::base::traceparent::Traceparent;
 
-/// A request, but for its body.
+/// A request without its body.
 pub(super) struct RequestContext {
-    /// Names the request, in its answer and in the log.
+    /// The id of the request in its response and in the log.
     pub(super) api_id: Uuid,
-    /// The trace that it belongs to (W3C Trace Context).
+    /// The W3C Trace Context of the request; made from `api_id` if it had none.
     pub(super) trace: Traceparent,
-    /// Set by the step that authenticates.
+    /// Set once, by the step that authenticates.
     pub(super) principal: PrincipalCell,
     pub(super) now: Instant,
     pub(super) peer: IpAddr,
     pub(super) dialect: ApiDialect,
     pub(super) method: Method,
-    /// As it was sent.
+    /// The URI as the client sent it, not canonical.
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
-    /// Where the path names the account.
+    /// The range of the account's id in the path; empty in other dialects.
     pub(super) auth_id: Range<usize>,
-    /// The path ends as one does whose last name is empty.
+    /// Whether the path ends with `//`, as with an empty last name.
     pub(super) ends_nameless: bool,
-    /// Set by the router; unset where the path names nothing.
+    /// Set by the router; unset if no endpoint has the path.
     pub(super) path_row: OnceLock<&'static PathRow>,
 }
 
 impl RequestContext {
-    /// As it stands in the path.
+    /// The account's id, still percent-encoded.
     pub(super) fn auth_id(&self) -> &str {
         &self.uri.path()[self.auth_id.clone()]
     }
@@ -53,11 +53,11 @@ impl RequestContext {
     }
 }
 
-/// The context, as handlers take it.
+/// Extractor of the context, for handlers.
 #[derive(Clone)]
 pub(super) struct Context(pub(super) Arc<RequestContext>);
 
-/// The body of a request, once it has been read.
+/// Extractor of the body, which is read before a handler runs.
 #[derive(Clone)]
 pub(super) struct RequestBody(pub(super) Bytes);
 

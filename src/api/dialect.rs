@@ -53,7 +53,7 @@ impl ApiDialect {
         }
     }
 
-    /// That of a path which is longer than any of ours.
+    /// The dialect of a path that is longer than any of the table.
     pub(super) fn of_nothing(path: &str) -> Self {
         match path.split('/').find(|it| !it.is_empty()) {
             Some("api") => Self::Vobiz,
@@ -61,7 +61,7 @@ impl ApiDialect {
         }
     }
 
-    /// As metrics have it.
+    /// The value of the label `api` in metrics.
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Plivo => "plivo",
@@ -87,7 +87,7 @@ impl ApiDialect {
 
     /// The path that the dialect's router matches.
     ///
-    /// Bungie's first segment and its `Token` are good in any case.
+    /// Bungie's first segment and its `Token` match in upper and lower case.
     pub(super) fn canonical<'a>(self, path: &Path<'a>) -> Cow<'a, str> {
         let canonical = path.canonical(self.conference_at(path));
         match (self, path.segments()) {
@@ -110,7 +110,7 @@ impl ApiDialect {
         }
     }
 
-    /// The voice dialect in which an error of ours is written: Vobiz below `/api/`, else Plivo.
+    /// The voice dialect of our own error bodies: Vobiz below `/api/`, else Plivo.
     pub(super) fn voice(self) -> Dialect {
         match self {
             Self::Vobiz | Self::RocketChat => Dialect::Vobiz,

@@ -1,4 +1,4 @@
-//! Endpoints: one row of the endpoint table, with all that follows from it.
+//! Endpoints: the rows of the endpoint table.
 
 use std::{future::Future, pin::Pin};
 
@@ -13,20 +13,18 @@ const GET: &Method = &Method::GET;
 pub(super) const POST: &Method = &Method::POST;
 pub(super) const DELETE: &Method = &Method::DELETE;
 
-/// A method at a path.
-///
-/// From it follow matching, `Allow`, the label in metrics, the line in the audit, and the OpenAPI
-/// document.
+/// A method at a path. Matching, `Allow`, the metrics label, the audit line and the OpenAPI document
+/// all follow from this row.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) method: &'static Method,
-    /// Below the dialect's root; each segment begins with a slash.
+    /// The path below the dialect's root; each segment begins with a slash.
     pub(super) pattern: &'static str,
     pub(super) handler: EndpointHandler,
     pub(super) audit: AuditRule,
     pub(super) operation: Documented,
-    /// There is no answer later and none to a repeated request: the stream of events has no end,
-    /// and the `callback_url` of a recording is about the recording.
+    /// The endpoint ignores `callback_url` and `Idempotency-Key`: the stream of events has no end, and
+    /// the `callback_url` of a recording is about the recording.
     pub(super) answers_itself: bool,
 }
 
@@ -38,7 +36,7 @@ pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 /// Whether a request leaves a line in the audit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum AuditRule {
-    /// It may change something: it is audited, whatever comes of it.
+    /// The endpoint may change something: one audit line, also for a failure.
     Audited,
     /// The endpoint only reads: no audit line.
     NotAudited,
@@ -50,7 +48,7 @@ pub(super) enum Documented {
     /// The dialect's own documents describe it.
     ByVendor,
     Here(fn() -> Operation),
-    /// Once for each dialect of the voice API.
+    /// Described once for each dialect of the voice API.
     Voice(fn(DialectDescriber) -> Operation),
 }
 
@@ -79,7 +77,7 @@ impl Endpoint {
     }
 }
 
-/// An [`EndpointHandler`] out of a handler of axum's.
+/// Makes an [`EndpointHandler`] of an axum handler.
 macro_rules! handler {
     ($handler:expr) => {
         |request, links| axum::handler::Handler::call($handler, request, links)

@@ -18,7 +18,7 @@ pub(super) struct Path<'a> {
     has_escape: bool,
 }
 
-/// The longest path of ours has nine; a conference's name may bring some more.
+/// The longest path of the table has nine; the slashes of a conference's name may add some.
 pub(super) const SEGMENTS_MAX: usize = 16;
 
 /// Stands for a segment that is not UTF-8: no name and no id has a control character.
@@ -39,7 +39,7 @@ pub(super) const TAILS: [&[&str]; 9] = [
 ];
 
 impl<'a> Path<'a> {
-    /// None if there are more segments than any path of ours can have.
+    /// None if there are more than [`SEGMENTS_MAX`] segments.
     pub(super) fn split(text: &'a str) -> Option<Self> {
         let segments = [""; SEGMENTS_MAX];
         let mut path = Self { text, segments, count: 0, has_escape: false };
@@ -78,8 +78,8 @@ impl<'a> Path<'a> {
         begin..begin + segment.len()
     }
 
-    /// The path with one slash before each segment and one at the end. What needs no escape has
-    /// none, and a segment that is not UTF-8 is one that names nothing.
+    /// The path with one slash before each segment and one at the end. Only characters that need an
+    /// escape have one. A segment that is not UTF-8 becomes one that names nothing.
     ///
     /// `names_at` is the index at which the name of a conference begins, if this is such a path:
     /// slashes in the name are escaped. The name ends where the longest known tail begins.
@@ -107,7 +107,7 @@ impl<'a> Path<'a> {
     }
 }
 
-/// How many of these segments are the name of a conference; the others follow it.
+/// The number of segments that form the name of a conference, at the start of `rest`.
 fn name_length(rest: &[&str]) -> usize {
     let fits = |tail: &[&str], given: &[&str]| {
         tail.iter().zip(given).all(|(word, it)| word.is_empty() || word == it)
@@ -116,7 +116,7 @@ fn name_length(rest: &[&str]) -> usize {
         let name = rest.len().checked_sub(tail.len()).filter(|it| *it != 0)?;
         fits(tail, &rest[name..]).then_some(name)
     });
-    // What has no tail is a name of one segment, or no path of ours.
+    // Without a known tail, the name has one segment, or the path is unknown.
     found.unwrap_or_else(|| rest.len().min(1))
 }
 
@@ -203,7 +203,7 @@ mod tests {
         check("Member/1/Kick/Record/", "Member%2F1%2FKick/Record/");
         check("Member/1/Kick/", "Member/1/Kick/");
         check("Ban/Ban/Ban/", "Ban/Ban/Ban/");
-        // No tail is known: these are paths of nothing.
+        // No known tail: unknown paths.
         check("weekly/Play/", "weekly/Play/");
         check("weekly/Member/", "weekly/Member/");
         check("weekly/Member/1/Kick/x/", "weekly/Member/1/Kick/x/");

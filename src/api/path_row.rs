@@ -1,4 +1,4 @@
-//! Path rows: the endpoints of one path, and what follows from them.
+//! Path rows: the endpoints of one path, its metrics label, and its audit lines.
 
 use std::{
     borrow::Cow,
@@ -17,30 +17,30 @@ use super::{
 pub(super) struct PathRow {
     /// Its index in [`PATHS`](super::routes::PATHS).
     pub(super) number: usize,
-    /// None of the row that stands for all paths that name nothing.
+    /// None in the row for unknown paths.
     pub(super) dialect: Option<ApiDialect>,
     /// The label in metrics and audit lines; `{name}` stands for what differs.
     pub(super) pattern: &'static str,
-    /// The methods, as `Allow` has them.
+    /// The methods of the path, as the `Allow` header lists them.
     pub(super) allow: &'static str,
     pub(super) endpoints: Vec<&'static Endpoint>,
 }
 
-/// The number of the row for paths that name nothing.
+/// The number of the row for unknown paths.
 pub(super) const UNKNOWN: usize = 0;
 
 impl PathRow {
-    /// As axum's router has it: the canonical path, with its last slash.
+    /// The pattern for axum's router: canonical, with a slash at the end.
     pub(super) fn route(&self) -> String {
         format!("{}/", self.pattern.trim_end_matches('/'))
     }
 
-    /// As metrics have it.
+    /// The value of the label `api` in metrics.
     pub(super) fn api(&self) -> &'static str {
         self.dialect.map_or("none", ApiDialect::label)
     }
 
-    /// HEAD is good wherever GET is, but for the vendors whose servers refuse it.
+    /// HEAD works wherever GET does, except for the vendors whose servers refuse it.
     pub(super) fn methods(&self) -> Vec<&'static str> {
         let has = |method: &Method| self.endpoints.iter().any(|it| it.method == method);
         let known = [
@@ -71,15 +71,15 @@ impl PathRow {
         }
     }
 
-    /// The row of the endpoint table that a method means here.
+    /// The endpoint of a method; None if the path does not have the method.
     pub(super) fn endpoint(&self, method: &Method) -> Option<&'static Endpoint> {
         let is_head = *method == Method::HEAD && self.takes_head();
         let method = if is_head { &Method::GET } else { method };
         self.endpoints.iter().find(|it| it.method == method).copied()
     }
 
-    /// Whether a request has a line in the audit. One with a method that the path does not know
-    /// was meant to change something, if the method is not for looking.
+    /// Whether a request has an audit line. A method that the path does not have counts as a change,
+    /// unless it only reads.
     pub(super) fn is_audited(&self, method: &Method) -> bool {
         match self.endpoint(method) {
             Some(endpoint) => endpoint.audit == AuditRule::Audited,
@@ -102,7 +102,7 @@ impl PathRow {
         })
     }
 
-    /// A path as it may stand in a log.
+    /// The path for a log line, without secrets.
     pub(super) fn shown<'a>(&self, path: &'a str) -> Cow<'a, str> {
         match segments(self.pattern).any(|it| it == SECRET) {
             true => self.pattern.into(),
@@ -111,7 +111,7 @@ impl PathRow {
     }
 }
 
-/// Whether a method of ours changes nothing.
+/// Whether a method only reads.
 pub(super) fn is_read(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
 }

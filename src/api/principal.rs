@@ -1,4 +1,4 @@
-//! Principals: whose credentials a request has shown.
+//! Principals: the owners of the credentials that requests show.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,7 +8,7 @@ use crate::{accounts::AuthenticatedAccount, base::ids::AccountId};
 #[derive(Debug, Default)]
 pub(super) struct PrincipalCell(OnceLock<Principal>);
 
-/// An account, and who of it has shown good credentials.
+/// An account, and the user of it whose credentials were valid.
 #[derive(Clone, Debug)]
 pub(super) struct Principal {
     pub(super) account: AccountId,
@@ -23,7 +23,7 @@ impl PrincipalCell {
         drop(self.0.set(principal));
     }
 
-    /// None if nobody has signed in, or nobody has looked yet.
+    /// None before authentication, or if it failed.
     pub(super) fn get(&self) -> Option<&Principal> {
         self.0.get()
     }

@@ -1,9 +1,10 @@
-//! Routers: one of axum's for each dialect, built from the endpoint table, and the steps that a
-//! request passes on the way to its handler.
+//! Routers: one axum router for each dialect, built from the endpoint table, and the steps before a
+//! handler.
 //!
-//! Methods are told apart by the rows of the table and not by axum's `MethodRouter`: that one
-//! answers HEAD wherever it answers GET, has an order of its own in `Allow`, and puts a
-//! `Content-Length` on a 204, where no vendor has one.
+//! The rows of the table choose the endpoint by method, not axum's `MethodRouter`: that one answers
+//! HEAD wherever it answers GET, has its own order in `Allow`, and puts a `Content-Length` on a 204,
+//! where no vendor has one. The metrics label is the row's pattern, which is what axum's
+//! `MatchedPath` would say, without a second copy in each request.
 
 use std::{
     convert::Infallible,
@@ -82,7 +83,7 @@ impl Service<Request> for PathService {
     }
 }
 
-/// Answers the requests for all paths that name nothing.
+/// Answers the requests for unknown paths.
 #[derive(Clone)]
 struct NotFound(Links);
 
@@ -142,8 +143,7 @@ async fn serve(path: &'static PathRow, links: Links, request: Request) -> Respon
     (endpoint.handler)(Request::from_parts(parts, Body::empty()), links).await
 }
 
-/// What is decided without the body: is the dialect switched on, who asks, may they, how often, and
-/// is the method good for the path.
+/// The checks that need no body: dialect switched on, credentials, rate limit, method.
 fn enter(
     path: &'static PathRow,
     links: &Links,

@@ -10,7 +10,7 @@ use super::{
     sim, voice,
 };
 
-/// The endpoint table: by dialect, with the root of its paths.
+/// The endpoint table: each dialect with the root of its paths and its endpoints.
 pub(super) const TABLE: [(ApiDialect, &str, &[Endpoint]); 9] = [
     (ApiDialect::Plivo, "/v1/Account/{auth_id}", voice::ENDPOINTS),
     (ApiDialect::Vobiz, "/api/v1/Account/{auth_id}", voice::ENDPOINTS),
