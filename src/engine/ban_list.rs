@@ -66,11 +66,11 @@ impl BanList {
         Self { bans, rows, start: (now, wall) }
     }
 
-    /// Promises an account's places for bans, all or none; see [`RoomBans::reserve`].
+    /// Reserves places for bans of an account, all or none; see [`RoomBans::reserve`].
     ///
     /// # Errors
     ///
-    /// The account has too many bans that hold.
+    /// The account would have too many bans.
     pub fn reserve(
         &self,
         now: Instant,
@@ -85,7 +85,7 @@ impl BanList {
         reserved
     }
 
-    /// Gives up promised places that no ban takes.
+    /// Ends the reservation of places that no ban has taken.
     pub fn release(&self, account: &AccountId, count: usize) {
         self.bans.write().release(account, count);
     }

@@ -170,7 +170,8 @@ impl RoomActor {
         }
     }
 
-    /// A kick that bans has its places in the ban list before it is decided, or is refused.
+    /// Reserves the places of a kick that bans before it is decided. The kick is refused if there are
+    /// too few.
     fn decide_in_limits(&mut self, now: Instant, command: Command) {
         let wanted = match &command {
             Command::Ask { ask, .. } => self.machine.bans_wanted(ask),
