@@ -114,6 +114,17 @@ pub enum GroupRef {
     ExternalId(Box<str>),
     /// By the secret of the invitation link.
     Link(Box<str>),
+    /// By the group's id, if the group also has all of the selectors.
+    Selected(GroupId, Box<[GroupSelector]>),
+}
+
+/// A fact that a group must have for [`GroupRef::Selected`] to name it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum GroupSelector {
+    /// The id in the client's system.
+    ExternalId(Box<str>),
+    /// A member with the rank of an owner; None: the text of the request is nobody's id.
+    Owner(Option<PersonId>),
 }
 
 /// A reference to a person, as a request gives it.
@@ -325,6 +336,9 @@ pub enum Refusal {
     /// The account has no such group.
     #[error("no such group")]
     NoGroup,
+    /// The group with this id does not have all of the selectors.
+    #[error("another group than the selectors say")]
+    OtherGroup,
     /// The group is closed for good.
     #[error("the group is closed")]
     Closed,
@@ -377,8 +391,9 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal, for tables and tests.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NoGroup,
+        Self::OtherGroup,
         Self::Closed,
         Self::ActorNotMember,
         Self::NoAccess,

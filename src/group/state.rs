@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Ask, Change, Group, GroupAction, GroupAnswer, GroupAuditEntry, GroupId, GroupInfo, GroupMember,
-    GroupRef, GroupSnapshot, PeopleById, Person, PersonId, PersonMap, PersonName, PersonRef, Rank,
-    Refusal, UnixMillis,
+    GroupRef, GroupSelector, GroupSnapshot, PeopleById, Person, PersonId, PersonMap, PersonName,
+    PersonRef, Rank, Refusal, UnixMillis,
 };
 
 /// The people and groups of one account, and every change to them.
@@ -161,6 +161,13 @@ impl AccountGroups {
             GroupRef::Name(name) => by(&|info| info.name == *name),
             GroupRef::ExternalId(name) => by(&|info| info.external_id.as_ref() == Some(name)),
             GroupRef::Link(link) => by(&|info| !link.is_empty() && info.link == *link),
+            GroupRef::Selected(id, selectors) => {
+                let group = self.groups.get(id).ok_or(Refusal::NoGroup)?;
+                if !selectors.iter().all(|it| group.has(it)) {
+                    return Err(Refusal::OtherGroup);
+                }
+                Some(*id)
+            }
         };
         found.ok_or(Refusal::NoGroup)
     }
@@ -252,6 +259,17 @@ impl Group {
     pub(super) fn new(info: GroupInfo) -> Self {
         let (members, bans) = (PersonMap::default(), PersonMap::default());
         Self { info, members, bans, applications: PersonMap::default() }
+    }
+
+    /// Whether the group is what a selector says.
+    fn has(&self, selector: &GroupSelector) -> bool {
+        match selector {
+            GroupSelector::ExternalId(id) => self.info.external_id.as_ref() == Some(id),
+            GroupSelector::Owner(person) => {
+                let rank = person.and_then(|it| self.members.get(&it)).map(|it| it.rank);
+                rank == Some(Rank::Owner)
+            }
+        }
     }
 
     /// The number of owners.

@@ -23,8 +23,8 @@ use crate::{
     base::ids::AccountId,
     credentials::{Bearer, Holder, md5_hex},
     group::{
-        Ask, GroupRef, GroupSnapshot, PersonId, PersonName, PersonRef, Rank, Refusal, UnixMillis,
-        rule::Rule,
+        Ask, GroupId, GroupRef, GroupSelector, GroupSnapshot, PersonId, PersonName, PersonRef,
+        Rank, Refusal, UnixMillis, rule::Rule,
     },
 };
 
@@ -200,11 +200,10 @@ async fn leave(Groups(api): Groups, request: GroupsRequest, Path(id): Path<Strin
     let account = &till(&api, &request)?;
     let customer = customer(&request)?;
     let unknown = || CapillaryError(BAD, 1619, format!("group id {id} is invalid"));
-    let group = GroupRef::Id(id.parse().map_err(|_| unknown())?);
+    let (group, warnings) = selected_by_path(id.parse().map_err(|_| unknown())?, &request)?;
     let busy =
         || CapillaryError(521, 521, "something is being done about this customer".to_owned());
     let _lock = api.customers.lock(account, &customer).ok_or_else(busy)?;
-    let warnings = selectors(&api, account, &id, &group, &request).await?;
     let target = PersonRef::Name(customer);
     let rule = match api.settings.is_capillary_kept_active {
         true => Rule::CAPILLARY_STAYS_ACTIVE,
@@ -215,38 +214,29 @@ async fn leave(Groups(api): Groups, request: GroupsRequest, Path(id): Path<Strin
     Ok(Json(json!({ "warnings": warnings, "errors": [], "success": true })))
 }
 
-/// Warns of selectors that agree with the path, and refuses one that contradicts it.
-async fn selectors(
-    api: &GroupsApi,
-    account: &AccountId,
-    id: &str,
-    group: &GroupRef,
+/// The group of the path, which must have what the selectors say, and the warnings that they are not
+/// used.
+fn selected_by_path(
+    id: GroupId,
     request: &GroupsRequest,
-) -> Result<Vec<Value>, CapillaryError> {
+) -> Result<(GroupRef, Vec<Value>), CapillaryError> {
     let given = SELECTORS.iter().filter_map(|name| Some((*name, request.query.get(*name)?)));
-    let given: Vec<_> = given.collect();
-    if given.is_empty() {
-        return Ok(Vec::new());
-    }
-    let snapshot = snapshot(api, account, Ask::Show(group.clone())).await?;
-    let mut warnings = Vec::new();
+    let (mut selectors, mut warnings) = (Vec::new(), Vec::new());
     for (name, value) in given {
-        let primary = |person: PersonId| {
-            snapshot.group.members.get(&person).is_some_and(|it| it.rank == Rank::Owner)
-        };
-        let is_same = match name {
-            "id" => value == id,
-            "externalId" => snapshot.group.info.external_id.as_deref() == Some(&**value),
-            _ => value.parse().is_ok_and(primary),
-        };
-        if !is_same {
-            let why = format!("{name} {value} contradicts the group id {id} of the path");
-            return Err(CapillaryError(BAD, 1632, why));
+        match name {
+            "id" if value.parse() == Ok(id) => (),
+            "id" => return Err(CapillaryError(BAD, 1632, contradiction(&format!("id {value}")))),
+            "externalId" => selectors.push(GroupSelector::ExternalId((**value).into())),
+            _ => selectors.push(GroupSelector::Owner(value.parse().ok())),
         }
         let message = format!("{name} is not used: the path names the group");
         warnings.push(json!({ "status": false, "code": 1632, "message": message }));
     }
-    Ok(warnings)
+    Ok((GroupRef::Selected(id, selectors.into()), warnings))
+}
+
+fn contradiction(selector: &str) -> String {
+    format!("{selector} contradicts the group id of the path: leave it out, or correct one of them")
 }
 
 /// The customer that the query identifies.
@@ -358,6 +348,10 @@ fn vendor_error(error: &GroupAskError) -> CapillaryError {
     };
     let (code, message) = match refusal {
         Refusal::NoGroup | Refusal::Closed => (1619, "group id is invalid"),
+        Refusal::OtherGroup => {
+            let message = contradiction("externalId or primaryUserId");
+            return CapillaryError(BAD, 1632, message);
+        }
         Refusal::TargetUnknown => (8015, "Customer not found for the given identifiers"),
         Refusal::TargetNotMember | Refusal::NoApplication => {
             (1620, "the user does not belong to the group")

@@ -8,8 +8,8 @@ use std::{
 };
 
 use conflow::group::{
-    Ask, Change, GroupAction, GroupAnswer, GroupId, GroupRef, Permission, Person, PersonId,
-    PersonName, PersonRef, Rank, Refusal, UnixMillis, rule::Rule, state::AccountGroups,
+    Ask, Change, GroupAction, GroupAnswer, GroupId, GroupRef, GroupSelector, Permission, Person,
+    PersonId, PersonName, PersonRef, Rank, Refusal, UnixMillis, rule::Rule, state::AccountGroups,
 };
 
 use super::{GroupFixture, NOW, group_info};
@@ -147,7 +147,11 @@ impl Promise {
     }
 
     fn check(self, before: &AccountGroups, after: &AccountGroups, done: &GroupAnswer, seed: u64) {
-        let Some((GroupRef::Id(group), PersonRef::Id(person))) = self.0 else { return };
+        let (Some((GroupRef::Id(group), PersonRef::Id(person)))
+        | Some((GroupRef::Selected(group, _), PersonRef::Id(person)))) = self.0
+        else {
+            return;
+        };
         let GroupAnswer::Removed(removed) = done else { panic!("seed {seed}: {done:?}") };
         assert_eq!(removed.was_member, show(before, group).contains(&person), "seed {seed}");
         assert!(!show(after, group).contains(&person), "seed {seed}: {person} is still a member");
@@ -161,7 +165,14 @@ fn show(groups: &AccountGroups, id: GroupId) -> BTreeSet<PersonId> {
 }
 
 fn ask(rng: &mut fastrand::Rng, at: UnixMillis) -> Ask {
-    let group = GroupRef::Id(GroupId(rng.u64(1..GROUPS + 2)));
+    let group = GroupId(rng.u64(1..GROUPS + 2));
+    let group = match rng.u32(0..8) {
+        0 => {
+            let owner = PersonId(rng.u64(1..=PEOPLE));
+            GroupRef::Selected(group, [GroupSelector::Owner(Some(owner))].into())
+        }
+        _ => GroupRef::Id(group),
+    };
     let actor = PersonId(rng.u64(1..=PEOPLE));
     let target = PersonRef::Id(PersonId(rng.u64(1..PEOPLE + 2)));
     // Closing is rare, because little can happen afterwards.

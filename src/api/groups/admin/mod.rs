@@ -129,6 +129,7 @@ impl From<GroupAskError> for Failure {
             | Refusal::TargetNotMember
             | Refusal::NoApplication => Self::NotFound(refusal.to_string().into()),
             Refusal::Closed
+            | Refusal::OtherGroup
             | Refusal::ActorNotMember
             | Refusal::NoAccess
             | Refusal::RankTooLow

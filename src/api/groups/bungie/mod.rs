@@ -266,7 +266,9 @@ fn vendor_error(error: &GroupAskError) -> BungieError {
         GroupAskError::Failed => return CRASH,
     };
     match refusal {
-        Refusal::NoGroup => BungieError(404, 622, "GroupNotFound", "There is no such group."),
+        Refusal::NoGroup | Refusal::OtherGroup => {
+            BungieError(404, 622, "GroupNotFound", "There is no such group.")
+        }
         Refusal::Closed => {
             BungieError(409, 690, "ClanInWrongStateForRequestedAction", "The group is closed.")
         }

@@ -223,7 +223,7 @@ fn vendor_error(error: &GroupAskError, is_owner_404: bool) -> KiriminError {
         GroupAskError::Failed => return KiriminError(500, "ERROR"),
     };
     match refusal {
-        Refusal::NoGroup | Refusal::Closed => NO_GROUP,
+        Refusal::NoGroup | Refusal::OtherGroup | Refusal::Closed => NO_GROUP,
         Refusal::ActorNotMember
         | Refusal::NoAccess
         | Refusal::RankTooLow

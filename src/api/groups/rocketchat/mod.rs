@@ -198,7 +198,7 @@ fn vendor_error(error: &GroupAskError, method: &'static str) -> RocketChatError 
         GroupAskError::Busy | GroupAskError::Failed => return broken(),
     };
     let (kind, text) = match refusal {
-        Refusal::NoGroup | Refusal::NoAccess => return no_room(),
+        Refusal::NoGroup | Refusal::OtherGroup | Refusal::NoAccess => return no_room(),
         Refusal::Closed => ("error-room-archived", "The private group is archived"),
         Refusal::ActorNotMember | Refusal::RankTooLow | Refusal::SelfTarget => {
             ("error-not-allowed", "Not allowed")

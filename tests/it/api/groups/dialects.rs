@@ -352,6 +352,10 @@ const CAPILLARY: &str = r#"
     POST /v2/userGroup2/join?externalId=e1 [till] [{"userId":7,"primaryMember":true}] => 400 | "code":1637
     POST /v2/userGroup2/join?externalId=e1 [till] [{"userId":6}] => 400 | "code":1636
     GET /v2/userGroup2?id=6000003 [till] => 200 | "groupStatus":"ACTIVE" | "primaryMember":true
+    DELETE /v2/userGroup2/6000003/leave?source=INSTORE&identifierName=mobile&identifierValue=886&externalId=e2 [till] => 400 | "code":1632 | contradicts
+    DELETE /v2/userGroup2/6000003/leave?source=INSTORE&identifierName=mobile&identifierValue=886&primaryUserId=6 [till] => 400 | "code":1632 | contradicts
+    DELETE /v2/userGroup2/6000003/leave?source=INSTORE&identifierName=mobile&identifierValue=886&primaryUserId=x [till] => 400 | "code":1632 | contradicts
+    DELETE /v2/userGroup2/6000003/leave?source=INSTORE&identifierName=mobile&identifierValue=886&externalId=e1&primaryUserId=5 [till] => 200 | externalId is not used | primaryUserId is not used
     DELETE /v2/userGroup2/6000003/leave?source=INSTORE&identifierName=mobile&identifierValue=885 [till] => 200
     GET /v2/userGroup2?id=6000003 [till] => 200 | "groupStatus":"INACTIVE"
 "#;

@@ -107,9 +107,8 @@ async fn a_ban_holds_before_the_next_element_begins() {
     .await;
 }
 
-/// The limit is for what comes of a kick, and not for what there was before it.
-#[tokio::test(start_paused = true)]
-async fn a_kick_that_would_ban_too_many_kicks_nobody() {
+/// An engine whose account may ban one more caller.
+fn with_room_for_one_ban() -> TestEngine {
     let rows = Arc::new(MemoryRows::default());
     let ban = |id: usize| RowWrite {
         table: Table::RoomBans,
@@ -121,8 +120,13 @@ async fn a_kick_that_would_ban_too_many_kicks_nobody() {
         )),
     };
     rows.commit((1..BANS_MAX).map(ban).collect(), Box::new(|written| written.unwrap()));
-    let mut engine =
-        TestEngine::new(TestEngineOptions { bans: rows, ..TestEngineOptions::default() });
+    TestEngine::new(TestEngineOptions { bans: rows, ..TestEngineOptions::default() })
+}
+
+/// The limit is for what comes of a kick, and not for what there was before it.
+#[tokio::test(start_paused = true)]
+async fn a_kick_that_would_ban_too_many_kicks_nobody() {
+    let mut engine = with_room_for_one_ban();
     let bans = BANS_MAX - 1;
     let full = "lift some with DELETE Conference/{name}/Ban/{id}/, or let them end";
     let script = format!(
@@ -140,6 +144,29 @@ async fn a_kick_that_would_ban_too_many_kicks_nobody() {
     );
     for line in script.lines().map(str::trim).filter(|it| !it.is_empty()) {
         assert_eq!(engine.line(line).await, line);
+    }
+    engine.close().await;
+}
+
+/// Two rooms share the account's limit: what one kick has reserved, another cannot have.
+#[tokio::test(start_paused = true)]
+async fn of_two_kicks_at_once_only_one_gets_the_last_ban() {
+    let mut engine = with_room_for_one_ban();
+    for room in ["weekly", "daily"] {
+        engine.line(&ANSWER.replace("weekly", room)).await;
+        engine.line(r#"POST S/Phone/ {"to":"web","user":"anna"} => "#).await;
+        engine.line("wait 10").await;
+    }
+    let kick = |room: &str| {
+        let line = format!(r#"POST V/Conference/{room}/Member/all/Kick/ {{"ban_seconds":60}}"#);
+        engine.send(engine.request(&line))
+    };
+    let (weekly, daily) = tokio::join!(kick("weekly"), kick("daily"));
+    let statuses = [weekly.status().as_u16(), daily.status().as_u16()];
+    assert!([[200, 409], [409, 200]].contains(&statuses), "{statuses:?}");
+    for (room, status) in ["weekly", "daily"].into_iter().zip(statuses) {
+        let left = engine.line(&format!("GET V/Conference/{room}/ => ")).await;
+        assert_eq!(left.contains("=> 200"), status == 409, "{left}");
     }
     engine.close().await;
 }
