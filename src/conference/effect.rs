@@ -198,7 +198,8 @@ impl Leave {
         let (who, cause, reason) = (member.info(*id), exit.cause, exit.reason.clone());
         self.exits_left -= 1;
         let is_last = is_over && self.exits_left == 0;
-        Some(self.notice(ConferenceEvent::Exited { who, cause, reason, is_last }))
+        let ends = member.entry.ends;
+        Some(self.notice(ConferenceEvent::Exited { who, cause, reason, is_last, ends }))
     }
 
     fn release(&mut self) -> Option<Effect> {

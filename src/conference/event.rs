@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::{
     base::ids::{CallId, MemberId},
     call::Party,
-    flow::{Cause, JoinOptions},
+    flow::{CallbackTarget, Cause},
+    group::GroupId,
 };
 
 /// An event of a room, numbered without gaps.
@@ -26,6 +27,8 @@ pub enum ConferenceEvent {
         who: MemberInfo,
         /// The room has no other member.
         is_first: bool,
+        /// `group`: the group that the member's element names as the room's guard.
+        group: Option<GroupId>,
     },
     /// A member left the room.
     Exited {
@@ -37,6 +40,8 @@ pub enum ConferenceEvent {
         reason: Option<Arc<str>>,
         /// The room is empty now.
         is_last: bool,
+        /// `endConferenceOnExit`: the exit ends the room.
+        ends: bool,
     },
     /// A member typed a pattern of their `digitsMatch`.
     DigitsMatched {
@@ -76,6 +81,6 @@ pub struct MemberInfo {
     pub call: CallId,
     /// From, to, direction and session of the call.
     pub party: Arc<Party>,
-    /// The options of its `<Conference>`, with its callback.
-    pub entry: Arc<JoinOptions>,
+    /// The receiver of the member's events.
+    pub callback: Option<Arc<CallbackTarget>>,
 }

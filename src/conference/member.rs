@@ -81,8 +81,8 @@ impl Member {
     }
 
     pub(super) fn info(&self, member: MemberId) -> MemberInfo {
-        let (party, entry) = (self.call.party.clone(), self.entry.clone());
-        MemberInfo { member, call: self.call.id, party, entry }
+        let (party, callback) = (self.call.party.clone(), self.entry.callback.clone());
+        MemberInfo { member, call: self.call.id, party, callback }
     }
 
     pub(super) fn is_waiting(&self) -> bool {

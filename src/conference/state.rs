@@ -207,7 +207,8 @@ impl Conference {
         }
 
         let who = self.members[&id].info(id);
-        self.publish(ConferenceEvent::Entered { who, is_first }, effects);
+        let group = entry.guard.map(|it| it.group);
+        self.publish(ConferenceEvent::Entered { who, is_first, group }, effects);
         if entry.muted {
             effects.push_back(
                 AudioOrder::Mute { room: self.id(), calls: vec![call], on: true }.into(),

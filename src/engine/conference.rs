@@ -289,8 +289,8 @@ impl RoomActor {
             }
             Effect::Media(order) => self.registry.audio(order),
             Effect::Publish(notice) => {
-                if let ConferenceEvent::Exited { who, cause, .. } = &notice.event {
-                    self.blame.exits(who, *cause);
+                if let ConferenceEvent::Exited { who, cause, ends, .. } = &notice.event {
+                    self.blame.exits(who.call, *ends, *cause);
                 }
                 self.registry.observe(Observed::Notice { room: room.clone(), notice });
             }

@@ -244,8 +244,8 @@ impl Journal {
 
         let Some(who) = who else { return };
         let is_floor = matches!(notice.event, conference::ConferenceEvent::FloorTaken { .. });
-        let Some(callback) = &who.entry.callback else { return };
-        if is_floor && !who.entry.reports_floor {
+        let Some(callback) = &who.callback else { return };
+        if is_floor && !callback.reports_floor {
             return;
         }
         let by_call = callback.by_call.then_some(who.call);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     base::ids::{AccountId, CallId, Incarnation, MemberId},
     call::{CallEvent, Party},
-    conference::{Ask, MemberInfo, Notice},
+    conference::{Ask, Notice},
     flow::{Cause, Exit, Purpose},
     trace::{Initiator, TraceElement},
 };
@@ -109,12 +109,11 @@ impl Blame {
         Self { request, taker: None }
     }
 
-    /// Notes that a member leaves.
-    pub(super) fn exits(&mut self, who: &MemberInfo, cause: Cause) {
-        let ends = who.entry.ends;
+    /// Notes that a member leaves; `ends`: that ends the room.
+    pub(super) fn exits(&mut self, call: CallId, ends: bool, cause: Cause) {
         let is_taken = matches!(cause, Cause::Alone | Cause::Ended);
         if !is_taken && self.taker.is_none_or(|(ended, _)| ends && !ended) {
-            self.taker = Some((ends, who.call));
+            self.taker = Some((ends, call));
         }
     }
 

@@ -75,8 +75,6 @@ pub struct JoinOptions {
     pub leaves_on_star: bool,
     /// `relayDTMF`: the others hear this member's key presses.
     pub relays_digits: bool,
-    /// `floorEvent`: the callback URL is told when this member gets the floor.
-    pub reports_floor: bool,
     /// `timeLimit` in seconds from the creation of the room, if stated; 0 is no limit.
     pub time_limit: Option<u32>,
     /// Limit in seconds if no member states one.
@@ -91,8 +89,8 @@ pub struct JoinOptions {
     pub wait_sound: Option<ConferenceSound>,
     /// `digitsMatch`: patterns of keys, none of them empty.
     pub digits_match: Vec<Arc<str>>,
-    /// `callbackUrl`, `callbackMethod`, `callbackOrder`: receiver of this member's events.
-    pub callback: Option<CallbackTarget>,
+    /// `callbackUrl` and what goes with it: receiver of this member's events.
+    pub callback: Option<Arc<CallbackTarget>>,
     /// `action`, `method`, `redirect`: the request when this member has left.
     pub action: Option<Action>,
     /// `group`, `moderators`: restricts the room to a group.
@@ -139,6 +137,8 @@ pub struct CallbackTarget {
     /// `callbackOrder="call"`: callbacks are in order per call only, and several are sent at a
     /// time.
     pub by_call: bool,
+    /// `floorEvent`: it is told when the member gets the floor.
+    pub reports_floor: bool,
 }
 
 /// Request at the end of an element.

@@ -106,8 +106,9 @@ fn emit_notice(room: &Incarnation, notice: Notice) {
         };
     }
     match event {
-        ConferenceEvent::Entered { who: MemberInfo { member, call, .. }, is_first } => {
-            log_notice!(%member, %call, is_first, "entered");
+        ConferenceEvent::Entered { who: MemberInfo { member, call, .. }, is_first, group } => {
+            let group = group.map(|it| it.0);
+            log_notice!(%member, %call, is_first, group, "entered");
         }
         ConferenceEvent::Exited {
             who: MemberInfo { member, call, .. }, cause, is_last, ..

@@ -154,7 +154,6 @@ impl ConferenceVerb {
             stays_alone: rows.stays_alone,
             leaves_on_star: rows.leaves_on_star,
             relays_digits: rows.relays_digits,
-            reports_floor: rows.reports_floor,
             time_limit: rows.time_limit.stated,
             time_limit_default: rows.time_limit.default,
             members_max: own.or(other),
@@ -162,10 +161,13 @@ impl ConferenceVerb {
             exit_sound: rows.exit_sound.stated.unwrap_or_else(|| beep(2)),
             wait_sound: rows.wait_sound,
             digits_match: rows.digits_match.0,
-            callback: rows.callback_url.map(|url| CallbackTarget {
-                url,
-                method: rows.callback_method,
-                by_call: &*rows.callback_order == "call",
+            callback: rows.callback_url.map(|url| {
+                Arc::new(CallbackTarget {
+                    url,
+                    method: rows.callback_method,
+                    by_call: &*rows.callback_order == "call",
+                    reports_floor: rows.reports_floor,
+                })
             }),
             action: reading.action(rows.action, rows.method, rows.redirects),
             guard: guard(reading, rows.group.stated, rows.moderators),

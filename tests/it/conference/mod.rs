@@ -158,11 +158,17 @@ fn brief(effect: Effect) -> String {
         Effect::Leave(_) => unreachable!("handled above"),
         Effect::Media(order) => brief_order(order),
         Effect::Publish(Notice { sequence, event: news, .. }) => match news {
-            ConferenceEvent::Entered { who, is_first } => {
+            ConferenceEvent::Entered { who, is_first, .. } => {
                 let first = if is_first { " first" } else { "" };
                 format!("#{sequence} entered {}{first}", who.member)
             }
-            ConferenceEvent::Exited { who: MemberInfo { member, .. }, cause, reason, is_last } => {
+            ConferenceEvent::Exited {
+                who: MemberInfo { member, .. },
+                cause,
+                reason,
+                is_last,
+                ..
+            } => {
                 let last = if is_last { " last" } else { "" };
                 let reason = reason.map_or_else(String::new, |it| format!(" ({it})"));
                 format!("#{sequence} exited {member} {}{reason}{last}", cause.text())
@@ -278,7 +284,6 @@ fn plain() -> JoinOptions {
         stays_alone: true,
         leaves_on_star: false,
         relays_digits: false,
-        reports_floor: false,
         time_limit: None,
         time_limit_default: 86_400,
         members_max: None,

@@ -170,15 +170,21 @@ impl World {
         assert_eq!(sequence, room.sequence, "the sequence has a gap");
         assert!(!room.is_over, "{news:?} comes after the end");
         match news {
-            RoomNews::Entered { who: MemberInfo { member, call, entry, .. }, is_first } => {
+            RoomNews::Entered { who: MemberInfo { member, call, .. }, is_first, group } => {
                 if is_first && room.exits == 0 {
-                    room.group = entry.guard.map(|it| it.group);
+                    room.group = group;
                 }
                 assert!(self.members.insert(member, (id, call)).is_none(), "{member} comes twice");
                 assert_eq!(is_first, room.in_room.is_empty());
                 room.in_room.insert(member);
             }
-            RoomNews::Exited { who: MemberInfo { member, call, .. }, cause, reason, is_last } => {
+            RoomNews::Exited {
+                who: MemberInfo { member, call, .. },
+                cause,
+                reason,
+                is_last,
+                ..
+            } => {
                 assert!(room.in_room.remove(&member), "{member} exits once");
                 assert!(cause != Cause::Alone || 0 < room.exits, "{member} waits for company");
                 assert_eq!(self.members[&member], (id, call));

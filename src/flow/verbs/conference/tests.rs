@@ -51,7 +51,6 @@ fn has_the_defaults_of_its_dialect() {
         stays_alone: false,
         leaves_on_star: false,
         relays_digits: false,
-        reports_floor: false,
         time_limit: None,
         time_limit_default: 14_400,
         members_max: None,
@@ -87,7 +86,7 @@ fn flags_are_read() {
     changes_one_option("hangupOnStar='true'", |it| it.leaves_on_star = true);
     changes_one_option("relayDTMF='true'", |it| it.relays_digits = true);
     changes_one_option("relayDTMF='false'", |it| it.relays_digits = false);
-    changes_one_option("floorEvent='true'", |it| it.reports_floor = true);
+    changes_one_option("floorEvent='true'", |_| ());
     changes_one_option("muted='false' record='false'", |_| ());
 }
 
@@ -137,13 +136,18 @@ fn urls_are_read() {
         it.action = action(RequestMethod::Get, false);
     });
     changes_one_option("method='GET' redirect='false' action=''", |_| ());
-    let callback =
-        |method, by_call| Some(CallbackTarget { url: "http://a".into(), method, by_call });
+    let callback = |method, by_call, reports_floor| {
+        let url = "http://a".into();
+        Some(Arc::new(CallbackTarget { url, method, by_call, reports_floor }))
+    };
     changes_one_option("callbackUrl='http://a'", |it| {
-        it.callback = callback(RequestMethod::Post, false);
+        it.callback = callback(RequestMethod::Post, false, false);
     });
     changes_one_option("callbackUrl='http://a' callbackMethod='GET' callbackOrder='call'", |it| {
-        it.callback = callback(RequestMethod::Get, true);
+        it.callback = callback(RequestMethod::Get, true, false);
+    });
+    changes_one_option("callbackUrl='http://a' floorEvent='true'", |it| {
+        it.callback = callback(RequestMethod::Post, false, true);
     });
     changes_one_option("callbackMethod='GET'", |_| ());
 }
