@@ -95,6 +95,11 @@ impl ProgramCursor {
         filled
     }
 
+    /// The sounds that it plays.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
     /// Whether any sample has been played.
     pub fn has_begun(&self) -> bool {
         self.has_begun

@@ -197,6 +197,11 @@ impl Mixer {
         &mut self.legs[slot.index()].flags
     }
 
+    /// Returns the slots of the legs in the room, in rising order.
+    pub fn slots(&self) -> impl Iterator<Item = Slot> {
+        (0..).zip(&self.legs).filter(|(_, leg)| leg.is_used).map(|(slot, _)| Slot(slot))
+    }
+
     /// Returns the number of legs in the room.
     pub fn len(&self) -> usize {
         self.legs.len() - self.free.len()

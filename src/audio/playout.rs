@@ -12,7 +12,7 @@ mod overlay;
 
 use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
-use self::overlay::Overlays;
+use self::overlay::{Overlays, RelayedTone};
 use super::{
     cursor::{ProgramCursor, SoundLookup},
     dtmf::{self, KeyPress},
@@ -133,12 +133,6 @@ enum DigitStep {
     Tone(Arc<[i16]>, usize, u32),
 }
 
-#[derive(Debug)]
-struct RelayedTone {
-    tone: Arc<[i16]>,
-    at: usize,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Playing {
     Nothing,
@@ -248,6 +242,11 @@ impl Playout {
         let cursor = ProgramCursor::once(program);
         self.announcements.push_back(Announcement { serial, address, cursor });
         Ok(())
+    }
+
+    /// Whether an announcement of this program that cannot be taken back plays or waits.
+    pub fn announces(&self, cue: &Program) -> bool {
+        self.announcements.iter().any(|it| it.address.is_none() && it.cursor.program() == cue)
     }
 
     /// `Hush` order: drops the announcements of this address, waiting ones included.
@@ -479,16 +478,6 @@ fn step_of(key: char, mode: DtmfMode, sounds: &mut impl SoundLookup) -> DigitSte
             Some(tone) => DigitStep::Tone(tone, 0, PRESS_PERIOD),
             None => DigitStep::Next,
         },
-    }
-}
-
-impl RelayedTone {
-    /// Adds the next frame of the tone. Returns false at its end.
-    fn add(&mut self, out: &mut [i16]) -> bool {
-        let rest = &self.tone[self.at..];
-        out.iter_mut().zip(rest).for_each(|(out, it)| *out = out.saturating_add(*it));
-        self.at += rest.len().min(out.len());
-        self.at < self.tone.len()
     }
 }
 

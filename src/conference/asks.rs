@@ -14,7 +14,7 @@ use super::{
 use crate::{
     base::ids::{CallId, MemberId},
     flow::{Cause, DocumentRequest, Exit},
-    media::{AnnouncementAddress, AnnouncementKind, AudioOrder, Sound},
+    media::{AnnouncementAddress, AnnouncementKind, AudioOrder, Sound, SoundToAll},
 };
 
 impl Conference {
@@ -57,7 +57,9 @@ impl Conference {
         let chosen = self.choose(who)?;
         let calls = self.set_flag(&chosen, on, |member| &mut member.muted);
         if !calls.is_empty() {
-            self.floor.is_stale = true;
+            for id in &chosen {
+                self.floor.permit(*id, self.members[id].may_speak());
+            }
             effects.push_back(AudioOrder::Mute { room: self.id(), calls, on }.into());
         }
         Ok(ConferenceAnswer::Members(chosen))
@@ -99,12 +101,13 @@ impl Conference {
     ) -> Outcome {
         let (address, is_all) = (address(&who, kind), who == MemberSelector::All);
         let chosen = self.choose(who)?;
-        let hearers = chosen.iter().map(|id| &self.members[id]);
-        let calls: Vec<_> =
-            hearers.filter(|it| !(is_all && it.deaf)).map(|it| it.call.id).collect();
-        if !calls.is_empty() {
-            let (room, program) = (self.id(), [sound].into());
-            let address = Some(address);
+        let calls: Vec<_> = chosen.iter().map(|id| self.members[id].call.id).collect();
+        let program = [sound].into();
+        if is_all {
+            let (member, address) = (calls[0], Some(address));
+            self.send_to_all(SoundToAll::Play { member, address, program }, effects);
+        } else {
+            let room = self.id();
             effects.push_back(AudioOrder::Announce { room, calls, address, program }.into());
         }
         Ok(ConferenceAnswer::Members(chosen))
@@ -116,10 +119,14 @@ impl Conference {
         kind: AnnouncementKind,
         effects: &mut VecDeque<Effect>,
     ) -> Outcome {
-        let address = address(&who, kind);
+        let (address, is_all) = (address(&who, kind), who == MemberSelector::All);
         let chosen = self.choose(who)?;
-        let calls = chosen.iter().map(|id| self.members[id].call.id).collect();
-        effects.push_back(AudioOrder::Hush { room: self.id(), calls, address }.into());
+        if is_all {
+            self.send_to_all(SoundToAll::Hush { address }, effects);
+        } else {
+            let calls = chosen.iter().map(|id| self.members[id].call.id).collect();
+            effects.push_back(AudioOrder::Hush { room: self.id(), calls, address }.into());
+        }
         Ok(ConferenceAnswer::Members(chosen))
     }
 

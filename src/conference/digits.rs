@@ -6,12 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Conference, ConferenceEvent, Effect,
-    member::{Member, TypedKeys},
-    state::DueItem,
-};
-use crate::{base::ids::MemberId, flow::Cause, media::AudioOrder};
+use super::{Conference, ConferenceEvent, Effect, member::TypedKeys, state::DueItem};
+use crate::{base::ids::MemberId, flow::Cause, media::SoundToAll};
 
 /// After a longer pause, typing starts over.
 const TYPED_KEYS_TIMEOUT: Duration = Duration::from_secs(3);
@@ -70,11 +66,9 @@ impl Conference {
         if !self.is_live() || self.members[&id].muted {
             return;
         }
-        let hears = |(other, member): &(MemberId, &Member)| *other != id && !member.deaf;
-        let others = self.everybody().filter(hears);
-        let calls: Vec<_> = others.map(|(_, member)| member.call.id).collect();
-        if !calls.is_empty() {
-            effects.push_back(AudioOrder::RelayDigit { room: self.id(), calls, digit }.into());
+        let from = self.members[&id].call.id;
+        if 1 < self.members.len() {
+            self.send_to_all(SoundToAll::RelayDigit { from, digit }, effects);
         }
     }
 }

@@ -145,7 +145,7 @@ impl Effect {
     pub fn steps(&self) -> usize {
         match self {
             Self::Leave(leave) => leave.steps(),
-            Self::Media(order) => order.calls().len(),
+            Self::Media(order) => order.calls().len().max(1),
             Self::Ban { .. } | Self::Fetch { .. } | Self::Publish(_) | Self::Release { .. } => 1,
             Self::Reply { .. } | Self::Stop | Self::Unname => 1,
         }

@@ -38,8 +38,7 @@ impl Conference {
 
     /// Whether the last moderator is among the leavers.
     pub(super) fn is_without_moderators(&self) -> bool {
-        let moderates = |member: &Member| member.moderates() == Some(true);
         let mut left = self.leavers.iter().map(|it| &*it.member).filter(|it| it.announced);
-        left.any(moderates) && !self.everybody().any(|(_, member)| moderates(member))
+        self.moderators == 0 && left.any(|member| member.moderates() == Some(true))
     }
 }

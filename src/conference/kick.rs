@@ -127,7 +127,7 @@ impl Conference {
         };
         let departures = self.leavers.iter().map(departure).collect();
         for leaver in mem::take(&mut self.leavers) {
-            self.members.insert(leaver.id, leaver.member);
+            self.insert_member(leaver.id, leaver.member);
         }
         (self.deadlines, self.typed, self.floor) = before;
         departures

@@ -21,6 +21,7 @@ use crate::{
 impl Conference {
     pub(super) fn take_out(&mut self, id: MemberId, exit: &Exit) {
         let Some(member) = self.members.remove(&id) else { return };
+        self.moderators -= u32::from(member.moderates() == Some(true));
         if let Some(typed) = self.typed.remove(&id) {
             self.deadlines.remove(&(typed.ends_at, DueItem::Digits(id)));
         }
@@ -31,6 +32,7 @@ impl Conference {
     pub(super) fn take_out_all(&mut self, exit: &Exit) {
         let leaver = |(id, member)| Leaver { id, member, exit: exit.clone() };
         self.leavers.extend(mem::take(&mut self.members).into_iter().map(leaver));
+        self.moderators = 0;
         // What is left are sounds that are on their way.
         self.deadlines.retain(|(_, due)| matches!(due, DueItem::Fetch(_)));
         self.typed.clear();
@@ -81,7 +83,8 @@ impl Conference {
         calls.extend(members().map(|it| it.call.id));
         let left = calls.len();
         if 0 < left {
-            let cues = exit_cues(members());
+            // Nobody is left to hear exit sounds when the room is over.
+            let cues = if is_over { Vec::new() } else { exit_cues(members()) };
             effects.push_back(AudioOrder::Remove { room: self.id(), calls }.into());
             self.sound_exit(now, cues, effects);
         }
@@ -110,6 +113,6 @@ impl Conference {
             let only: Vec<_> = self.members.keys().copied().collect();
             self.update_listening(only.into_iter(), effects);
         }
-        self.play_cues(now, SoundMoment::Exit, cues, effects);
+        self.play_cues(now, SoundMoment::Exit, None, cues, effects);
     }
 }

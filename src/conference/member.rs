@@ -85,6 +85,11 @@ impl Member {
         MemberInfo { member, call: self.call.id, party, callback }
     }
 
+    /// Whether the others could hear them if they talked.
+    pub(super) fn may_speak(&self) -> bool {
+        !self.muted && !self.held
+    }
+
     pub(super) fn is_waiting(&self) -> bool {
         self.listening == Listening::Wait
     }

@@ -17,24 +17,26 @@ use super::{
 use crate::{
     base::ids::MemberId,
     flow::ConferenceSound,
-    media::{AudioOrder, MemberAudio, Program, SoundKind},
+    media::{AudioOrder, MemberAudio, Program, SoundKind, SoundToAll},
 };
 
 /// An enter or exit sound that takes longer is dropped.
 const SOUND_WAIT_MAX: Duration = Duration::from_secs(5);
 
 impl Conference {
-    /// Plays enter or exit sounds to all members except the deaf.
+    /// Plays enter or exit sounds to all members except the deaf. `entered` is the member who has
+    /// come, if it is for them.
     pub(super) fn play_cues(
         &mut self,
         now: Instant,
         moment: SoundMoment,
+        entered: Option<MemberId>,
         cues: impl IntoIterator<Item = (ConferenceSound, SoundRequester)>,
         effects: &mut VecDeque<Effect>,
     ) {
         for (cue, requester) in cues {
             match program(&cue) {
-                Ok(program) => self.play_to_room(program, effects),
+                Ok(program) => self.play_to_room(entered, program, effects),
                 Err(url) => {
                     let late_at = Some(now + SOUND_WAIT_MAX);
                     let pending = PendingSound { place: SoundPlace::Room, expires_at: late_at };
@@ -76,7 +78,7 @@ impl Conference {
             return;
         }
         match place {
-            SoundPlace::Room => self.play_to_room(program, effects),
+            SoundPlace::Room => self.play_to_room(None, program, effects),
             SoundPlace::Waiting(id) => {
                 let Some(member) = self.members.get_mut(&id) else { return };
                 member.wait_sound = Some(Box::new(program.clone()));
@@ -88,13 +90,24 @@ impl Conference {
         }
     }
 
-    fn play_to_room(&self, program: Program, effects: &mut VecDeque<Effect>) {
-        let hearers = self.members.values().filter(|member| !member.deaf);
-        let calls: Vec<_> = hearers.map(|member| member.call.id).collect();
-        if self.is_live() && !calls.is_empty() {
-            let (room, address) = (self.id(), None);
-            effects.push_back(AudioOrder::Announce { room, calls, address, program }.into());
+    /// Plays a sound that cannot be taken back. It is one order, however many members there are.
+    fn play_to_room(
+        &self,
+        entered: Option<MemberId>,
+        program: Program,
+        effects: &mut VecDeque<Effect>,
+    ) {
+        let member = entered.or_else(|| self.members.keys().next().copied());
+        if let Some(member) = member.filter(|_| self.is_live()) {
+            let member = self.members[&member].call.id;
+            self.send_to_all(SoundToAll::Play { member, address: None, program }, effects);
         }
+    }
+
+    /// Sends a sound to everybody in the room.
+    pub(super) fn send_to_all(&self, sound: SoundToAll, effects: &mut VecDeque<Effect>) {
+        let (room, sound) = (self.id(), Arc::new(sound));
+        effects.push_back(AudioOrder::ToRoom { room, sound }.into());
     }
 
     fn fetch(

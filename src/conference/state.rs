@@ -1,7 +1,8 @@
 //! Conference state: the members and deadlines of a room, and the handling of commands.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque},
     mem,
     sync::Arc,
     time::{Duration, Instant},
@@ -34,9 +35,10 @@ pub struct Conference {
     fault_countdown: Option<u32>,
     /// In boxes: otherwise a removal from the middle would move large values.
     pub(super) members: BTreeMap<MemberId, Box<Member>>,
-    /// No member's call ends before this time. It is recomputed when it passes, so an exit need not
-    /// update it.
-    calls_end_at: Option<Instant>,
+    /// The members who moderate the room.
+    pub(super) moderators: u32,
+    /// When the calls of the members end. Those who have left may still be in it.
+    call_ends: BinaryHeap<Reverse<(Instant, MemberId)>>,
     /// The room's other deadlines, except its time limit.
     pub(super) deadlines: BTreeSet<(Instant, DueItem)>,
     sequence: u64,
@@ -70,6 +72,9 @@ impl Default for Settings {
         Self { members_max: MEMBERS_MAX, asks_max: ASKS_MAX, inject_fault_after: None }
     }
 }
+
+/// Entries of members who have left that are kept in any case.
+const CALL_ENDS_MIN: usize = 16;
 
 /// A command to a room of this size is answered within some tens of milliseconds.
 const MEMBERS_MAX: usize = 10_000;
@@ -116,7 +121,8 @@ impl Conference {
             members_max: None,
             fault_countdown: settings.inject_fault_after,
             members: BTreeMap::new(),
-            calls_end_at: None,
+            moderators: 0,
+            call_ends: BinaryHeap::new(),
             deadlines: BTreeSet::new(),
             sequence: 0,
             expelled_at: 0,
@@ -126,6 +132,21 @@ impl Conference {
             leavers: Vec::new(),
             reply: None,
         }
+    }
+
+    /// Whether this member is in the room.
+    pub fn has(&self, member: MemberId) -> bool {
+        self.members.contains_key(&member)
+    }
+
+    /// The number of members.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether nobody has entered yet, or all have left.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
     }
 
     pub(super) fn id(&self) -> RoomId {
@@ -140,7 +161,7 @@ impl Conference {
         match command {
             Command::Enter { member, call, entry } => {
                 let it = Member::new(self.age(now), call, entry);
-                self.members.insert(member, Box::new(it));
+                self.insert_member(member, Box::new(it));
                 self.enter(now, member, effects);
             }
             Command::Ask { ticket, ask } => {
@@ -173,7 +194,8 @@ impl Conference {
     /// The time of the next [`Command::Tick`].
     pub fn deadline(&self) -> Option<Instant> {
         let due = self.deadlines.first().map(|(at, _)| *at);
-        due.into_iter().chain(self.calls_end_at).chain(self.ends_at()).min()
+        let call_ends = self.call_ends.peek().map(|Reverse((at, _))| *at);
+        due.into_iter().chain(call_ends).chain(self.ends_at()).min()
     }
 
     fn ends_at(&self) -> Option<Instant> {
@@ -181,6 +203,11 @@ impl Conference {
             RoomTimeLimit::Default(at) | RoomTimeLimit::Stated(at) => Some(at),
             RoomTimeLimit::None => None,
         }
+    }
+
+    pub(super) fn insert_member(&mut self, id: MemberId, member: Box<Member>) {
+        self.moderators += u32::from(member.moderates() == Some(true));
+        self.members.insert(id, member);
     }
 
     fn enter(&mut self, now: Instant, id: MemberId, effects: &mut VecDeque<Effect>) {
@@ -198,8 +225,7 @@ impl Conference {
         let starts = member.starts();
         let (entry, call, call_ends_at) =
             (member.entry.clone(), member.call.id, member.call.ends_at);
-        let first = self.calls_end_at.map_or(call_ends_at, |at| at.min(call_ends_at));
-        self.calls_end_at = Some(first);
+        self.expect_end(call_ends_at, id);
         let is_first = self.members.len() == 1;
         self.set_time_limit(&entry, is_first);
         if self.members_max.is_none() {
@@ -217,6 +243,7 @@ impl Conference {
         let others = match self.phase {
             RoomPhase::Waiting if starts => {
                 self.phase = RoomPhase::Live;
+                self.floor.is_stale = true;
                 self.publish(ConferenceEvent::Started, effects);
                 self.members.keys().copied().filter(|it| *it != id).collect()
             }
@@ -228,11 +255,12 @@ impl Conference {
         };
         self.maybe_inject_fault();
         self.update_listening(others.into_iter().chain([id]), effects);
-        self.floor.is_stale = true;
+        // A member who is alone has the floor; nobody else who enters a live room changes it.
+        self.floor.is_stale |= is_first;
         if self.phase == RoomPhase::Live {
             let requester = SoundRequester::from(&*self.members[&id].call);
             let cue = entry.enter_sound.clone().map(|cue| (cue, requester));
-            self.play_cues(now, SoundMoment::Enter, cue, effects);
+            self.play_cues(now, SoundMoment::Enter, Some(id), cue, effects);
         }
     }
 
@@ -312,7 +340,7 @@ impl Conference {
             LegEvent::Hold(on) => {
                 let member = self.members.get_mut(&id).expect("just seen");
                 member.held = on;
-                self.floor.is_stale = true;
+                self.floor.permit(id, self.members[&id].may_speak());
             }
             LegEvent::HungUp => self.take_out(id, &Cause::CallerLeft.into()),
             LegEvent::MediaLost => self.take_out(id, &Cause::MediaLost.into()),
@@ -321,7 +349,7 @@ impl Conference {
             | LegEvent::Failed(_)
             | LegEvent::Finished(_)
             | LegEvent::Ringing => (),
-            LegEvent::Talk(on) => self.floor.talk(id, on),
+            LegEvent::Talk(on) => self.floor.talk(id, on, self.members[&id].may_speak()),
         }
     }
 
@@ -333,9 +361,7 @@ impl Conference {
                 DueItem::Fetch(number) => self.sounds.forget(number),
             }
         }
-        if self.calls_end_at.is_some_and(|at| at <= now) {
-            self.end_expired_calls(now);
-        }
+        self.end_expired_calls(now);
         if self.ends_at().is_some_and(|at| at <= now) {
             self.take_out_all(&Cause::TimeUp.into());
         }
@@ -350,20 +376,26 @@ impl Conference {
         self.members.iter().map(|(id, member)| (*id, &**member))
     }
 
-    /// Takes out the calls whose time is up, in the order of their ends. It scans all members: once
-    /// for each time that is up, and at most once more for a member that left before their own.
+    /// Notes when a member's call ends.
+    fn expect_end(&mut self, at: Instant, id: MemberId) {
+        self.call_ends.push(Reverse((at, id)));
+        // In a room that many join and leave, this takes as long as their entries did.
+        if 2 * self.members.len() + CALL_ENDS_MIN < self.call_ends.len() {
+            self.call_ends.retain(|Reverse((_, id))| self.members.contains_key(id));
+        }
+    }
+
+    /// Takes out the calls whose time is up, in the order of their ends.
     fn end_expired_calls(&mut self, now: Instant) {
-        let ends = |(id, member): (MemberId, &Member)| (member.call.ends_at, id);
-        let mut due: Vec<_> = self.everybody().map(ends).filter(|(at, _)| *at <= now).collect();
-        due.sort_unstable();
-        for (_, id) in due {
+        while let Some(&Reverse((_, id))) = self.call_ends.peek().filter(|it| it.0.0 <= now) {
+            self.call_ends.pop();
+            // No effect if they have left.
             self.take_out(id, &Cause::CallTimeUp.into());
         }
-        self.calls_end_at = self.members.values().map(|member| member.call.ends_at).min();
     }
 
     pub(super) fn forget_deadlines(&mut self) {
-        (self.limit, self.calls_end_at) = (RoomTimeLimit::None, None);
+        (self.limit, self.call_ends) = (RoomTimeLimit::None, BinaryHeap::new());
         self.deadlines.clear();
     }
 
@@ -402,7 +434,8 @@ impl Conference {
         assert_eq!(self.members.is_empty(), self.phase == RoomPhase::Over);
         assert!(self.leavers.is_empty() && self.reply.is_none());
         let ends_first = self.members.values().map(|it| it.call.ends_at).min();
-        let is_in_time = ends_first.is_none_or(|at| self.calls_end_at.is_some_and(|it| it <= at));
+        let kept = self.call_ends.peek().map(|it| it.0.0);
+        let is_in_time = ends_first.is_none_or(|at| kept.is_some_and(|it| it <= at));
         assert!(is_in_time, "no call outlives its end");
         let of_digits = self.deadlines.iter().filter(|(_, due)| matches!(due, DueItem::Digits(_)));
         assert_eq!(of_digits.count(), self.typed.len(), "one deadline for each member that types");
@@ -421,7 +454,10 @@ impl Conference {
             );
         }
         self.floor.check(&self.members);
+        let moderators = self.members.values().filter(|it| it.moderates() == Some(true));
+        assert_eq!(moderators.count(), self.moderators as usize, "moderators");
     }
+
     /// Gives the floor to another member if needed.
     ///
     /// A member who is alone in a started room and may speak gets it without speaking.
@@ -429,14 +465,12 @@ impl Conference {
         if !mem::take(&mut self.floor.is_stale) || !self.is_live() {
             return;
         }
-        let may_speak = |id: &MemberId| {
-            self.members.get(id).is_some_and(|member| !member.muted && !member.held)
-        };
+        let may_speak = |id: &MemberId| self.members.get(id).is_some_and(|it| it.may_speak());
         let holder = self.floor.holder.filter(may_speak);
-        if holder.is_some_and(|id| self.floor.talkers.contains(&id)) {
+        if holder.is_some_and(|id| self.floor.talks(id)) {
             return;
         }
-        let talker = self.floor.talkers.iter().copied().find(may_speak);
+        let talker = self.floor.first_speaker();
         let only = self.members.keys().copied().next().filter(|_| self.members.len() == 1);
         let next = talker.or(holder).or_else(|| only.filter(may_speak));
         let is_new = next != self.floor.holder;

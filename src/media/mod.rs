@@ -19,7 +19,7 @@ pub use self::{
     exchange::{Arrival, Exchange, LegEvent, NoFlow, Report},
     orders::{
         ANNOUNCEMENTS_MAX, AnnouncementAddress, AnnouncementKind, AudioOrder, MemberAudio,
-        SignallingOrder,
+        SignallingOrder, SoundToAll,
     },
     program::{FADE_MS, Program, Sound, SoundKind, TICK},
 };

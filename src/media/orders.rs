@@ -142,15 +142,15 @@ pub enum AudioOrder {
         /// True: hear nothing of the room.
         on: bool,
     },
-    /// Plays a program to members, over the room. A second one waits for the first, per member; one
-    /// for which [`ANNOUNCEMENTS_MAX`] others wait is dropped.
+    /// Plays a program to some members, over the room. A second one waits for the first, per
+    /// member; one for which [`ANNOUNCEMENTS_MAX`] others wait is dropped.
     Announce {
         /// Members that have left it meanwhile hear nothing.
         room: RoomId,
         /// The members that hear it.
         calls: Vec<CallId>,
-        /// For [`AudioOrder::Hush`]; None for beeps and the like, which cannot be taken back.
-        address: Option<Arc<AnnouncementAddress>>,
+        /// The name by which [`AudioOrder::Hush`] stops it.
+        address: Arc<AnnouncementAddress>,
         /// Played from its start.
         program: Program,
     },
@@ -163,15 +163,54 @@ pub enum AudioOrder {
         /// The address that [`AudioOrder::Announce`] was given.
         address: Arc<AnnouncementAddress>,
     },
-    /// Makes a member's key press heard by others in the room (`relayDTMF`).
-    RelayDigit {
-        /// The room in which the key was pressed.
+    /// Plays or stops a sound for everybody who is in the room now. One order, however large the
+    /// room is: it has no list of calls and goes to each engine.
+    ToRoom {
+        /// The room. An engine without calls in it ignores the order.
         room: RoomId,
-        /// The members that hear it.
-        calls: Vec<CallId>,
+        /// What is played or stopped.
+        sound: Arc<SoundToAll>,
+    },
+}
+
+/// A sound for everybody in a room.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SoundToAll {
+    /// As [`AudioOrder::Announce`], to all members but the deaf.
+    Play {
+        /// A member. Its account decides which file `flow:FILE` is.
+        member: CallId,
+        /// For [`SoundToAll::Hush`]. None for an enter or exit sound, which cannot be taken back and
+        /// is not played again while it plays or waits in the room: then only `member` hears it, who
+        /// may have come when it had begun.
+        address: Option<Arc<AnnouncementAddress>>,
+        /// Played from its start.
+        program: Program,
+    },
+    /// As [`AudioOrder::Hush`], for all members.
+    Hush {
+        /// The address that [`SoundToAll::Play`] was given.
+        address: Arc<AnnouncementAddress>,
+    },
+    /// Makes a member's key press heard by all others but the deaf (`relayDTMF`).
+    RelayDigit {
+        /// The member that pressed it, who does not hear it.
+        from: CallId,
         /// The key that was pressed, of `0-9*#ABCD`.
         digit: char,
     },
+}
+
+impl SoundToAll {
+    /// The program, if it is an enter or exit sound.
+    pub fn cue(&self) -> Option<&Program> {
+        match self {
+            Self::Play { address: None, program, .. } => Some(program),
+            Self::Play { address: Some(_), .. } | Self::Hush { .. } | Self::RelayDigit { .. } => {
+                None
+            }
+        }
+    }
 }
 
 /// Limit of announcements that wait per member: minutes of sound, which nobody listens to.
@@ -190,7 +229,7 @@ impl SignallingOrder {
 }
 
 impl AudioOrder {
-    /// The calls that the order is for.
+    /// The calls that the order is for; none if it is for all of a room.
     pub fn calls(&self) -> &[CallId] {
         match self {
             Self::Play { call, .. }
@@ -204,8 +243,8 @@ impl AudioOrder {
             | Self::Mute { calls, .. }
             | Self::Deafen { calls, .. }
             | Self::Announce { calls, .. }
-            | Self::Hush { calls, .. }
-            | Self::RelayDigit { calls, .. } => calls,
+            | Self::Hush { calls, .. } => calls,
+            Self::ToRoom { .. } => &[],
         }
     }
 
@@ -217,14 +256,14 @@ impl AudioOrder {
             | Self::StopOver { .. }
             | Self::Prepare { .. }
             | Self::Stop { .. }
-            | Self::SendDigits { .. } => None,
+            | Self::SendDigits { .. }
+            | Self::ToRoom { .. } => None,
             Self::Place { calls, .. }
             | Self::Remove { calls, .. }
             | Self::Mute { calls, .. }
             | Self::Deafen { calls, .. }
             | Self::Announce { calls, .. }
-            | Self::Hush { calls, .. }
-            | Self::RelayDigit { calls, .. } => Some(calls),
+            | Self::Hush { calls, .. } => Some(calls),
         }
     }
 }

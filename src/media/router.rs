@@ -214,6 +214,9 @@ impl SignallingBackend for Router {
 
 impl AudioEngine for Router {
     fn send(&self, order: AudioOrder) {
+        if let AudioOrder::ToRoom { .. } = order {
+            return self.engines.iter().for_each(|engine| engine.send(order.clone()));
+        }
         match self.links.routes.get_common(order.calls()) {
             Some(route) => self.engine(route).send(order),
             None => {
@@ -225,6 +228,9 @@ impl AudioEngine for Router {
     }
 
     fn split(&self, order: AudioOrder) -> Vec<AudioOrder> {
+        if let AudioOrder::ToRoom { .. } = order {
+            return vec![order];
+        }
         match self.links.routes.get_common(order.calls()) {
             Some(route) => self.engine(route).split(order),
             None => {
@@ -235,7 +241,12 @@ impl AudioEngine for Router {
     }
 
     fn send_part(&self, order: &AudioOrder, from: usize) -> usize {
-        let Some(&call) = order.calls().get(from) else { return order.calls().len() };
+        let Some(&call) = order.calls().get(from) else {
+            if let (AudioOrder::ToRoom { .. }, 0) = (order, from) {
+                self.send(order.clone());
+            }
+            return order.calls().len();
+        };
         match self.links.routes.get(call) {
             // It was split, so the rest goes there too.
             Some(route) => self.engine(route).send_part(order, from),

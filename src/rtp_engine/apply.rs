@@ -150,6 +150,12 @@ fn is_audible(flags: Flags) -> bool {
 impl<W: RtpSocket> RtpLeg<W> {
     fn play_room_sound(&mut self, sound: RoomSound, tones: &Tones) {
         let taken = match sound {
+            // It plays already, or waits.
+            RoomSound::Announce { address: None, loaded }
+                if self.playout.announces(&loaded.program) =>
+            {
+                Ok(())
+            }
             RoomSound::Announce { address, loaded } => {
                 let taken = self.playout.announce(address, Arc::clone(&loaded.program));
                 if taken.is_ok() {

@@ -18,6 +18,9 @@ pub(super) enum MailboxMessage<W> {
     One(CallId, Command),
     /// A command to several legs, applied in one step.
     Many(Vec<CallId>, Command),
+    /// A sound for all legs of a room. The call is the one that causes it: it does not hear its own
+    /// key, and hears an enter or exit sound even if that plays in the room already.
+    ToRoom(RoomId, CallId, RoomSound),
     /// A leg arrives from another thread.
     MovedIn(Box<RtpLeg<W>>),
 }
@@ -79,6 +82,7 @@ pub(super) enum Command {
 #[derive(Clone, Debug)]
 pub(super) enum RoomSound {
     Announce {
+        /// None for an enter or exit sound.
         address: Option<Arc<AnnouncementAddress>>,
         loaded: LoadedProgram,
     },

@@ -1,8 +1,8 @@
 //! Demultiplexer: routes orders to the mixer threads that own the calls.
 
 use std::{
-    collections::HashMap,
-    fmt,
+    collections::{HashMap, hash_map::Entry},
+    fmt, mem,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,6 +10,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard};
+use uuid::Uuid;
 
 use super::{
     command::{Command, LoadedAudio, MailboxMessage, RoomSound},
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     base::ids::{CallId, RoomId},
-    media::{AudioOrder, MemberAudio, legs::LegSummary},
+    media::{AudioOrder, MemberAudio, SoundToAll, legs::LegSummary},
 };
 
 /// The thread of every leg. Nothing here blocks, except for a packet that is being made.
@@ -28,6 +29,8 @@ pub(super) struct Demultiplexer<W> {
     pub(super) threads: Arc<[MailboxSender<MailboxMessage<W>>]>,
     pub(super) program_loader: ProgramLoader,
     calls: Box<[Mutex<HashMap<CallId, LegRoute>>]>,
+    /// The number of legs in each room. Its lock is taken alone, or inside that of a call.
+    rooms: Mutex<HashMap<RoomId, usize>>,
     /// Counts opened legs; chooses the thread of the next one.
     next: AtomicUsize,
 }
@@ -37,6 +40,7 @@ struct LegRoute {
     /// The thread that has the leg, or will have it when it arrives.
     thread: usize,
     has_ended: bool,
+    room: Option<RoomId>,
     counters: Arc<LegCounters>,
 }
 
@@ -49,14 +53,16 @@ impl<W: RtpSocket> Demultiplexer<W> {
         program_loader: ProgramLoader,
     ) -> Self {
         let calls = (0..LOCKS).map(|_| Mutex::default()).collect();
-        Self { threads, program_loader, calls, next: AtomicUsize::new(0) }
+        let rooms = Mutex::default();
+        Self { threads, program_loader, calls, rooms, next: AtomicUsize::new(0) }
     }
 
     pub(super) fn open(&self, leg: Box<RtpLeg<W>>) {
         let (call, counters) = (leg.call, leg.counters());
         let thread = self.next.fetch_add(1, Ordering::Relaxed) % self.threads.len();
         let mut calls = self.calls_of(call);
-        let before = calls.insert(call, LegRoute { thread, has_ended: false, counters });
+        let before =
+            calls.insert(call, LegRoute { thread, has_ended: false, room: None, counters });
         debug_assert!(before.is_none(), "{call} is opened once");
         self.threads[thread].post(MailboxMessage::Open(leg)).wait(WaitFor::Nothing);
     }
@@ -101,6 +107,12 @@ impl<W: RtpSocket> Demultiplexer<W> {
             }
             AudioOrder::Place { room, calls, hears } => self.place(room.id, calls, &hears),
             AudioOrder::Remove { room, calls } => {
+                for call in &calls {
+                    let mut calls = self.calls_of(*call);
+                    if let Some(entry) = calls.get_mut(call).filter(|it| it.room == Some(room)) {
+                        self.set_room(entry, None);
+                    }
+                }
                 self.send_to_room(room, calls, Command::Leave { room });
             }
             AudioOrder::Mute { room, calls, on } => {
@@ -114,16 +126,15 @@ impl<W: RtpSocket> Demultiplexer<W> {
             AudioOrder::Announce { room, mut calls, address, program } => {
                 calls.retain(|call| self.is_known(*call));
                 if let [first, ..] = calls[..] {
-                    let loaded = self.program_loader.load_program(first, &program);
+                    let (address, loaded) =
+                        (Some(address), self.program_loader.load_program(first, &program));
                     self.play_in_room(room, calls, RoomSound::Announce { address, loaded });
                 }
             }
             AudioOrder::Hush { room, calls, address } => {
                 self.play_in_room(room, calls, RoomSound::Hush(address));
             }
-            AudioOrder::RelayDigit { room, calls, digit } => {
-                self.play_in_room(room, calls, RoomSound::Relay(digit));
-            }
+            AudioOrder::ToRoom { room, sound } => self.play_to_room(room, &sound),
         }
     }
 
@@ -144,6 +155,7 @@ impl<W: RtpSocket> Demultiplexer<W> {
             let mut calls = self.calls_of(call);
             let Some(entry) = calls.get_mut(&call).filter(|it| !it.has_ended) else { return };
             entry.has_ended = true;
+            self.set_room(entry, None);
             self.threads[entry.thread].post(MailboxMessage::One(call, Command::End))
         };
         posted.wait(WaitFor::AnyFrame);
@@ -164,9 +176,53 @@ impl<W: RtpSocket> Demultiplexer<W> {
         self.send_to_room(room, calls, Command::RoomSound { room, sound });
     }
 
+    /// Sends a sound to a room, if any leg is in it.
+    fn play_to_room(&self, room: RoomId, sound: &SoundToAll) {
+        if !self.rooms.lock().contains_key(&room) {
+            return;
+        }
+        let (by, sound) = match sound {
+            SoundToAll::Play { member, address, program } => {
+                let address = address.clone();
+                let loaded = self.program_loader.load_program(*member, program);
+                (*member, RoomSound::Announce { address, loaded })
+            }
+            // No call hears less or more of it than the others.
+            SoundToAll::Hush { address } => (CallId(Uuid::nil()), RoomSound::Hush(address.clone())),
+            SoundToAll::RelayDigit { from, digit } => (*from, RoomSound::Relay(*digit)),
+        };
+        let wait_for = WaitFor::FramesOf(FrameOwner::of_room(room));
+        let thread = &self.threads[self.thread_of(room)];
+        thread.post(MailboxMessage::ToRoom(room, by, sound)).wait(wait_for);
+    }
+
+    /// Notes in which room a leg is. Called under the lock of its call.
+    fn set_room(&self, leg: &mut LegRoute, room: Option<RoomId>) {
+        let before = mem::replace(&mut leg.room, room);
+        if before == room {
+            return;
+        }
+        let mut rooms = self.rooms.lock();
+        if let Some(before) = before
+            && let Entry::Occupied(mut legs) = rooms.entry(before)
+        {
+            *legs.get_mut() -= 1;
+            if *legs.get() == 0 {
+                legs.remove();
+            }
+        }
+        room.into_iter().for_each(|room| *rooms.entry(room).or_default() += 1);
+    }
+
     fn place(&self, room: RoomId, calls: Vec<CallId>, hears: &MemberAudio) {
         let calls = self.move_to_thread_of(room, calls);
         let [first, ..] = calls[..] else { return };
+        for call in &calls {
+            let mut entries = self.calls_of(*call);
+            if let Some(entry) = entries.get_mut(call).filter(|it| !it.has_ended) {
+                self.set_room(entry, Some(room));
+            }
+        }
         let hears = match hears {
             MemberAudio::Room => LoadedAudio::Room,
             MemberAudio::Wait(program) => LoadedAudio::Wait(

@@ -14,7 +14,8 @@ use crate::{
         tone::Tones,
     },
     base::ids::CallId,
-    media::{AnnouncementKind, Program, SoundKind},
+    media::{AnnouncementKind, Program, Sound, SoundKind},
+    rtp::g711,
 };
 
 /// Source of sounds that are not built in: files, URLs and speech.
@@ -122,6 +123,29 @@ impl ProgramLoader {
     }
 }
 
+impl LoadedProgram {
+    /// The number of samples that it lasts, at most [`ENDLESS`]. None while a sound is loading.
+    pub(super) fn samples(&self, tones: &Tones) -> Option<u64> {
+        let length = |it: &Sound| {
+            let length = match (&it.what, tones.of(&it.what)) {
+                (SoundKind::Silence(length), _) => length.as_millis() as u64 * SAMPLES_PER_MS,
+                (_, Some(tone)) => tone.len() as u64,
+                (what, None) => match self.slots.iter().find(|slot| slot.what == *what) {
+                    Some(slot) => slot.sound.get()?.as_ref().map_or(0, |it| it.len() as u64),
+                    None => 0,
+                },
+            };
+            Some(if it.times == 0 { ENDLESS } else { length.saturating_mul(it.times.into()) })
+        };
+        self.program.iter().try_fold(0, |sum: u64, it| Some(sum.saturating_add(length(it)?)))
+    }
+}
+
+const SAMPLES_PER_MS: u64 = g711::RATE as u64 / 1_000;
+
+/// Longer than any call.
+const ENDLESS: u64 = u64::MAX;
+
 impl fmt::Debug for ProgramLoader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProgramLoader").finish_non_exhaustive()
@@ -201,7 +225,6 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::rtp::g711;
 
     const CALL: CallId = CallId::of(1);
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    command::{Command, MailboxMessage},
+    command::{Command, MailboxMessage, RoomSound},
     gauges::{GaugeGuard, RtpGauges},
     leg::{RtpLeg, TickContext},
     mailbox::{FrameOwner, Mailbox, MailboxSender, WaitFor},
@@ -127,6 +127,7 @@ impl<W: RtpSocket> MixerThread<W> {
                 MailboxMessage::Many(calls, command) => {
                     calls.into_iter().for_each(|call| self.dispatch(call, command.clone()));
                 }
+                MailboxMessage::ToRoom(room, by, sound) => self.play_to_room(room, by, &sound),
                 MailboxMessage::MovedIn(leg) => self.take_over(leg),
             }
         }
@@ -164,6 +165,36 @@ impl<W: RtpSocket> MixerThread<W> {
                 return;
             }
             self.apply(at, command);
+        }
+    }
+
+    /// Plays a sound to all legs of a room, those included that are on their way to it.
+    fn play_to_room(&mut self, room: RoomId, by: CallId, sound: &RoomSound) {
+        let command = || Command::RoomSound { room, sound: sound.clone() };
+        let tick = self.context.tick;
+        let at = self.room_ids.get(&room).copied();
+        let found = at.and_then(|at| self.rooms[at].as_mut());
+        let legs = match found.map(|it| (it.play(tick, sound, &self.context.tones), it)) {
+            Some((true, room)) => room.legs(),
+            // It plays already: a leg that has just come hears it from the start.
+            Some((false, _)) => return self.dispatch(by, command()),
+            None => Vec::new(),
+        };
+        for (at, is_deaf) in legs {
+            let is_own = self.legs[at].as_ref().is_some_and(|leg| leg.call == by);
+            let hears = match sound {
+                RoomSound::Announce { .. } => !is_deaf,
+                RoomSound::Relay(_) => !is_deaf && !is_own,
+                RoomSound::Hush(_) => true,
+            };
+            if hears {
+                self.apply(at, command());
+            }
+        }
+        let is_key = matches!(sound, RoomSound::Relay(_));
+        let awaited = self.calls.iter_mut().filter(|(call, _)| !is_key || **call != by);
+        for commands in awaited.filter_map(|(_, it)| it.awaited.as_mut()) {
+            commands.push(command());
         }
     }
 

@@ -153,8 +153,9 @@ impl SimPhones {
     ///
     /// The phone does not exist, or is no longer kept.
     pub fn details(&self, account: &AccountId, call: CallId) -> Result<PhoneDetails, PhoneError> {
-        self.core.keep_ended(now(), Vec::new());
-        self.core.partition(call).state.lock().phones.details(account, call)
+        let now = now();
+        self.core.keep_ended(now, Vec::new());
+        self.core.partition(call).change(|phones| phones.details(now, account, call))
     }
 
     /// Performs an action of a phone's user. The engine has its reports when this returns.
@@ -204,6 +205,13 @@ impl SignallingBackend for SimPhones {
 impl AudioEngine for SimPhones {
     fn send(&self, order: AudioOrder) {
         let now = now();
+        if let AudioOrder::ToRoom { .. } = order {
+            let partitions = self.core.partitions.iter();
+            return partitions.for_each(|it| it.change(|phones| phones.order(now, &order)));
+        }
+        if !is_heard(&order) {
+            return;
+        }
         if let [call] = order.calls() {
             let call = *call;
             return self.core.apply(now, self.core.partition(call), &order, [call].into_iter());
@@ -213,6 +221,9 @@ impl AudioEngine for SimPhones {
 
     fn send_part(&self, order: &AudioOrder, from: usize) -> usize {
         let (now, calls) = (now(), order.calls());
+        if !is_heard(order) {
+            return calls.len();
+        }
         let to = calls.len().min(from + PART_CALLS);
         self.core.apply_all(now, order, &calls[from..to]);
         to
@@ -345,6 +356,12 @@ impl SimCore {
             self.phones.fetch_sub(1, Ordering::Relaxed);
         }
     }
+}
+
+/// Whether an order can change what phones hear. Their own sound is not simulated, and the sounds
+/// that they hear need no loading.
+fn is_heard(order: &AudioOrder) -> bool {
+    !matches!(order, AudioOrder::Mute { .. } | AudioOrder::Prepare { .. })
 }
 
 fn partition_index(call: CallId) -> usize {

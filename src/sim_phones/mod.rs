@@ -8,6 +8,7 @@ mod backend;
 mod details;
 mod dial;
 mod phone;
+mod room_sounds;
 mod script;
 mod sounds;
 mod table;

@@ -8,6 +8,7 @@
 //! Times are whole milliseconds since it dialled in.
 
 use std::{
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,6 +17,7 @@ use super::{
     PhoneError, Settings,
     answer_plan::AnswerPlan,
     details::{PhoneDetails, PhoneState},
+    room_sounds::RoomSounds,
     script::{PhoneAction, PressedKeys, ScriptItem},
     sounds::{Layer, PhonePiece, PieceContent, SoundStack, millis},
     timeline::{Timeline, TimelineSound},
@@ -25,7 +27,7 @@ use crate::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},
     media::{
         AnnouncementAddress, AnnouncementKind, AudioOrder, Ending, LegEvent, MemberAudio, Program,
-        SignallingOrder,
+        SignallingOrder, SoundToAll,
     },
 };
 
@@ -68,6 +70,8 @@ struct Placement {
     wait: Option<Box<Program>>,
     is_waiting: bool,
     is_deaf: bool,
+    /// The number of the first sound of the room that was not taken over.
+    next_sound: u32,
 }
 
 impl SimPhone {
@@ -195,7 +199,6 @@ impl SimPhone {
             | AudioOrder::Deafen { room, .. }
             | AudioOrder::Announce { room, .. }
             | AudioOrder::Hush { room, .. }
-            | AudioOrder::RelayDigit { room, .. }
                 if !self.is_in(*room) => {}
             AudioOrder::Remove { room, .. } => self.leave(now, settings, *room),
             AudioOrder::Deafen { on, .. } => {
@@ -203,18 +206,76 @@ impl SimPhone {
             }
             AudioOrder::Announce { room, address, program, .. } => {
                 let content = PieceContent::Program(Arc::clone(program));
-                let piece = PhonePiece::announced(Some(*room), address.clone(), content);
-                self.play(now, settings, piece);
+                let address = Some(Arc::clone(address));
+                self.play(now, settings, PhonePiece::announced(Some(*room), address, content));
             }
             AudioOrder::Hush { room, address, .. } => {
                 self.hush(now, settings, Some(*room), address);
             }
-            AudioOrder::RelayDigit { room, digit, .. } => {
-                let piece = PhonePiece::announced(Some(*room), None, PieceContent::Relayed(*digit));
+            // The table keeps it for the room.
+            AudioOrder::ToRoom { .. } => {}
+        }
+        self.listen(now);
+    }
+
+    /// Takes over the sounds that were played to its room since the last time, each at its time.
+    pub(super) fn catch_up(
+        &mut self,
+        call: CallId,
+        sounds: &RoomSounds,
+        settings: &Settings,
+        heard: &mut dyn FnMut(LegEvent),
+    ) {
+        let Some(placement) = &mut self.placement else { return };
+        let number = mem::replace(&mut placement.next_sound, sounds.next());
+        let (missed, new) = sounds.since(number);
+        self.timeline.miss(missed);
+        for (at, sound) in new {
+            let at = self.ms(*at);
+            self.advance_to(at, settings, heard);
+            self.hear_with_all(at, call, sound, settings);
+        }
+    }
+
+    /// Hears a sound that is played to all in its room. The phone must have advanced to `now`.
+    pub(super) fn hear_with_all(
+        &mut self,
+        now: u32,
+        call: CallId,
+        sound: &SoundToAll,
+        settings: &Settings,
+    ) {
+        let Some(placement) = &self.placement else { return };
+        let (room, is_deaf) = (placement.room.id, placement.is_deaf);
+        match sound {
+            SoundToAll::Play { .. } | SoundToAll::RelayDigit { .. } if is_deaf => return,
+            SoundToAll::Play { address, program, .. } => {
+                let is_cue = address.is_none();
+                if is_cue && self.sounds.as_ref().is_some_and(|it| it.announces(program)) {
+                    return;
+                }
+                let content = PieceContent::Program(Arc::clone(program));
+                let piece = PhonePiece::announced(Some(room), address.clone(), content);
+                self.play(now, settings, piece);
+            }
+            SoundToAll::Hush { address } => self.hush(now, settings, Some(room), address),
+            SoundToAll::RelayDigit { from, .. } if *from == call => return,
+            SoundToAll::RelayDigit { digit, .. } => {
+                let piece = PhonePiece::announced(Some(room), None, PieceContent::Relayed(*digit));
                 self.play(now, settings, piece);
             }
         }
         self.listen(now);
+    }
+
+    /// The room that it is in.
+    pub(super) fn room(&self) -> Option<RoomId> {
+        self.placement.as_ref().map(|placement| placement.room.id)
+    }
+
+    /// Sets the number of the first sound that it hears of its room.
+    pub(super) fn hear_from(&mut self, number: u32) {
+        self.placement.iter_mut().for_each(|placement| placement.next_sound = number);
     }
 
     /// Presses keys: the first now, unless others wait.
@@ -308,12 +369,14 @@ impl SimPhone {
         {
             self.leave(now, settings, before);
         }
-        let is_deaf = self.placement.as_ref().is_some_and(|placement| placement.is_deaf);
+        let before = self.placement.as_ref();
+        let (is_deaf, next_sound) = before.map_or((false, 0), |it| (it.is_deaf, it.next_sound));
         let (is_waiting, wait) = match hears {
             MemberAudio::Room => (false, None),
             MemberAudio::Wait(wait) => (true, wait.clone().map(Box::new)),
         };
-        self.placement = Some(Placement { room: room.clone(), wait, is_waiting, is_deaf });
+        let room = room.clone();
+        self.placement = Some(Placement { room, wait, is_waiting, is_deaf, next_sound });
     }
 
     fn leave(&mut self, now: u32, settings: &Settings, room: RoomId) {
@@ -321,8 +384,8 @@ impl SimPhone {
         self.silence(now, settings, Layer::Announced, |piece| piece.room == Some(room));
     }
 
-    fn is_in(&self, room: RoomId) -> bool {
-        self.placement.as_ref().is_some_and(|placement| placement.room.id == room)
+    pub(super) fn is_in(&self, room: RoomId) -> bool {
+        self.room() == Some(room)
     }
 
     fn play(&mut self, now: u32, settings: &Settings, piece: PhonePiece) {

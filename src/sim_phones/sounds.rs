@@ -97,6 +97,14 @@ impl SoundStack {
         self.pieces.is_empty()
     }
 
+    /// Whether an announcement of this program that cannot be taken back plays or waits.
+    pub(super) fn announces(&self, cue: &Program) -> bool {
+        let is_it = |it: &PhonePiece| matches!(&it.content, PieceContent::Program(it) if it == cue);
+        self.pieces
+            .iter()
+            .any(|it| it.layer == Layer::Announced && it.address.is_none() && is_it(it))
+    }
+
     /// Adds a piece to the end of its layer. An announcement is dropped if too many wait.
     pub(super) fn add(&mut self, now: u32, piece: PhonePiece, settings: &Settings) {
         let layer = piece.layer;
@@ -247,6 +255,15 @@ impl PiecePart<'_> {
 }
 
 impl Settings {
+    /// Duration of a program, in milliseconds; 49 days for one without end.
+    pub(super) fn duration(&self, program: &Program) -> u32 {
+        let duration = |it: &Sound| match it.times {
+            0 => u32::MAX,
+            times => self.length(&it.what).saturating_mul(times),
+        };
+        program.iter().map(duration).fold(0, u32::saturating_add)
+    }
+
     /// Duration of a sound, in milliseconds.
     fn length(&self, what: &SoundKind) -> u32 {
         match what {

@@ -19,7 +19,7 @@
 //! let mut reports = Vec::new();
 //! phones.tick(due, &mut reports);
 //! assert_eq!(reports, [Report { call, event: LegEvent::Finished(1) }]);
-//! let details = phones.details(&account, call).expect("it is known");
+//! let details = phones.details(due, &account, call).expect("it is known");
 //! assert_eq!(details.transcript(), "0-100 sound dtmf:5, 100- silence");
 //! ```
 
@@ -27,14 +27,14 @@ use std::{collections::BTreeSet, mem, sync::Arc, time::Instant};
 
 use super::{
     BadDial, Dial, PhoneDetails, PhoneError, Settings, answer_plan::AnswerPlan, phone::SimPhone,
-    script::PressedKeys,
+    room_sounds::SimRooms, script::PressedKeys,
 };
 use crate::{
     base::{
         call_map::CallMap,
-        ids::{AccountId, CallId, Trusted},
+        ids::{AccountId, CallId, RoomId, Trusted},
     },
-    media::{Arrival, AudioOrder, HangupCause, LegEvent, Report, SignallingOrder},
+    media::{Arrival, AudioOrder, HangupCause, LegEvent, Report, SignallingOrder, SoundToAll},
 };
 
 /// Phones advanced per tick, before other tasks get their turn.
@@ -47,6 +47,10 @@ const TICK_PHONES_MAX: usize = 8;
 pub struct PhoneTable {
     settings: Settings,
     phones: CallMap<SimPhone>,
+    rooms: SimRooms,
+    /// The number of times that a phone was looked at.
+    #[cfg(test)]
+    looks: usize,
     deadlines: BTreeSet<(Instant, CallId)>,
     reports: Vec<Report>,
     /// When the first report was made.
@@ -62,6 +66,9 @@ impl PhoneTable {
         Self {
             settings,
             phones: CallMap::default(),
+            rooms: SimRooms::default(),
+            #[cfg(test)]
+            looks: 0,
             deadlines: BTreeSet::new(),
             reports: Vec::new(),
             reports_since: None,
@@ -150,8 +157,11 @@ impl PhoneTable {
         self.with(now, order.call(), |phone, ms, _, _| phone.signal(ms, order));
     }
 
-    /// Applies an audio order to all its calls that have a phone here.
+    /// Applies an audio order to all its calls that have a phone here, or to a room.
     pub fn order(&mut self, now: Instant, order: &AudioOrder) {
+        if let AudioOrder::ToRoom { room, sound } = order {
+            return self.play_to_room(now, *room, sound);
+        }
         for call in order.calls() {
             self.apply(now, *call, order);
         }
@@ -160,6 +170,22 @@ impl PhoneTable {
     /// Applies an audio order to one of its calls.
     pub fn apply(&mut self, now: Instant, call: CallId, order: &AudioOrder) {
         self.with(now, call, |phone, ms, settings, _| phone.apply(ms, order, settings));
+    }
+
+    /// Keeps a sound to a room, whose phones take it over when they are next looked at. This takes
+    /// as long in every room.
+    fn play_to_room(&mut self, now: Instant, room: RoomId, sound: &Arc<SoundToAll>) {
+        if self.rooms.add(now, room, sound, &self.settings) {
+            return;
+        }
+        // It plays already. A member who has just come hears it from the start.
+        if let SoundToAll::Play { member, .. } = **sound {
+            self.with(now, member, |phone, ms, settings, _| {
+                if phone.is_in(room) {
+                    phone.hear_with_all(ms, member, sound, settings);
+                }
+            });
+        }
     }
 
     /// Presses keys 100 ms apart: the first now, unless others wait. Works while the phone rings.
@@ -232,8 +258,14 @@ impl PhoneTable {
     /// # Errors
     ///
     /// The phone does not exist.
-    pub fn details(&self, account: &AccountId, call: CallId) -> Result<PhoneDetails, PhoneError> {
-        Ok(self.find(account, call)?.details(call))
+    pub fn details(
+        &mut self,
+        now: Instant,
+        account: &AccountId,
+        call: CallId,
+    ) -> Result<PhoneDetails, PhoneError> {
+        self.find(account, call)?;
+        self.with(now, call, |phone, _, _, _| phone.details(call)).ok_or(PhoneError::Unknown)
     }
 
     /// Returns when [`Self::tick`] is due; a time in the past means now.
@@ -266,6 +298,7 @@ impl PhoneTable {
         if let Some(deadline) = phone.deadline() {
             self.deadlines.remove(&(deadline, call));
         }
+        phone.room().into_iter().for_each(|room| self.rooms.leave(room));
         true
     }
 
@@ -311,6 +344,10 @@ impl PhoneTable {
         call: CallId,
         then: impl FnOnce(&mut SimPhone, u32, &Settings, &mut dyn FnMut(LegEvent)) -> T,
     ) -> Option<T> {
+        #[cfg(test)]
+        {
+            self.looks += 1;
+        }
         let phone = self.phones.get_mut(call)?;
         let ms = phone.ms(now);
         let was_over = phone.is_over();
@@ -318,6 +355,10 @@ impl PhoneTable {
         let before = self.reports.len();
         let mut heard = |heard| self.reports.push(Report { call, event: heard });
 
+        let room_before = phone.room();
+        if let Some(sounds) = room_before.and_then(|room| self.rooms.get(room)) {
+            phone.catch_up(call, sounds, &self.settings, &mut heard);
+        }
         phone.advance_to(ms, &self.settings, &mut heard);
         let result = then(phone, ms, &self.settings, &mut heard);
 
@@ -326,6 +367,11 @@ impl PhoneTable {
         }
         if phone.is_over() && !was_over {
             self.ended.push(call);
+        }
+        let room = phone.room();
+        if room != room_before {
+            room_before.into_iter().for_each(|room| self.rooms.leave(room));
+            room.into_iter().for_each(|room| phone.hear_from(self.rooms.enter(room)));
         }
         let deadline = phone.deadline();
         if deadline != deadline_before {

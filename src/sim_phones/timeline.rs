@@ -72,6 +72,11 @@ impl Timeline {
         .collect()
     }
 
+    /// Notes that sounds are missing.
+    pub(super) fn miss(&mut self, sounds: usize) {
+        self.dropped = self.dropped.saturating_add(u32::try_from(sounds).unwrap_or(u32::MAX));
+    }
+
     /// Returns how many entries are missing in the middle.
     pub(super) fn dropped(&self) -> u32 {
         self.dropped

@@ -67,9 +67,10 @@ pub(super) fn report(
     world: &SimulatedWorld,
     account: &AccountId,
 ) -> SimulationReport {
-    let (phones, seen) = (world.phones.lock(), world.seen.lock());
+    let (mut phones, seen) = (world.phones.lock(), world.seen.lock());
+    let now = world.clock.now();
     let caller = |(n, caller): (usize, &super::ScriptCaller)| {
-        let phone = phones.details(account, id(n)).ok()?;
+        let phone = phones.details(now, account, id(n)).ok()?;
         let began_ms = script.began_ms(n);
         let shift = u32::try_from(began_ms).unwrap_or(u32::MAX);
         let mut timeline = phone.timeline;

@@ -286,7 +286,7 @@ impl AudioEngine for LoggingBackend {
             AudioOrder::PlayOver { .. } | AudioOrder::StopOver { .. } | AudioOrder::Mute { .. } => {
                 return;
             }
-            AudioOrder::Place { .. } | AudioOrder::RelayDigit { .. } => return,
+            AudioOrder::Place { .. } | AudioOrder::ToRoom { .. } => return,
             AudioOrder::Prepare { .. }
             | AudioOrder::SendDigits { .. }
             | AudioOrder::Stop { .. } => return,

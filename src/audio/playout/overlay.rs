@@ -1,7 +1,7 @@
 //! Overlays: programs played over one call, in a room or not; alone, or mixed with what else it
 //! hears.
 
-use std::{mem, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use crate::{
     audio::{
@@ -147,5 +147,22 @@ impl Overlay {
     fn last(&self) -> i16 {
         let frame = self.mix.as_ref().filter(|_| 0 < self.filled);
         frame.and_then(|it| it.last()).copied().unwrap_or(0)
+    }
+}
+
+/// The tone of a key that another member pressed.
+#[derive(Debug)]
+pub(super) struct RelayedTone {
+    pub(super) tone: Arc<[i16]>,
+    pub(super) at: usize,
+}
+
+impl RelayedTone {
+    /// Adds the next frame of the tone. Returns false at its end.
+    pub(super) fn add(&mut self, out: &mut [i16]) -> bool {
+        let rest = &self.tone[self.at..];
+        out.iter_mut().zip(rest).for_each(|(out, it)| *out = out.saturating_add(*it));
+        self.at += rest.len().min(out.len());
+        self.at < self.tone.len()
     }
 }

@@ -1,6 +1,7 @@
 //! Mixer threads on a virtual clock, with sockets in memory: who says and hears what, and when.
 
 mod harness;
+mod room_sounds;
 mod teardown;
 
 use std::{sync::atomic::Ordering, time::Duration};
@@ -11,11 +12,12 @@ use crate::{
     audio::tone::{amplitude, key_in},
     media::{
         AnnouncementAddress, AnnouncementKind, AudioOrder, LegEvent, MemberAudio, Program, Sound,
-        SoundKind,
+        SoundKind, SoundToAll,
     },
     rtp::sdp::MediaDirection,
 };
 use harness::{EngineHarness, ROOM, beep, place, remove, wait};
+use room_sounds::{address, to_room};
 
 /// Three in a room, each with a tone, for long enough that all hear each other.
 fn three(threads: usize) -> (EngineHarness, [CallId; 3]) {
@@ -118,7 +120,7 @@ fn the_deaf_hear_nothing_of_the_room_but_what_is_played_to_them() {
     assert_eq!(hears(&harness, a, 19), [false; 3]);
     assert_eq!(hears(&harness, b, 19), [true, false, true]);
     let (calls, program) = (vec![a], [SoundKind::Beep(1).into()].into());
-    harness.send(AudioOrder::Announce { room: ROOM, calls, address: None, program });
+    harness.send(AudioOrder::Announce { room: ROOM, calls, address: address(), program });
     harness.ticks(8);
     assert!(0.05 < amplitude(&harness.heard(a, 8), 8_000, 880.0));
     harness.send(AudioOrder::Deafen { room: ROOM, calls: vec![a], on: false });
@@ -303,12 +305,12 @@ fn a_text_that_nobody_can_read_is_a_beep() {
 #[test]
 fn announcements_follow_each_other_and_can_be_hushed() {
     let (mut harness, [a, b, _]) = three(1);
-    let address = Arc::new(AnnouncementAddress { kind: AnnouncementKind::Play, members: None });
+    let address = address();
     let program: Program = [Sound { what: SoundKind::Url("sound:beep".into()), times: 0 }].into();
     harness.send(AudioOrder::Announce {
         room: ROOM,
         calls: vec![a, b],
-        address: Some(address.clone()),
+        address: address.clone(),
         program,
     });
     harness.ticks(20);
@@ -357,14 +359,14 @@ fn without_events_keys_are_sent_as_tones() {
 
 #[test]
 fn a_relayed_key_is_heard_as_a_tone() {
-    let (mut harness, [a, b, _]) = three(1);
-    let mute = AudioOrder::Mute { room: ROOM, calls: vec![a, b], on: true };
+    let (mut harness, [a, b, c]) = three(1);
+    let mute = AudioOrder::Mute { room: ROOM, calls: vec![a, b, c], on: true };
     harness.send(mute);
     harness.send(AudioOrder::Deafen { room: ROOM, calls: vec![a], on: true });
     harness.ticks(20);
-    harness.send(AudioOrder::RelayDigit { room: ROOM, calls: vec![a], digit: '7' });
+    harness.send(to_room(SoundToAll::RelayDigit { from: c, digit: '7' }));
     harness.ticks(4);
-    assert_eq!(key_in(&harness.heard(a, 3), 8_000), Some('7'));
+    assert_eq!([a, b, c].map(|it| key_in(&harness.heard(it, 3), 8_000)), [None, Some('7'), None]);
 }
 
 #[test]

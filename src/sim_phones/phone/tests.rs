@@ -65,6 +65,16 @@ fn announcements_lie_over_the_room_and_wait_for_each_other() {
 }
 
 #[test]
+fn an_enter_sound_that_plays_or_waits_is_not_queued_again() {
+    let start = [(0, answer()), (0, place(ROOM)), (5, announce("Hello"))];
+    let beeps = [(10, beep_over(ROOM)), (20, beep_over(ROOM)), (400, beep_over(ROOM))];
+    check(&[&start[..], &beeps, &[(600, beep_over(ROOM))]].concat()).hears(
+        "0-5 room weekly, 5-305 speech \"Hello\", 305-505 beep, 505-600 room weekly, \
+         600-800 beep, 800- room weekly",
+    );
+}
+
+#[test]
 fn an_announcement_too_many_is_dropped() {
     let crowd = vec![(0, announce("12345")); ANNOUNCEMENTS_MAX + 3];
     let steps = [&[(0, answer()), (0, place(ROOM))], &crowd[..]].concat();
@@ -253,8 +263,9 @@ fn a_phone_in_a_room_is_small() {
 enum PhoneOrder {
     Audio(AudioOrder),
     Signal(SignallingOrder),
+    ToRoom(RoomId, SoundToAll),
 }
-use PhoneOrder::{Audio, Signal};
+use PhoneOrder::{Audio, Signal, ToRoom};
 
 /// A phone's life so far, and its reports.
 struct PhoneRun {
@@ -277,6 +288,10 @@ impl PhoneRun {
         match order {
             Audio(order) => self.phone.apply(now, order, &Settings::default()),
             Signal(order) => self.phone.signal(now, order),
+            ToRoom(room, sound) if self.phone.is_in(*room) => {
+                self.phone.hear_with_all(now, CALL, sound, &Settings::default());
+            }
+            ToRoom(..) => {}
         }
     }
 
@@ -360,11 +375,11 @@ fn remove(room: RoomId) -> PhoneOrder {
 }
 
 fn beep_over(room: RoomId) -> PhoneOrder {
-    Audio(AudioOrder::Announce { room, calls: vec![CALL], address: None, program: [beep()].into() })
+    ToRoom(room, SoundToAll::Play { member: CALL, address: None, program: [beep()].into() })
 }
 
 fn announce(text: &str) -> PhoneOrder {
-    let address = Some(address(AnnouncementKind::Speak));
+    let address = address(AnnouncementKind::Speak);
     Audio(AudioOrder::Announce {
         room: ROOM,
         calls: vec![CALL],
@@ -378,7 +393,7 @@ fn hush(kind: AnnouncementKind) -> PhoneOrder {
 }
 
 fn relay(room: RoomId, digit: char) -> PhoneOrder {
-    Audio(AudioOrder::RelayDigit { room, calls: vec![CALL], digit })
+    ToRoom(room, SoundToAll::RelayDigit { from: CallId::of(2), digit })
 }
 
 fn address(kind: AnnouncementKind) -> Arc<AnnouncementAddress> {

@@ -7,8 +7,11 @@ use fastrand::Rng;
 use super::*;
 use crate::{
     base::ids::{Dialect, Incarnation, RoomId},
-    media::{Ending, HangupCause, HangupSource, MemberAudio, Program, Sound, SoundKind},
-    sim_phones::PhoneState,
+    media::{
+        AnnouncementAddress, AnnouncementKind, Ending, HangupCause, HangupSource, MemberAudio,
+        Program, Sound, SoundKind,
+    },
+    sim_phones::{PhoneState, TIMELINE_MAX},
 };
 
 #[test]
@@ -23,7 +26,7 @@ fn one_account_knows_nothing_of_the_phones_of_another() {
         assert_eq!(phones.talk(now, &account, call, 1), unknown);
         assert_eq!(phones.hold(now, &account, call, true), unknown);
         assert_eq!(phones.hang_up(now, &account, call), unknown);
-        assert_eq!(phones.details(&account, call), Err(PhoneError::Unknown));
+        assert_eq!(phones.details(now, &account, call), Err(PhoneError::Unknown));
     }
     let mut reports = Vec::new();
     phones.tick(now, &mut reports);
@@ -42,10 +45,10 @@ fn a_phone_that_has_ended_does_nothing_more() {
     assert_eq!(phones.talk(now, &mine, call, 1), ended);
     assert_eq!(phones.hold(now, &mine, call, true), ended);
     assert_eq!(phones.hang_up(now, &mine, call), ended);
-    assert_eq!(phones.details(&mine, call).unwrap().state, PhoneState::Completed);
+    assert_eq!(phones.details(now, &mine, call).unwrap().state, PhoneState::Completed);
     assert_eq!((phones.take_ended(), phones.take_ended()), (vec![call], vec![]));
     assert!(phones.forget(call) && !phones.forget(call));
-    assert_eq!(phones.details(&mine, call), Err(PhoneError::Unknown));
+    assert_eq!(phones.details(now, &mine, call), Err(PhoneError::Unknown));
 }
 
 #[test]
@@ -75,6 +78,91 @@ fn keys_that_find_no_room_are_refused() {
     assert_eq!(phones.press(now, &mine, call, &keys), refused);
     assert!(phones.forget(call));
     phones.check();
+}
+
+/// A table with this many phones in a room, answered and placed at the same time.
+fn room_of(phones_count: u128, now: Instant) -> PhoneTable {
+    let mut phones = PhoneTable::new(Settings::default());
+    for call in (0..phones_count).map(CallId::of) {
+        phones.dial(now, call, &account("MA1"), Dial::to("weekly")).unwrap();
+        phones.signal(now, &SignallingOrder::Answer { call });
+        let (room, hears) = (Incarnation::of(ROOM, "weekly"), MemberAudio::Room);
+        phones.order(now, &AudioOrder::Place { room, calls: vec![call], hears });
+    }
+    phones
+}
+
+const ROOM: RoomId = RoomId::of(1);
+
+/// Issue 14, B1: each join beeped at each member, so that it cost as much as the room was large.
+#[test]
+fn a_sound_to_a_room_touches_no_phone() {
+    for size in [10, 1_000] {
+        let (mut phones, start) = (room_of(size, now()), now());
+        phones.looks = 0;
+        for n in 0..1_000 {
+            phones.order(start + Duration::from_secs(n), &to_room(ROOM, enter_sound(0)));
+        }
+        assert_eq!((phones.looks, phones.deadline()), (0, None), "in a room of {size}");
+        let kept = phones.rooms.get(ROOM).unwrap().since(0).1.count();
+        assert_eq!(kept, TIMELINE_MAX, "and the room keeps no more than a timeline shows");
+    }
+}
+
+#[test]
+fn a_phone_that_sleeps_hears_each_sound_of_its_room_at_its_time() {
+    let (start, mine) = (now(), account("MA1"));
+    let mut phones = room_of(2, start);
+    let at = |ms| start + Duration::from_millis(ms);
+    let mut order = |ms, order| phones.order(at(ms), &order);
+    let (room, address, program) = (ROOM, address(), [SoundKind::Beep(2).into()].into());
+    order(10, to_room(ROOM, enter_sound(0)));
+    order(20, AudioOrder::Deafen { room, calls: vec![CallId::of(1)], on: true });
+    let member = CallId::of(0);
+    order(300, to_room(ROOM, SoundToAll::Play { member, address: Some(address.clone()), program }));
+    order(350, to_room(ROOM, SoundToAll::Hush { address }));
+    order(500, to_room(ROOM, SoundToAll::RelayDigit { from: CallId::of(1), digit: '5' }));
+    order(700, AudioOrder::Remove { room, calls: vec![CallId::of(0), CallId::of(1)] });
+    order(800, to_room(ROOM, enter_sound(0)));
+    let mut heard = |call| phones.details(at(900), &mine, CallId::of(call)).unwrap().transcript();
+    assert_eq!(
+        heard(0),
+        "0-10 room weekly, 10-210 beep, 210-300 room weekly, 300-350 beep, 350-500 room weekly, \
+         500-600 sound dtmf:5, 600-700 room weekly, 700- silence"
+    );
+    assert_eq!(heard(1), "0-10 room weekly, 10-210 beep, 210- silence");
+    assert_eq!(phones.rooms.len(), 0, "a room without phones is forgotten");
+}
+
+/// Joins that come within the length of an enter sound share it. Who comes hears it from its start.
+#[test]
+fn an_enter_sound_that_plays_in_the_room_is_shared() {
+    let (start, mine) = (now(), account("MA1"));
+    let mut phones = room_of(3, start);
+    for (ms, call) in [(0, 0), (50, 1), (150, 2), (190, 1), (400, 2)] {
+        let sound = to_room(ROOM, enter_sound(call));
+        phones.order(start + Duration::from_millis(ms), &sound);
+    }
+    let at = start + Duration::from_secs(1);
+    let mut heard = |call| phones.details(at, &mine, CallId::of(call)).unwrap().transcript();
+    let expected = "0-200 beep, 200-400 room weekly, 400-600 beep, 600- room weekly";
+    assert_eq!([0, 1, 2].map(&mut heard), [expected; 3]);
+    let (call, room) = (CallId::of(9), Incarnation::of(ROOM, "weekly"));
+    let at = at + Duration::from_secs(1);
+    phones.order(at, &to_room(ROOM, enter_sound(0)));
+    phones.dial(at, call, &mine, Dial::to("weekly")).unwrap();
+    let at = at + Duration::from_millis(100);
+    phones.signal(at, &SignallingOrder::Answer { call });
+    phones.order(at, &AudioOrder::Place { room, calls: vec![call], hears: MemberAudio::Room });
+    phones.order(at, &to_room(ROOM, enter_sound(9)));
+    let at = at + Duration::from_secs(1);
+    let heard = phones.details(at, &mine, call).unwrap().transcript();
+    assert_eq!(heard, "100-300 beep, 300- room weekly");
+}
+
+fn enter_sound(member: u128) -> SoundToAll {
+    let program = [SoundKind::Beep(1).into()].into();
+    SoundToAll::Play { member: CallId::of(member), address: None, program }
 }
 
 /// Two tables get the same orders; one looks at every deadline, the other now and then.
@@ -118,7 +206,7 @@ fn live(seed: u64, is_exact: bool) -> Vec<(Vec<LegEvent>, PhoneDetails)> {
     let heard = |call| reports.iter().filter(move |it: &&Report| it.call == call);
     calls
         .map(|call| {
-            let record = phones.details(&mine, call).unwrap();
+            let record = phones.details(now, &mine, call).unwrap();
             let gaps = record.timeline.windows(2).filter(|it| it[0].to_ms != Some(it[1].from_ms));
             assert_eq!(gaps.count(), 0, "seed {seed}: {}", record.transcript());
             (heard(call).map(|report| report.event).collect(), record)
@@ -161,20 +249,31 @@ fn audio_order(rng: &mut Rng, call: CallId) -> AudioOrder {
     let room = RoomId::of(rng.u128(1..=2));
     let number = rng.u32(..);
     let program: Program = (0..rng.usize(0..3)).map(|_| sound(rng)).collect();
-    match rng.u8(0..9) {
+    match rng.u8(0..12) {
         0 => AudioOrder::Play { call, number, program },
         1 => AudioOrder::Stop { call },
         2 => AudioOrder::SendDigits { call, number, digits: "1w2".into() },
         3 => AudioOrder::Remove { room, calls },
         4 => AudioOrder::Deafen { room, calls, on: rng.bool() },
-        5 => AudioOrder::RelayDigit { room, calls, digit: '5' },
-        6 => AudioOrder::Announce { room, calls, address: None, program },
+        5 => to_room(room, SoundToAll::RelayDigit { from: call, digit: '5' }),
+        6 => to_room(room, SoundToAll::Play { member: call, address: None, program }),
+        7 => to_room(room, SoundToAll::Play { member: call, address: Some(address()), program }),
+        8 => to_room(room, SoundToAll::Hush { address: address() }),
+        9 => AudioOrder::Announce { room, calls, address: address(), program },
         _ => {
             let hears =
                 if rng.bool() { MemberAudio::Room } else { MemberAudio::Wait(Some(program)) };
             AudioOrder::Place { room: Incarnation::of(room, "weekly"), calls, hears }
         }
     }
+}
+
+fn to_room(room: RoomId, sound: SoundToAll) -> AudioOrder {
+    AudioOrder::ToRoom { room, sound: Arc::new(sound) }
+}
+
+fn address() -> Arc<AnnouncementAddress> {
+    Arc::new(AnnouncementAddress { kind: AnnouncementKind::Speak, members: None })
 }
 
 fn sound(rng: &mut Rng) -> Sound {

@@ -20,7 +20,7 @@ use conflow::{
     },
     flow::{Cause, ConferenceSound, JoinOptions, RecordingFormat, RoomGuard},
     group::{Admission, Expulsion, GroupId, PersonId, Rank},
-    media::{AnnouncementKind, AudioOrder, LegEvent, MemberAudio, Program, SoundKind},
+    media::{AnnouncementKind, AudioOrder, LegEvent, MemberAudio, Program, SoundKind, SoundToAll},
 };
 
 struct Bench {
@@ -32,11 +32,15 @@ struct Bench {
 
 impl Bench {
     #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
-    fn new() -> Self {
+    fn of_size(members_max: usize) -> Self {
         let now = Instant::now();
-        let settings = Settings { members_max: 4, ..Settings::default() };
+        let settings = Settings { members_max, ..Settings::default() };
         let room = Conference::new(now, Incarnation::of(RoomId::of(7), "weekly"), &settings);
         Self { room, start: now, now, member_last: 0 }
+    }
+
+    fn new() -> Self {
+        Self::of_size(4)
     }
 
     fn with(entries: &[JoinOptions]) -> Self {
@@ -71,6 +75,21 @@ impl Bench {
         limit: Duration,
         admission: Option<Box<Admission>>,
     ) -> Vec<String> {
+        let entry = self.entry_as(entry, limit, admission);
+        self.handle(entry)
+    }
+
+    /// The entry of a new call.
+    fn entry(&mut self, entry: &JoinOptions) -> Command {
+        self.entry_as(entry, Duration::from_secs(14_400), None)
+    }
+
+    fn entry_as(
+        &mut self,
+        entry: &JoinOptions,
+        limit: Duration,
+        admission: Option<Box<Admission>>,
+    ) -> Command {
         self.member_last += 1;
         let id = CallId::of(self.member_last.into());
         let party = Party {
@@ -85,7 +104,16 @@ impl Bench {
         let mut call = Call::new(self.now, id, "MA1".parse().unwrap(), Arc::new(party), limit);
         call.admission = admission;
         let (member, entry) = (MemberId(self.member_last), Arc::new(entry.clone()));
-        self.handle(Command::Enter { member, call, entry })
+        Command::Enter { member, call, entry }
+    }
+
+    /// The number of steps that a command's effects take.
+    fn steps(&mut self, command: Command) -> usize {
+        let mut effects = VecDeque::new();
+        self.room.handle(self.now, command, &mut effects);
+        let steps = effects.iter().map(Effect::steps).sum();
+        self.finish(effects);
+        steps
     }
 
     fn ask(&mut self, ask: Ask) -> Vec<String> {
@@ -117,6 +145,10 @@ impl Bench {
     fn handle(&mut self, command: Command) -> Vec<String> {
         let mut effects = VecDeque::new();
         self.room.handle(self.now, command, &mut effects);
+        self.finish(effects)
+    }
+
+    fn finish(&mut self, effects: VecDeque<Effect>) -> Vec<String> {
         self.room.check();
         let each = effects.into_iter().flat_map(|effect| {
             if let Effect::Leave(leave) = effect { leave.collect() } else { vec![effect] }
@@ -215,12 +247,11 @@ fn brief_order(order: AudioOrder) -> String {
     let calls = |calls: Vec<CallId>| list(calls.into_iter().map(|it| it.0.as_u128()));
     match order {
         AudioOrder::Announce { calls: to, program, address, .. } => {
-            let kind = address.map_or_else(String::new, |it| format!(" {:?}", it.kind));
-            format!("announce{kind} {} to {}", sounds(&program), calls(to))
+            format!("announce {:?} {} to {}", address.kind, sounds(&program), calls(to))
         }
         AudioOrder::Deafen { calls: whom, on, .. } => format!("deafen {} {on}", calls(whom)),
         AudioOrder::Hush { calls: whom, address, .. } => match &address.members {
-            None => format!("hush {:?} of all at {}", address.kind, calls(whom)),
+            None => unreachable!("it is for all of the room"),
             Some(ids) => {
                 let ids = list(ids.iter().map(|it| it.0));
                 format!("hush {:?} of {ids} at {}", address.kind, calls(whom))
@@ -234,9 +265,17 @@ fn brief_order(order: AudioOrder) -> String {
             let sound = sound.map_or_else(|| "silence".to_owned(), |it| sounds(&it));
             format!("wait {} {sound}", calls(whom))
         }
-        AudioOrder::RelayDigit { calls: to, digit, .. } => {
-            format!("relay {digit} to {}", calls(to))
-        }
+        AudioOrder::ToRoom { sound, .. } => match &*sound {
+            SoundToAll::Play { address, program, .. } => {
+                let kind =
+                    address.as_ref().map_or_else(String::new, |it| format!(" {:?}", it.kind));
+                format!("announce{kind} {} to all", sounds(program))
+            }
+            SoundToAll::Hush { address } => format!("hush {:?} of all", address.kind),
+            SoundToAll::RelayDigit { from, digit } => {
+                format!("relay {digit} to all but {}", n(*from))
+            }
+        },
         AudioOrder::Remove { calls: whom, .. } => format!("remove {}", calls(whom)),
         AudioOrder::Play { .. }
         | AudioOrder::PlayOver { .. }

@@ -114,12 +114,50 @@ fn the_room_hears_entries_and_only_those_who_stay_hear_exits() {
         ..plain()
     };
     let mut bench = Bench::with(&[plain(), plain()]);
-    has(&bench.enter(&beeping), "announce beep:1 to 1,2,3");
-    has(&bench.enter(&beeping), "announce beep:1 to 1,2,3,4");
+    has(&bench.enter(&beeping), "announce beep:1 to all");
+    has(&bench.enter(&beeping), "announce beep:1 to all");
     // Equal sounds of one step are played once.
     let effects = bench.kick(these(&[3, 4]));
-    assert_eq!(effects[..2], ["remove 3,4", "announce beep:2 to 1,2"]);
+    assert_eq!(effects[..2], ["remove 3,4", "announce beep:2 to all"]);
     assert_eq!(effects.iter().filter(|it| it.contains("announce")).count(), 1);
+}
+
+/// Issue 14, B1: with enter and exit sounds, each join cost as much as the room was large. What a
+/// room does "to all" is one order without a list of calls.
+#[test]
+fn what_happens_in_a_room_costs_the_same_however_large_it_is() {
+    let beeping = JoinOptions {
+        enter_sound: Some(ConferenceSound::Beep(1)),
+        exit_sound: Some(ConferenceSound::Beep(2)),
+        relays_digits: true,
+        ..plain()
+    };
+    let costs = [10, 500].map(|size| {
+        let mut bench = Bench::of_size(size + 1);
+        (0..size).for_each(|_| drop(bench.enter(&beeping)));
+        bench.heard(1, LegEvent::Talk(true));
+        let kind = AnnouncementKind::Speak;
+        let sound = SoundKind::Beep(1).into();
+        let all = || MemberSelector::All;
+        let who = MemberId(size as u64 + 1);
+        let commands = [
+            bench.entry(&beeping),
+            Command::Report { member: who, heard: LegEvent::Digit('5') },
+            Command::Report { member: who, heard: LegEvent::Talk(true) },
+            Command::Report { member: who, heard: LegEvent::Hold(true) },
+            asked(Ask::Announce { who: all(), kind, sound }),
+            asked(Ask::Hush { who: all(), kind }),
+            asked(Ask::Mute { who: MemberSelector::These(vec![who]), on: true }),
+            Command::HangUp { member: who, cause: Cause::CallerLeft },
+        ];
+        commands.map(|command| bench.steps(command))
+    });
+    assert_eq!(costs[0], costs[1]);
+    assert!(costs[0].iter().all(|steps| *steps <= 6), "{costs:?}");
+}
+
+fn asked(ask: Ask) -> Command {
+    Command::Ask { ticket: AskTicket(1), ask }
 }
 
 #[test]
@@ -148,7 +186,7 @@ fn a_sound_document_for_the_room_is_dropped_when_it_is_late() {
     let mut bench = Bench::new();
     has(&bench.enter(&jingle), "fetch 1 flow:jingle for 1");
     bench.advance(4);
-    assert_eq!(bench.handle(came(1)), ["announce beep:1 to 1"]);
+    assert_eq!(bench.handle(came(1)), ["announce beep:1 to all"]);
     has(&bench.enter(&jingle), "fetch 2 flow:jingle for 2");
     bench.advance(5);
     assert!(bench.handle(came(2)).is_empty(), "five seconds are too late");
@@ -180,7 +218,7 @@ fn an_announcement_to_an_id_reaches_the_deaf_and_one_to_all_does_not() {
     let mut bench = Bench::with(&[plain(), plain(), guest()]);
     bench.ask(Ask::Deafen { who: these(&[2]), on: true });
     let effects = announce(&mut bench, MemberSelector::All, "a");
-    assert_eq!(effects, ["announce Play a to 1,3", "reply 1,2,3"]);
+    assert_eq!(effects, ["announce Play a to all", "reply 1,2,3"]);
     let effects = announce(&mut bench, these(&[2, 1]), "b");
     assert_eq!(effects, ["announce Play b to 2,1", "reply 2,1"]);
 }
@@ -192,7 +230,7 @@ fn a_stop_has_the_address_of_the_start() {
     // A member who has left in between still belongs to the address.
     let effects = bench.ask(hush(these(&[2, 9, 1, 2])));
     assert_eq!(effects, ["hush Play of 1,2,9 at 2,1", "reply 2,1"]);
-    assert_eq!(bench.ask(hush(MemberSelector::All)), ["hush Play of all at 1,2", "reply 1,2"]);
+    assert_eq!(bench.ask(hush(MemberSelector::All)), ["hush Play of all", "reply 1,2"]);
     assert_eq!(bench.ask(hush(these(&[9]))), ["reply: member not found"]);
 }
 
@@ -232,7 +270,7 @@ fn the_star_wins_over_a_pattern_that_begins_with_it() {
 fn a_relayed_key_is_heard_by_the_others() {
     let relaying = JoinOptions { relays_digits: true, ..plain() };
     let mut bench = Bench::with(&[relaying, plain(), plain()]);
-    assert_eq!(bench.press(1, "5"), ["relay 5 to 2,3"]);
+    assert_eq!(bench.press(1, "5"), ["relay 5 to all but 1"]);
     assert!(bench.press(2, "5").is_empty());
     bench.ask(mute(these(&[1]), true));
     assert!(bench.press(1, "5").is_empty(), "a muted member is not heard");

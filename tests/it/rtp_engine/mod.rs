@@ -17,8 +17,8 @@ use conflow::{
     audio::tone::amplitude,
     base::ids::{CallId, Incarnation, RoomId},
     media::{
-        AnnouncementKind, Arrival, AudioEngine, AudioOrder, Exchange, LegEvent, MemberAudio,
-        NoFlow, Report, SoundKind,
+        AnnouncementAddress, AnnouncementKind, Arrival, AudioEngine, AudioOrder, Exchange,
+        LegEvent, MemberAudio, NoFlow, Report, SoundKind,
         legs::{LegSession, Legs, NoPort},
     },
     rtp::{
@@ -382,7 +382,8 @@ fn a_tick_allocates_nothing() {
     // One leg is played an endless sound, the others hear each other.
     let program = [conflow::media::Sound { what: SoundKind::Url("sound:hold".into()), times: 0 }];
     let (calls, program) = (vec![phones[2].call], program.into());
-    harness.engine.send(AudioOrder::Announce { room: ROOM, calls, address: None, program });
+    let address = Arc::new(AnnouncementAddress { kind: AnnouncementKind::Play, members: None });
+    harness.engine.send(AudioOrder::Announce { room: ROOM, calls, address, program });
     harness.ticks(400, &mut phones);
     for _ in 0..400 {
         harness.tick += 1;

@@ -16,7 +16,9 @@ use conflow::{
     engine::registry::Observed,
     flow::{AfterExit, Branch, Cause, Exit, Fetched, Flow, Purpose},
     group::{GroupId, PersonId},
-    media::{AudioEngine, AudioOrder, Program, SignallingBackend, SignallingOrder, SoundKind},
+    media::{
+        AudioEngine, AudioOrder, Program, SignallingBackend, SignallingOrder, SoundKind, SoundToAll,
+    },
     trace::Initiator,
 };
 use parking_lot::Mutex;
@@ -237,11 +239,14 @@ impl World {
                 self.are_in(room, &calls);
                 set(&mut self.deaf, &calls, on);
             }
-            AudioOrder::Announce { room, calls, .. }
-            | AudioOrder::RelayDigit { room, calls, .. } => {
+            AudioOrder::Announce { room, calls, .. } | AudioOrder::Hush { room, calls, .. } => {
                 self.are_in(room, &calls);
             }
-            AudioOrder::Hush { room, calls, .. } => self.are_in(room, &calls),
+            AudioOrder::ToRoom { room, sound } => match *sound {
+                SoundToAll::Play { member: call, .. }
+                | SoundToAll::RelayDigit { from: call, .. } => self.are_in(room, &[call]),
+                SoundToAll::Hush { .. } => (),
+            },
             AudioOrder::Play { call, number, program } => self.play(call, number, &program),
             AudioOrder::SendDigits { call, number, .. } => self.play(call, number, &[].into()),
             AudioOrder::Stop { call } => {
