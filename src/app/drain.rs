@@ -12,7 +12,7 @@ use crate::{
 
 /// Maximum duration of the goodbyes.
 const GOODBYE_WAIT_MAX: Duration = Duration::from_secs(5);
-/// A call that is hung up waits for nothing.
+/// A call that is hung up waits for nothing. Once none has ended for this time, none will.
 const HANG_UP_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Delay that nobody notices at a shutdown.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -38,7 +38,13 @@ pub(super) async fn drain(registry: &Registry, inbound: &Inbound, drain_time: Du
     if !calls.is_empty() {
         tracing::info!("{} calls are hung up", calls.len());
         calls.into_iter().for_each(|call| registry.hang_up(call, Cause::Drained));
-        wait(registry, HANG_UP_WAIT_MAX).await;
+        while 0 < registry.call_count() {
+            let before = registry.call_count();
+            wait(registry, HANG_UP_WAIT_MAX).await;
+            if before <= registry.call_count() {
+                break;
+            }
+        }
     }
     match registry.call_count() {
         0 => tracing::info!("all calls have ended"),

@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
@@ -42,8 +43,8 @@ pub(super) struct RoomActor {
     machine: Conference,
     room: Arc<RoomHandle>,
     queue: QueueReceiver<RoomMessage>,
-    /// The message that ended the last wait.
-    next: Option<RoomMessage>,
+    /// A message ended the last wait. It comes before a deadline that has passed meanwhile.
+    has_message: bool,
     /// Decided effects that are still to be performed; empty and unallocated between decisions.
     effects: VecDeque<Effect>,
     /// The number of effects at the front that are orders to many, split for their engines.
@@ -53,6 +54,7 @@ pub(super) struct RoomActor {
     /// Effects of the call that is being released; empty and unallocated in between.
     call_effects: Vec<call::Effect>,
     reply: Option<(AskTicket, oneshot::Sender<Outcome>)>,
+    decisions: u8,
     ticket_last: AskTicket,
     /// The initiator of the current decision.
     blame: Blame,
@@ -73,12 +75,13 @@ pub(super) fn open(
         machine,
         room: room.clone(),
         queue,
-        next: None,
+        has_message: false,
         effects: VecDeque::new(),
         split_orders: 0,
         carried_out: 0,
         call_effects: Vec::new(),
         reply: None,
+        decisions: 0,
         ticket_last: AskTicket::default(),
         blame: Blame::default(),
         registry,
@@ -115,7 +118,7 @@ impl RoomActor {
                         sleep.as_mut().reset(at);
                     }
                     tokio::select! {
-                        message = self.queue.recv() => self.next = message,
+                        () = self.queue.ready() => self.has_message = true,
                         () = &mut sleep, if deadline.is_some() => (),
                     }
                 }
@@ -128,18 +131,20 @@ impl RoomActor {
         if !self.effects.is_empty() {
             return self.perform(now, slice);
         }
-        let is_due = self.machine.deadline().is_some_and(|at| at <= now);
-        // A message that has left the queue comes first: if the room ended, it would be lost.
-        let command = match self.next.take() {
-            Some(message) => self.accept(message),
-            None if is_due => {
-                self.blame = Blame::default();
-                Command::Tick
-            }
-            None => match self.queue.try_recv() {
-                Ok(message) => self.accept(message),
-                Err(_) => return TurnOutcome::Idle,
-            },
+        self.blame = Blame::default();
+        let is_due = !mem::take(&mut self.has_message)
+            && self.machine.deadline().is_some_and(|at| at <= now);
+        let command = if self.room.is_closing() && !self.machine.is_empty() {
+            Command::Close
+        } else if is_due {
+            Command::Tick
+        } else {
+            let Self { queue, machine, .. } = self;
+            let Some(message) = queue.try_recv(|it| it.waits_for_joins(machine)) else {
+                return TurnOutcome::Idle;
+            };
+            let Some(command) = self.accept(message) else { return TurnOutcome::Busy };
+            command
         };
         self.decide_in_limits(now, command);
         match self.effects.iter().map(Effect::steps).sum() {
@@ -150,9 +155,9 @@ impl RoomActor {
         }
     }
 
-    fn accept(&mut self, message: RoomMessage) -> Command {
-        self.blame = Blame::default();
-        match message {
+    /// The command of a message; None if it has none.
+    fn accept(&mut self, message: RoomMessage) -> Option<Command> {
+        Some(match message {
             RoomMessage::Ask { ask, reply } => {
                 self.room.ask_taken();
                 self.ticket_last.0 += 1;
@@ -162,12 +167,12 @@ impl RoomActor {
                 self.blame = Blame::asked(api_id, &ask);
                 Command::Ask { ticket, ask }
             }
-            RoomMessage::Close => Command::Close,
+            RoomMessage::Close => return None,
             RoomMessage::Enter { member, call, entry } => Command::Enter { member, call, entry },
             RoomMessage::HangUp { member, cause } => Command::HangUp { member, cause },
             RoomMessage::Report { member, heard } => Command::Report { member, heard },
             RoomMessage::Sounds { number, program } => Command::Sounds { number, program },
-        }
+        })
     }
 
     /// Reserves the places of a kick that bans before it is decided. The kick is refused if there are
@@ -206,7 +211,10 @@ impl RoomActor {
         if catch_unwind(decide).is_err() {
             self.machine.salvage(now, &mut self.effects);
         }
-        if cfg!(debug_assertions) {
+        // A check looks at all members, so a large room cannot have one for each decision.
+        self.decisions = self.decisions.wrapping_add(1);
+        let is_large = CHECKED_MEMBERS_MAX < self.machine.len();
+        if cfg!(debug_assertions) && (!is_large || self.decisions == 0) {
             self.machine.check();
         }
     }
@@ -215,8 +223,10 @@ impl RoomActor {
         for _ in 0..slice {
             match self.effects.front_mut() {
                 Some(Effect::Stop) => {
-                    self.requeue_arrivals(now);
-                    return TurnOutcome::Over;
+                    self.queue.close();
+                    if !self.requeue_next(now) {
+                        return TurnOutcome::Over;
+                    }
                 }
                 Some(Effect::Leave(leave)) => match leave.next() {
                     Some(effect) => self.perform_one(now, effect),
@@ -314,25 +324,28 @@ impl RoomActor {
         }
     }
 
-    /// The room is over and its name is free: calls still in its queue join a fresh room.
-    fn requeue_arrivals(&mut self, now: Instant) {
-        self.queue.close();
-        while let Ok(message) = self.queue.try_recv() {
-            match message {
-                RoomMessage::Enter { call, entry, .. } => {
-                    let name = self.room.incarnation.key.name.clone();
-                    let effects = &mut self.call_effects;
-                    self.registry.requeue(now, call, name, entry, effects);
-                }
-                // To drop the reply says that the room is gone.
-                RoomMessage::Ask { .. } => (),
-                // The directory has the hang-up as well, and the next move reads it.
-                RoomMessage::Close | RoomMessage::HangUp { .. } | RoomMessage::Report { .. } => (),
-                RoomMessage::Sounds { .. } => (),
+    /// The room is over and its name is free: a call that is still in its queue joins a fresh room.
+    /// Returns false once the queue is empty.
+    fn requeue_next(&mut self, now: Instant) -> bool {
+        match self.queue.try_recv(|_| false) {
+            Some(RoomMessage::Enter { call, entry, .. }) => {
+                let name = self.room.incarnation.key.name.clone();
+                let effects = &mut self.call_effects;
+                self.registry.requeue(now, call, name, entry, effects);
             }
+            // To drop the reply says that the room is gone.
+            Some(RoomMessage::Ask { .. }) => (),
+            // The directory has the hang-up as well, and the next move reads it.
+            Some(RoomMessage::HangUp { .. } | RoomMessage::Report { .. }) => (),
+            Some(RoomMessage::Close | RoomMessage::Sounds { .. }) => (),
+            None => return false,
         }
+        true
     }
 }
 
 /// Some tens of microseconds of work, so that a large room does not delay others on its thread.
 pub const EFFECTS_PER_SLICE: usize = 64;
+
+/// The most members of a room that is checked after each decision, in debug builds.
+const CHECKED_MEMBERS_MAX: usize = 200;

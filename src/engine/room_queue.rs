@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use tokio::sync::oneshot;
@@ -12,7 +12,7 @@ use super::queue::{self, QueueReceiver, QueueSender};
 use crate::{
     base::ids::{Incarnation, MemberId, RoomId},
     call::Call,
-    conference::{Ask, Outcome, Refusal},
+    conference::{Ask, Conference, MemberSelector, Outcome, Refusal},
     flow::{Cause, JoinOptions},
     media::{LegEvent, Program},
 };
@@ -25,6 +25,7 @@ pub(super) struct RoomHandle {
     /// Asks in the queue. The number of calls bounds all other messages.
     asks: AtomicUsize,
     asks_max: usize,
+    is_closing: AtomicBool,
 }
 
 /// A message in a room's queue.
@@ -35,7 +36,10 @@ pub(super) enum RoomMessage {
         ask: Box<(Option<Uuid>, Ask)>,
         reply: oneshot::Sender<Outcome>,
     },
+    /// Wakes the actor, which then asks [`RoomHandle::is_closing`].
     Close,
+    /// A join, in the second lane of the queue: many may wait there, and nobody waits for them but
+    /// the messages that [`RoomMessage::waits_for_joins`] names.
     Enter {
         member: MemberId,
         call: Box<Call>,
@@ -81,7 +85,8 @@ impl RoomHandle {
         asks_max: usize,
     ) -> (Arc<Self>, QueueReceiver<RoomMessage>) {
         let (queue, receiver) = queue::queue();
-        (Arc::new(Self { incarnation, queue, asks: AtomicUsize::new(0), asks_max }), receiver)
+        let (asks, is_closing) = (AtomicUsize::new(0), AtomicBool::new(false));
+        (Arc::new(Self { incarnation, queue, asks, asks_max, is_closing }), receiver)
     }
 
     /// An ask has left the queue.
@@ -117,7 +122,7 @@ impl RoomHandle {
         call: Box<Call>,
         entry: Arc<JoinOptions>,
     ) -> Result<(), Box<Call>> {
-        match self.queue.send(RoomMessage::Enter { member, call, entry }) {
+        match self.queue.send_later(RoomMessage::Enter { member, call, entry }) {
             Err(RoomMessage::Enter { call, .. }) => Err(call),
             Ok(()) | Err(_) => Ok(()),
         }
@@ -139,7 +144,39 @@ impl RoomHandle {
         }
     }
 
+    /// Ends the room before everything else that it has to do.
     pub(super) fn close(&self) {
+        self.is_closing.store(true, Ordering::SeqCst);
         drop(self.queue.send(RoomMessage::Close));
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::SeqCst)
+    }
+}
+
+impl RoomMessage {
+    /// Whether the joins that wait must come first: it is about all members, or about one that may
+    /// be among them. A client that has made a call sees it in the room. All other messages, such as
+    /// a kick of a member, do not wait for joins.
+    pub(super) fn waits_for_joins(&self, room: &Conference) -> bool {
+        let is_absent = |member: &MemberId| !room.has(*member);
+        match self {
+            Self::Close | Self::Enter { .. } | Self::Sounds { .. } => false,
+            Self::HangUp { member, .. } | Self::Report { member, .. } => is_absent(member),
+            Self::Ask { ask, .. } => match &ask.1 {
+                Ask::Expel(_) | Ask::Roster => true,
+                Ask::Transfer { member, .. } => is_absent(member),
+                Ask::HangUp { who }
+                | Ask::Kick { who, .. }
+                | Ask::Mute { who, .. }
+                | Ask::Deafen { who, .. }
+                | Ask::Announce { who, .. }
+                | Ask::Hush { who, .. } => match who {
+                    MemberSelector::All => true,
+                    MemberSelector::These(members) => members.iter().any(is_absent),
+                },
+            },
+        }
     }
 }

@@ -182,6 +182,48 @@ async fn a_caller_who_arrives_as_the_time_is_up_is_not_lost() {
     bench.close().await;
 }
 
+/// Issue 14, B2: what has a deadline does not queue after what has none.
+#[tokio::test(start_paused = true)]
+async fn a_kick_or_hang_up_of_a_member_waits_for_one_join_at_most() {
+    let mut bench = Bench::new(settings());
+    bench.calls(2, "weekly");
+    bench.settle().await;
+    bench.log();
+
+    bench.calls(100, "weekly");
+    bench.registry.hang_up(CallId::of(2), Cause::HungUpByApi);
+    let kicked = bench.kick("weekly", MemberSelector::These(vec![MemberId(1)])).await;
+    assert_eq!(kicked, Ok(vec![MemberId(1)]));
+    let log = bench.log();
+    assert_eq!(log.iter().filter(|it| it.contains("entered")).count(), 1, "{log:?}");
+    // Members who are on their way are not missed.
+    assert_eq!(bench.kick("weekly", MemberSelector::All).await.unwrap().len(), 100);
+    bench.close().await;
+}
+
+/// Issue 14, B2: a drain goes before all other work of a room.
+#[tokio::test(start_paused = true)]
+async fn a_drain_comes_before_joins_and_asks() {
+    let mut bench = Bench::new(settings());
+    bench.calls(2, "weekly");
+    bench.settle().await;
+    bench.log();
+
+    bench.calls(100, "weekly");
+    let mute = Ask::Mute { who: MemberSelector::All, on: true };
+    let muted = bench.registry.ask(&key("weekly"), mute).unwrap();
+    bench.registry.close();
+    bench.settle().await;
+    let log = bench.log();
+    let expected = ["remove 2", "1 exited drained", "2 exited drained", "1 over"];
+    assert_eq!(log[..4], expected);
+    assert!(muted.await.is_err(), "the room is over");
+    let byes = log.iter().filter(|it| it.ends_with("hears bye")).count();
+    assert_eq!(byes, 102, "each caller hears the next element: {log:?}");
+    assert!(log.iter().all(|it| !it.contains("entered")), "{log:?}");
+    bench.close().await;
+}
+
 /// Covers what the simulation cannot: locks and real threads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn threads_lose_no_call_and_no_hang_up() {
