@@ -139,6 +139,7 @@ impl ExternalEngine {
             Scenario::Start => Some("an external engine is running already"),
             Scenario::Fetch => Some("it needs a number in the engine's configuration"),
             Scenario::Soak => Some("memory and gauges of an external engine are not visible"),
+            Scenario::Media => Some("it measures the media engine inside of this process"),
             Scenario::Parse => None,
             Scenario::Callbacks
             | Scenario::Events

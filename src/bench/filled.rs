@@ -60,7 +60,7 @@ impl FilledTarget {
 
     /// Fills an engine's rooms at a pace.
     pub(super) async fn fill_at(target: BenchTarget, shape: Shape, pace: LoadPace) -> Result<Self> {
-        let mut dials = DialRequests { shape, begun: 0 };
+        let mut dials = DialRequests::new(shape);
         let joins = drive(target.engine.http, pace, &mut dials).await?;
         let begin = now();
         let members = joins.operations;
@@ -160,9 +160,15 @@ pub(super) fn is_done(answer: BenchResponse<'_>, message: &str, member: &str) ->
 }
 
 /// Phones that call in, room by room.
-struct DialRequests {
+pub(super) struct DialRequests {
     shape: Shape,
     begun: u32,
+}
+
+impl DialRequests {
+    pub(super) fn new(shape: Shape) -> Self {
+        Self { shape, begun: 0 }
+    }
 }
 
 impl Workload for DialRequests {

@@ -1,13 +1,12 @@
-//! Scenarios start, join and idle: time, memory and processor of engines that start, fill and wait.
+//! Scenarios start and idle: time, memory and processor of engines that start and wait.
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use tokio::time::sleep;
 
 use super::{
     Bench,
-    external::external,
     filled::{FilledTarget, Shape},
     load::{LoadPace, Measurement, latencies},
     report::ReportRow,
@@ -56,32 +55,6 @@ pub(super) async fn idle(bench: &mut Bench) -> Result<()> {
     let idle_row = ReportRow::without_operations(&format!("idle: {count} members wait"));
     let waits = idle_row.note(format!("{} MiB RSS", rss >> 20));
     bench.report.add(waits.at_most(share, "% of a core", 1.0));
-    Ok(())
-}
-
-/// Number of phones that call in.
-const JOINS: u32 = 50_000;
-
-/// P13: joins a second, compared with the ceiling.
-pub(super) async fn join(bench: &mut Bench) -> Result<()> {
-    let bare = bench.ceiling().await?;
-    let members = bench.flags.members.unwrap_or(JOINS);
-    let shape = Shape { rooms: members.div_ceil(10), members: 10.min(members) };
-    bench.say(&format!("join: {} rooms of {}", shape.rooms, shape.members));
-    let target = BenchTarget::open(shape.rooms).await?;
-    let cpu = target.engine.cpu();
-    let filled = FilledTarget::fill_at(target, shape, bench.pace(None)).await?;
-    // Reading the rosters after the joins is a small part of it.
-    let cpu = filled.target.engine.cpu() - cpu;
-    let found: usize = filled.rooms.iter().map(Vec::len).sum();
-    ensure!(found as u32 == shape.rooms * shape.members, "{found} have come in");
-    let row = ReportRow::new("join, rooms of 10", &filled.joins).cpu(cpu);
-    bench.report.add(match external() {
-        None => row.ceiling(&bare, 0.3),
-        Some(_) => {
-            row.beside_bare(&bare).note("conflow calls them, and fetches their flows".to_owned())
-        }
-    });
     Ok(())
 }
 

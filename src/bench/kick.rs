@@ -31,7 +31,7 @@ const PHONES_ASKED: usize = 500;
 
 /// P1: kicks of single members.
 pub(super) async fn one(bench: &mut Bench) -> Result<()> {
-    let bare = bench.ceiling().await?;
+    bench.ceiling().await?;
     let mut first = None;
     let all = bench.flags.members.unwrap_or(MEMBERS);
     for of in ROOMS_OF {
@@ -52,7 +52,7 @@ pub(super) async fn one(bench: &mut Bench) -> Result<()> {
         let order = order.into_iter().map(|(room, member)| (room, vec![member])).collect();
         let (measured, cpu) = kick_all_of(bench, &filled, order).await?;
         let name = format!("kick one, rooms of {of}");
-        let mut row = ReportRow::new(&name, &measured).cpu(cpu).ceiling(&bare, 0.5).p99();
+        let mut row = ReportRow::new(&name, &measured).cpu(cpu).ceiling(0.5).p99();
         row = row.rooms_of(of as usize);
         match first {
             Some(first) if of == 1_000 => row = row.beside(first, "rooms of 10", 0.8),
@@ -70,7 +70,7 @@ const LIST_OF: usize = 10;
 
 /// Scenario kick-list: kicks lists of members.
 pub(super) async fn list(bench: &mut Bench) -> Result<()> {
-    let bare = bench.ceiling().await?;
+    bench.ceiling().await?;
     let all = bench.flags.members.unwrap_or(MEMBERS);
     let shape = Shape { rooms: (all / LISTS_IN).max(1), members: LISTS_IN.min(all) };
     bench.say(&format!("kick-list: {} rooms of {}", shape.rooms, shape.members));
@@ -90,8 +90,7 @@ pub(super) async fn list(bench: &mut Bench) -> Result<()> {
 
     let kicked: usize = filled.rooms.iter().map(Vec::len).sum();
     let each = cpu.as_secs_f64() * 1e6 / kicked.max(1) as f64;
-    let row =
-        ReportRow::new("kick lists of 10, rooms of 100", &measured).cpu(cpu).beside_bare(&bare);
+    let row = ReportRow::new("kick lists of 10, rooms of 100", &measured).cpu(cpu).beside_bare();
     bench.report.add(match cpu.is_zero() {
         true => row,
         false => row.note(format!("{each:.1} µs CPU per member")),

@@ -10,9 +10,12 @@ mod external;
 mod fetch;
 mod filled;
 mod idle;
+mod join;
 mod kick;
 mod link;
 mod load;
+mod media;
+mod noise;
 mod notices;
 mod parse;
 mod plot;
@@ -68,7 +71,7 @@ pub fn bench(flags: Flags, token: Option<String>, out: &mut impl Write) -> Resul
     };
     let report = BenchReport::new(machine(), flags.connections.into(), flags.rate);
     let progress = BenchProgress::new(scenarios.len() as u64 * u64::from(flags.runs))?;
-    let mut bench = Bench { flags, report, progress };
+    let mut bench = Bench { flags, report, progress, ceiling_before: None };
     let measured = runtime.block_on(bench.run(&scenarios, token));
     bench.progress.end();
     measured?;
@@ -135,7 +138,11 @@ impl Bench {
             return Ok(());
         }
         self.report.begin(scenario);
-        self.measure(scenario).await
+        self.measure(scenario).await?;
+        let Some(before) = self.ceiling_before.take() else { return Ok(()) };
+        let after = self.measure_ceiling("ceiling, measured again").await?;
+        self.report.compare(&before, &after);
+        Ok(())
     }
 
     async fn measure(&mut self, scenario: Scenario) -> Result<()> {
@@ -145,11 +152,12 @@ impl Bench {
             Scenario::Fetch => fetch::fetch(self).await,
             Scenario::Get => requests::get(self).await,
             Scenario::Idle => idle::idle(self).await,
-            Scenario::Join => idle::join(self).await,
+            Scenario::Join => join::join(self).await,
             Scenario::KickAll => kick::all(self).await,
             Scenario::KickList => kick::list(self).await,
             Scenario::KickOne => kick::one(self).await,
             Scenario::List => requests::list(self).await,
+            Scenario::Media => media::media(self).await,
             Scenario::Mixed => requests::mixed(self).await,
             Scenario::Mute => requests::mute(self).await,
             Scenario::Parse => parse::parse(self).await,
@@ -158,12 +166,19 @@ impl Bench {
         }
     }
 
-    /// Measures the ceiling again for each scenario, since a machine is never idle for long.
-    async fn ceiling(&mut self) -> Result<Measurement> {
+    /// Measures the ceiling before a scenario that is compared with it. It is measured again after
+    /// it, since a machine is never idle for long.
+    async fn ceiling(&mut self) -> Result<()> {
+        let measured = self.measure_ceiling("ceiling: bare axum JSON POST").await?;
+        self.ceiling_before = Some(measured);
+        Ok(())
+    }
+
+    async fn measure_ceiling(&mut self, name: &str) -> Result<Measurement> {
         self.say("the ceiling: a bare axum route");
         let pace = LoadPace { rate: None, ..self.pace(Some(self.seconds() / 2)) };
         let (measured, cpu) = ceiling::measure(pace).await?;
-        self.report.add(ReportRow::new("ceiling: bare axum JSON POST", &measured).cpu(cpu));
+        self.report.add(ReportRow::new(name, &measured).cpu(cpu));
         Ok(measured)
     }
 

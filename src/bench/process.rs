@@ -1,6 +1,7 @@
 //! Second process: an engine or a ceiling with one worker, and its processor time and memory.
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     io::{self, BufRead, BufReader, Read},
     net::SocketAddr,
@@ -12,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use super::clock::now;
@@ -62,6 +64,7 @@ impl Process {
             }
         };
         let start = begin.elapsed();
+        LIVE.lock().insert(child.id());
         // The log is written as always, and discarded.
         thread::spawn(move || while log.read(&mut [0; 64 * 1024]).is_ok_and(|it| 0 < it) {});
         Ok(Self { child: Some(child), http, start })
@@ -106,8 +109,12 @@ impl Drop for Process {
         // It may have ended already.
         drop(child.kill());
         drop(child.wait());
+        LIVE.lock().remove(&child.id());
     }
 }
+
+/// The second processes that run; those that have ended count as their parent's children.
+static LIVE: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 fn address(log: &mut BufReader<ChildStderr>) -> Result<SocketAddr> {
     let mut read = String::new();
@@ -129,14 +136,36 @@ const IDLE_CPU_MAX: Duration = Duration::from_millis(10);
 const IDLE_POLLS_MAX: usize = 300;
 
 /// Unit of `/proc/…/stat`: the kernel reports processor time in ticks of this length (proc(5)).
-const TICKS_PER_SECOND: u64 = 100;
+pub(super) const TICKS_PER_SECOND: u64 = 100;
 
 fn cpu(process: u32) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // The name in brackets may contain anything; utime and stime are fields 14 and 15.
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
-    let ticks: u64 = fields.filter_map(|it| it.parse::<u64>().ok()).sum();
+    times(&format!("/proc/{process}"), 2)
+}
+
+/// Processor time of this process's thread of that name.
+pub(super) fn cpu_of_thread(name: &str) -> Duration {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let mut paths = tasks.map(|it| it.path().display().to_string());
+    let is_it = |path: &String| {
+        fs::read_to_string(format!("{path}/comm")).is_ok_and(|it| it.trim_end() == name)
+    };
+    paths.find(is_it).map(|path| times(&path, 2)).unwrap_or_default()
+}
+
+/// The sum of the first of these times of a process or thread: in user mode, in the kernel, and the
+/// same of children that have ended.
+fn times(path: &str, count: usize) -> Duration {
+    let stat = fs::read_to_string(format!("{path}/stat")).unwrap_or_default();
+    // The name in brackets may contain anything; the times are fields 14 to 17.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks = fields.skip(11).take(count).filter_map(|it| it.parse::<u64>().ok()).sum::<u64>();
     Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
+}
+
+/// Processor time of this process and of all that it has started.
+pub(super) fn cpu_of_bench() -> Duration {
+    let live: Vec<u32> = LIVE.lock().iter().copied().collect();
+    live.into_iter().chain([id()]).map(|it| times(&format!("/proc/{it}"), 4)).sum()
 }
 
 /// Processor time of this process.

@@ -6,7 +6,10 @@ use std::{fmt::Write, mem, time::Duration};
 
 use serde::Serialize;
 
-use super::load::Measurement;
+use super::{
+    load::Measurement,
+    noise::{self, NoiseMeter},
+};
 use crate::cli::bench::Scenario;
 
 /// All results, with the machine and the settings.
@@ -23,6 +26,9 @@ pub(super) struct BenchReport {
     pub(super) runs: Vec<Vec<ReportRow>>,
     #[serde(skip)]
     scenario: Option<Scenario>,
+    /// Since the last row; None for an engine of others, whose work is not known.
+    #[serde(skip)]
+    noise: Option<NoiseMeter>,
 }
 
 /// An external engine that was measured.
@@ -71,8 +77,23 @@ pub(super) struct ReportRow {
     p99_of_ceiling: Option<f64>,
     /// Whether the client was the bottleneck: the engine may be faster.
     is_client_bound: bool,
+    /// Share of the machine's time that other processes took; None if it is not known.
+    others_share: Option<f64>,
+    /// Difference of the two measurements of the ceiling, as a share of their mean.
+    ceiling_spread: Option<f64>,
+    /// Whether others disturbed it too much for a verdict.
+    is_noisy: bool,
     targets: Vec<ReportTarget>,
     notes: Vec<String>,
+    /// How it is compared with the ceiling, once that was measured for the second time.
+    #[serde(skip)]
+    comparison: Option<Comparison>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Comparison {
+    at_least: Option<f64>,
+    with_p99: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -105,6 +126,16 @@ struct ReportTarget {
     unit: String,
     wanted: String,
     is_met: bool,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Met,
+    Missed,
+    /// Missed on a machine that was not quiet.
+    Unclear,
 }
 
 /// Share of a core from which the client counts as the bottleneck.
@@ -145,8 +176,12 @@ impl ReportRow {
             of_ceiling: None,
             p99_of_ceiling: None,
             is_client_bound: false,
+            others_share: None,
+            ceiling_spread: None,
+            is_noisy: false,
             targets: Vec::new(),
             notes: Vec::new(),
+            comparison: None,
         }
     }
 
@@ -171,25 +206,55 @@ impl ReportRow {
         Self { rooms_of: Some(members), ..self }
     }
 
-    /// Adds the ratio to the ceiling, with a target.
-    pub(super) fn ceiling(self, bare: &Measurement, at_least: f64) -> Self {
-        let row = self.beside_bare(bare);
-        let ratio = row.of_ceiling.unwrap_or_default();
-        row.target(ratio, "of the ceiling", format!("≥ {at_least}"), at_least <= ratio)
+    /// Compares it with the ceiling, with a target.
+    pub(super) fn ceiling(self, at_least: f64) -> Self {
+        let comparison = Comparison { at_least: Some(at_least), with_p99: false };
+        Self { comparison: Some(comparison), ..self }
     }
 
-    /// Adds the ratio to the ceiling, without a target.
-    pub(super) fn beside_bare(self, bare: &Measurement) -> Self {
-        let ratio = self.per_second.map(|it| it / bare.per_second());
-        let p99 = bare.latency.value_at_quantile(0.99) as f64 / 1e3;
-        let of_p99 = self.latency.as_ref().map(|it| it.p99 / p99);
-        Self { of_ceiling: ratio, p99_of_ceiling: of_p99, ..self }
+    /// Compares it with the ceiling, without a target.
+    pub(super) fn beside_bare(self) -> Self {
+        Self { comparison: Some(Comparison::default()), ..self }
     }
 
-    /// Adds the ratio of the 99th percentiles, with a target.
+    /// Compares the 99th percentiles as well, with a target.
     pub(super) fn p99(self) -> Self {
-        let ratio = self.p99_of_ceiling.unwrap_or_default();
-        self.target(ratio, "of the ceiling's p99", format!("≤ {P99_MAX}"), ratio <= P99_MAX)
+        let comparison = self.comparison.unwrap_or_default();
+        Self { comparison: Some(Comparison { with_p99: true, ..comparison }), ..self }
+    }
+
+    /// Adds the ratios to the mean of the ceiling before and after the measurement.
+    fn compare(&mut self, before: &Measurement, after: &Measurement) {
+        let Some(Comparison { at_least, with_p99 }) = self.comparison.take() else { return };
+        let mean = |of: &dyn Fn(&Measurement) -> f64| f64::midpoint(of(before), of(after));
+        let rate = mean(&Measurement::per_second);
+        let p99 = mean(&|it| it.latency.value_at_quantile(0.99) as f64 / 1e3);
+        self.ceiling_spread = Some((before.per_second() - after.per_second()).abs() / rate);
+        self.of_ceiling = self.per_second.map(|it| it / rate);
+        self.p99_of_ceiling = self.latency.as_ref().map(|it| it.p99 / p99);
+        let mut targets = Vec::new();
+        if let (Some(ratio), Some(at_least)) = (self.of_ceiling, at_least) {
+            let wanted = format!("≥ {at_least}");
+            targets.push(ReportTarget::new(ratio, "of the ceiling", wanted, at_least <= ratio));
+        }
+        if let (Some(ratio), true) = (self.p99_of_ceiling, with_p99) {
+            let (wanted, is_met) = (format!("≤ {P99_MAX}"), ratio <= P99_MAX);
+            targets.push(ReportTarget::new(ratio, "of the ceiling's p99", wanted, is_met));
+        }
+        self.targets.splice(0..0, targets);
+        self.judge();
+    }
+
+    /// Gives each target its verdict, once the noise is known.
+    fn judge(&mut self) {
+        self.is_noisy = noise::is_noisy(self.others_share, self.ceiling_spread);
+        for target in &mut self.targets {
+            target.verdict = match (target.is_met, self.is_noisy) {
+                (true, _) => Verdict::Met,
+                (false, false) => Verdict::Missed,
+                (false, true) => Verdict::Unclear,
+            };
+        }
     }
 
     /// Adds the ratio to another row's rate, with a target.
@@ -212,7 +277,7 @@ impl ReportRow {
     }
 
     fn target(mut self, figure: f64, unit: &str, wanted: String, is_met: bool) -> Self {
-        self.targets.push(ReportTarget { figure, unit: unit.to_owned(), wanted, is_met });
+        self.targets.push(ReportTarget::new(figure, unit, wanted, is_met));
         self
     }
 
@@ -230,14 +295,37 @@ impl ReportRow {
             figure(self.of_ceiling),
         ];
         let mut notes: Vec<String> = self.notes.clone();
-        for ReportTarget { figure, unit, wanted, is_met } in &self.targets {
-            let mark = if *is_met { "" } else { " MISSED" };
+        for ReportTarget { figure, unit, wanted, verdict, .. } in &self.targets {
+            let mark = match verdict {
+                Verdict::Met => "",
+                Verdict::Missed => " MISSED",
+                Verdict::Unclear => " unclear",
+            };
             notes.push(format!("{} {unit} ({wanted}){mark}", short(*figure)));
         }
         if self.is_client_bound {
             notes.push("the client is the bottleneck".to_owned());
         }
+        notes.extend(self.noise());
         line(text, &self.what, &columns, &notes.join("; "));
+    }
+
+    /// The noise of a noisy row, in words.
+    fn noise(&self) -> Option<String> {
+        let percent = |it: f64| (it * 100.0).round();
+        let others = self.others_share.map(percent).filter(|_| self.is_noisy);
+        let others = others.map(|it| format!("others took {it} % of the machine"));
+        let spread = self.ceiling_spread.map(percent).filter(|_| self.is_noisy);
+        let spread = spread.map(|it| format!("the ceiling moved by {it} %"));
+        let said: Vec<_> = others.into_iter().chain(spread).collect();
+        (!said.is_empty()).then(|| format!("noisy: {}", said.join(", ")))
+    }
+}
+
+impl ReportTarget {
+    fn new(figure: f64, unit: &str, wanted: String, is_met: bool) -> Self {
+        let verdict = if is_met { Verdict::Met } else { Verdict::Missed };
+        Self { figure, unit: unit.to_owned(), wanted, is_met, verdict }
     }
 }
 
@@ -254,16 +342,28 @@ impl BenchReport {
             rows: Vec::new(),
             runs: Vec::new(),
             scenario: None,
+            noise: None,
         }
     }
 
     /// Sets the scenario of further rows.
     pub(super) fn begin(&mut self, scenario: Scenario) {
         self.scenario = Some(scenario);
+        self.noise = self.engine.is_none().then(NoiseMeter::start);
     }
 
+    /// Adds a row, with the noise since the last one.
     pub(super) fn add(&mut self, row: ReportRow) {
-        self.rows.push(ReportRow { scenario: self.scenario, ..row });
+        let others_share = self.noise.as_ref().and_then(NoiseMeter::others);
+        let mut row = ReportRow { scenario: self.scenario, others_share, ..row };
+        row.judge();
+        self.rows.push(row);
+        self.noise = self.noise.map(|_| NoiseMeter::start());
+    }
+
+    /// Compares the rows that wait for it with the ceiling, measured before and after them.
+    pub(super) fn compare(&mut self, before: &Measurement, after: &Measurement) {
+        self.rows.iter_mut().for_each(|row| row.compare(before, after));
     }
 
     pub(super) fn leave_out(&mut self, scenario: Scenario, why: &'static str) {
@@ -309,7 +409,8 @@ impl BenchReport {
         if !self.machine.is_optimized {
             text += "NOT OPTIMIZED: build with --release\n";
         }
-        text += "Times in µs; ceiling is the part of what a bare axum route answers.\n\n";
+        text += "Times in µs; ceiling is the part of what a bare axum route answers, before and after. \
+                 A noisy row was disturbed: a target that it misses is unclear.\n\n";
         line(&mut text, "what", &TITLES.map(str::to_owned), "");
         line(&mut text, "---", &TITLES.map(|_| "--:".to_owned()), "---");
         self.rows.iter().for_each(|row| row.write(&mut text));
@@ -342,20 +443,32 @@ mod tests {
     use super::*;
     use crate::bench::load::latencies;
 
+    fn measured(operations: u64) -> Measurement {
+        let elapsed = Duration::from_secs(1);
+        Measurement { operations, elapsed, latency: latencies(), client_share: 0.5 }
+    }
+
     #[test]
-    fn a_target_that_is_missed_is_said() {
-        let measured = |operations| {
-            let elapsed = Duration::from_secs(1);
-            Measurement { operations, elapsed, latency: latencies(), client_share: 0.5 }
-        };
-        let check = |operations, expected: &str| {
+    fn a_target_that_is_missed_is_said_and_unclear_on_a_noisy_machine() {
+        let check = |operations, others_share, ceilings: (u64, u64), expected: &str| {
+            let mut row = ReportRow::new("kick", &measured(operations)).ceiling(0.5);
+            row.others_share = others_share;
+            row.compare(&measured(ceilings.0), &measured(ceilings.1));
             let mut text = String::new();
-            ReportRow::new("kick", &measured(operations))
-                .ceiling(&measured(100), 0.5)
-                .write(&mut text);
+            row.write(&mut text);
             assert!(text.contains(expected), "{text}");
         };
-        check(50, "0.50 of the ceiling (≥ 0.5) |");
-        check(49, "0.49 of the ceiling (≥ 0.5) MISSED |");
+        check(50, None, (100, 100), "0.50 of the ceiling (≥ 0.5) |");
+        check(49, Some(0.01), (95, 105), "0.49 of the ceiling (≥ 0.5) MISSED |");
+        let moved = "unclear; noisy: others took 1 % of the machine, the ceiling moved by 20 % |";
+        check(49, Some(0.01), (90, 110), moved);
+        let others = "unclear; noisy: others took 6 % of the machine, the ceiling moved by 0 % |";
+        check(49, Some(0.06), (100, 100), others);
+        check(
+            50,
+            None,
+            (80, 120),
+            "0.50 of the ceiling (≥ 0.5); noisy: the ceiling moved by 40 % |",
+        );
     }
 }

@@ -20,7 +20,7 @@ const MEMBERS: u32 = 10;
 
 /// Scenario mute: mutes and unmutes members in turn.
 pub(super) async fn mute(bench: &mut Bench) -> Result<()> {
-    let bare = bench.ceiling().await?;
+    bench.ceiling().await?;
     bench.say("mute: rooms of 10");
     let shape = Shape { rooms: bench.flags.rooms.unwrap_or(ROOMS), members: MEMBERS };
     let filled =
@@ -34,7 +34,7 @@ pub(super) async fn mute(bench: &mut Bench) -> Result<()> {
     mutes.verify(&filled).await?;
     bench
         .report
-        .add(ReportRow::new("mute and unmute, rooms of 10", &measured).cpu(cpu).beside_bare(&bare));
+        .add(ReportRow::new("mute and unmute, rooms of 10", &measured).cpu(cpu).beside_bare());
     Ok(())
 }
 
@@ -118,7 +118,7 @@ const ROOM_SIZES: [u32; 3] = [10, 100, 1_000];
 
 /// Scenario get: reads a room.
 pub(super) async fn get(bench: &mut Bench) -> Result<()> {
-    let bare = bench.ceiling().await?;
+    bench.ceiling().await?;
     let members_max = bench.flags.members.unwrap_or(u32::MAX);
     for members in ROOM_SIZES.into_iter().filter(|it| *it <= members_max) {
         bench.say(&format!("get: a room of {members}"));
@@ -129,14 +129,14 @@ pub(super) async fn get(bench: &mut Bench) -> Result<()> {
         let last = |it: &Vec<BenchMember>| it.last().expect("it is full").call_uuid.clone();
         let calls = filled.rooms.iter().map(last).collect();
         let mut reads = RoomReads { calls, members, next: 0 };
-        measure(bench, &filled, &format!("get, a room of {members}"), &mut reads, &bare).await?;
+        measure(bench, &filled, &format!("get, a room of {members}"), &mut reads).await?;
     }
     Ok(())
 }
 
 /// Scenario list: reads the names of rooms.
 pub(super) async fn list(bench: &mut Bench) -> Result<()> {
-    let bare = bench.ceiling().await?;
+    bench.ceiling().await?;
     bench.say("list: 100 rooms");
     let shape = Shape { rooms: bench.flags.rooms.unwrap_or(ROOMS).min(10_000), members: 1 };
     let filled =
@@ -144,7 +144,7 @@ pub(super) async fn list(bench: &mut Bench) -> Result<()> {
             .await?;
     let name = format!("list of {} rooms", shape.rooms);
     let mut lists = ListRequests { rooms: shape.rooms };
-    measure(bench, &filled, &name, &mut lists, &bare).await
+    measure(bench, &filled, &name, &mut lists).await
 }
 
 async fn measure(
@@ -152,13 +152,12 @@ async fn measure(
     filled: &FilledTarget,
     name: &str,
     work: &mut impl Workload,
-    bare: &super::load::Measurement,
 ) -> Result<()> {
     let cpu = filled.target.engine.cpu();
     let pace = bench.pace(Some(bench.seconds()));
     let measured = drive(filled.target.engine.http, pace, work).await?;
     let cpu = filled.target.engine.cpu() - cpu;
-    let row = ReportRow::new(name, &measured).cpu(cpu).beside_bare(bare);
+    let row = ReportRow::new(name, &measured).cpu(cpu).beside_bare();
     bench.report.add(row.rooms_of(filled.rooms[0].len()));
     Ok(())
 }
@@ -216,7 +215,7 @@ impl Workload for ListRequests {
 
 /// Scenario mixed: join, kick, mute and read in turn.
 pub(super) async fn mixed(bench: &mut Bench) -> Result<()> {
-    let bare = bench.ceiling().await?;
+    bench.ceiling().await?;
     bench.say("mixed: rooms of 100");
     let shape = Shape { rooms: bench.flags.rooms.unwrap_or(ROOMS), members: 100 };
     let filled =
@@ -226,7 +225,7 @@ pub(super) async fn mixed(bench: &mut Bench) -> Result<()> {
     // Half of them are kicked, the other half stays.
     let (kicked, stay) = members.split_at(members.len() / 2);
     let mut mixed = MixedRequests { kicked: kicked.to_vec(), stay: stay.to_vec(), next: 0 };
-    measure(bench, &filled, "join, kick, mute, get; rooms of 100", &mut mixed, &bare).await
+    measure(bench, &filled, "join, kick, mute, get; rooms of 100", &mut mixed).await
 }
 
 struct MixedRequests {

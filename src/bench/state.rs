@@ -1,6 +1,6 @@
 //! State of a bench: its flags, and what it has measured so far.
 
-use super::{progress::BenchProgress, report::BenchReport};
+use super::{load::Measurement, progress::BenchProgress, report::BenchReport};
 
 use crate::cli::bench::BenchArgs as Flags;
 
@@ -9,4 +9,6 @@ pub(super) struct Bench {
     pub(super) flags: Flags,
     pub(super) report: BenchReport,
     pub(super) progress: BenchProgress,
+    /// The ceiling before the current scenario, if it is compared with one.
+    pub(super) ceiling_before: Option<Measurement>,
 }

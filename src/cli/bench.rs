@@ -64,8 +64,11 @@ pub enum Scenario {
     KickAll,
     /// Do nothing: memory and processor time of waiting members.
     Idle,
-    /// Simulated phones call in and join.
+    /// Simulated phones call in and join rooms of 10 and of 10,000, without and with sounds.
     Join,
+    /// Calls with G.711 sound in rooms of 3, 10 and 100, more and more, until a packet is late by 20
+    /// ms.
+    Media,
     /// Mute and unmute members, in rooms of 10.
     Mute,
     /// Get a room of 10, 100 and 1,000 members.
@@ -106,7 +109,7 @@ impl fmt::Display for Scenario {
 
 pub(super) const AFTER_HELP: &str = "\
 Examples:
-  conflow bench                                  everything but soak, in about three minutes
+  conflow bench                                  everything but soak, in about five minutes
   conflow bench kick-one kick-all
   conflow bench idle --members 1000000 --rooms 100000
   conflow bench soak --seconds 3600              look for leaks for an hour
@@ -116,7 +119,9 @@ Examples:
 
 The engine runs as a second process with one worker, and so does the server that it is compared
 with: a bare axum route that reads and writes JSON. Machines differ and are never idle: look at the
-ratio.
+ratio. The route is measured before and after each scenario, and a ratio uses the mean. A row is
+noisy if these two differ by more than 10 %, or if other processes took more than 5 % of the
+machine: a target that it misses is then unclear, and the bench should be run again.
 
 An engine of --url needs simulated phones (--sim), no limits for the account (--rate-limit 0
 --calls-max 0 --calls-per-second 0), and access to flows on this machine (--fetch-allow); in

@@ -30,16 +30,20 @@ fn of_rows(rows: &[&ReportRow]) -> ReportRow {
     by_rate.sort_by(|a, b| order(a.per_second, b.per_second));
     let typical = by_rate[middle_index(by_rate.len())];
     let latencies: Vec<_> = rows.iter().filter_map(|it| it.latency.as_ref()).collect();
-    ReportRow {
+    let mut row = ReportRow {
         per_second: pick(|it| it.per_second),
         latency: (!latencies.is_empty()).then(|| of_latencies(&latencies)),
         cpu_micros: pick(|it| it.cpu_micros),
         of_ceiling: pick(|it| it.of_ceiling),
         p99_of_ceiling: pick(|it| it.p99_of_ceiling),
         is_client_bound: rows.iter().any(|it| it.is_client_bound),
+        others_share: pick(|it| it.others_share),
+        ceiling_spread: pick(|it| it.ceiling_spread),
         targets: (0..typical.targets.len()).map(|n| of_targets(rows, n)).collect(),
         ..typical.clone()
-    }
+    };
+    row.judge();
+    row
 }
 
 fn of_latencies(all: &[&Latency]) -> Latency {
