@@ -11,7 +11,7 @@ use blake3::Hash;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::token::{Role, TOKENS_MAX};
+use super::token::{READ_ONLY_TOKENS_MAX, Role, TOKENS_MAX};
 use crate::{
     base::{
         ids::{AccountId, Dialect},
@@ -173,7 +173,17 @@ impl AccountStore {
         Ok(token)
     }
 
-    /// Adds an account's first read-only token and returns it; it cannot be read again.
+    /// Sets the dialect of an account's inbound calls.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountStoreError`]: nothing has changed.
+    pub fn set_dialect(&self, id: &AccountId, dialect: Dialect) -> Result<(), AccountStoreError> {
+        let stored = StoredAccount { dialect, ..self.find(id)? };
+        Ok(self.put(&stored)?)
+    }
+
+    /// Adds a read-only token of an account and returns it; it cannot be read again.
     ///
     /// # Errors
     ///
@@ -184,9 +194,11 @@ impl AccountStore {
         now: SystemTime,
     ) -> Result<String, AccountStoreError> {
         let mut stored = self.find(id)?;
-        if let Some(token) = stored.of(Role::ReadOnly).next() {
-            let why =
-                format!("has the read-only token {} already: rotate --read-only", token.label());
+        if READ_ONLY_TOKENS_MAX <= stored.of(Role::ReadOnly).count() {
+            let why = format!(
+                "has {READ_ONLY_TOKENS_MAX} read-only tokens already: take one out with remove {id} \
+                 --token"
+            );
             return Err(AccountStoreError::Tokens { account: id.clone(), why });
         }
         let token = self.make_token(&mut stored, Role::ReadOnly, now)?;
@@ -210,11 +222,11 @@ impl AccountStore {
         let labels: Vec<_> = stored.of(role).map(|it| it.label().to_string()).collect();
         let why = match labels.len() {
             0 => Some(format!("has no such token yet: conflow account add {id}{flag}")),
-            TOKENS_MAX.. => Some(format!(
-                "has {} already: take the older one out with rotate {id}{flag} --finish",
+            count if count < role.tokens_max() => None,
+            _ => Some(format!(
+                "has {} already: take the oldest one out with rotate {id}{flag} --finish",
                 labels.join(" and ")
             )),
-            _ => None,
         };
         if let Some(why) = why {
             return Err(AccountStoreError::Tokens { account: id.clone(), why });
@@ -387,113 +399,4 @@ impl fmt::Debug for StoredToken {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{accounts::Accounts, store::rows_memory::MemoryRows};
-
-    const KEY: [u8; 32] = [7; 32];
-
-    fn id(text: &str) -> AccountId {
-        text.parse().unwrap()
-    }
-
-    fn store(rows: &Arc<MemoryRows>) -> AccountStore {
-        AccountStore::new(rows.clone(), KEY)
-    }
-
-    /// For each token, the label and role with which an engine that reads the rows now accepts it.
-    fn good(rows: &Arc<MemoryRows>, tokens: &[&str]) -> Vec<Option<(String, Role)>> {
-        let accounts = Accounts::new(KEY);
-        assert_eq!(accounts.set_stored(&store(rows).load().unwrap()), []);
-        let verified =
-            |it: &&str| accounts.verify("MA1", it).map(|it| (it.token.to_string(), it.role));
-        tokens.iter().map(verified).collect()
-    }
-
-    fn full(label: &str) -> Option<(String, Role)> {
-        Some((label.to_owned(), Role::Full))
-    }
-
-    #[test]
-    fn while_a_token_is_rotated_both_are_good_and_sign_and_afterwards_the_new_one_alone() {
-        let (rows, now, ma1) = (Arc::new(MemoryRows::default()), SystemTime::UNIX_EPOCH, id("MA1"));
-        let store = store(&rows);
-        let first = store.add(&ma1, Dialect::Plivo, now).unwrap();
-        assert_eq!(good(&rows, &[&first, "other"]), [full("t1"), None]);
-        let second = store.rotate(&ma1, Role::Full, now).unwrap();
-        assert_ne!(first, second);
-        assert_eq!(good(&rows, &[&first, &second]), [full("t1"), full("t2")]);
-        let accounts = Accounts::new(KEY);
-        accounts.set_stored(&store.load().unwrap());
-        let signer = accounts.signer(&ma1, Dialect::Plivo).unwrap();
-        assert_eq!(signer.tokens, [second.clone(), first.clone()], "the newest signs first");
-        assert_eq!(accounts.dialect(&ma1), Dialect::Plivo);
-
-        let refused = store.rotate(&ma1, Role::Full, now).unwrap_err().to_string();
-        assert!(refused.contains("t1 and t2 already") && refused.contains("--finish"), "{refused}");
-        assert_eq!(&*store.finish(&ma1, Role::Full).unwrap(), "t1");
-        assert_eq!(good(&rows, &[&first, &second]), [None, full("t2")]);
-        let refused = store.finish(&ma1, Role::Full).unwrap_err().to_string();
-        assert!(refused.contains("no older token"), "{refused}");
-        let third = store.rotate(&ma1, Role::Full, now).unwrap();
-        assert_eq!(good(&rows, &[&third]), [full("t3")], "labels do not come back");
-    }
-
-    #[test]
-    fn a_read_only_token_is_beside_the_others_and_signs_nothing() {
-        let (rows, now, ma1) = (Arc::new(MemoryRows::default()), SystemTime::UNIX_EPOCH, id("MA1"));
-        let store = store(&rows);
-        let missing = store.add_read_only(&ma1, now).unwrap_err();
-        assert_eq!(missing, AccountStoreError::Missing(ma1.clone()));
-        let first = store.add(&ma1, Dialect::Vobiz, now).unwrap();
-        let reader = store.add_read_only(&ma1, now).unwrap();
-        let read_only = Some(("t2".to_owned(), Role::ReadOnly));
-        assert_eq!(good(&rows, &[&first, &reader]), [full("t1"), read_only.clone()]);
-        assert!(store.add_read_only(&ma1, now).is_err());
-        let accounts = Accounts::new(KEY);
-        accounts.set_stored(&store.load().unwrap());
-        assert_eq!(
-            accounts.signer(&ma1, Dialect::Vobiz).unwrap().tokens,
-            std::slice::from_ref(&first)
-        );
-
-        store.remove_token(&ma1, "t2").unwrap();
-        assert_eq!(good(&rows, &[&first, &reader]), [full("t1"), None]);
-        let refused = store.remove_token(&ma1, "t1").unwrap_err().to_string();
-        assert!(refused.contains("no token but t1"), "{refused}");
-        store.remove(&ma1).unwrap();
-        assert_eq!(good(&rows, &[&first]), [None]);
-    }
-
-    #[test]
-    fn the_rows_and_what_is_printed_say_no_token_and_another_key_is_found_out() {
-        let (rows, now, ma1) = (Arc::new(MemoryRows::default()), SystemTime::UNIX_EPOCH, id("MA1"));
-        let store = store(&rows);
-        let token = store.add(&ma1, Dialect::Vobiz, now).unwrap();
-        let reader = store.add_read_only(&ma1, now).unwrap();
-        let row = format!("{:?} {:?}", rows.load(Table::Accounts).unwrap(), store.load().unwrap());
-        assert!(!row.contains(&token) && !row.contains(&reader), "{row}");
-        let other = AccountStore::new(rows, [8; 32]).load().unwrap_err().to_string();
-        assert!(other.contains("another account-key"), "{other}");
-    }
-
-    #[test]
-    fn an_account_that_is_gone_lets_nobody_in_and_its_last_calls_are_signed() {
-        let (rows, now, ma1) = (Arc::new(MemoryRows::default()), SystemTime::UNIX_EPOCH, id("MA1"));
-        let store = store(&rows);
-        let token = store.add(&ma1, Dialect::Vobiz, now).unwrap();
-        let mut accounts = Accounts::new(KEY);
-        accounts.add(&id("MA2"), "of-the-file").unwrap();
-        accounts.set_stored(&store.changed().unwrap().unwrap());
-        assert_eq!(store.changed().unwrap(), None, "nothing has happened since");
-        assert!(accounts.verify("MA1", &token).is_some() && accounts.has(&ma1));
-        store.remove(&ma1).unwrap();
-        store.add(&id("MA2"), Dialect::Vobiz, now).unwrap();
-        let clashes = accounts.set_stored(&store.changed().unwrap().unwrap());
-        assert_eq!(clashes, [id("MA2")]);
-        assert!(accounts.verify("MA2", "of-the-file").is_some(), "the configuration stands");
-        assert!(accounts.verify("MA1", &token).is_none() && !accounts.has(&ma1));
-        assert_eq!(accounts.signer(&ma1, Dialect::Vobiz).unwrap().tokens, [token]);
-        assert_eq!(accounts.ids(), [id("MA2")]);
-    }
-}
+mod tests;

@@ -6,14 +6,15 @@
 
 pub mod file;
 mod token;
+pub mod validity;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use blake3::Hash;
 use parking_lot::RwLock;
 
-use self::file::StoredAccount;
-pub use self::token::{Role, TOKENS_MAX};
+pub use self::token::{READ_ONLY_TOKENS_MAX, Role, TOKENS_MAX};
+use self::{file::StoredAccount, validity::CredentialLife};
 use crate::{
     base::ids::{AccountId, Dialect},
     fetch::signature::Signer,
@@ -30,6 +31,7 @@ struct AccountEntry {
     dialect: Dialect,
     origin: Origin,
     tokens: Vec<AccountToken>,
+    life: Arc<CredentialLife>,
     /// Tokens of both signers are newest first.
     plivo: Arc<Signer>,
     vobiz: Arc<Signer>,
@@ -47,10 +49,11 @@ struct AccountToken {
     label: Arc<str>,
     role: Role,
     hash: Hash,
+    life: Arc<CredentialLife>,
 }
 
 /// Result of a successful authentication.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct AuthenticatedAccount {
     /// Account that the token belongs to.
     pub account: AccountId,
@@ -58,6 +61,14 @@ pub struct AuthenticatedAccount {
     pub token: Arc<str>,
     /// Permissions of the token.
     pub role: Role,
+    /// The life of the token, on which streams depend.
+    pub life: Arc<CredentialLife>,
+}
+
+impl AccountToken {
+    fn new(label: Arc<str>, role: Role, hash: Hash) -> Self {
+        Self { label, role, hash, life: Arc::default() }
+    }
 }
 
 impl AccountEntry {
@@ -65,7 +76,39 @@ impl AccountEntry {
         let signer = |dialect| Arc::new(Signer { dialect, tokens: Vec::new(), parent_token: None });
         let (plivo, vobiz) = (signer(Dialect::Plivo), signer(Dialect::Vobiz));
         let dialect = Dialect::default();
-        Self { id, dialect, origin, tokens: Vec::with_capacity(TOKENS_MAX), plivo, vobiz }
+        let tokens = Vec::with_capacity(TOKENS_MAX);
+        Self { id, dialect, origin, tokens, life: Arc::default(), plivo, vobiz }
+    }
+
+    fn of_stored(account: &StoredAccount) -> Self {
+        let mut row = Self::new(account.id.clone(), Origin::Stored);
+        row.dialect = account.dialect;
+        for token in &account.tokens {
+            row.tokens.push(AccountToken::new(token.label(), token.role, token.hash));
+            if let Some(text) = &token.text {
+                row.sign_with(text);
+            }
+        }
+        row
+    }
+
+    /// Takes the place of `old`: the streams of its tokens that are still here go on, and all others
+    /// end.
+    fn replace(&mut self, old: Self) {
+        self.life = old.life;
+        for token in old.tokens {
+            let is_same = |it: &&mut AccountToken| it.hash == token.hash && it.role == token.role;
+            match self.tokens.iter_mut().find(is_same) {
+                Some(same) => same.life = token.life,
+                None => token.life.end(),
+            }
+        }
+    }
+
+    fn remove(&mut self) {
+        self.origin = Origin::Removed;
+        self.life.end();
+        self.tokens.drain(..).for_each(|it| it.life.end());
     }
 
     /// Call it with older tokens first.
@@ -85,11 +128,13 @@ pub enum TokenError {
         /// Account that the token is for.
         account: AccountId,
     },
-    /// The account has [`TOKENS_MAX`] already.
-    #[error("{account} has {TOKENS_MAX} tokens already: take one out first")]
+    /// The account has its maximum of this kind already.
+    #[error("{account} has {max} such tokens already: take one out first")]
     TooMany {
         /// Account that the token is for.
         account: AccountId,
+        /// As many as it may have.
+        max: usize,
     },
 }
 
@@ -100,12 +145,26 @@ impl Accounts {
         Self { key, accounts: RwLock::default() }
     }
 
-    /// Adds a token of an account of the configuration; the account may have one already.
+    /// Adds a full token of an account of the configuration; the account may have one already.
     ///
     /// # Errors
     ///
     /// [`TokenError`]: nothing has changed.
     pub fn add(&mut self, account: &AccountId, token: &str) -> Result<(), TokenError> {
+        self.add_as(account, token, Role::Full)
+    }
+
+    /// Adds a token of an account of the configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`]: nothing has changed.
+    pub fn add_as(
+        &mut self,
+        account: &AccountId,
+        token: &str,
+        role: Role,
+    ) -> Result<(), TokenError> {
         let account = account.clone();
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(TokenError::Unprintable { account });
@@ -113,13 +172,21 @@ impl Accounts {
         let hash = self.hash(token);
         let new = || AccountEntry::new(account.clone(), Origin::Config);
         let row = self.accounts.get_mut().entry(account.as_str().into()).or_insert_with(new);
-        if row.tokens.len() == TOKENS_MAX {
-            return Err(TokenError::TooMany { account });
+        let count = row.tokens.iter().filter(|it| it.role == role).count();
+        let max = role.tokens_max();
+        if count == max {
+            return Err(TokenError::TooMany { account, max });
         }
 
-        let label = format!("config-{}", row.tokens.len() + 1).into();
-        row.tokens.push(AccountToken { label, role: Role::Full, hash });
-        row.sign_with(token);
+        let kind = match role {
+            Role::Full => "config",
+            Role::ReadOnly => "config-read",
+        };
+        let label = format!("{kind}-{}", count + 1).into();
+        row.tokens.push(AccountToken::new(label, role, hash));
+        if role == Role::Full {
+            row.sign_with(token);
+        }
         Ok(())
     }
 
@@ -130,29 +197,24 @@ impl Accounts {
             dialect;
     }
 
-    /// Replaces the stored accounts. Skips those whose id is in the configuration, and returns
-    /// their ids.
+    /// Replaces the stored accounts, and ends the streams of all tokens that are gone. Skips accounts
+    /// whose id is in the configuration, and returns their ids.
     pub fn set_stored(&self, stored: &[StoredAccount]) -> Vec<AccountId> {
         let mut rows = self.accounts.write();
-        for row in rows.values_mut().filter(|it| it.origin == Origin::Stored) {
-            row.origin = Origin::Removed;
-            row.tokens.clear();
-        }
+        let is_gone = |it: &AccountEntry| {
+            it.origin == Origin::Stored && !stored.iter().any(|stored| stored.id == it.id)
+        };
+        rows.values_mut().filter(|it| is_gone(it)).for_each(AccountEntry::remove);
         let mut clashes = Vec::new();
         for account in stored {
-            let new = || AccountEntry::new(account.id.clone(), Origin::Stored);
             if rows.get(account.id.as_str()).is_some_and(|it| it.origin == Origin::Config) {
                 clashes.push(account.id.clone());
                 continue;
             }
-            let mut row = new();
-            row.dialect = account.dialect;
-            for token in &account.tokens {
-                let (label, role, hash) = (token.label(), token.role, token.hash);
-                row.tokens.push(AccountToken { label, role, hash });
-                if let Some(text) = &token.text {
-                    row.sign_with(text);
-                }
+            let mut row = AccountEntry::of_stored(account);
+            let old = rows.remove(account.id.as_str());
+            if let Some(old) = old.filter(|it| it.origin == Origin::Stored) {
+                row.replace(old);
             }
             rows.insert(account.id.as_str().into(), row);
         }
@@ -175,7 +237,15 @@ impl Accounts {
             account: row.id.clone(),
             token: it.label.clone(),
             role: it.role,
+            life: it.life.clone(),
         })
+    }
+
+    /// The life of an account, which ends when it is removed; None if it does not exist.
+    pub fn life(&self, account: &AccountId) -> Option<Arc<CredentialLife>> {
+        let rows = self.accounts.read();
+        let row = rows.get(account.as_str()).filter(|it| it.origin != Origin::Removed)?;
+        Some(row.life.clone())
     }
 
     /// Signer of an account's requests in a dialect; None if the account never existed.
@@ -254,12 +324,28 @@ mod tests {
     fn a_third_token_and_one_that_no_header_carries_are_refused() {
         let mut accounts = accounts();
         let (first, second) = (account("MA1"), account("MA2"));
-        let too_many = TokenError::TooMany { account: first.clone() };
+        let too_many = TokenError::TooMany { account: first.clone(), max: 2 };
         assert_eq!(accounts.add(&first, "third"), Err(too_many));
         for token in ["", "a b", "tökn", "a\n"] {
             let unprintable = TokenError::Unprintable { account: second.clone() };
             assert_eq!(accounts.add(&second, token), Err(unprintable), "{token:?}");
         }
+    }
+
+    #[test]
+    fn read_only_tokens_of_the_configuration_have_labels_of_their_own_and_sign_nothing() {
+        let (mut accounts, id) = (accounts(), account("MA2"));
+        for n in 1..=READ_ONLY_TOKENS_MAX {
+            accounts.add_as(&id, &format!("read-{n}"), Role::ReadOnly).unwrap();
+        }
+        let too_many = TokenError::TooMany { account: id.clone(), max: READ_ONLY_TOKENS_MAX };
+        assert_eq!(accounts.add_as(&id, "one-more", Role::ReadOnly), Err(too_many));
+        let reader = accounts.verify("MA2", "read-3").unwrap();
+        assert_eq!((&*reader.token, reader.role), ("config-read-3", Role::ReadOnly));
+        accounts.add(&id, "second").unwrap();
+        assert_eq!(&*accounts.verify("MA2", "second").unwrap().token, "config-2");
+        let signer = accounts.signer(&id, Dialect::Vobiz).unwrap();
+        assert_eq!(signer.tokens, ["second", "other"]);
     }
 
     #[test]

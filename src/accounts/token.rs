@@ -10,5 +10,18 @@ pub enum Role {
     ReadOnly,
 }
 
-/// One in use, and one that replaces it: so a token is changed without a gap.
+/// Full tokens of an account: one in use, and one that replaces it, so that a token is changed without
+/// a gap.
 pub const TOKENS_MAX: usize = 2;
+/// Read-only tokens of an account: for some dashboards, and one that replaces another.
+pub const READ_ONLY_TOKENS_MAX: usize = 8;
+
+impl Role {
+    /// The largest number of tokens of the role that an account has.
+    pub fn tokens_max(self) -> usize {
+        match self {
+            Self::Full => TOKENS_MAX,
+            Self::ReadOnly => READ_ONLY_TOKENS_MAX,
+        }
+    }
+}

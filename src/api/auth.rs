@@ -20,17 +20,12 @@ use crate::{
 
 /// Checks for the credentials of the account that the path names.
 ///
-/// Only wrong credentials count as a guess: many clients send their first request without any.
+/// They are verified first: good ones meet no limit, whatever else comes from their address. Only
+/// wrong ones count as a guess: many clients send their first request without any.
 pub(super) fn admit(state: &AppState, context: &RequestContext) -> Result<AccountId, Failure> {
-    let RequestContext { now, peer, .. } = *context;
-    let failures = state.failures.as_ref();
-    let check = failures.map_or(Ok(()), |it| it.check(now, peer));
-    check.map_err(|wait| Failure::TooManyGuesses { wait })?;
-
     let sent = SentCredentials::find(&context.headers).ok_or(Failure::NoCredentials)?;
     let Some(pass) = state.accounts.verify(&sent.id, &sent.token) else {
-        failures.inspect(|it| it.failed(now, peer));
-        return Err(Failure::WrongCredentials);
+        return Err(guessed(state, context, Some(&sent.id), Failure::WrongCredentials));
     };
     context.principal.set((&pass).into());
     let AuthenticatedAccount { account, role, .. } = pass;
@@ -43,10 +38,24 @@ pub(super) fn admit(state: &AppState, context: &RequestContext) -> Result<Accoun
     }
 }
 
-/// Whether a request has the credentials of any account.
-pub(super) fn is_known(state: &AppState, headers: &HeaderMap) -> bool {
-    let sent = SentCredentials::find(headers);
-    sent.is_some_and(|it| state.accounts.verify(&it.id, &it.token).is_some())
+/// Checks for the credentials of any account.
+pub(super) fn admit_anyone(state: &AppState, context: &RequestContext) -> Result<(), Failure> {
+    let sent = SentCredentials::find(&context.headers).ok_or(Failure::NoCredentials)?;
+    match state.accounts.verify(&sent.id, &sent.token) {
+        Some(_) => Ok(()),
+        None => Err(guessed(state, context, Some(&sent.id), Failure::WrongCredentials)),
+    }
+}
+
+/// Counts wrong credentials. The result is `failure`, or that there were too many.
+pub(super) fn guessed(
+    state: &AppState,
+    context: &RequestContext,
+    name: Option<&str>,
+    failure: Failure,
+) -> Failure {
+    let counted = state.failures.failed(context.now, context.peer, name);
+    counted.map_or_else(|wait| Failure::TooManyGuesses { wait }, |()| failure)
 }
 
 const AUTH_ID: HeaderName = HeaderName::from_static("x-auth-id");

@@ -28,7 +28,9 @@ pub(super) struct RequestContext {
     /// Set once, by the step that authenticates.
     pub(super) principal: PrincipalCell,
     pub(super) now: Instant,
+    /// The address of the client, behind trusted proxies.
     pub(super) peer: IpAddr,
+    pub(super) origin: RequestOrigin,
     pub(super) dialect: ApiDialect,
     pub(super) method: Method,
     /// The URI as the client sent it, not canonical.
@@ -51,6 +53,17 @@ impl RequestContext {
     pub(super) fn query(&self) -> &str {
         self.uri.query().unwrap_or_default()
     }
+}
+
+/// Where a request comes from, by its `Origin`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum RequestOrigin {
+    /// No page, or one that this server is the origin of.
+    Own,
+    /// A page of a listed origin.
+    Listed,
+    /// A page of any other origin.
+    Foreign,
 }
 
 /// Extractor of the context, for handlers.

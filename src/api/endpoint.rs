@@ -26,6 +26,8 @@ pub(super) struct Endpoint {
     /// The endpoint ignores `callback_url` and `Idempotency-Key`: the stream of events has no end, and
     /// the `callback_url` of a recording is about the recording.
     pub(super) answers_itself: bool,
+    /// The response outlives its request, and ends with the credential that opened it.
+    pub(super) is_stream: bool,
 }
 
 /// Calls an axum handler, as [`handler!`] makes it.
@@ -59,7 +61,7 @@ impl Endpoint {
         operation: Documented,
     ) -> Self {
         let (method, audit) = (GET, AuditRule::NotAudited);
-        Self { method, pattern, handler, audit, operation, answers_itself: false }
+        Self { method, pattern, handler, audit, operation, answers_itself: false, is_stream: false }
     }
 
     pub(super) const fn changes(
@@ -69,7 +71,11 @@ impl Endpoint {
         operation: Documented,
     ) -> Self {
         let audit = AuditRule::Audited;
-        Self { method, pattern, handler, audit, operation, answers_itself: false }
+        Self { method, pattern, handler, audit, operation, answers_itself: false, is_stream: false }
+    }
+
+    pub(super) const fn streams(self) -> Self {
+        Self { is_stream: true, ..self }
     }
 
     pub(super) const fn answers_itself(self) -> Self {

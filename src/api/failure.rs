@@ -124,9 +124,7 @@ impl Failure {
             | Self::TooManyStreams
             | Self::Unavailable(_) => Some((RETRY_AFTER, HeaderValue::from(BUSY_WAIT_SECONDS))),
             Self::TooFast { wait } | Self::TooManyGuesses { wait } => {
-                // Rounded up: rounded down, it would be too early.
-                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-                Some((RETRY_AFTER, HeaderValue::from(seconds)))
+                Some((RETRY_AFTER, HeaderValue::from(rounded_up(*wait))))
             }
             Self::WrongMethod { allow } => Some((ALLOW, HeaderValue::from_static(allow))),
             Self::Ask(AskError::Gone | AskError::Late | AskError::Refused(_))
@@ -187,6 +185,11 @@ impl IntoResponse for Failure {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// Whole seconds for `Retry-After`: rounded down, it would be too early.
+pub(super) fn rounded_up(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// A queue of asks takes milliseconds; a second is the shortest time that `Retry-After` can say.

@@ -59,19 +59,18 @@ impl Ops {
         traffic: &Traffic,
         context: &RequestContext,
     ) -> Result<Response, Failure> {
-        if let Some(failures) = &state.failures {
-            let check = failures.check(context.now, context.peer);
-            check.map_err(|wait| Failure::TooManyGuesses { wait })?;
-        }
-        let is_let_in = match &self.token {
-            Some(token) => is_bearer(&context.headers, token),
-            None => auth::is_known(state, &context.headers),
-        };
-        if !is_let_in {
-            if let (Some(failures), true) = (&state.failures, has_credentials(&context.headers)) {
-                failures.failed(context.now, context.peer);
+        let admitted = match &self.token {
+            Some(token) if is_bearer(&context.headers, token) => Ok(()),
+            Some(_) if has_credentials(&context.headers) => {
+                Err(auth::guessed(state, context, None, Failure::WrongCredentials))
             }
-            return Ok(self.refuse(context.api_id));
+            Some(_) => Err(Failure::NoCredentials),
+            None => auth::admit_anyone(state, context),
+        };
+        match admitted {
+            Ok(()) => (),
+            Err(failure @ Failure::TooManyGuesses { .. }) => return Err(failure),
+            Err(_) => return Ok(self.refuse(context.api_id)),
         }
         let mut response = Response::new(Body::from(self.page(state, traffic)));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MetricsText::TYPE));

@@ -5,14 +5,13 @@
 //! order, and the first failure is the answer:
 //!
 //! 1. 404: the path exists.
-//! 2. 429: the address has not sent too many wrong credentials.
-//! 3. 401: the credentials are good.
-//! 4. 404: the path names the account of the credentials.
-//! 5. 403: the token is not read-only, or the method is.
-//! 6. 429: the account is within its rate limit.
-//! 7. 405: the path has the method.
-//! 8. 408, 413: the body arrives in time and is not too large.
-//! 9. 415, 400: the parameters are good.
+//! 2. 401: the credentials are good. (429 if they are not, and too many from there were not.)
+//! 3. 404: the path names the account of the credentials.
+//! 4. 403: the token is not read-only, or the method is.
+//! 5. 429: the account is within its rate limit.
+//! 6. 405: the path has the method.
+//! 7. 408, 413: the body arrives in time and is not too large.
+//! 8. 415, 400: the parameters are good.
 //!
 //! Only then is anything asked. Every request is counted, logged and, if it may change something,
 //! audited. The vendors' groups dialects have an order of their own, as their servers do.
@@ -42,6 +41,7 @@ pub mod server;
 mod sim;
 mod streams;
 mod traffic;
+mod trust;
 pub mod voice;
 
 use std::{
@@ -61,6 +61,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
+use parking_lot::RwLock;
 use tokio::{
     sync::watch,
     time::{self, timeout},
@@ -73,8 +74,9 @@ pub use self::{
     body::{BODY_BYTES_MAX, BODY_WAIT_MAX},
     call_limits::Caps,
     metrics::Ops,
-    rate_limit::RateLimit,
+    rate_limit::{FailureLimits, RateLimit},
     streams::STREAMS_MAX,
+    trust::Trust,
 };
 use self::{
     call_limits::CallCaps,
@@ -85,7 +87,7 @@ use self::{
     path::Path,
     path_row::{PathRow, UNKNOWN},
     principal::PrincipalCell,
-    rate_limit::{PerAccount, PerAddress},
+    rate_limit::{Failures, PerAccount},
     router::Routers,
     routes::PATHS,
     streams::Streams,
@@ -135,8 +137,8 @@ pub struct Settings {
     pub voice: voice::Settings,
     /// The rate limit of each account in the voice API; None: no limit, as in development.
     pub rate_limit: Option<RateLimit>,
-    /// The limit of wrong credentials from one address; None behind a proxy, which hides addresses.
-    pub failure_limit: Option<RateLimit>,
+    /// The limits of wrong credentials.
+    pub failure_limits: FailureLimits,
     /// The limits on the calls that an account makes.
     pub caps: Caps,
 }
@@ -146,7 +148,7 @@ impl Default for Settings {
         Self {
             voice: voice::Settings::default(),
             rate_limit: Some(RateLimit::VENDORS),
-            failure_limit: Some(RateLimit::FAILURES),
+            failure_limits: FailureLimits::default(),
             caps: Caps::default(),
         }
     }
@@ -204,7 +206,8 @@ impl Api {
 
     /// Adds the groups' dialects.
     pub fn with_groups(self, groups: groups::GroupsApi) -> Self {
-        Self::over(Links { groups: Some(Arc::new(groups)), ..self.links })
+        let groups = Some(Arc::new(groups.connect(self.links.app.clone())));
+        Self::over(Links { groups, ..self.links })
     }
 
     /// Adds the endpoint `/metrics`.
@@ -232,25 +235,26 @@ impl Api {
     /// is answered as an internal error.
     pub async fn answer(&self, peer: IpAddr, request: Request<Body>) -> Response {
         let now = time::Instant::now();
+        let trust = self.links.app.trust.read().clone();
         let RoutedRequest { context, canonical, request, upgrade } =
-            RoutedRequest::of(peer, now, request);
+            RoutedRequest::of(&trust, peer, now, request);
         let mut router = self.routers.of(context.dialect);
         let groups = self.links.groups.as_ref().zip(groups::Vendor::of(context.dialect));
         let answer = match groups {
             Some((api, vendor)) => {
-                let failures = self.links.app.failures.as_ref();
                 // Boxed: its size must not be part of every request.
-                Box::pin(api.answer(vendor, router, &context, request, upgrade, failures)).await
+                Box::pin(api.answer(vendor, router, &context, request, upgrade)).await
             }
             None => {
                 let answer = AssertUnwindSafe(router.call(request)).catch_unwind().await;
                 answer.map_or_else(|_| Failure::Internal.into_response(), |Ok(answer)| answer)
             }
         };
-        let response = write_failure(&context, answer);
+        let mut response = write_failure(&context, answer);
+        let path_row = context.path_row.get().copied().unwrap_or(&PATHS[UNKNOWN]);
+        trust.share(&context, path_row.allow, &mut response);
 
         let (status, took) = (response.status().as_u16(), now.elapsed());
-        let path_row = context.path_row.get().copied().unwrap_or(&PATHS[UNKNOWN]);
         self.links.traffic.count(path_row.number, &context.method, status, took);
         let entry = AuditEntry::new(&context, canonical, path_row, status, Some(took));
         (self.links.app.on_answered)(entry);
@@ -271,7 +275,7 @@ struct RoutedRequest {
 }
 
 impl RoutedRequest {
-    fn of(peer: IpAddr, now: time::Instant, request: Request<Body>) -> Self {
+    fn of(trust: &Trust, peer: IpAddr, now: time::Instant, request: Request<Body>) -> Self {
         let (mut head, body) = request.into_parts();
         let upgrade = head.extensions.remove();
         let (api_id, text) = (Uuid::new_v4(), head.uri.path());
@@ -299,7 +303,8 @@ impl RoutedRequest {
             trace,
             principal: PrincipalCell::default(),
             now: now.into_std(),
-            peer,
+            peer: trust.client(peer, &head.headers),
+            origin: trust.origin(&head.headers),
             dialect,
             method: head.method,
             ends_nameless: text.ends_with("//"),
@@ -339,7 +344,8 @@ pub struct AppState {
     call_caps: CallCaps,
     document: OpenApiDocument,
     requests: Option<PerAccount>,
-    failures: Option<PerAddress>,
+    failures: Failures,
+    trust: RwLock<Arc<Trust>>,
 }
 
 impl AppState {
@@ -354,9 +360,9 @@ impl AppState {
             on_answered,
             phones,
         } = dependencies;
-        let Settings { voice, rate_limit, failure_limit, caps } = settings;
+        let Settings { voice, rate_limit, failure_limits, caps } = settings;
         let requests = rate_limit.map(PerAccount::new);
-        let failures = failure_limit.map(PerAddress::new);
+        let failures = Failures::new(failure_limits);
         let closing = watch::Sender::new(false);
         let document = document(voice, phones.is_some());
         Self {
@@ -375,7 +381,13 @@ impl AppState {
             document,
             requests,
             failures,
+            trust: RwLock::default(),
         }
+    }
+
+    /// Replaces what the edge trusts, from the next request on.
+    pub fn set_trust(&self, trust: Trust) {
+        *self.trust.write() = Arc::new(trust);
     }
 
     /// Asks a conference and waits for its answer, up to [`ANSWER_WAIT_MAX`].

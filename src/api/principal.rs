@@ -2,7 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::{accounts::AuthenticatedAccount, base::ids::AccountId};
+use crate::{
+    accounts::{
+        AuthenticatedAccount,
+        validity::{CredentialLife, CredentialValidity},
+    },
+    base::ids::AccountId,
+};
 
 /// The principal of a request, once it is known.
 #[derive(Debug, Default)]
@@ -14,6 +20,15 @@ pub(super) struct Principal {
     pub(super) account: AccountId,
     /// The token's label, or the person, application or till that has shown it.
     pub(super) by: Arc<str>,
+    /// The life of an account's token; None for other credentials.
+    pub(super) life: Option<Arc<CredentialLife>>,
+}
+
+impl Principal {
+    /// What a stream of an account's request depends on.
+    pub(super) fn validity(&self) -> CredentialValidity {
+        self.life.as_ref().expect("an account has shown a token").validity()
+    }
 }
 
 impl PrincipalCell {
@@ -31,6 +46,10 @@ impl PrincipalCell {
 
 impl From<&AuthenticatedAccount> for Principal {
     fn from(account: &AuthenticatedAccount) -> Self {
-        Self { account: account.account.clone(), by: account.token.clone() }
+        Self {
+            account: account.account.clone(),
+            by: account.token.clone(),
+            life: Some(account.life.clone()),
+        }
     }
 }

@@ -17,7 +17,7 @@ use std::{
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, HttpBody},
     extract::Request,
     http::Method,
     response::{IntoResponse, Response},
@@ -121,7 +121,7 @@ async fn serve(path: &'static PathRow, links: Links, request: Request) -> Respon
     };
     let is_of_account = context.dialect.account_at().is_some();
     if !is_of_account {
-        return (endpoint.handler)(request, links).await;
+        return handle(endpoint, request, links).await;
     }
     let (mut parts, body) = request.into_parts();
     let body = match body::read(body).await {
@@ -140,7 +140,14 @@ async fn serve(path: &'static PathRow, links: Links, request: Request) -> Respon
         }
     }
     parts.extensions.insert(RequestBody(body));
-    (endpoint.handler)(Request::from_parts(parts, Body::empty()), links).await
+    handle(endpoint, Request::from_parts(parts, Body::empty()), links).await
+}
+
+async fn handle(endpoint: &Endpoint, request: Request, links: Links) -> Response {
+    let response = (endpoint.handler)(request, links).await;
+    let is_whole = response.body().size_hint().exact().is_some();
+    debug_assert!(is_whole || endpoint.is_stream, "{} streams", endpoint.pattern);
+    response
 }
 
 /// The checks that need no body: dialect switched on, credentials, rate limit, method.

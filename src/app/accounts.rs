@@ -23,8 +23,9 @@ use crate::{
 
 /// File in the data folder, without which the tokens of stored accounts are lost.
 const KEY_FILE: &str = "account-key";
-/// Maximum delay until changes of `conflow account` take effect.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How often changes of `conflow account` are looked for: they take effect within a second, also on a
+/// busy machine.
+const POLL_INTERVAL: Duration = Duration::from_millis(400);
 
 /// Opens the stored accounts, and merges them with those of the configuration.
 pub(super) fn open(
@@ -40,6 +41,9 @@ pub(super) fn open(
         accounts.set_dialect(&account.id, account.dialect);
         for Secret(token) in &account.tokens {
             accounts.add(&account.id, token)?;
+        }
+        for Secret(token) in &account.read_only_tokens {
+            accounts.add_as(&account.id, token, Role::ReadOnly)?;
         }
     }
     if let Some(id) = accounts.set_stored(&kept).first() {
@@ -116,6 +120,10 @@ pub fn account(account: AccountCommand, out: &mut impl Write) -> Result<()> {
         }
         AccountCommand::Rotate(it) => {
             writeln!(out, "{}", stored_accounts.rotate(&it.id, role(it.read_only), wall_clock())?)?;
+        }
+        AccountCommand::Set(it) => {
+            stored_accounts.set_dialect(&it.id, it.dialect)?;
+            writeln!(out, "{} has the dialect {}", it.id, it.dialect)?;
         }
         AccountCommand::List(_) => list(&stored_accounts.load()?, out)?,
         AccountCommand::Remove(it) => match &it.token {

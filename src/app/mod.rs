@@ -36,7 +36,7 @@ use self::{
 use super::log::LogSender;
 use crate::{
     accounts::Accounts,
-    api::{self, Api, Caps, Ops, RateLimit, server, voice},
+    api::{self, Api, Caps, Ops, RateLimit, Trust, server, voice},
     base::{ids::RoomId, network::IpNetwork},
     call::{
         AnswerUrls, Hook,
@@ -286,6 +286,7 @@ impl Engine {
         };
         let ops = ops(config, http, counters, results, phones.as_ref());
         let api = Api::new(links, api_settings(config)).with_ops(ops);
+        api.state().set_trust(trust(config));
         Ok((Self { registry, inbound, member_ids, api, phones }, dispatcher))
     }
 }
@@ -370,6 +371,11 @@ fn is_open_to_itself(config: &Config, http: SocketAddr) -> bool {
 }
 
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1"];
+
+fn trust(config: &Config) -> Trust {
+    let origins = config.cors.origins.iter().map(|it| it.0.clone()).collect();
+    Trust { proxies: config.trusted_proxies.clone(), origins }
+}
 
 fn api_settings(config: &Config) -> api::Settings {
     let requests = NonZeroU32::new(config.rate_limit.get());

@@ -7,12 +7,13 @@ use tokio::sync::oneshot;
 
 use crate::{
     api::groups::{GroupsApi, NewPerson, Settings},
+    base::ids::{NAME_CHARS_MAX, is_name},
     cli::{
         groups::{BungieStatus, GroupBehaviour},
         user::{AddUser, IssueToken, UserCommand},
     },
     config::Config,
-    credentials::{Bearer, GroupCredentials, Holder},
+    credentials::{Basis, Bearer, GroupCredentials, Holder, NewToken, TokenKind},
     engine::{
         membership::{Memberships, system_clock},
         registry::Registry,
@@ -88,10 +89,16 @@ pub async fn user(user: UserCommand, out: &mut impl Write) -> Result<()> {
         UserCommand::Token(token) => {
             let bearer = bearer(&token, &memberships).await?;
             let (done, committed) = commit_signal();
+            let kind = match &bearer {
+                Bearer::Application => TokenKind::Application,
+                Bearer::Till(_) => TokenKind::Till,
+                Bearer::Person { .. } | Bearer::Grant { .. } => TokenKind::Token,
+            };
             let holder = Holder { account: token.account, bearer };
-            let text = credentials.issue(holder, done)?;
+            let new = NewToken { holder, kind, created: memberships.now(), until: None };
+            let text = credentials.issue(new, Basis::Operator, done)?;
             committed.await??;
-            writeln!(out, "{text}")?;
+            writeln!(out, "{}", text.context("an operator's token was refused")?)?;
         }
         UserCommand::List(list) => {
             if let GroupAnswer::People(people) = memberships.ask(&list.account, Ask::List).await? {
@@ -127,6 +134,11 @@ async fn bearer(token: &IssueToken, memberships: &Memberships) -> Result<Bearer>
         return Ok(Bearer::Application);
     }
     if let Some(till) = &token.till {
+        if !is_name(till) || till.contains(':') {
+            bail!(
+                "--till: write 1 to {NAME_CHARS_MAX} characters, no colon and no control character"
+            );
+        }
         return Ok(Bearer::Till((**till).into()));
     }
     let name = token.username.as_deref().unwrap_or_default();

@@ -134,10 +134,12 @@ impl fmt::Display for Dialect {
 #[error("not a name: {0:?} (1 to 256 characters, no control characters)")]
 pub struct BadName(String);
 
-/// The vendors document no limit; no known client sends more.
-const NAME_CHARS_MAX: usize = 256;
+/// The longest name. The vendors document no limit; no known client sends more.
+pub const NAME_CHARS_MAX: usize = 256;
 
-fn is_name(text: &str) -> bool {
+/// Whether a text may be a name, of whatever kind: 1 to 256 characters, none of them a control
+/// character, since names go into logs, terminals and other systems.
+pub fn is_name(text: &str) -> bool {
     (1..=NAME_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 

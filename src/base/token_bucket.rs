@@ -44,6 +44,11 @@ impl TokenBucket {
         self.full_at.is_none_or(|at| at <= now)
     }
 
+    /// The time at which it is full; None if it was never touched. The later, the emptier it is.
+    pub fn full_at(&self) -> Option<Instant> {
+        self.full_at
+    }
+
     /// When it would be full again.
     fn after(&self, now: Instant, rate: BucketRate, count: u32) -> Result<Instant, Duration> {
         let full_at = self.full_at.map_or(now, |at| at.max(now)) + rate.interval * count;

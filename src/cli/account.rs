@@ -9,12 +9,14 @@ use crate::base::ids::{AccountId, Dialect};
 /// Subcommands of `conflow account`.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum AccountCommand {
-    /// Add an account, or with --read-only a read-only token; prints the token once.
+    /// Add an account, or with --read-only a read-only token (eight at most); prints the token once.
     Add(AddAccount),
     /// Replace a token without a gap: prints a second one; both are valid until --finish.
     ///
     /// Meanwhile callbacks are signed with both (Plivo's V3), or with the new one.
     Rotate(RotateToken),
+    /// Set the dialect of an account's inbound calls.
+    Set(SetAccount),
     /// List the accounts, and their tokens by their names in the log.
     List(ListAccounts),
     /// Remove an account or one of its tokens. Its calls continue until they end.
@@ -51,6 +53,20 @@ pub struct RotateToken {
     /// Replace the read-only token instead.
     #[arg(long)]
     pub read_only: bool,
+    /// Data folder of the engine.
+    #[arg(long, value_name = "DIR", default_value = "data", env = "CONFLOW_DATA")]
+    pub data: PathBuf,
+}
+
+/// Arguments of `account set`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct SetAccount {
+    /// Account that is changed.
+    #[arg(value_parser = id)]
+    pub id: AccountId,
+    /// Dialect of its inbound calls: vobiz or plivo. Calls that are up keep theirs.
+    #[arg(long, value_parser = dialect)]
+    pub dialect: Dialect,
     /// Data folder of the engine.
     #[arg(long, value_name = "DIR", default_value = "data", env = "CONFLOW_DATA")]
     pub data: PathBuf,
@@ -100,6 +116,7 @@ impl AccountCommand {
         match self {
             Self::Add(it) => &it.data,
             Self::Rotate(it) => &it.data,
+            Self::Set(it) => &it.data,
             Self::List(it) => &it.data,
             Self::Remove(it) => &it.data,
         }
@@ -146,6 +163,8 @@ mod tests {
         check("add", false);
         check("rotate MA1 --read-only --finish", true);
         check("remove MA1 --token t1", true);
+        check("set MA1 --dialect plivo", true);
+        check("set MA1", false);
         check("list", true);
         check("list MA1", false);
     }

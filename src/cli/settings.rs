@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use toml::Spanned;
 
-pub use super::values::{ListenAddress, Secret};
+pub use super::values::{ListenAddress, Secret, WebOrigin};
 use super::{
     groups::{
         BungieSettings, CapillarySettings, GroupsSettings, KiriminSettings, RocketChatSettings,
@@ -52,6 +52,9 @@ pub struct Settings {
     /// Maximum number of members of a conference, whatever its flow allows [default: 10000].
     #[arg(long, env = "CONFLOW_MEMBERS_MAX", value_name = "N")]
     pub members_max: Option<Count<1, 100_000>>,
+    /// TLS proxies, such as 10.0.0.0/8, whose X-Forwarded-For names the client [default: none].
+    #[arg(long, env = "CONFLOW_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
+    pub trusted_proxies: Option<Vec<IpNetwork>>,
     /// Bearer token for /metrics; in a file, or in CONFLOW_OPS_TOKEN.
     #[arg(skip)]
     pub ops_token: Option<Secret>,
@@ -64,6 +67,9 @@ pub struct Settings {
     /// Table `[fetch]` and its flag.
     #[command(flatten)]
     pub fetch: FetchSettings,
+    /// Table `[cors]` and its flag.
+    #[command(flatten)]
+    pub cors: CorsSettings,
     /// Table `[sim]` and its flags.
     #[command(flatten)]
     pub sim: SimSettings,
@@ -148,6 +154,22 @@ pub struct FetchSettings {
     pub allow: Option<Vec<IpNetwork>>,
 }
 
+/// One layer of the table `[cors]`.
+#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct CorsSettings {
+    /// Origins of web pages that may use the API from a browser, such as https://app.example
+    /// [default: none].
+    #[arg(
+        long = "cors-origins",
+        env = "CONFLOW_CORS_ORIGINS",
+        value_name = "ORIGIN",
+        value_delimiter = ',',
+        help_heading = "Requests"
+    )]
+    pub origins: Option<Vec<WebOrigin>>,
+}
+
 /// One layer of the table `[sim]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -193,6 +215,8 @@ pub struct AccountSettings {
     pub id: Spanned<String>,
     /// One, or two while one replaces the other.
     pub tokens: Spanned<AccountTokens>,
+    /// At most eight, which may read everything and change nothing.
+    pub read_only_tokens: Option<Spanned<AccountTokens>>,
     /// Dialect of the account's inbound calls.
     #[serde(default)]
     pub dialect: Dialect,
@@ -303,6 +327,7 @@ impl Settings {
             calls_max: self.calls_max.or(below.calls_max),
             calls_per_second: self.calls_per_second.or(below.calls_per_second),
             members_max: self.members_max.or(below.members_max),
+            trusted_proxies: self.trusted_proxies.or(below.trusted_proxies),
             ops_token: self.ops_token.or(below.ops_token),
             log: LogSettings {
                 format: self.log.format.or(below.log.format),
@@ -313,6 +338,7 @@ impl Settings {
                 vobiz: self.voice.vobiz.or(below.voice.vobiz),
             },
             fetch: FetchSettings { allow: self.fetch.allow.or(below.fetch.allow) },
+            cors: CorsSettings { origins: self.cors.origins.or(below.cors.origins) },
             sim: SimSettings {
                 on: self.sim.on.or(below.sim.on),
                 speech_ms_per_char: self.sim.speech_ms_per_char.or(below.sim.speech_ms_per_char),

@@ -12,6 +12,45 @@ pub struct ListenAddress(pub SocketAddr);
 #[derive(Clone, Eq, PartialEq)]
 pub struct Secret(pub String);
 
+/// The origin of a web page as browsers send it: `https://app.example`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "String")]
+pub struct WebOrigin(pub String);
+
+impl FromStr for WebOrigin {
+    type Err = String;
+
+    /// Refuses what no browser sends, since it would never match: a path, capitals, the default port.
+    /// A pattern such as `*` is none.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (scheme, authority) = text.split_once("://").unwrap_or_default();
+        let port = if scheme == "https" { ":443" } else { ":80" };
+        let is_scheme = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
+        let is_authority =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._:[]".contains(c);
+        let is_origin = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+            && scheme.chars().all(is_scheme)
+            && !authority.is_empty()
+            && authority.chars().all(is_authority)
+            && !authority.ends_with(port);
+        match is_origin {
+            true => Ok(Self(text.to_owned())),
+            false => Err(format!(
+                "write an origin as a browser sends it, such as https://app.example or \
+                 http://localhost:3000 (no path, no pattern), not {text:?}"
+            )),
+        }
+    }
+}
+
+impl TryFrom<String> for WebOrigin {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
 impl FromStr for ListenAddress {
     type Err = String;
 
@@ -50,5 +89,41 @@ impl fmt::Debug for Secret {
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(Self::HIDDEN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_as_a_browser_sends_it() {
+        for text in [
+            "https://app.example",
+            "http://localhost:3000",
+            "http://[::1]:80801",
+            "tauri://localhost",
+        ] {
+            assert_eq!(text.parse(), Ok(WebOrigin(text.to_owned())));
+        }
+        for text in [
+            "",
+            "*",
+            "null",
+            "app.example",
+            "https://",
+            "https://app.example/",
+            "https://App.example",
+            "https://*.app.example",
+            "https://app.example:443",
+            "http://app.example:80",
+            "https://a@b",
+            "https://app.example?x",
+            "://x",
+            "HTTPS://app.example",
+        ] {
+            let error = text.parse::<WebOrigin>().unwrap_err();
+            assert!(error.ends_with(&format!("not {text:?}")), "{error}");
+        }
     }
 }

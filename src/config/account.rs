@@ -22,6 +22,9 @@ pub struct AccountConfig {
     pub id: AccountId,
     /// One token, or two while one replaces the other.
     pub tokens: Vec<Secret>,
+    /// Tokens that may read everything and change nothing, eight at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub read_only_tokens: Vec<Secret>,
     /// Dialect of the account's inbound calls.
     pub dialect: Dialect,
 }

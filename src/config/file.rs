@@ -9,6 +9,7 @@ use super::{
     error::ConfigError,
 };
 use crate::{
+    accounts::{READ_ONLY_TOKENS_MAX, TOKENS_MAX},
     base::ids::AccountId,
     call::numbers::bare_number,
     cli::{
@@ -28,8 +29,6 @@ pub(super) struct ConfigSource<'a> {
 
 /// Longer files are refused unread.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// One in use, and one that replaces it.
-const TOKENS_MAX: usize = 2;
 /// Length of a token in a configuration file. A random token of ten characters could be guessed
 /// within years.
 const TOKEN_CHARS: Range<usize> = 16..257;
@@ -47,6 +46,11 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
 /// Whether a token is hard to guess and fits into a header.
 pub(super) fn is_token(token: &str) -> bool {
     TOKEN_CHARS.contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Whether a token of the file is shown, and no good.
+fn is_weak(token: &Secret) -> bool {
+    token.0 != Secret::HIDDEN && !is_token(&token.0)
 }
 
 /// Text that tells what a token must look like.
@@ -87,8 +91,10 @@ impl ConfigSource<'_> {
 
             self.check_tokens(row)?;
             let tokens = row.tokens.as_ref().0.clone();
+            let read_only = row.read_only_tokens.as_ref();
+            let read_only_tokens = read_only.map_or_else(Vec::new, |it| it.as_ref().0.clone());
             let id = id.parse().expect("words are names");
-            accounts.push(AccountConfig { id, tokens, dialect: row.dialect });
+            accounts.push(AccountConfig { id, tokens, read_only_tokens, dialect: row.dialect });
         }
         Ok(accounts)
     }
@@ -99,10 +105,22 @@ impl ConfigSource<'_> {
         if !(1..=TOKENS_MAX).contains(&tokens.len()) {
             return invalid("write one token, or two while one replaces the other".to_owned());
         }
-        for Secret(token) in tokens.iter().filter(|it| it.0 != Secret::HIDDEN) {
-            if !is_token(token) {
-                return invalid(token_wanted());
-            }
+        if tokens.iter().any(is_weak) {
+            return invalid(token_wanted());
+        }
+        let Some(row) = &row.read_only_tokens else { return Ok(()) };
+        let invalid = |why: String| Err(self.error_at(row.span(), why));
+        let read_only = &row.as_ref().0;
+        if READ_ONLY_TOKENS_MAX < read_only.len() {
+            return invalid(format!("write {READ_ONLY_TOKENS_MAX} tokens at most"));
+        }
+        if read_only.iter().any(is_weak) {
+            return invalid(token_wanted());
+        }
+        let is_shown = |it: &&Secret| it.0 != Secret::HIDDEN;
+        if read_only.iter().filter(is_shown).any(|it| tokens.contains(it)) {
+            let why = "a token is full or read-only: take it out of tokens, or make another one";
+            return invalid(why.to_owned());
         }
         Ok(())
     }

@@ -59,6 +59,8 @@ pub struct Config {
     pub calls_per_second: Count<0, 1_000_000>,
     /// Maximum number of members of a conference.
     pub members_max: Count<1, 100_000>,
+    /// Proxies whose `X-Forwarded-For` names the client.
+    pub trusted_proxies: Vec<IpNetwork>,
     /// Bearer token for `/metrics`; without one, `/metrics` does not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ops_token: Option<Secret>,
@@ -68,6 +70,8 @@ pub struct Config {
     pub voice: VoiceConfig,
     /// Access rules for requests that conflow sends.
     pub fetch: FetchConfig,
+    /// Web pages that may use the API from a browser.
+    pub cors: CorsConfig,
     /// Whether there are simulated phones, and how long they play sounds.
     pub sim: SimConfig,
     /// Addresses and ports of real phones.
@@ -127,6 +131,13 @@ pub struct VoiceConfig {
 pub struct FetchConfig {
     /// Networks that requests may reach in addition to public addresses.
     pub allow: Vec<IpNetwork>,
+}
+
+/// Checked values of the table `[cors]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CorsConfig {
+    /// Origins of those pages, as browsers send them.
+    pub origins: Vec<settings::WebOrigin>,
 }
 
 /// Checked values of the table `[sim]`.
@@ -223,7 +234,8 @@ impl Config {
             return Err(ConfigError::Incomplete(why));
         }
         for account in &self.accounts {
-            if account.tokens.iter().any(|it| it.0 == Secret::HIDDEN) {
+            let mut tokens = account.tokens.iter().chain(&account.read_only_tokens);
+            if tokens.any(|it| it.0 == Secret::HIDDEN) {
                 let why = format!(
                     "{path}: a token of {} is hidden: put the token itself where it has \"{}\"",
                     account.id,
@@ -279,6 +291,7 @@ impl Config {
             calls_max: layer.calls_max.unwrap_or(calls_max),
             calls_per_second: layer.calls_per_second.unwrap_or(calls_max),
             members_max: layer.members_max.unwrap_or(Count::new(10_000)),
+            trusted_proxies: layer.trusted_proxies.unwrap_or_default(),
             ops_token: layer.ops_token,
             log: LogConfig {
                 format: layer.log.format.unwrap_or_default(),
@@ -289,6 +302,7 @@ impl Config {
                 vobiz: layer.voice.vobiz.unwrap_or_default(),
             },
             fetch: FetchConfig { allow: layer.fetch.allow.unwrap_or_default() },
+            cors: CorsConfig { origins: layer.cors.origins.unwrap_or_default() },
             sim: SimConfig {
                 on: layer.sim.on.unwrap_or(is_development),
                 speech_ms_per_char: layer.sim.speech_ms_per_char.unwrap_or(Count::new(60)),
@@ -310,7 +324,8 @@ impl Config {
 fn development(token: Option<String>) -> Vec<AccountConfig> {
     let id = DEVELOPMENT_ACCOUNT.parse().expect("a name");
     let tokens = token.map(Secret).into_iter().collect();
-    vec![AccountConfig { id, tokens, dialect: Dialect::default() }]
+    let (read_only_tokens, dialect) = (Vec::new(), Dialect::default());
+    vec![AccountConfig { id, tokens, read_only_tokens, dialect }]
 }
 
 #[cfg(test)]

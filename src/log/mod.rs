@@ -7,6 +7,7 @@
 mod json;
 mod messages;
 mod moment;
+mod pretty;
 mod queue;
 
 use std::{
@@ -29,6 +30,7 @@ use self::{
     json::JsonLayer,
     messages::DeferredEvent,
     moment::LogTime,
+    pretty::PrettyFields,
     queue::{LogEntry, LogQueue},
 };
 use crate::{
@@ -119,7 +121,7 @@ fn subscriber(settings: config::LogConfig, queue: LogQueue) -> impl Subscriber +
     let layer = match settings.format {
         LogFormat::Pretty => {
             let lines = fmt::layer().with_writer(queue).with_timer(LogTime).with_target(false);
-            lines.with_ansi(io::stderr().is_terminal()).boxed()
+            lines.with_ansi(io::stderr().is_terminal()).fmt_fields(PrettyFields).boxed()
         }
         LogFormat::Json => JsonLayer(queue).boxed(),
     };

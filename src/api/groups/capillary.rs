@@ -12,19 +12,17 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    GroupAskError, Groups, GroupsApi, GroupsRequest, MEMBERS_MAX, durable, header, time::iso,
-};
+use super::{GroupAskError, Groups, GroupsApi, GroupsRequest, MEMBERS_MAX, header, time::iso};
 use crate::{
     api::{
         endpoint::{DELETE, Documented::ByVendor, Endpoint, POST, handler},
         reply,
     },
-    base::ids::AccountId,
-    credentials::{Bearer, Holder, md5_hex},
+    base::ids::{AccountId, NAME_CHARS_MAX, is_name},
+    credentials::{Basis, Bearer, Holder, TokenKind, md5_hex},
     group::{
-        Ask, GroupId, GroupRef, GroupSelector, GroupSnapshot, PersonId, PersonName, PersonRef,
-        Rank, Refusal, UnixMillis, rule::Rule,
+        Ask, GroupId, GroupRef, GroupSelector, GroupSnapshot, PersonId, PersonName, PersonRef, Rank,
+        Refusal, rule::Rule,
     },
 };
 
@@ -164,23 +162,19 @@ async fn generate(Groups(api): Groups, request: GroupsRequest) -> Answer {
     }
 
     let TillLogin { key, secret } = parse(&request)?;
-    let now = api.memberships.now();
-    let holder = api.credentials.till(now, &key, &md5_hex(&secret)).ok_or_else(|| {
-        request.note_bad_credentials();
-        unauthorized()
-    })?;
-    let broken = || CapillaryError(500, 500, "the store failed".to_owned());
-    let (done, committed) = durable();
-    let until = UnixMillis(now.0 + TOKEN_SECONDS * 1_000);
-    let token = api.credentials.issue_until(until, holder, done).map_err(|_| broken())?;
-    committed.await.map_err(|_| broken())?.map_err(|_| broken())?;
+    let digest = md5_hex(&secret);
+    let holder = api.till(&request, &key, &digest).ok_or_else(unauthorized)?;
+    let (ms, basis) = (Some(TOKEN_SECONDS * 1_000), Basis::Till(&key, &digest));
+    let issued = api.issue(TokenKind::TillToken, holder, ms, basis).await;
+    let broken = |_| CapillaryError(500, 500, "the store failed".to_owned());
+    let token = issued.map_err(broken)?.ok_or_else(unauthorized)?;
     let data = json!({ "accessToken": token, "ttlSeconds": TOKEN_SECONDS });
     Ok(Json(json!({ "data": data, "errors": null })))
 }
 
 pub(super) fn sign_in(api: &GroupsApi, request: &GroupsRequest) -> Option<Holder> {
     if let Some(token) = header(request, "x-cap-api-oauth-token") {
-        return api.holder(request, token).ok();
+        return api.holder(request, token, None).ok();
     }
     let (scheme, rest) = header(request, "authorization")?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -188,11 +182,7 @@ pub(super) fn sign_in(api: &GroupsApi, request: &GroupsRequest) -> Option<Holder
     }
     let pair = String::from_utf8(BASE64_STANDARD.decode(rest.trim()).ok()?).ok()?;
     let (till, digest) = pair.split_once(':')?;
-    let holder = api.credentials.till(api.memberships.now(), till, digest);
-    if holder.is_none() {
-        request.note_bad_credentials();
-    }
-    holder
+    api.till(request, till, digest)
 }
 
 /// `DELETE` and `POST /v2/userGroup2/{groupId}/leave`
@@ -290,6 +280,12 @@ struct UserGroupParams {
 async fn create(Groups(api): Groups, request: GroupsRequest) -> Answer {
     let account = &till(&api, &request)?;
     let UserGroupParams { external_id, group_name, max_group_size } = parse(&request)?;
+    let names = [("groupName", Some(&group_name)), ("externalId", external_id.as_ref())];
+    if let Some((field, _)) = names.into_iter().find(|(_, it)| !it.is_none_or(|it| is_name(it))) {
+        let why =
+            format!("{field}: write 1 to {NAME_CHARS_MAX} characters, none a control character");
+        return Err(CapillaryError(BAD, 400, why));
+    }
     let mut head = api.head(&group_name, None, max_group_size.unwrap_or(MEMBERS_MAX));
     head.external_id = external_id.map(Into::into);
     let snapshot = snapshot(&api, account, Ask::Create(head)).await?;

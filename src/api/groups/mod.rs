@@ -6,59 +6,49 @@ pub(super) mod capillary;
 pub(super) mod kirimin;
 mod rate_limit;
 pub(super) mod rocketchat;
+mod sign_in;
 mod time;
 
 use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    fmt,
-    net::IpAddr,
-    ops::Deref,
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    collections::BTreeMap, convert::Infallible, fmt, net::IpAddr, ops::Deref,
+    panic::AssertUnwindSafe, sync::Arc, time::Duration,
 };
 
 use axum::{
     Router,
     body::{Body, Bytes},
     extract::{FromRequestParts, Request},
-    http::request::Parts,
+    http::{HeaderValue, header::RETRY_AFTER, request::Parts},
     response::Response,
 };
 use futures_util::FutureExt;
 use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tower_service::Service;
 
 pub use self::admin::NewPerson;
 use self::{
     kirimin::{signals, sockets::Sockets},
     rate_limit::Windows,
+    sign_in::{Guess, PasswordGuesses, SignedInUser},
 };
 use super::{
-    Links,
+    AppState, Links,
     after_response::AfterResponse,
     body,
-    context::RequestContext,
+    context::{RequestContext, RequestOrigin},
     dialect::ApiDialect,
-    failure::Failure,
+    failure::{Failure, rounded_up},
     path_row::{PathRow, is_read},
     principal::Principal,
-    rate_limit::PerAddress,
 };
 use crate::{
     base::ids::AccountId,
-    credentials::{BadToken, Bearer, GroupCredentials, Holder},
+    credentials::{Bearer, GroupCredentials, Holder},
     engine::membership::{GroupAskError, Memberships},
-    group::{
-        Ask, GroupAnswer, GroupInfo, GroupSnapshot, Person, PersonId, PersonName, PersonRef,
-        Removed,
-    },
+    group::{Ask, GroupAnswer, GroupInfo, GroupSnapshot, Person, PersonId, PersonRef, Removed},
     store::rows::RowStoreError,
 };
 
@@ -69,13 +59,11 @@ pub struct GroupsApi {
     settings: Settings,
     windows: Windows,
     sockets: Arc<Sockets>,
-    password_checks: Semaphore,
+    passwords: PasswordGuesses,
     customers: capillary::BusyCustomers,
+    /// Set when the API is connected.
+    app: Option<Arc<AppState>>,
 }
-
-/// Concurrent password checks. Each takes 19 MiB and a CPU for a while: more at a time would slow
-/// all of them down.
-const PASSWORD_CHECKS_MAX: usize = 2;
 
 /// Behaviour of the dialects where a vendor's documents and its server differ.
 #[derive(Clone, Copy, Debug, Default)]
@@ -134,8 +122,7 @@ pub(super) struct DecodedRequest {
     /// The pending upgrade of the connection, for a WebSocket.
     upgrade: Option<OnUpgrade>,
     after_response: Mutex<Option<AfterResponse>>,
-    /// The request showed unknown credentials: it counts as a guess of its address.
-    has_bad_credentials: AtomicBool,
+    guess: Guess,
 }
 
 impl Deref for GroupsRequest {
@@ -143,13 +130,6 @@ impl Deref for GroupsRequest {
 
     fn deref(&self) -> &DecodedRequest {
         &self.0
-    }
-}
-
-impl DecodedRequest {
-    /// Marks the request as a guess: nobody has the credentials that it shows.
-    fn note_bad_credentials(&self) {
-        self.has_bad_credentials.store(true, Ordering::Relaxed);
     }
 }
 
@@ -185,9 +165,19 @@ impl GroupsApi {
             settings,
             windows: Windows::default(),
             sockets: Arc::default(),
-            password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
+            passwords: PasswordGuesses::default(),
             customers: capillary::BusyCustomers::default(),
+            app: None,
         }
+    }
+
+    /// Connects the API with the accounts that its people belong to.
+    pub(super) fn connect(self, app: Arc<AppState>) -> Self {
+        Self { app: Some(app), ..self }
+    }
+
+    fn app(&self) -> &AppState {
+        self.app.as_ref().expect("`Api::with_groups` connects it")
     }
 
     /// Closes every WebSocket with code 1001, going away.
@@ -202,16 +192,10 @@ impl GroupsApi {
         context: &Arc<RequestContext>,
         request: Request,
         upgrade: Option<OnUpgrade>,
-        failures: Option<&PerAddress>,
     ) -> Response {
         let RequestContext { peer, now, .. } = **context;
-        if let Some(Err(wait)) = failures.map(|it| it.check(now, peer)) {
-            return match vendor {
-                Vendor::Bungie => bungie::throttle(wait),
-                Vendor::RocketChat => rocketchat::throttle(wait),
-                Vendor::Kirimin => kirimin::throttle(),
-                Vendor::Capillary => capillary::throttle(wait),
-            };
+        if let Some(refused) = self.refuse_origin(vendor, context) {
+            return refused;
         }
         let (mut parts, body) = request.into_parts();
         let decoded = GroupsRequest(Arc::new(DecodedRequest {
@@ -222,7 +206,7 @@ impl GroupsApi {
             now,
             upgrade,
             after_response: Mutex::default(),
-            has_bad_credentials: AtomicBool::new(false),
+            guess: Guess::default(),
         }));
         if !is_read(&context.method)
             && let Some(principal) = self.principal(vendor, &decoded)
@@ -248,14 +232,31 @@ impl GroupsApi {
             Vendor::Kirimin => kirimin::crash(),
             Vendor::Capillary => capillary::crash(),
         });
-        let is_guess = decoded.has_bad_credentials.load(Ordering::Relaxed);
-        if let Some(failures) = failures.filter(|_| is_guess) {
-            failures.failed(now, peer);
+        // A request that succeeds is no guess, whatever else it shows, such as an old cookie.
+        if response.status().as_u16() >= 400
+            && let Some(wait) = decoded.guess.wait(&self.app().failures, now, peer)
+        {
+            response = throttle(vendor, wait);
         }
         if let Some(after) = decoded.after_response.lock().take() {
             response.extensions_mut().insert(after);
         }
         response
+    }
+
+    /// The answer to a page of another origin, where it may not ask.
+    fn refuse_origin(&self, vendor: Vendor, context: &RequestContext) -> Option<Response> {
+        match vendor {
+            // A browser adds the cookie, whichever page asks (RFC 6455, section 10.2).
+            Vendor::Kirimin if context.origin == RequestOrigin::Foreign => {
+                Some(kirimin::foreign_origin())
+            }
+            Vendor::RocketChat => {
+                let status = self.app().trust.read().refused_preflight(context)?;
+                Some(rocketchat::refuse_preflight(status))
+            }
+            Vendor::Bungie | Vendor::Capillary | Vendor::Kirimin => None,
+        }
     }
 
     pub(super) fn not_found(&self, vendor: Vendor, context: &RequestContext) -> Response {
@@ -299,7 +300,7 @@ impl GroupsApi {
                 } => (account, "no till".into()),
             },
         };
-        Some(Principal { account, by })
+        Some(Principal { account, by, life: None })
     }
 
     async fn ask(&self, account: &AccountId, ask: Ask) -> Result<GroupAnswer, GroupAskError> {
@@ -371,64 +372,6 @@ impl GroupsApi {
         removal.await.unwrap_or(Err(GroupAskError::Failed))
     }
 
-    /// The person whose token this is. Tokens of applications and tills count as unknown.
-    fn bearer(&self, request: &GroupsRequest, token: &str) -> Result<SignedInUser, BadToken> {
-        let Holder { account, bearer } = self.holder(request, token)?;
-        match bearer {
-            Bearer::Person { id, is_admin_scope } => {
-                Ok(SignedInUser { account, person: PersonId(id), is_admin_scope })
-            }
-            Bearer::Application | Bearer::Till(_) | Bearer::Grant { .. } => Err(BadToken::Unknown),
-        }
-    }
-
-    /// The holder of a token. An unknown token marks the request as a guess.
-    fn holder(&self, request: &GroupsRequest, token: &str) -> Result<Holder, BadToken> {
-        let holder = self.credentials.holder(self.memberships.now(), token);
-        if holder == Err(BadToken::Unknown) {
-            request.note_bad_credentials();
-        }
-        holder
-    }
-
-    /// Searches all accounts for a person with one of these names. None if two accounts have one.
-    async fn find_anywhere(&self, names: &[PersonName]) -> Option<(AccountId, Person)> {
-        let mut found = None;
-        for account in self.memberships.accounts() {
-            for name in names {
-                let who = PersonRef::Name(name.clone());
-                let Ok(person) = self.person(&account, who).await else { continue };
-                match found {
-                    Some(_) => return None,
-                    None => found = Some((account.clone(), person)),
-                }
-                break;
-            }
-        }
-        found
-    }
-
-    /// The person with one of these names and this password. The check is slow on purpose, and as
-    /// slow for unknown names, so it runs on a blocking thread.
-    async fn log_in(
-        &self,
-        request: &GroupsRequest,
-        names: &[PersonName],
-        password: &str,
-    ) -> Option<(AccountId, Person)> {
-        let found = self.find_anywhere(names).await;
-        let id = found.as_ref().map(|(_, person)| person.id.0);
-        let permit = self.password_checks.acquire().await;
-        let (credentials, text) = (self.credentials.clone(), password.to_owned());
-        let check = tokio::task::spawn_blocking(move || credentials.is_password(id, &text));
-        let is_right = check.await.unwrap_or(false);
-        drop(permit);
-        if !is_right {
-            request.note_bad_credentials();
-        }
-        found.filter(|_| is_right)
-    }
-
     fn head(&self, name: &str, creator: Option<PersonId>, members_max: u32) -> GroupInfo {
         let now = self.memberships.now();
         GroupInfo {
@@ -448,10 +391,16 @@ impl GroupsApi {
     }
 }
 
-struct SignedInUser {
-    account: AccountId,
-    person: PersonId,
-    is_admin_scope: bool,
+/// The response to wrong credentials, when there were too many.
+fn throttle(vendor: Vendor, wait: Duration) -> Response {
+    let mut response = match vendor {
+        Vendor::Bungie => bungie::throttle(wait),
+        Vendor::RocketChat => rocketchat::throttle(wait),
+        Vendor::Kirimin => kirimin::throttle(),
+        Vendor::Capillary => capillary::throttle(wait),
+    };
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(rounded_up(wait)));
+    response
 }
 
 /// Members of a group at most, where the dialect sets no limit: the real Bungie's figure.
@@ -461,6 +410,13 @@ const MEMBERS_MAX: u32 = 10_000;
 fn durable() -> (crate::store::rows::OnCommit, oneshot::Receiver<Result<(), RowStoreError>>) {
     let (sender, committed) = oneshot::channel();
     (Box::new(move |written| drop(sender.send(written))), committed)
+}
+
+/// Waits for a write of [`durable`].
+async fn written(
+    committed: oneshot::Receiver<Result<(), RowStoreError>>,
+) -> Result<(), RowStoreError> {
+    committed.await.unwrap_or_else(|error| Err(RowStoreError(error.to_string())))
 }
 
 fn header<'a>(request: &'a GroupsRequest, name: &str) -> Option<&'a str> {

@@ -227,5 +227,6 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
         Voice(DialectDescriber::cancel),
     ),
     Endpoint::reads("/Events", handler!(events::serve), Voice(DialectDescriber::events))
-        .answers_itself(),
+        .answers_itself()
+        .streams(),
 ];

@@ -1,9 +1,9 @@
 //! Event stream: an account's events as server-sent events (HTML standard, section 9.2).
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, Bytes},
+    body::Bytes,
     http::{
         HeaderValue,
         header::{CACHE_CONTROL, CONTENT_TYPE},
@@ -20,7 +20,10 @@ use url::form_urlencoded;
 
 use super::ApiClient;
 use crate::{
-    api::{failure::Failure, streams::OpenEventStream},
+    api::{
+        failure::Failure,
+        streams::{self, OpenEventStream},
+    },
     base::{
         ids::{AccountId, Dialect},
         utc,
@@ -42,7 +45,7 @@ const EVENTS_MAX: usize = 64;
 
 /// `GET Events/`
 ///
-/// `conference=NAME` and `call=UUID` are filters. With `Last-Event-ID` the stream continues after
+/// The stream ends when its token does. `conference=NAME` and `call=UUID` are filters. With `Last-Event-ID` the stream continues after
 /// that event; without it, the stream begins now.
 pub(super) async fn serve(client: ApiClient) -> Result<Response, Failure> {
     let filter = filter(client.context.query())?;
@@ -77,9 +80,9 @@ pub(super) async fn serve(client: ApiClient) -> Result<Response, Failure> {
             Some(first) => first,
             None => reader.next().await?,
         };
-        Some((Ok::<_, Infallible>(Bytes::from(text)), (reader, None)))
+        Some((Bytes::from(text), (reader, None)))
     });
-    let mut response = Response::new(Body::from_stream(rest));
+    let mut response = Response::new(streams::body(client.validity(), rest));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

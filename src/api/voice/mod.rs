@@ -35,6 +35,7 @@ use super::{
     failure::Failure,
 };
 use crate::{
+    accounts::validity::CredentialValidity,
     base::{
         ids::{AccountId, Dialect, RoomKey},
         traceparent::Traceparent,
@@ -71,6 +72,11 @@ impl FromRequestParts<Links> for ApiClient {
 }
 
 impl ApiClient {
+    /// What a stream of this client depends on.
+    fn validity(&self) -> CredentialValidity {
+        self.context.principal.get().expect("only accounts are let in").validity()
+    }
+
     /// A text that cannot be a conference's name is answered as an unknown conference.
     fn key(&self, name: &str) -> Result<RoomKey, AskError> {
         let name = name.parse().map_err(|_| AskError::Gone)?;

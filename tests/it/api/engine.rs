@@ -19,7 +19,7 @@ use axum::{
     http::{Request, Response, request},
 };
 use conflow::{
-    accounts::Accounts,
+    accounts::{Accounts, file::AccountStore},
     api::{Api, ApiDependencies, Ops, Settings},
     base::ids::{AccountId, CallId, Dialect, RoomId},
     call::{
@@ -55,6 +55,7 @@ use crate::{
 /// An engine with the accounts `MA1` and `MA2`, whose tokens are `one` and `two`.
 pub(crate) struct TestEngine {
     pub(crate) api: Api,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) inbound: Arc<Inbound>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) receiver: Receiver,
@@ -83,12 +84,45 @@ impl Default for TestEngineOptions {
     }
 }
 
+/// The key of the engine's accounts.
+const KEY: [u8; 32] = [7; 32];
+
 fn accounts() -> Arc<Accounts> {
-    let mut accounts = Accounts::new([7; 32]);
+    let mut accounts = Accounts::new(KEY);
     for (account, token) in [("MA1", "one"), ("MA2", "two")] {
         accounts.add(&account.parse().unwrap(), token).unwrap();
     }
     Arc::new(accounts)
+}
+
+/// Accounts of the data folder, which an engine follows at once.
+pub(crate) struct StoredAccounts {
+    store: AccountStore,
+    accounts: Arc<Accounts>,
+}
+
+impl StoredAccounts {
+    pub(crate) fn new(engine: &TestEngine) -> Self {
+        let store = AccountStore::new(Arc::new(MemoryRows::default()), KEY);
+        Self { store, accounts: engine.accounts.clone() }
+    }
+
+    /// Adds an account, and returns its token.
+    pub(crate) fn add(&self, id: &str) -> String {
+        let id = id.parse().unwrap();
+        let token = self.store.add(&id, Dialect::Vobiz, UNIX_EPOCH).unwrap();
+        self.follow();
+        token
+    }
+
+    pub(crate) fn remove(&self, id: &str) {
+        self.store.remove(&id.parse().unwrap()).unwrap();
+        self.follow();
+    }
+
+    fn follow(&self) {
+        assert_eq!(self.accounts.set_stored(&self.store.load().unwrap()), []);
+    }
 }
 
 fn inbound_settings(accounts: Arc<Accounts>) -> inbound::Settings {
@@ -147,14 +181,14 @@ impl TestEngine {
             registry,
             inbound: inbound_,
             journal: journal_,
-            accounts,
+            accounts: accounts.clone(),
             callbacks,
             idempotency_keys,
             on_answered: Box::new(|entry| entry.log()),
             phones,
         };
         let api = Api::new(dependencies, options.settings).with_ops(ops(results));
-        Self { api, inbound, journal, receiver, sim, calls: Vec::new() }
+        Self { api, accounts, inbound, journal, receiver, sim, calls: Vec::new() }
     }
 
     pub(crate) fn registry(&self) -> &Arc<Registry> {

@@ -3,14 +3,14 @@
 use std::{mem, num::NonZeroU32, time::Duration};
 
 use conflow::{
-    api::{RateLimit, Settings},
+    api::{FailureLimits, RateLimit, Settings},
     conference::{self, Ask},
 };
 
 use super::engine::{TestEngine, TestEngineOptions, check, check_in};
 use crate::harness::key;
 
-fn limited(requests: u32, seconds: u64) -> RateLimit {
+pub(super) fn limited(requests: u32, seconds: u64) -> RateLimit {
     let requests = NonZeroU32::new(requests).unwrap();
     RateLimit { requests, period: Duration::from_secs(seconds) }
 }
@@ -210,20 +210,30 @@ async fn an_account_has_a_rate_limit() {
     .await;
 }
 
+/// Issue 14, A1: strangers must not keep people out who share their address.
 #[tokio::test(start_paused = true)]
-async fn an_address_has_a_limit_of_wrong_credentials() {
-    let settings = Settings { failure_limit: Some(limited(2, 2)), ..Settings::default() };
+async fn wrong_credentials_are_limited_and_good_ones_are_not() {
+    let failure_limits = FailureLimits { by_address: limited(3, 3), by_name: limited(2, 2) };
+    let settings = Settings { failure_limits, ..Settings::default() };
     check_in(
         TestEngine::new(TestEngineOptions { settings, ..TestEngineOptions::default() }),
         r##"
         GET P/Conference/ [none] => 401 [www-authenticate: Basic realm="conflow"] {"api_id":"*","error":"credentials are missing: send them by HTTP Basic, or as X-Auth-ID and X-Auth-Token headers"}
         GET V/Conference/ [X-Auth-ID: MA1] => 401 {"api_id":"*","error":"wrong credentials"}
-        GET V/Conference/ => 200 {"api_id":"*","conferences":[]}
         GET S/Phone/x/ [X-Auth-ID: MA1] => 401 [www-authenticate: Basic realm="conflow"] {"api_id":"*","error":"wrong credentials"}
-        GET V/Conference/ => 429 [retry-after: 1] {"api_id":"*","error":"too many requests with wrong credentials from this address: wait"}
-        GET P/Conference/ [X-Auth-ID: MA1] => 429 [retry-after: 1] {"api_id":"*","error":"too many requests with wrong credentials from this address: wait"}
-        wait 1000
+        # By the account that is named, and whatever is named.
+        GET V/Conference/ [X-Auth-ID: MA1] => 429 [retry-after: 1] {"api_id":"*","error":"too many requests with wrong credentials from this address: wait"}
+        GET V/Conference/ [X-Auth-ID: MA3] => 429 [retry-after: 1] {"api_id":"*","error":"too many requests with wrong credentials from this address: wait"}
+        GET /metrics [X-Auth-ID: MA4] => 429 [retry-after: 1] {"api_id":"*","error":"too many requests with wrong credentials from this address: wait"}
+        GET /groups/v1/Account/MA1/Person/ [X-Auth-ID: MA5] => 404 {"api_id":"*","error":"not found"}
+        # Good credentials meet no limit.
         GET V/Conference/ => 200 {"api_id":"*","conferences":[]}
+        GET P/Conference/ => 200 {"api_id":"*","conferences":[]}
+        GET /v1/Account/MA2/Conference/ [X-Auth-ID: MA2] [X-Auth-Token: two] => 200 {"api_id":"*","conferences":[]}
+        GET P/Conference/ [none] => 401 [www-authenticate: Basic realm="conflow"] {"api_id":"*","error":"credentials are missing: send them by HTTP Basic, or as X-Auth-ID and X-Auth-Token headers"}
+        wait 1000
+        GET V/Conference/ [X-Auth-ID: MA1] => 401 {"api_id":"*","error":"wrong credentials"}
+        GET V/Conference/ [X-Auth-ID: MA1] => 429 [retry-after: 1] {"api_id":"*","error":"too many requests with wrong credentials from this address: wait"}
         "##,
     )
     .await;

@@ -13,5 +13,6 @@ mod restart;
 mod server;
 mod sim;
 mod traceparent;
+mod trust;
 mod variables;
 mod voice;

@@ -1,5 +1,7 @@
 //! `conflow account`, run beside a live engine.
 
+use std::{thread, time::Duration};
+
 use super::*;
 
 const KEPT: &str = "MAKEPT00000000000000";
@@ -60,6 +62,41 @@ fn an_account_is_added_rotated_and_removed_while_the_engine_runs() {
             assert!(!bytes.windows(token.len()).any(|it| it == token.as_bytes()), "in a file");
         }
     }
+}
+
+/// Issue 14, A2: within a second, by each of the commands.
+#[test]
+fn the_event_stream_of_a_token_that_is_removed_ends() {
+    let home = home();
+    let mut program = Program::start(home.path(), "");
+    let first = account(home.path(), &format!("add {KEPT}"));
+    let reader = account(home.path(), &format!("add {KEPT} --read-only"));
+    let second = account(home.path(), &format!("rotate {KEPT}"));
+    for command in [
+        (&reader, format!("remove {KEPT} --token t2")),
+        (&first, format!("rotate {KEPT} --finish")),
+        (&second, format!("remove {KEPT}")),
+    ] {
+        let (token, command) = command;
+        while program.conference_list(KEPT, token) != 200 {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let mut stream = TcpStream::connect(program.http).unwrap();
+        let head = format!("X-Auth-ID: {KEPT}\r\nX-Auth-Token: {token}\r\n");
+        let path = format!("/v1/Account/{KEPT}/Events/");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: here\r\n{head}\r\n").unwrap();
+        let mut begin = [0; 15];
+        stream.read_exact(&mut begin).unwrap();
+        assert_eq!(&begin, b"HTTP/1.1 200 OK");
+        account(home.path(), &command);
+        let mut rest = String::new();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.read_to_string(&mut rest).unwrap();
+        assert!(!rest.ends_with("\r\n0\r\n\r\n"), "it is no regular end: {rest}");
+        assert_eq!(program.conference_list(KEPT, token), 401, "{command}");
+    }
+    program.signal("TERM");
+    program.wait_for("SIGTERM");
 }
 
 #[test]

@@ -7,9 +7,11 @@ use super::{
     AdminRequest, AtMember, AtOne,
     answers::{GroupCard, JoinPolicyText, RankText},
     number,
+    people::name_wanted,
 };
 use crate::{
     api::{after_response::AfterResponse, failure::Failure, groups::MEMBERS_MAX},
+    base::ids::{self, is_name},
     group::{Ask, GroupId, GroupRef, GroupSnapshot, PersonId, PersonRef, Rank, rule::Rule},
 };
 
@@ -30,8 +32,11 @@ pub(super) async fn create(request: AdminRequest) -> Result<Response, Failure> {
 
     let CreateGroupParams { name, owner, external_id, members_max, door } = request.parse()?;
     let name = name.trim();
-    if !(1..=NAME_CHARS_MAX).contains(&name.chars().count()) {
-        return Err(Failure::Bad(format!("name: write 1 to {NAME_CHARS_MAX} characters")));
+    if !is_name(name) || NAME_CHARS_MAX < name.chars().count() {
+        return Err(Failure::Bad(name_wanted("name", NAME_CHARS_MAX)));
+    }
+    if !external_id.as_deref().is_none_or(is_name) {
+        return Err(Failure::Bad(name_wanted("external_id", ids::NAME_CHARS_MAX)));
     }
     let members_max = members_max.unwrap_or(MEMBERS_MAX);
     if !(1..=MEMBERS_MAX).contains(&members_max) {

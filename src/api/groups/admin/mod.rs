@@ -5,6 +5,7 @@
 mod answers;
 mod groups;
 mod people;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 pub use self::people::NewPerson;
-use super::{GroupAskError, Groups, GroupsApi, durable};
+use super::{GroupAskError, Groups, GroupsApi};
 use crate::{
     api::{
         Links, body,
@@ -28,8 +29,8 @@ use crate::{
         reply,
     },
     base::ids::AccountId,
-    credentials::{Bearer, Holder},
-    group::{Refusal, UnixMillis},
+    credentials::{Basis, Bearer, Holder, TokenKind},
+    group::Refusal,
 };
 
 pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
@@ -37,10 +38,37 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::changes(POST, "/Person", handler!(people::add), ByVendor),
     Endpoint::reads("/Person/{person}", handler!(people::show), ByVendor),
     Endpoint::changes(POST, "/Person/{person}/Password", handler!(people::set_password), ByVendor),
-    Endpoint::changes(POST, "/Person/{person}/Token", handler!(people::issue_token), ByVendor),
-    Endpoint::changes(POST, "/Person/{person}/Code", handler!(people::issue_code), ByVendor),
-    Endpoint::changes(POST, "/Application", handler!(people::issue_application), ByVendor),
-    Endpoint::changes(POST, "/Till", handler!(people::issue_till), ByVendor),
+    Endpoint::reads("/Person/{person}/Token", handler!(tokens::list_of_person), ByVendor),
+    Endpoint::changes(POST, "/Person/{person}/Token", handler!(tokens::issue), ByVendor),
+    Endpoint::changes(
+        DELETE,
+        "/Person/{person}/Token",
+        handler!(tokens::revoke_of_person),
+        ByVendor,
+    ),
+    Endpoint::reads("/Person/{person}/Token/{token}", handler!(tokens::show_of_person), ByVendor),
+    Endpoint::changes(
+        DELETE,
+        "/Person/{person}/Token/{token}",
+        handler!(tokens::revoke_one_of_person),
+        ByVendor,
+    ),
+    Endpoint::changes(POST, "/Person/{person}/Code", handler!(tokens::issue_code), ByVendor),
+    Endpoint::reads("/Application", handler!(tokens::list_applications), ByVendor),
+    Endpoint::changes(POST, "/Application", handler!(tokens::issue_application), ByVendor),
+    Endpoint::changes(DELETE, "/Application", handler!(tokens::revoke_applications), ByVendor),
+    Endpoint::reads("/Application/{application}", handler!(tokens::show_application), ByVendor),
+    Endpoint::changes(
+        DELETE,
+        "/Application/{application}",
+        handler!(tokens::revoke_application),
+        ByVendor,
+    ),
+    Endpoint::reads("/Till", handler!(tokens::list_tills), ByVendor),
+    Endpoint::changes(POST, "/Till", handler!(tokens::issue_till), ByVendor),
+    Endpoint::changes(DELETE, "/Till", handler!(tokens::revoke_tills), ByVendor),
+    Endpoint::reads("/Till/{till}", handler!(tokens::show_till), ByVendor),
+    Endpoint::changes(DELETE, "/Till/{till}", handler!(tokens::revoke_till), ByVendor),
     Endpoint::changes(POST, "/Group", handler!(groups::create), ByVendor),
     Endpoint::reads("/Group/{group}", handler!(groups::show), ByVendor),
     Endpoint::changes(POST, "/Group/{group}/Member", handler!(groups::add), ByVendor),
@@ -89,22 +117,16 @@ impl AdminRequest {
     }
 
     /// Issues a token. This response is the only one that shows it.
-    async fn issue(&self, bearer: Bearer, until: Option<UnixMillis>) -> Result<Response, Failure> {
-        let token = self.token(bearer, until).await?;
-        Ok(self.reply(StatusCode::CREATED, answers::IssuedToken { token }))
-    }
-
-    async fn token(&self, bearer: Bearer, until: Option<UnixMillis>) -> Result<String, Failure> {
-        let (done, committed) = durable();
+    async fn issue(
+        &self,
+        kind: TokenKind,
+        bearer: Bearer,
+        ms: Option<u64>,
+    ) -> Result<Response, Failure> {
         let holder = Holder { account: self.account.clone(), bearer };
-        let credentials = &self.api.credentials;
-        let issued = match until {
-            Some(until) => credentials.issue_until(until, holder, done),
-            None => credentials.issue(holder, done),
-        };
-        let token = issued.map_err(|_| Failure::Internal)?;
-        committed.await.map_err(|_| Failure::Internal)?.map_err(|_| Failure::Internal)?;
-        Ok(token)
+        let issued = self.api.issue(kind, holder, ms, Basis::Operator).await;
+        let token = issued.map_err(|_| Failure::Internal)?.ok_or(Failure::Internal)?;
+        Ok(self.reply(StatusCode::CREATED, answers::IssuedToken { token }))
     }
 }
 

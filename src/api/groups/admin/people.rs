@@ -1,16 +1,16 @@
-//! People endpoints of the admin API, and the credentials of people, applications and tills.
+//! People endpoints of the admin API.
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 
 use super::{AdminRequest, AtOne, answers::PersonCard, number};
 use crate::{
-    api::{failure::Failure, groups::durable},
-    credentials::Bearer,
-    group::{Ask, GroupAnswer, Permission, Person, PersonId, PersonName, PersonRef, UnixMillis},
+    api::failure::Failure,
+    base::ids::{NAME_CHARS_MAX, is_name},
+    group::{Ask, GroupAnswer, Permission, Person, PersonId, PersonName, PersonRef},
 };
 
-/// A person to add, with all of their names. Texts have 1 to 256 characters.
+/// A person to add, with all of their names, which have 1 to 256 characters, none a control character.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewPerson {
@@ -42,10 +42,22 @@ pub struct NewPerson {
     pub kick_from_any: bool,
 }
 
-/// Lifetime of an authorization code: long enough to hand it over.
-const CODE_MS: u64 = 10 * 60_000;
-/// Longest name or password. Nobody types more.
-const TEXT_CHARS_MAX: usize = 256;
+/// Longest password. Nobody types more.
+const PASSWORD_CHARS_MAX: usize = 256;
+
+/// A password is neither shown nor logged, so it may have any characters.
+fn is_password(text: &str) -> bool {
+    (1..=PASSWORD_CHARS_MAX).contains(&text.chars().count())
+}
+
+fn password_wanted() -> String {
+    format!("password: write 1 to {PASSWORD_CHARS_MAX} characters")
+}
+
+/// The error about a name that is none.
+pub(super) fn name_wanted(field: &str, max: usize) -> String {
+    format!("{field}: write 1 to {max} characters, none a control character")
+}
 
 impl NewPerson {
     /// Builds the person with this number.
@@ -56,7 +68,6 @@ impl NewPerson {
     pub fn person(&self, id: PersonId) -> Result<Person, String> {
         let texts = [
             ("username", Some(&self.username)),
-            ("password", self.password.as_ref()),
             ("mobile", self.mobile.as_ref()),
             ("email", self.email.as_ref()),
             ("external_id", self.external_id.as_ref()),
@@ -66,10 +77,12 @@ impl NewPerson {
             ("caller", self.caller.as_ref()),
         ];
         for (name, text) in texts {
-            let count = text.map_or(1, |it| it.trim().chars().count());
-            if !(1..=TEXT_CHARS_MAX).contains(&count) {
-                return Err(format!("{name}: write 1 to {TEXT_CHARS_MAX} characters"));
+            if !text.is_none_or(|it| is_name(it.trim())) {
+                return Err(name_wanted(name, NAME_CHARS_MAX));
             }
+        }
+        if !self.password.as_deref().is_none_or(is_password) {
+            return Err(password_wanted());
         }
         let mut person = Person::new(id, &self.username);
         let text = |it: &Option<String>| it.as_deref().map(|it| Box::from(it.trim()));
@@ -130,7 +143,8 @@ pub(super) async fn show(request: AdminRequest, Path((_, id)): AtOne) -> Result<
     Ok(request.reply(StatusCode::OK, PersonCard::of(&person)))
 }
 
-/// `POST Person/{id}/Password/`: replaces the person's password.
+/// `POST Person/{id}/Password/`: replaces the person's password, and ends all of their sessions,
+/// sockets and tokens.
 pub(super) async fn set_password(
     request: AdminRequest,
     Path((_, id)): AtOne,
@@ -144,78 +158,19 @@ pub(super) async fn set_password(
 
     let person = find(&request, id).await?;
     let SetPasswordParams { password } = request.parse()?;
-    if !(1..=TEXT_CHARS_MAX).contains(&password.chars().count()) {
-        return Err(Failure::Bad(format!("password: write 1 to {TEXT_CHARS_MAX} characters")));
+    if !is_password(&password) {
+        return Err(Failure::Bad(password_wanted()));
     }
     keep_password(&request, person.id, &password).await?;
     Ok(request.reply(StatusCode::OK, PersonCard::of(&person)))
 }
 
 async fn keep_password(request: &AdminRequest, id: PersonId, text: &str) -> Result<(), Failure> {
-    let (done, committed) = durable();
-    let (credentials, account) = (request.api.credentials.clone(), request.account.clone());
-    let text = text.to_owned();
-    let permit = request.api.password_checks.acquire().await;
-    let set =
-        tokio::task::spawn_blocking(move || credentials.set_password(&account, id.0, &text, done));
-    set.await.map_err(|_| Failure::Internal)?.map_err(|_| Failure::Internal)?;
-    drop(permit);
-    committed.await.map_err(|_| Failure::Internal)?.map_err(|_| Failure::Internal)
+    let set = request.api.set_password(&request.account, id, text).await;
+    set.map_err(|_| Failure::Internal)
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TokenScope {
-    #[serde(default)]
-    admin_groups: bool,
-}
-
-/// `POST Person/{id}/Token/`: issues a token that does not expire.
-pub(super) async fn issue_token(
-    request: AdminRequest,
-    Path((_, id)): AtOne,
-) -> Result<Response, Failure> {
-    let id = number(&id)?;
-    find(&request, id).await?;
-    let TokenScope { admin_groups: is_admin_scope } = request.parse()?;
-    request.issue(Bearer::Person { id, is_admin_scope }, None).await
-}
-
-/// `POST Person/{id}/Code/`: the authorization code that Bungie's sign-in page would return.
-pub(super) async fn issue_code(
-    request: AdminRequest,
-    Path((_, id)): AtOne,
-) -> Result<Response, Failure> {
-    let id = number(&id)?;
-    find(&request, id).await?;
-    let TokenScope { admin_groups: is_admin_scope } = request.parse()?;
-    let until = UnixMillis(request.api.memberships.now().0 + CODE_MS);
-    request.issue(Bearer::Grant { id, is_admin_scope }, Some(until)).await
-}
-
-/// `POST Application/`: the token is its API key.
-pub(super) async fn issue_application(request: AdminRequest) -> Result<Response, Failure> {
-    request.issue(Bearer::Application, None).await
-}
-
-/// `POST Till/`: the token is its password.
-pub(super) async fn issue_till(request: AdminRequest) -> Result<Response, Failure> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct IssueTillParams {
-        name: String,
-    }
-
-    let IssueTillParams { name } = request.parse()?;
-    let name = name.trim();
-    if !(1..=TEXT_CHARS_MAX).contains(&name.chars().count()) || name.contains(':') {
-        let why = format!("name: write 1 to {TEXT_CHARS_MAX} characters, and no colon");
-        return Err(Failure::Bad(why));
-    }
-    request.issue(Bearer::Till(name.into()), None).await
-}
-
-async fn find(request: &AdminRequest, id: u64) -> Result<Person, Failure> {
+pub(super) async fn find(request: &AdminRequest, id: u64) -> Result<Person, Failure> {
     Ok(request.api.person(&request.account, PersonRef::Id(PersonId(id))).await?)
 }
 

@@ -19,6 +19,7 @@ use crate::{
         groups::{Groups, GroupsApi, GroupsRequest, SignedInUser},
         reply,
     },
+    base::ids::is_name,
     group::{Ask, GroupRef, GroupSnapshot, Rank, Refusal, rule::Rule},
 };
 
@@ -189,6 +190,9 @@ async fn ban(api: Groups, request: GroupsRequest, Path((group, platform, id)): A
     let target = member(&platform, &id)?;
     let params: BanParams = parse(&admin.request)?;
     let until = params.until(admin.api.memberships.now())?;
+    if !params.comment.as_deref().is_none_or(|it| it.is_empty() || is_name(it)) {
+        return Err(PARSE.into());
+    }
     let (rule, reason) = (Rule::BUNGIE, params.comment.unwrap_or_default().into());
     admin.remove(Ask::Ban { group, actor, target, rule, reason, until }).await?;
     Ok(Success(json!(0)))

@@ -18,7 +18,7 @@ use super::{
     GroupAskError, GroupsApi, GroupsRequest, SignedInUser, header, rate_limit::WindowLimit,
 };
 use crate::{
-    api::{context::RequestContext, path_row::PathRow, reply},
+    api::{context::RequestContext, failure::rounded_up, path_row::PathRow, reply},
     base::ids::AccountId,
     credentials::{BadToken, Bearer, Holder},
     group::{GroupRef, PersonId, PersonName, PersonRef, Rank, Refusal, UnixMillis},
@@ -132,7 +132,7 @@ fn refuse(api: &GroupsApi, BungieError(status, code, name, message): &BungieErro
 
 /// The response to a key over its limit, and to an address with too many failed logins.
 pub(super) fn throttle(wait: Duration) -> Response {
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let seconds = rounded_up(wait);
     reply::json(
         StatusCode::TOO_MANY_REQUESTS,
         &json!({
@@ -148,7 +148,7 @@ fn count(api: &GroupsApi, context: &RequestContext) -> Result<(), Refused> {
     let key = context.headers.get("x-api-key").and_then(|it| it.to_str().ok());
     let Some(key) = key.filter(|_| !api.settings.is_unlimited) else { return Ok(()) };
     // Only valid keys are counted here; guesses are counted by address.
-    if api.credentials.holder(api.memberships.now(), key).is_err() {
+    if api.known_holder(key).is_err() {
         return Ok(());
     }
     let left = api.windows.take(context.now, format!("bungie {key}"), LIMIT);
@@ -163,7 +163,7 @@ fn enter(
 ) -> Result<(AccountId, GroupRef), Refused> {
     count(api, &request.context)?;
     let key = header(request, "x-api-key").ok_or(NO_KEY)?;
-    let Ok(Holder { account, bearer: Bearer::Application }) = api.holder(request, key) else {
+    let Ok(Holder { account, bearer: Bearer::Application }) = api.holder(request, key, None) else {
         return Err(BAD_KEY.into());
     };
     Ok((account, GroupRef::Id(group.parse().map_err(|_| PARSE)?)))
@@ -192,7 +192,7 @@ fn sign_in(api: &GroupsApi, request: &GroupsRequest) -> Result<SignedInUser, Bun
     let sent = header(request, "authorization").and_then(|it| it.split_once(' '));
     let (_, token) =
         sent.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).ok_or(SIGN_IN)?;
-    api.bearer(request, token.trim()).map_err(|error| match error {
+    api.bearer(request, token.trim(), None).map_err(|error| match error {
         BadToken::Unknown => SIGN_IN,
         BadToken::Expired => EXPIRED,
     })

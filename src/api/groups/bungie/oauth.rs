@@ -10,12 +10,11 @@ use serde_json::json;
 
 use crate::{
     api::{
-        groups::{GroupsApi, GroupsRequest, durable, header, pairs},
+        groups::{GroupsApi, GroupsRequest, durable, header, pairs, written},
         reply,
     },
     credentials::{Bearer, Holder},
     group::UnixMillis,
-    store::rows::RowStoreError,
 };
 
 /// Lifetime of an access token: an hour, as on the real service.
@@ -49,7 +48,7 @@ pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest) -> Response
         .remove("client_secret")
         .or_else(|| basic(request))
         .or_else(|| header(request, "x-api-key").map(str::to_owned));
-    let application = api.holder(request, &secret.unwrap_or_default()).ok();
+    let application = api.holder(request, &secret.unwrap_or_default(), None).ok();
     let Some(Holder { account, bearer: Bearer::Application }) = application else {
         return refuse("invalid_client", "client_secret is the API key of an application");
     };
@@ -65,28 +64,16 @@ pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest) -> Response
     };
     let grant = form.remove(name).unwrap_or_default();
     let now = api.memberships.now();
-    let holder = api.holder(request, &grant).ok().filter(|it| it.account == account);
-    let Some(Holder { bearer: Bearer::Grant { id, is_admin_scope }, .. }) = holder else {
-        return refuse("invalid_grant", &format!("{name} is none, or has been used"));
-    };
-    // Of two concurrent uses, only one succeeds.
-    let (done, used) = durable();
-    if api.credentials.revoke(&grant, done).is_none() {
-        return refuse("invalid_grant", &format!("{name} is none, or has been used"));
-    }
-    let issue = async |seconds: u64, bearer| {
-        let (done, committed) = durable();
-        let holder = Holder { account: account.clone(), bearer };
-        let token =
-            api.credentials.issue_until(UnixMillis(now.0 + seconds * 1_000), holder, done)?;
-        committed.await.map_err(|error| RowStoreError(error.to_string()))??;
-        Ok::<_, RowStoreError>(token)
-    };
-    let access = issue(ACCESS_SECONDS, Bearer::Person { id, is_admin_scope }).await;
-    let refresh = issue(REFRESH_SECONDS, Bearer::Grant { id, is_admin_scope }).await;
-    let (Ok(access_token), Ok(refresh_token), Ok(Ok(()))) = (access, refresh, used.await) else {
+    let until = [ACCESS_SECONDS, REFRESH_SECONDS].map(|it| UnixMillis(now.0 + it * 1_000));
+    let (done, committed) = durable();
+    let exchanged = api.credentials.exchange(now, &account, &grant, until, done);
+    let (Ok(exchanged), Ok(())) = (exchanged, written(committed).await) else {
         let body = json!({ "error": "server_error", "error_description": "try again" });
         return reply::json(StatusCode::INTERNAL_SERVER_ERROR, &body);
+    };
+    let Some((person, [access_token, refresh_token])) = exchanged else {
+        request.note_bad_credentials(None);
+        return refuse("invalid_grant", &format!("{name} is none, or has been used"));
     };
     reply::json(
         StatusCode::OK,
@@ -96,7 +83,7 @@ pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest) -> Response
             expires_in: ACCESS_SECONDS,
             refresh_token,
             refresh_expires_in: REFRESH_SECONDS,
-            membership_id: id.to_string(),
+            membership_id: person.to_string(),
         },
     )
 }

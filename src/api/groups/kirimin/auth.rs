@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::{BUSY, Data, KiriminError, UNAUTHORIZED, signals};
 use crate::{
-    api::groups::{GroupsApi, GroupsRequest, SignedInUser, durable, header},
-    credentials::{Bearer, Holder},
-    group::{Ask, GroupAnswer, PersonName, PersonRef, UnixMillis},
+    accounts::validity::CredentialValidity,
+    api::groups::{GroupsApi, GroupsRequest, SignedInUser, durable, header, written},
+    group::{Ask, GroupAnswer, PersonName, PersonRef},
 };
 
 /// Name of the session cookie.
@@ -26,7 +26,12 @@ pub(in crate::api::groups) fn session(
     api: &GroupsApi,
     request: &GroupsRequest,
 ) -> Option<SignedInUser> {
-    api.bearer(request, token(request)?).ok()
+    api.bearer(request, token(request)?, None).ok()
+}
+
+/// What a socket depends on that the session opens.
+pub(super) fn validity(api: &GroupsApi, request: &GroupsRequest) -> Option<CredentialValidity> {
+    api.validity(token(request)?)
 }
 
 fn token(request: &GroupsRequest) -> Option<&str> {
@@ -58,14 +63,10 @@ pub(super) async fn sign_in(
             false => Err(WRONG),
         };
     };
-    let (account, person) = api.log_in(request, &[name], &password).await.ok_or(WRONG)?;
-
-    let until = UnixMillis(api.memberships.now().0 + SESSION_SECONDS * 1_000);
-    let bearer = Bearer::Person { id: person.id.0, is_admin_scope: false };
-    let (done, committed) = durable();
-    let issued = api.credentials.issue_until(until, Holder { account, bearer }, done);
-    let token = issued.map_err(|_| CRASH)?;
-    committed.await.map_err(|_| CRASH)?.map_err(|_| CRASH)?;
+    let log_in = api.log_in(request, &[name], &password).await.ok_or(WRONG)?;
+    let issued = api.open_session(&log_in, SESSION_SECONDS * 1_000).await;
+    let token = issued.map_err(|_| CRASH)?.ok_or(WRONG)?;
+    let person = log_in.person;
     let user = json!({ "id": person.id.to_string(), "username": person.username });
     Ok((Some(json!({ "user": user })), Some(cookie(&token, SESSION_SECONDS))))
 }
@@ -77,7 +78,7 @@ pub(super) async fn log_out(
 ) -> Result<HeaderValue, KiriminError> {
     let (done, committed) = durable();
     api.credentials.revoke(token(request).unwrap_or_default(), done);
-    committed.await.map_err(|_| CRASH)?.map_err(|_| CRASH)?;
+    written(committed).await.map_err(|_| CRASH)?;
     Ok(cookie("", 0))
 }
 
@@ -93,7 +94,8 @@ pub(super) async fn is_user(
         Ok(GroupAnswer::Groups(groups)) => groups.iter().map(super::room).collect(),
         Ok(_) | Err(_) => Vec::new(),
     };
-    let id = api.sockets.mint(user.person).map_err(|_| BUSY)?;
+    let validity = validity(api, request).ok_or(UNAUTHORIZED)?;
+    let id = api.sockets.mint(user.person, validity).map_err(|_| BUSY)?;
     Ok(Some(json!({
         "me": signals::card(&person),
         "socket": { "id": id, "host": header(request, "host") },

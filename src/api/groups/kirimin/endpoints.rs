@@ -17,8 +17,8 @@ use crate::api::{
 };
 
 pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint::reads("/", handler!(open_bare_socket), ByVendor),
-    Endpoint::reads("/socket", handler!(open_socket), ByVendor),
+    Endpoint::reads("/", handler!(open_bare_socket), ByVendor).streams(),
+    Endpoint::reads("/socket", handler!(open_socket), ByVendor).streams(),
     Endpoint::reads("/invite/{secret}", handler!(show_invitation), ByVendor),
     Endpoint::reads("/x/auth/isUser", handler!(is_user), ByVendor),
     // It ends only the sender's own session, so it has no audit line.

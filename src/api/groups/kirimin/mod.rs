@@ -20,6 +20,7 @@ pub(in crate::api) use self::endpoints::ENDPOINTS;
 use super::{GroupAskError, GroupsApi, GroupsRequest, SignedInUser, rate_limit::WindowLimit};
 use crate::{
     api::{after_response::AfterResponse, failure::Failure, reply},
+    base::ids::is_name,
     group::{
         Ask, GroupAnswer, GroupRef, GroupSnapshot, Joined, PersonRef, Rank, Refusal, rule::Rule,
     },
@@ -57,6 +58,11 @@ impl IntoResponse for KiriminError {
 
 pub(super) fn crash() -> Response {
     refuse(&KiriminError(500, "ERROR"))
+}
+
+/// The response to a web page of an origin that is neither ours nor listed.
+pub(super) fn foreign_origin() -> Response {
+    refuse(&KiriminError(403, "FORBIDDEN"))
 }
 
 /// The response to an address with too many failed logins.
@@ -161,7 +167,7 @@ impl KiriminHandler {
     /// `POST /x/group/create`: creates a group that the user owns.
     async fn create(&self) -> Result<Data, KiriminError> {
         let name = self.text("name").trim();
-        if !(1..=NAME_CHARS_MAX).contains(&name.chars().count()) {
+        if !is_name(name) || NAME_CHARS_MAX < name.chars().count() {
             return Err(KiriminError(400, "GRPS_DNAME_LENGTH"));
         }
         let (api, actor) = (&self.api, self.user.person);

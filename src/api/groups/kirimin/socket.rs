@@ -1,6 +1,6 @@
 //! WebSocket of a signed-in person (contract 3.3, RFC 6455), from the handshake to its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     http::{
@@ -28,9 +28,12 @@ use super::{
     KiriminError, UNAUTHORIZED, auth,
     sockets::{SignalQueue, SocketRefused, Sockets},
 };
-use crate::api::{
-    groups::{GroupsApi, GroupsRequest, header},
-    reply,
+use crate::{
+    accounts::validity::CredentialValidity,
+    api::{
+        groups::{GroupsApi, GroupsRequest, header},
+        reply,
+    },
 };
 
 /// Interval of pings. A socket that has not answered by the next one is dropped (contract 3.3).
@@ -49,19 +52,24 @@ pub(super) fn answer(
 ) -> Result<Response, KiriminError> {
     let id = request.query.get("id").map(String::as_str).unwrap_or_default();
     let owner = api.sockets.owner(id).ok_or_else(|| {
-        request.note_bad_credentials();
+        request.note_bad_credentials(None);
         UNAUTHORIZED
     })?;
     let session = auth::session(api, request);
-    if session.map_or(!is_bare, |it| it.person != owner) {
+    if session.as_ref().map_or(!is_bare, |it| it.person != owner) {
         return Err(UNAUTHORIZED);
     }
+    let own = match session {
+        Some(_) => auth::validity(api, request).ok_or(UNAUTHORIZED)?,
+        None => CredentialValidity::default(),
+    };
     let accept = accept(request).ok_or(NO_HANDSHAKE)?;
     let upgrade = request.upgrade.clone().ok_or(NO_HANDSHAKE)?;
-    let queue = api.sockets.open(id).map_err(|it| match it {
+    let mut queue = api.sockets.open(id).map_err(|it| match it {
         SocketRefused::Unknown => UNAUTHORIZED,
         SocketRefused::Full => super::BUSY,
     })?;
+    queue.validity = queue.validity.and(own);
     tokio::spawn(serve(upgrade, queue, api.sockets.clone()));
 
     let mut response = reply::empty(StatusCode::SWITCHING_PROTOCOLS);
@@ -111,12 +119,16 @@ async fn serve(upgrade: OnUpgrade, queue: SignalQueue, sockets: Arc<Sockets>) {
 type KiriminSocket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
 async fn run(mut socket: KiriminSocket, queue: SignalQueue) {
-    let SignalQueue { mut signals, mut closing, .. } = queue;
+    let SignalQueue { mut signals, mut closing, validity, .. } = queue;
+    let mut over = pin!(validity.over());
     let mut pings = interval(PING_EVERY);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_alive = true;
     let code = loop {
         let message = tokio::select! {
+            biased;
+            // Before everything else: a session that is over hears nothing more.
+            () = &mut over => break CloseCode::Policy,
             // The first tick is immediate.
             _ = pings.tick() => {
                 if !is_alive {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::signals::Signal;
-use crate::group::PersonId;
+use crate::{accounts::validity::CredentialValidity, group::PersonId};
 
 /// Table of sockets, at most one for each person, as on the vendor's server.
 pub(in crate::api::groups) struct Sockets {
@@ -28,6 +28,8 @@ type Digest = [u8; 32];
 /// A person's permission to open a socket, and the socket's number and queue once it is open.
 struct SocketSlot {
     id: Digest,
+    /// Of the session that the id was made for.
+    validity: CredentialValidity,
     queue: Option<(u64, mpsc::Sender<String>)>,
 }
 
@@ -35,6 +37,7 @@ struct SocketSlot {
 pub(super) struct SignalQueue {
     pub(super) person: PersonId,
     pub(super) number: u64,
+    pub(super) validity: CredentialValidity,
     pub(super) signals: mpsc::Receiver<String>,
     pub(super) closing: watch::Receiver<bool>,
 }
@@ -57,8 +60,13 @@ const SOCKETS_MAX: usize = 2_048;
 const SIGNALS_MAX: usize = 64;
 
 impl Sockets {
-    /// Returns a new socket id for a person. Their older socket gets `newLoggedIn` and is closed.
-    pub(super) fn mint(&self, person: PersonId) -> Result<String, SocketRefused> {
+    /// Returns a new socket id for a person, which is good as long as their session. Their older
+    /// socket gets `newLoggedIn` and is closed.
+    pub(super) fn mint(
+        &self,
+        person: PersonId,
+        validity: CredentialValidity,
+    ) -> Result<String, SocketRefused> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let digest = digest(&id);
         let mut table = self.table.lock();
@@ -68,8 +76,8 @@ impl Sockets {
                 return Err(SocketRefused::Full);
             }
         }
-        let before = table.slots.insert(person, SocketSlot { id: digest, queue: None });
-        if let Some(SocketSlot { id, queue }) = before {
+        let slot = SocketSlot { id: digest, validity, queue: None };
+        if let Some(SocketSlot { id, queue, .. }) = table.slots.insert(person, slot) {
             table.ids.remove(&id);
             // If the queue is full, the end of the socket, which follows at once, tells them.
             queue.map(|(_, queue)| {
@@ -80,9 +88,11 @@ impl Sockets {
         Ok(id)
     }
 
-    /// The person whose socket has this id.
+    /// The person whose socket has this id; None if their session is over.
     pub(super) fn owner(&self, id: &str) -> Option<PersonId> {
-        self.table.lock().ids.get(&digest(id)).copied()
+        let table = self.table.lock();
+        let person = table.ids.get(&digest(id))?;
+        table.slots.get(person).filter(|it| !it.validity.is_over()).map(|_| *person)
     }
 
     /// Opens the socket with this id. A socket that is already open with it is closed.
@@ -99,7 +109,8 @@ impl Sockets {
         let (sender, signals) = mpsc::channel(SIGNALS_MAX);
         let slot = table.slots.get_mut(&person).ok_or(SocketRefused::Unknown)?;
         slot.queue = Some((number, sender));
-        Ok(SignalQueue { person, number, signals, closing: self.closing.subscribe() })
+        let (validity, closing) = (slot.validity.clone(), self.closing.subscribe());
+        Ok(SignalQueue { person, number, validity, signals, closing })
     }
 
     /// Frees the person's slot, unless a newer socket has taken it.
@@ -159,7 +170,8 @@ mod tests {
     #[test]
     fn a_socket_that_reads_nothing_is_closed_and_delays_nobody() {
         let sockets = Sockets::default();
-        let [slow, quick] = [1, 2].map(|it| sockets.mint(PersonId(it)).unwrap());
+        let [slow, quick] =
+            [1, 2].map(|it| sockets.mint(PersonId(it), CredentialValidity::default()).unwrap());
         let (mut slow, mut quick) = (sockets.open(&slow).unwrap(), sockets.open(&quick).unwrap());
         for n in 0..=SIGNALS_MAX {
             sockets.send_all(vec![signal(1, "x"), signal(2, &n.to_string())]);
@@ -175,9 +187,9 @@ mod tests {
     #[test]
     fn a_new_id_ends_the_older_socket_and_its_id() {
         let sockets = Sockets::default();
-        let first = sockets.mint(PersonId(7)).unwrap();
+        let first = sockets.mint(PersonId(7), CredentialValidity::default()).unwrap();
         let mut queue = sockets.open(&first).unwrap();
-        let second = sockets.mint(PersonId(7)).unwrap();
+        let second = sockets.mint(PersonId(7), CredentialValidity::default()).unwrap();
         assert_eq!(queue.signals.try_recv().unwrap(), r#"{"type":"newLoggedIn","uid":"7"}"#);
         assert_eq!(queue.signals.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
         assert_eq!(sockets.open(&first).err(), Some(SocketRefused::Unknown));
@@ -193,7 +205,7 @@ mod tests {
         let sockets = Sockets::default();
         let mut queues = Vec::new();
         for n in 0..u64::try_from(SLOTS_MAX).unwrap() {
-            let id = sockets.mint(PersonId(n)).unwrap();
+            let id = sockets.mint(PersonId(n), CredentialValidity::default()).unwrap();
             match queues.len() < SOCKETS_MAX {
                 true => queues.push(sockets.open(&id).unwrap()),
                 false if n < 3_000 => {
@@ -203,7 +215,7 @@ mod tests {
             }
         }
         // Slots without a socket are dropped.
-        sockets.mint(PersonId(99_999)).unwrap();
+        sockets.mint(PersonId(99_999), CredentialValidity::default()).unwrap();
         assert_eq!(sockets.table.lock().slots.len(), SOCKETS_MAX + 1);
         assert_eq!(sockets.table.lock().ids.len(), SOCKETS_MAX + 1);
     }

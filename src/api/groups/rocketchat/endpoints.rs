@@ -3,7 +3,7 @@
 use axum::response::Response;
 use serde_json::json;
 
-use super::{admit, count, fields, finish, login};
+use super::{admit, count, count_by, fields, finish, login};
 use crate::{
     api::{
         endpoint::{Documented::ByVendor, Endpoint, POST, handler},
@@ -41,9 +41,13 @@ async fn server(Groups(api): Groups, request: GroupsRequest) -> Response {
 
 /// `POST login`: a token for a name and password, or the token that it resumes.
 async fn log_in(Groups(api): Groups, request: GroupsRequest) -> Response {
-    let mut limits = Vec::new();
-    let result = match count(&api, &request, "login", &mut limits) {
-        Ok(()) => login::login(&api, &request, &fields(&request)).await,
+    let (mut limits, fields) = (Vec::new(), fields(&request));
+    // By what is named, too: otherwise the logins of strangers would keep people out who share their
+    // address.
+    let name = login::name(&fields).unwrap_or_default();
+    let key = format!("rocketchat login {} {}", request.peer, blake3::hash(name.as_bytes()));
+    let result = match count_by(&api, &request, key, &mut limits) {
+        Ok(()) => login::login(&api, &request, &fields).await,
         Err(error) => Err(error),
     };
     finish(result, limits)

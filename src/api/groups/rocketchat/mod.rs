@@ -19,7 +19,10 @@ use serde_json::{Map, Value, json};
 pub(in crate::api) use self::endpoints::ENDPOINTS;
 use self::rooms::RocketChatHandler;
 use super::{GroupAskError, GroupsApi, GroupsRequest, SignedInUser, header, rate_limit};
-use crate::{api::reply, group::Refusal};
+use crate::{
+    api::{failure::rounded_up, reply},
+    group::Refusal,
+};
 
 /// HTTP status, error type (empty for none), text, and the method to name in `details`.
 struct RocketChatError(u16, &'static str, String, Option<&'static str>);
@@ -118,7 +121,7 @@ fn signed_out(text: &str) -> RocketChatError {
 
 pub(super) fn sign_in(api: &GroupsApi, request: &GroupsRequest) -> Option<SignedInUser> {
     let (token, user) = (header(request, "x-auth-token")?, header(request, "x-user-id")?);
-    api.bearer(request, token).ok().filter(|it| it.person.to_string() == user)
+    api.bearer(request, token, Some(user)).ok().filter(|it| it.person.to_string() == user)
 }
 
 fn count(
@@ -127,10 +130,19 @@ fn count(
     name: &str,
     limits: &mut RateLimitHeaders,
 ) -> Result<(), RocketChatError> {
+    let key = format!("rocketchat {name} {}", request.peer);
+    count_by(api, request, key, limits)
+}
+
+fn count_by(
+    api: &GroupsApi,
+    request: &GroupsRequest,
+    key: String,
+    limits: &mut RateLimitHeaders,
+) -> Result<(), RocketChatError> {
     if api.settings.is_unlimited {
         return Ok(());
     }
-    let key = format!("rocketchat {name} {}", request.peer);
     let left = api.windows.take(request.now, key, LIMIT);
     let wait = u64::try_from(left.wait.as_millis()).unwrap_or(u64::MAX);
     limits.push(("x-ratelimit-limit", LIMIT.requests.to_string()));
@@ -139,13 +151,22 @@ fn count(
     left.requests.map(drop).ok_or_else(|| too_many(left.wait))
 }
 
+/// The response to a preflight that no listed origin has sent, as the real server has it.
+pub(super) fn refuse_preflight(status: StatusCode) -> Response {
+    let text = match status {
+        StatusCode::FORBIDDEN => "Invalid origin",
+        _ => "CORS not enabled. Go to \"Admin > General > REST Api\" to enable it.",
+    };
+    refuse(&RocketChatError(status.as_u16(), "", text.to_owned(), None))
+}
+
 /// The response to an address with too many failed logins.
 pub(super) fn throttle(wait: Duration) -> Response {
     refuse(&too_many(wait))
 }
 
 fn too_many(wait: Duration) -> RocketChatError {
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let seconds = rounded_up(wait);
     let text = format!(
         "Error, too many requests. Please slow down. You must wait {seconds} seconds before \
          trying this endpoint again."

@@ -8,9 +8,9 @@ use super::{PAGE, RocketChatError, broken, no_room, vendor_error};
 use crate::{
     api::groups::{
         GroupAskError, GroupsApi, GroupsRequest, MEMBERS_MAX, SignedInUser, durable, header,
-        time::iso,
+        time::iso, written,
     },
-    base::ids::AccountId,
+    base::ids::{AccountId, is_name},
     group::{
         Ask, GroupRef, GroupSnapshot, Permission, Person, PersonName, PersonRef, Rank, Refusal,
         rule::Rule,
@@ -169,6 +169,10 @@ impl RocketChatHandler {
         let missing =
             || RocketChatError(400, "", "Body param \"name\" is required".to_owned(), None);
         let name = self.text("name").ok_or_else(missing)?;
+        if !is_name(name) {
+            let text = format!("{name:?} is not a valid room name.");
+            return Err(RocketChatError(400, "error-invalid-room-name", text, None));
+        }
         let head = self.api.head(name, Some(self.user.person), MEMBERS_MAX);
         let group = GroupRef::Id(head.id);
         let mut snapshot = self.snapshot(Ask::Create(head), "createPrivateGroup").await?;
@@ -233,7 +237,7 @@ impl RocketChatHandler {
         let (done, committed) = durable();
         let token = header(request, "x-auth-token").unwrap_or_default();
         self.api.credentials.revoke(token, done);
-        committed.await.map_err(|_| broken())?.map_err(|_| broken())?;
+        written(committed).await.map_err(|_| broken())?;
         let data = json!({ "message": "You've been logged out!" });
         Ok(json!({ "status": "success", "data": data }))
     }

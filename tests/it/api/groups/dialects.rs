@@ -16,7 +16,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use conflow::{
     api::groups::{GroupsApi, Settings},
     base::ids::AccountId,
-    credentials::{Bearer, GroupCredentials, Holder, md5_hex},
+    credentials::{Basis, Bearer, GroupCredentials, Holder, NewToken, TokenKind, md5_hex},
     engine::membership::Memberships,
     group::{Ask, Permission, Person, PersonId, PersonName, Rank, UnixMillis},
     store::rows::OnCommit,
@@ -31,8 +31,8 @@ use crate::{
 
 /// Group 6000001 with owner 1, admins 3 and 4, member 5 and beginner 6; 7 is outside, 9 may remove
 /// from their own groups, 10 from any. 6000002 is closed.
-pub(super) struct TestGroups {
-    pub(super) engine: TestEngine,
+pub(in crate::api) struct TestGroups {
+    pub(in crate::api) engine: TestEngine,
     /// Placeholders for credentials in transcripts.
     pub(super) placeholders: Vec<(String, String)>,
     pub(super) rows: Arc<FailingRows>,
@@ -66,7 +66,7 @@ async fn create_groups(memberships: &Memberships, account: &AccountId) {
 }
 
 impl TestGroups {
-    pub(super) async fn open(settings: Settings) -> Self {
+    pub(in crate::api) async fn open(settings: Settings) -> Self {
         Self::open_in(TestEngine::new(TestEngineOptions::default()), settings).await
     }
 
@@ -80,10 +80,18 @@ impl TestGroups {
         let credentials = GroupCredentials::open(rows.clone()).unwrap();
         let account: AccountId = "MA1".parse().unwrap();
         let mut placeholders = Vec::new();
-        let issue = |bearer| {
+        let issue_in = |account: &AccountId, bearer| {
+            let kind = match &bearer {
+                Bearer::Application => TokenKind::Application,
+                Bearer::Till(_) => TokenKind::Till,
+                Bearer::Person { .. } | Bearer::Grant { .. } => TokenKind::Token,
+            };
             let holder = Holder { account: account.clone(), bearer };
-            credentials.issue(holder, done()).unwrap()
+            let new = NewToken { holder, kind, created: NOW, until: None };
+            credentials.issue(new, Basis::Operator, done()).unwrap().unwrap()
         };
+        credentials.set_password(&account, 1, "pw", done()).unwrap();
+        let issue = |bearer| issue_in(&account, bearer);
         for id in 1..=10 {
             let mut person = Person::new(PersonId(id), &format!("User{id}"));
             person.names.insert(PersonName::Mobile(format!("88{id}").into()));
@@ -102,16 +110,12 @@ impl TestGroups {
         let till = format!("t1:{}", md5_hex(&issue(Bearer::Till("t1".into()))));
         placeholders.push(("[till]".to_owned(), basic(&till)));
         // A person and a till of another account.
-        let other = |bearer| {
-            let holder = Holder { account: "MA2".parse().unwrap(), bearer };
-            credentials.issue(holder, done()).unwrap()
-        };
+        let other = |bearer| issue_in(&"MA2".parse().unwrap(), bearer);
         let token = other(Bearer::Person { id: 1, is_admin_scope: true });
         placeholders.push(("[as other]".to_owned(), format!("[X-API-Key: KEY] [Authorization: Bearer {token}] [X-Auth-Token: {token}] [X-User-Id: 1] [Cookie: connect.sid={token}]")));
         let till = format!("t2:{}", md5_hex(&other(Bearer::Till("t2".into()))));
         placeholders.push(("[till of other]".to_owned(), basic(&till)));
         placeholders.push(("KEY".to_owned(), issue(Bearer::Application)));
-        credentials.set_password(&account, 1, "pw", done()).unwrap();
 
         create_groups(&memberships, &account).await;
         let groups_api = GroupsApi::new(Arc::new(memberships), Arc::new(credentials), settings);
@@ -119,14 +123,18 @@ impl TestGroups {
         Self { engine, placeholders, rows, clock }
     }
 
-    pub(super) async fn send(&self, line: &str) -> (u16, String) {
+    pub(in crate::api) async fn send(&self, line: &str) -> (u16, String) {
         let response = self.answer(line).await;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    pub(super) async fn answer(&self, line: &str) -> Response<Body> {
+    pub(in crate::api) async fn answer(&self, line: &str) -> Response<Body> {
+        self.answer_from(IpAddr::V4(Ipv4Addr::LOCALHOST), line).await
+    }
+
+    pub(super) async fn answer_from(&self, peer: IpAddr, line: &str) -> Response<Body> {
         let line =
             self.placeholders.iter().fold(line.to_owned(), |it, (from, to)| it.replace(from, to));
         let (method, rest) = line.split_once(' ').unwrap();
@@ -139,12 +147,11 @@ impl TestGroups {
             rest = after.trim_start();
         }
         let request = request.body(Body::from(rest.to_owned())).unwrap();
-        let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
         self.engine.api.answer(peer, request).await
     }
 }
 
-pub(super) const UNLIMITED: Settings = Settings {
+pub(in crate::api) const UNLIMITED: Settings = Settings {
     is_bungie_realistic: false,
     is_bungie_superset: false,
     is_rocketchat_bare: false,

@@ -1,7 +1,8 @@
 //! The groups' APIs: four vendors' dialects, the admin API, sockets.
 
 mod access;
-mod dialects;
+mod credentials;
+pub(super) mod dialects;
 mod golden;
 mod guarded;
 mod kicks;

@@ -113,6 +113,20 @@ async fn is_closed(socket: &mut Socket) -> bool {
     }
 }
 
+/// The code with which a socket is closed within a second; None if it is not.
+async fn end_of(socket: &mut Socket) -> Option<u16> {
+    let end = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Ping(_))) => (),
+                Some(Ok(Message::Close(Some(close)))) => return close.code.into(),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(1), end).await.ok()
+}
+
 /// A signal of group 6000001, numbered after its creation and four entries.
 fn signal(sequence: u64, from: &str, kind: &str) -> Value {
     let key = format!("{:016x}{sequence:016x}", 6_000_001);
@@ -233,6 +247,42 @@ async fn a_socket_needs_its_id_and_its_session() {
     let plain =
         server.groups.answer(&format!("GET /socket?id={} [as 5]", server.mint(5).await)).await;
     assert_eq!(plain.status(), 400, "no handshake");
+    server.close().await;
+}
+
+/// Issue 14, A2: close code 1008 (RFC 6455, section 7.4.1: a policy is violated).
+#[tokio::test]
+async fn a_socket_ends_with_its_session_however_that_ends() {
+    let server = SocketServer::open(UNLIMITED).await;
+    let ends = [
+        (5, "GET /api/v1/me [as 5]", false),
+        (5, "POST /groups/v1/Account/MA1/Person/5/Password/ [admin] {\"password\":\"new\"}", true),
+        (6, "DELETE /groups/v1/Account/MA1/Person/6/Token/ [admin]", true),
+        (7, "GET /x/auth/logout [as 7]", true),
+        (3, "POST /api/v1/logout [as 3]", true),
+    ];
+    for (person, line, is_end) in ends {
+        let mut socket = server.socket(person).await;
+        let id = server.mint(8).await;
+        let mut other = server.connect(&format!("/?id={id}"), None).await.unwrap();
+        let bare = match is_end {
+            true => Some(server.mint(person).await),
+            false => None,
+        };
+        if bare.is_some() {
+            assert_eq!(hear(&mut socket).await["type"], "newLoggedIn");
+            let path = format!("/?id={}", bare.as_ref().unwrap());
+            socket = server.connect(&path, None).await.unwrap();
+        }
+        let status = server.groups.answer(line).await.status().as_u16();
+        assert!(status < 400, "{line}: {status}");
+        assert_eq!(end_of(&mut socket).await, is_end.then_some(1008), "{line}");
+        assert_eq!(end_of(&mut other).await, None, "{line}");
+        if let Some(id) = bare {
+            let path = format!("/?id={id}");
+            assert_eq!(server.connect(&path, None).await.err(), Some(401), "{line}");
+        }
+    }
     server.close().await;
 }
 

@@ -5,7 +5,7 @@ use conflow::api::STREAMS_MAX;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use crate::api::engine::{TestEngine, TestEngineOptions, account};
+use crate::api::engine::{StoredAccounts, TestEngine, TestEngineOptions, account};
 
 /// An open stream.
 struct Stream {
@@ -22,7 +22,7 @@ impl Stream {
     }
 
     /// The events of the next pieces until nothing arrives for a while; `end` if the stream has
-    /// ended.
+    /// ended, `broken off` if it is cut off.
     async fn read(&mut self, fields: &[&str]) -> String {
         let mut lines = Vec::new();
         let wait = std::time::Duration::from_secs(1);
@@ -31,7 +31,11 @@ impl Stream {
                 lines.push("end".to_owned());
                 break;
             };
-            let bytes = frame.unwrap().into_data().unwrap();
+            let Ok(frame) = frame else {
+                lines.push("broken off".to_owned());
+                break;
+            };
+            let bytes = frame.into_data().unwrap();
             let text = String::from_utf8(bytes.to_vec()).unwrap();
             for event in text.split("\n\n").filter(|it| !it.is_empty() && !it.starts_with(':')) {
                 lines.push(self.show(event, fields));
@@ -93,6 +97,26 @@ async fn a_subscriber_sees_all_events_from_its_start_and_misses_none_when_it_ret
     engine.api.close();
     assert!(all.read(&[]).await.ends_with("end"));
     assert_eq!(weekly.read(&[]).await, "end");
+    engine.close().await;
+}
+
+/// Issue 14, A2.
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_with_its_token_and_with_no_other() {
+    let mut engine = TestEngine::new(TestEngineOptions::default());
+    let store = StoredAccounts::new(&engine);
+    let tokens = ["MA3", "MA4"].map(|id| (id, store.add(id)));
+    let [gone, kept] = tokens.map(|(id, token)| {
+        format!("/v1/Account/{id}/Events/ [X-Auth-ID: {id}] [X-Auth-Token: {token}]")
+    });
+    let mut gone = Stream::open(&engine, &gone).await;
+    let mut kept = Stream::open(&engine, &kept).await;
+    assert_eq!((gone.read(&[]).await, kept.read(&[]).await), Default::default());
+    store.remove("MA3");
+    assert_eq!((&*gone.read(&[]).await, &*kept.read(&[]).await), ("broken off", ""));
+    drop(gone);
+    // Its place is free.
+    assert_eq!(engine.line("GET /metrics").await.matches("conflow_event_streams 1").count(), 1);
     engine.close().await;
 }
 
