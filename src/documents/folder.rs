@@ -20,6 +20,7 @@ use super::{
     DocumentFetch, DocumentStore, LocalFlow, OnDocument,
     cache::DocumentCache,
     folder_index::{EXTENSION, FILE_BYTES_MAX, FolderIndex, IndexedFile, SETTLING_TIME},
+    unsent,
 };
 use crate::{
     base::ids::{AccountId, Dialect},
@@ -112,16 +113,9 @@ impl DocumentStore for FlowsFolder {
             Some(("http" | "https", _)) => Err(DocumentError::Unreachable(NO_HTTP.into())),
             Some(_) | None => Err(DocumentError::NotUrl(request.url.clone())),
         };
-        if let Err(missing) = &fetched {
-            // The URL may contain a secret.
-            let why = match missing {
-                DocumentError::NotUrl(_) => "its URL is invalid".to_owned(),
-                DocumentError::Invalid(_) | DocumentError::Unreachable(_) => missing.to_string(),
-            };
-            let purpose = request.purpose;
-            tracing::info!(call = %fetch.call, ?purpose, "a document is not available: {why}");
-        }
-        done(fetch, fetched);
+        let missing = fetched.as_ref().err();
+        let record = missing.map(|it| unsent(request.purpose.text(), request.url.clone(), it));
+        done(fetch, fetched, record);
     }
 
     fn local(&self, flow: &LocalFlow) -> Option<Fetched> {
@@ -380,7 +374,7 @@ mod tests {
         };
         folder.fetch(
             fetch.clone(),
-            Box::new(move |it, fetched| {
+            Box::new(move |it, fetched, _| {
                 assert_eq!(it, fetch);
                 sender.send(fetched).unwrap();
             }),

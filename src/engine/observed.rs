@@ -9,7 +9,7 @@ use crate::{
     call::{CallEvent, Party},
     conference::{Ask, Notice},
     flow::{Cause, Exit, Purpose},
-    trace::{Initiator, TraceElement},
+    trace::{FetchRecord, Initiator, TraceElement},
 };
 
 /// An event of a registry.
@@ -54,6 +54,13 @@ pub enum Observed {
         url: Arc<str>,
         /// The reason for the fetch.
         purpose: Purpose,
+    },
+    /// A request for a document or a sound is over. The call may be over, too.
+    Fetched {
+        /// The call that it was for.
+        call: CallId,
+        /// What was requested, and how it went.
+        record: Arc<FetchRecord>,
     },
     /// A conference has published a notice.
     Notice {

@@ -36,9 +36,9 @@ use crate::{
     },
     call::{AnswerUrls, Call, CallAct, CallEvent, Effect, OutgoingCall},
     conference::{Ask, Outcome, Settings},
-    documents::{DocumentFetch, DocumentRecipient, DocumentStore},
+    documents::{self, DocumentFetch, DocumentRecipient, DocumentStore, OnDocument},
     engine::directory::{CallDirectory, RoomDirectory},
-    flow::{Cause, DocumentRequest, Fetched, VariableValues},
+    flow::{Cause, DocumentRequest, Fetched, Purpose, VariableValues},
     group::access_list::AccessList,
     media::{AudioOrder, Backend, CannotDial, Ending, LegEvent, Program, Report, SignallingOrder},
     store::MemberIdSource,
@@ -106,9 +106,19 @@ impl Registry {
         })
     }
 
-    /// Registers a new call and begins its flow.
-    pub fn begin(self: &Arc<Self>, now: Instant, mut call: Box<Call>, document: Fetched) {
+    /// Registers a new call and begins its flow, which is the local one of this URL.
+    pub fn begin(
+        self: &Arc<Self>,
+        now: Instant,
+        mut call: Box<Call>,
+        url: &str,
+        document: Fetched,
+    ) {
         self.register(&call);
+        if let Err(missing) = &document {
+            let record = documents::unsent(Purpose::Answer.text(), url.into(), missing);
+            self.observe(Observed::Fetched { call: call.id, record });
+        }
         let mut effects = Vec::new();
         let act = call.begin(now, document, &mut effects);
         self.go_on(now, call, act, &mut effects);
@@ -400,7 +410,13 @@ impl Registry {
     /// Starts a fetch. The answer goes to its recipient, wherever that is by then.
     pub(super) fn fetch(self: &Arc<Self>, fetch: DocumentFetch) {
         let registry = self.clone();
-        let done = Box::new(move |fetch: DocumentFetch, fetched| registry.fetched(&fetch, fetched));
+        let done: OnDocument = Box::new(move |fetch, fetched, record| {
+            // First: a call that ends by it can say why.
+            if let Some(record) = record {
+                registry.observe(Observed::Fetched { call: fetch.call, record });
+            }
+            registry.fetched(&fetch, fetched);
+        });
         self.links.documents.fetch(fetch, done);
     }
 

@@ -177,7 +177,7 @@ impl SimulationRun<'_> {
             }
             Choice::Document(n) => {
                 let due = self.world.due.lock().swap_remove(n);
-                (due.done)(due.fetch, due.fetched);
+                (due.done)(due.fetch, due.fetched, None);
             }
             Choice::Event(n) => {
                 let event = self.due.remove(n);
@@ -292,7 +292,7 @@ impl SimulationRun<'_> {
         let document = self.flows.fetched(flow, dialect);
         let why = document.as_ref().err().map(ToString::to_string);
         let call = Call::new(now, call, self.account.clone(), Arc::new(party), CALL_TIME_LIMIT);
-        self.registry.begin(now, call, document);
+        self.registry.begin(now, call, &format!("flow:{flow}"), document);
         why.map_or(Ok(()), Err)
     }
 
