@@ -121,6 +121,9 @@ fn step_line(step: &Value) -> String {
             line += &format!(", by {} {} of {}", text("command"), text("api_id"), text("who"));
         }
     }
+    if !text("passed_over").is_empty() {
+        line += &format!("\n{:23}| {}", "", text("passed_over"));
+    }
     if !text("source").is_empty() {
         line += &format!("\n{:23}| {}", "", text("source"));
     }

@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     base::ids::{AccountId, Dialect},
-    flow::{DocumentError, Fetched, FlowError, FlowErrorKind, TextPosition},
+    flow::{
+        DocumentError, Fetched, Flow, FlowError, FlowErrorKind, Purpose, TextPosition,
+        is_audio_name,
+    },
 };
 
 /// The flows folder of this process.
@@ -108,7 +111,14 @@ impl DocumentStore for FlowsFolder {
                     name: name.into(),
                     dialect: party.dialect,
                 };
-                self.local(&flow).unwrap_or_else(|| Err(self.missing(account, name)))
+                match self.local(&flow) {
+                    Some(fetched) => fetched,
+                    // A sound file instead of a document: whether it is there shows when it plays.
+                    None if request.purpose == Purpose::Sound && is_audio_name(name) => {
+                        Ok(Arc::new(Flow::playing(&request.url, party.dialect)))
+                    }
+                    None => Err(self.missing(account, name)),
+                }
             }
             Some(("http" | "https", _)) => Err(DocumentError::Unreachable(NO_HTTP.into())),
             Some(_) | None => Err(DocumentError::NotUrl(request.url.clone())),

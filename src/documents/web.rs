@@ -10,8 +10,11 @@ use super::{
 };
 use crate::{
     accounts::Accounts,
-    fetch::{self, Budget, FetchClient, OutgoingRequest, TargetUrl},
-    flow::{DocumentError, Fetched, FlowOrigin},
+    fetch::{self, Budget, FetchClient, FetchError, OutgoingRequest, TargetUrl},
+    flow::{
+        DocumentError, Fetched, Flow, FlowOrigin, Purpose, encoding::to_utf8, is_audio_file,
+        is_audio_name,
+    },
     trace::{FetchRecord, excerpt},
 };
 
@@ -106,12 +109,18 @@ async fn read(
 ) -> (Fetched, FetchRecord) {
     let wanted = &fetch.request;
     let purpose = wanted.purpose.text();
+    let is_sound = wanted.purpose == Purpose::Sound;
+    let playing = || Ok(Arc::new(Flow::playing(&wanted.url, request.dialect)));
     let (response, mut record) = client.fetch_recorded(purpose, &wanted.url, request).await;
     let fetched = match response {
         // Nobody reads it.
         Ok(_) if request.answer_bytes_max.is_none() => Err(DocumentError::Unreachable("".into())),
+        Ok(response) if is_sound && is_audio(response.content_type.as_deref(), &response.body) => {
+            playing()
+        }
         Ok(response) => {
-            let body = response.body;
+            let charset = response.content_type.as_deref().and_then(charset);
+            let body = to_utf8(response.body, charset);
             let origin = FlowOrigin::Url(request.target.to_string().into());
             let content = HashedText::from(body.clone());
             let (fetched, is_new) = documents.read(content, &body, &origin, request.dialect);
@@ -125,6 +134,10 @@ async fn read(
             }
             fetched
         }
+        Err(error) if is_sound && is_sound_anyway(&error, &wanted.url) => {
+            (record.error, record.excerpt) = (None, None);
+            playing()
+        }
         Err(error) => Err(DocumentError::Unreachable(error.to_string().into())),
     };
     if wanted.is_private {
@@ -132,6 +145,32 @@ async fn read(
         record.excerpt = None;
     }
     (fetched, record)
+}
+
+/// Whether a response is a sound file instead of a document: by its `Content-Type`, else by its first
+/// bytes.
+fn is_audio(content_type: Option<&str>, body: &[u8]) -> bool {
+    let is_markup = body.trim_ascii_start().starts_with(b"<");
+    let says_so =
+        content_type.is_some_and(|it| it.trim_start().to_ascii_lowercase().starts_with("audio/"));
+    !is_markup && (says_so || is_audio_file(body))
+}
+
+/// Whether an error is that of a sound file: it is longer than a document, or its server takes no
+/// POST, as servers of files do.
+fn is_sound_anyway(error: &FetchError, url: &str) -> bool {
+    let Some(received) = error.received() else { return false };
+    match received.status {
+        200..=299 => is_audio(received.content_type.as_deref(), &received.body),
+        status => [403, 405, 501].contains(&status) && is_audio_name(url),
+    }
+}
+
+/// The parameter `charset` of a `Content-Type`.
+fn charset(content_type: &str) -> Option<&str> {
+    let parameters = content_type.split(';').skip(1).filter_map(|it| it.split_once('='));
+    let mut found = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    found.next().map(|(_, value)| value.trim().trim_matches('"'))
 }
 
 fn is_web(url: &str) -> bool {

@@ -124,7 +124,7 @@ impl Journal {
             }
             Observed::Notice { room, notice } => self.conference(room, notice),
             Observed::Began { .. } | Observed::Fetched { .. } | Observed::Fetching { .. } => (),
-            Observed::Left { .. } => (),
+            Observed::Left { .. } | Observed::PassedOver { .. } => (),
             Observed::Requeued { .. } | Observed::Refused { .. } => (),
             Observed::Warned { .. } | Observed::Requested { .. } => (),
         }

@@ -8,7 +8,7 @@ use crate::{
     base::ids::{AccountId, CallId, Incarnation, MemberId},
     call::{CallEvent, Party},
     conference::{Ask, Notice},
-    flow::{Cause, Exit, Purpose},
+    flow::{Cause, Exit, PassedOver, Purpose, TextPosition, verbs::VerbKind},
     trace::{FetchRecord, Initiator, TraceElement},
 };
 
@@ -61,6 +61,17 @@ pub enum Observed {
         call: CallId,
         /// What was requested, and how it went.
         record: Arc<FetchRecord>,
+    },
+    /// The element that the call has just begun has no effect, or some of its attributes have none.
+    PassedOver {
+        /// The call that runs the element.
+        call: CallId,
+        /// The kind of the element.
+        verb: VerbKind,
+        /// The position of its `<` in the text.
+        at: TextPosition,
+        /// What of it has no effect, and why.
+        passed_over: Arc<PassedOver>,
     },
     /// A conference has published a notice.
     Notice {

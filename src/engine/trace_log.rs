@@ -92,6 +92,9 @@ fn trace_input(observed: &Observed) -> Option<(CallId, TraceInput)> {
             (*call, TraceEvent::Fetching { url: url.clone(), purpose: *purpose })
         }
         Observed::Fetched { call, record } => (*call, TraceEvent::Fetched(record.clone())),
+        Observed::PassedOver { call, passed_over, .. } => {
+            (*call, TraceEvent::PassedOver(passed_over.clone()))
+        }
         Observed::Left { call, exit, by, .. } => {
             let (cause, reason) = (exit.cause, exit.reason.clone());
             let leaving = Leaving { cause, reason, by: *by };

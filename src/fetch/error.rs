@@ -16,13 +16,13 @@ use super::{
 pub struct FetchError {
     at: String,
     failure: FetchFailure,
-    received: Option<Box<Received>>,
+    received: Option<Box<FailedResponse>>,
 }
 
 /// What had come of a response that is an error. It may hold secrets of the receiver.
 #[derive(Debug)]
-pub struct Received {
-    /// HTTP status.
+pub struct FailedResponse {
+    /// Any status: 200 too, if the body is the trouble.
     pub status: u16,
     /// Value of `content-type`, if it is text.
     pub content_type: Option<String>,
@@ -35,12 +35,12 @@ impl FetchError {
         Self { at: at.to_string(), failure, received: None }
     }
 
-    pub(super) fn after(self, received: Received) -> Self {
+    pub(super) fn after(self, received: FailedResponse) -> Self {
         Self { received: Some(Box::new(received)), ..self }
     }
 
     /// What had come of the response, if one came.
-    pub fn received(&self) -> Option<&Received> {
+    pub fn received(&self) -> Option<&FailedResponse> {
         self.received.as_deref()
     }
 

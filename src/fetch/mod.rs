@@ -10,6 +10,7 @@
 mod connect;
 mod error;
 mod guard;
+mod hidden;
 mod record;
 mod results;
 pub mod signature;
@@ -33,9 +34,9 @@ pub use self::{
     connect::{
         BadCertificates, BoxFuture, ByteStream, ConnectError, Connector, HttpNetwork, Internet,
     },
-    error::{FetchError, REDIRECTS_MAX, Received},
+    error::{FailedResponse, FetchError, REDIRECTS_MAX},
     guard::{AddressGuard, RefusedAddress},
-    record::{HIDE_DEFAULT, HiddenNames},
+    hidden::{HIDE_DEFAULT, HiddenNames},
     results::ResultCounters,
     target::{BadUrl, Budget, Options, Region, RetryOn, TargetUrl, URL_BYTES_MAX},
 };
@@ -395,7 +396,7 @@ fn check_response(
         failure => failure,
     };
     if let Some(failure) = failure {
-        let received = Received { status: status.as_u16(), content_type, body };
+        let received = FailedResponse { status: status.as_u16(), content_type, body };
         return Err(FetchError::new(target, failure).after(received));
     }
 

@@ -40,6 +40,7 @@ pub(super) fn level(trace: &Observed) -> LevelFilter {
             LevelFilter::DEBUG
         }
         Observed::Fetched { record, .. } if record.error.is_some() => LevelFilter::WARN,
+        Observed::PassedOver { .. } => LevelFilter::WARN,
         Observed::Fetched { .. } => LevelFilter::DEBUG,
         Observed::Left { .. } | Observed::Requeued { .. } => LevelFilter::DEBUG,
         Observed::Warned { .. } | Observed::Requested { .. } => LevelFilter::DEBUG,
@@ -56,6 +57,10 @@ fn emit_trace(trace: Observed) {
         }
         Observed::Fetching { call, url, purpose } => {
             tracing::debug!(%call, %url, ?purpose, "the call fetches a document");
+        }
+        Observed::PassedOver { call, verb, at, passed_over } => {
+            let (element, what) = (verb.info().tag, &*passed_over.what);
+            tracing::warn!(%call, element, %at, what, "passed over");
         }
         Observed::Fetched { call, record } => fetched(call, &record),
         Observed::Warned { call, api_id, warning } => {
@@ -162,7 +167,7 @@ mod tests {
     use crate::{
         base::ids::{Dialect, MemberId, RoomId},
         call::{CallEvent, CallSession},
-        flow::{Cause, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
+        flow::{Cause, PassedOver, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
         media::{HangupCause, HangupSource},
     };
 
@@ -200,6 +205,8 @@ mod tests {
         let element = trace::TraceElement { document: 1, verb, at, text };
         check(Observed::Began { call, step: 0, element });
         check(Observed::Fetching { call, url: "http://a/".into(), purpose: Purpose::Sound });
+        let passed_over = Arc::new(PassedOver { is_all: true, what: "not run yet".into() });
+        check(Observed::PassedOver { call, verb, at, passed_over });
         for error in [None, Some("it answered 404".into())] {
             let record = FetchRecord { status: Some(404), error, ..FetchRecord::default() };
             check(Observed::Fetched { call, record: Arc::new(record) });

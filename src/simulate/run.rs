@@ -273,7 +273,8 @@ impl SimulationRun<'_> {
     fn call(&mut self, n: usize) -> Result<(), String> {
         let caller = &self.script.callers[n];
         let (call, now) = (id(n), self.world.clock.now());
-        let to = caller.to.clone().unwrap_or_else(|| self.flow.into());
+        let own = caller.to.clone().or_else(|| caller.flow.clone());
+        let to = own.unwrap_or_else(|| self.flow.into());
         let (from, caller_name) = (caller.from.clone(), caller.caller_name.clone());
         let dial = Dial { to, from, caller_name, user: caller.user.clone(), script: Vec::new() };
         let arrival = self.world.phones.lock().dial(now, call, self.account, dial);

@@ -136,6 +136,7 @@ impl SimulatedWorld {
             }
             Observed::Began { .. } | Observed::Call { .. } => (),
             Observed::Fetched { .. } | Observed::Fetching { .. } => (),
+            Observed::PassedOver { .. } => (),
             Observed::Left { .. } | Observed::Refused { .. } => (),
             Observed::Warned { .. } | Observed::Requested { .. } => (),
         }

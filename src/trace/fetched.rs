@@ -19,7 +19,7 @@ pub struct FetchRecord {
     /// Status of the response, if one came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Its `Content-Type`.
+    /// As the server named it: decides whether a sound attribute brought a sound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<Arc<str>>,
     /// Duration in milliseconds, with redirects and retries.

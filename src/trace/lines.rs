@@ -14,7 +14,7 @@ use crate::{
         call_map::CallMap,
         ids::{AccountId, CallId, Incarnation, MemberId},
     },
-    flow::{Cause, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
+    flow::{Cause, PassedOver, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
     media::Ending,
 };
 
@@ -79,6 +79,8 @@ pub enum TraceEvent {
     Fetched(Arc<FetchRecord>),
     /// The call has left its conference.
     Left(Box<Leaving>),
+    /// The element that has just begun has no effect, or some of its attributes have none.
+    PassedOver(Arc<PassedOver>),
     /// The call was not admitted to a conference.
     Refused(Cause),
     /// A request about the call was accepted, with parameters that conflow ignores.
@@ -214,6 +216,7 @@ impl Traces {
             | TraceEvent::Entered { .. }
             | TraceEvent::Fetching { .. }
             | TraceEvent::Left(_)
+            | TraceEvent::PassedOver(_)
             | TraceEvent::Refused(_)
             | TraceEvent::Requested(_)
             | TraceEvent::Warned(_) => None,

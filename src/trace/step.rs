@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
-    flow::{Cause, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
+    flow::{Cause, PassedOver, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
     media::{Ending, HangupSource},
 };
 
@@ -56,10 +56,13 @@ pub struct TraceStep {
     /// The call's member id there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member_id: Option<MemberId>,
+    /// What of it had no effect, and why: all of it, if it ended as `passed over`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passed_over: Option<Arc<str>>,
     /// The URL of the document that it fetched, without the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked: Option<Arc<str>>,
-    /// The reason for the end: `done`, `asked`, an exit cause, `transferred`, or a hang-up cause.
+    /// The reason for the end: `done`, `passed over`, `asked`, an exit cause, `transferred`, or a hang-up cause.
     pub ended: Option<&'static str>,
     /// The text of the request that kicked the member, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +71,9 @@ pub struct TraceStep {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<CauseLink>,
 }
+
+/// The end of an element that is read and not run.
+const PASSED_OVER: &str = "passed over";
 
 /// The `element` of a step that is a request. Tags begin with a capital letter.
 pub const FETCH: &str = "fetch";
@@ -157,6 +163,7 @@ impl CallTrace {
             | TraceEvent::Fetched(_)
             | TraceEvent::Fetching { .. }
             | TraceEvent::Left(_)
+            | TraceEvent::PassedOver(_)
             | TraceEvent::Refused(_)
             | TraceEvent::Requested(_) => None,
         });
@@ -198,6 +205,15 @@ impl StepBuilder<'_> {
             TraceEvent::Fetched(record) => self.fetched(at_ms, record),
             TraceEvent::Fetching { url, purpose } => self.fetching(at_ms, url, *purpose),
             TraceEvent::Left(leaving) => self.left(at_ms, leaving),
+            TraceEvent::PassedOver(passed_over) => {
+                let PassedOver { is_all, what } = &**passed_over;
+                if let Some(step) = self.open() {
+                    step.passed_over = Some(what.clone());
+                }
+                if *is_all {
+                    self.close(at_ms, PASSED_OVER, None);
+                }
+            }
             TraceEvent::Refused(cause) => self.close(at_ms, cause.text(), None),
             TraceEvent::Requested(request) => {
                 let Requested { api_id, command } = **request;

@@ -249,7 +249,7 @@ fn brief(trace: Observed) -> Option<String> {
             }
         }
         Observed::Began { .. } | Observed::Left { .. } | Observed::Requeued { .. } => None,
-        Observed::Fetched { .. } => None,
+        Observed::Fetched { .. } | Observed::PassedOver { .. } => None,
         Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => None,
         Observed::Refused { call, cause } => {
             Some(format!("call {} refused {}", n(call), cause.text()))

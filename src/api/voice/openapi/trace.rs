@@ -40,6 +40,7 @@ fn step() -> Value {
     }
     may_have(&mut step, "url", text());
     may_have(&mut step, "conference_uuid", uuid());
+    may_have(&mut step, "passed_over", text());
     may_have(&mut step, "source", text());
     may_have(&mut step, "conference", text());
     may_have(&mut step, "member_id", count());
