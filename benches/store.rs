@@ -240,6 +240,8 @@ fn cdr(account: &AccountId, n: u128) -> Arc<Cdr> {
         answered_at: None,
         ended_at: SystemTime::UNIX_EPOCH,
         ending: Ending { cause: HangupCause::Normal, source: HangupSource::Caller },
+        detail: None,
+        conference: None,
         leg_summary: std::sync::OnceLock::new(),
     })
 }

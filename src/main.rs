@@ -76,7 +76,7 @@ fn serve(flags: ServeArgs) -> Result<()> {
         return Ok(io::stdout().write_all(config.to_toml().as_bytes())?);
     }
 
-    let log = LogThread::begin(config.log)?;
+    let log = LogThread::begin(config.log.clone())?;
     // Clearing a huge page takes milliseconds on machines that back memory by a file, and calls
     // wait meanwhile. An error costs nothing else, so it is ignored.
     disable_transparent_huge_pages(true).unwrap_or_default();

@@ -207,7 +207,7 @@ struct FlowPerRoom(parking_lot::Mutex<BTreeMap<Arc<str>, Arc<Flow>>>);
 
 impl DocumentStore for FlowPerRoom {
     fn fetch(&self, fetch: DocumentFetch, done: OnDocument) {
-        done(fetch, Err(DocumentError::Unreachable("there is none".into())));
+        done(fetch, Err(DocumentError::Unreachable("there is none".into())), None);
     }
 
     fn local(&self, flow: &LocalFlow) -> Option<Fetched> {

@@ -46,7 +46,7 @@ pub(crate) fn full_registry(members: u64, document: &str) -> Arc<Registry> {
     let registry = Registry::new(Settings::default(), links);
     let flow = flow(document);
     for n in 1..=members {
-        registry.begin(now(), new_call(now(), n), Ok(flow.clone()));
+        registry.begin(now(), new_call(now(), n), "flow:a", Ok(flow.clone()));
     }
     registry
 }

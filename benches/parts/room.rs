@@ -89,7 +89,7 @@ impl MovingCall {
     fn new(runtime: &Runtime) -> Self {
         let registry = runtime.block_on(async {
             let registry = full_registry(1, &wait_in("a"));
-            registry.begin(now(), new_call(now(), 2), Ok(flow(&wait_in("b"))));
+            registry.begin(now(), new_call(now(), 2), "flow:b", Ok(flow(&wait_in("b"))));
             registry
         });
         let rooms = "<Conference stayAlone='true'>a</Conference><Conference stayAlone='true'>b</Conference>";
@@ -101,7 +101,7 @@ impl MovingCall {
         let (flow, mut took) = (flow(&self.document), Duration::ZERO);
         for first in (0..rounds).step_by(MOVES as usize) {
             self.last_call += 1;
-            self.registry.begin(now(), new_call(now(), self.last_call), Ok(flow.clone()));
+            self.registry.begin(now(), new_call(now(), self.last_call), "flow:a", Ok(flow.clone()));
             let begin = now();
             for room in self.rooms.iter().cycle().take((rounds - first).min(MOVES) as usize) {
                 self.last_member += 1;

@@ -237,7 +237,7 @@ impl FixedDocument {
 
 impl DocumentStore for FixedDocument {
     fn fetch(&self, fetch: DocumentFetch, done: OnDocument) {
-        done(fetch, Err(DocumentError::Unreachable("there is none".into())));
+        done(fetch, Err(DocumentError::Unreachable("there is none".into())), None);
     }
 
     fn local(&self, _: &LocalFlow) -> Option<Fetched> {

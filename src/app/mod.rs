@@ -56,7 +56,7 @@ use crate::{
         journal::Journal,
         registry::{self, Observed, Registry, TokioSpawner},
     },
-    fetch::{self, FetchClient, Internet},
+    fetch::{self, FetchClient, HiddenNames, Internet},
     flow::RequestMethod,
     media::Exchange,
     sim_phones::{self, SimPhones},
@@ -246,7 +246,8 @@ impl Engine {
         ));
         let counters = Arc::new(CallCounters::default());
         let sim = config.sim.on.then(|| Arc::new(simulated_phones(config)));
-        let phones = RealPhones::new(config, random()?, client, journal.clone())?;
+        let observer = trace_sink(journal.clone(), counters.clone(), log.clone());
+        let phones = RealPhones::new(config, random()?, client, journal.clone(), observer.clone())?;
         let backends = Backends::new(sim.as_ref(), phones.as_ref());
         let router = Arc::new(backends.router);
         let links = registry::RegistryPorts {
@@ -255,7 +256,7 @@ impl Engine {
             ban_list,
             member_ids: member_ids.clone(),
             room_id: Box::new(|| RoomId(Uuid::new_v4())),
-            observer: trace_sink(journal.clone(), counters.clone(), log.clone()),
+            observer: Box::new(move |trace| observer(trace)),
             spawner: Box::new(TokioSpawner),
         };
         let members_max = config.members_max.get() as usize;
@@ -314,8 +315,8 @@ fn trace_sink(
     journal: Arc<Journal>,
     counters: Arc<CallCounters>,
     log: LogSender,
-) -> Box<dyn Fn(Observed) + Send + Sync> {
-    Box::new(move |trace| {
+) -> Arc<dyn Fn(Observed) + Send + Sync> {
+    Arc::new(move |trace| {
         counters.note(&trace);
         journal.note(&trace);
         log.trace(trace);
@@ -362,7 +363,8 @@ fn fetch_settings(config: &Config, http: SocketAddr) -> fetch::Settings {
     if is_open_to_itself(config, http) {
         allow.extend(LOOPBACK.iter().map(|it| it.parse::<IpNetwork>().expect("a network")));
     }
-    fetch::Settings { allow, authorities: Vec::new() }
+    let hide = HiddenNames::new(&config.log.hide);
+    fetch::Settings { allow, hide, ..fetch::Settings::default() }
 }
 
 /// Whether requests may go to this machine: only if it alone can ask for them.

@@ -15,7 +15,7 @@ use crate::{
     base::ids::{AccountId, CallId},
     cli::READ_ALOUD,
     config::{self, Config},
-    engine::journal::Journal,
+    engine::{journal::Journal, registry::Observed},
     fetch::FetchClient,
     media::{Exchange, SoundKind, router::Router},
     rtp_engine::{self, RtpEngine, SoundLoader},
@@ -23,6 +23,7 @@ use crate::{
     sip::{self, SipBackend, settings::SipTrunk},
     sound::{self, SoundCache, SoundSource, web::WebSounds},
     speech::{self, Speech, Utterance, Voices, command::CommandSpeech, pico::Pico},
+    trace::FetchRecord,
 };
 
 /// Real phones before they can make calls.
@@ -71,11 +72,12 @@ impl RealPhones {
         key: [u8; 32],
         client: FetchClient,
         journal: Arc<Journal>,
+        observer: Arc<dyn Fn(Observed) + Send + Sync>,
     ) -> Result<Option<Self>> {
         if config.sip.bind.0.is_empty() {
             return Ok(None);
         }
-        let sounds = Arc::new(PhoneSounds::new(config, client, journal)?);
+        let sounds = Arc::new(PhoneSounds::new(config, client, journal, observer)?);
         let ports = config.sip.rtp_ports;
         let settings =
             rtp_engine::Settings { rtp_ports: ports.first..=ports.last, ..Default::default() };
@@ -148,18 +150,28 @@ struct PhoneSounds {
     owner: Option<AccountId>,
     /// Knows the account of each call.
     journal: Arc<Journal>,
+    /// Writes its URLs as the log may show them.
+    client: FetchClient,
+    /// Gets the record of each sound that was requested, and of each that is not available.
+    observer: Arc<dyn Fn(Observed) + Send + Sync>,
 }
 
 impl PhoneSounds {
-    fn new(config: &Config, client: FetchClient, journal: Arc<Journal>) -> Result<Self> {
+    fn new(
+        config: &Config,
+        client: FetchClient,
+        journal: Arc<Journal>,
+        observer: Arc<dyn Fn(Observed) + Send + Sync>,
+    ) -> Result<Self> {
         let tones = |name: &str, rate| {
             let tones = crate::audio::tone::Tones::new(rate);
             tones.of(&SoundKind::Url(format!("sound:{name}").into())).cloned()
         };
-        let (settings, web) = (sound::Settings::default(), Arc::new(WebSounds::new(client)));
+        let (settings, web) =
+            (sound::Settings::default(), Arc::new(WebSounds::new(client.clone())));
         let cache = SoundCache::new(settings, voices(config)?, Arc::new(tones), web)?;
         let owner = config.file.is_none().then(|| config.accounts[0].id.clone());
-        Ok(Self { cache, flows: config.flows.clone(), owner, journal })
+        Ok(Self { cache, flows: config.flows.clone(), owner, journal, client, observer })
     }
 
     fn folder(&self, account: &AccountId) -> Arc<Path> {
@@ -188,13 +200,39 @@ impl PhoneSounds {
 
 impl SoundLoader for PhoneSounds {
     fn load(&self, call: CallId, what: &SoundKind, done: rtp_engine::OnSoundLoaded) {
+        let observer = self.observer.clone();
+        let url = match what {
+            SoundKind::Url(url) => Some(self.client.shown(url)),
+            SoundKind::Beep(_) | SoundKind::Silence(_) | SoundKind::Speech { .. } => None,
+        };
+        let done: sound::OnSound = Box::new(move |loaded, record| {
+            let missing = loaded.as_ref().err().zip(url).map(|(error, url)| unsent(url, error));
+            if let Some(record) = record.or(missing) {
+                observer(Observed::Fetched { call, record });
+            }
+            done(loaded.map_err(|error| error.to_string()));
+        });
         match self.source(call, what) {
-            Ok(source) => self.cache.load(&source, crate::rtp::g711::RATE, |loaded| {
-                done(loaded.map_err(|error| error.to_string()));
-            }),
-            Err(error) => done(Err(error.to_string())),
+            Ok(source) => self.cache.load_recorded(&source, crate::rtp::g711::RATE, done),
+            Err(error) => done(Err(error), None),
         }
     }
+
+    fn prepare(&self, call: CallId, what: &SoundKind) {
+        let Ok(source) = self.source(call, what) else { return };
+        let observer = self.observer.clone();
+        self.cache.load_recorded(&source, crate::rtp::g711::RATE, move |_, record| {
+            if let Some(record) = record.filter(|it| it.error.is_none()) {
+                observer(Observed::Fetched { call, record });
+            }
+        });
+    }
+}
+
+/// The record of a sound that was not requested from a server, and is not available.
+fn unsent(url: Arc<str>, error: &SoundError) -> Arc<FetchRecord> {
+    let (purpose, error) = (sound::web::PURPOSE, Some(error.to_string().into()));
+    Arc::new(FetchRecord { purpose, url, error, ..FetchRecord::default() })
 }
 
 /// The built-in voices, and a program for languages that they lack.

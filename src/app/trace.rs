@@ -14,6 +14,7 @@ use crate::{
     config::DEVELOPMENT_ACCOUNT,
     fetch::{self, Budget, FetchClient, Internet, OutgoingRequest, TargetUrl},
     flow::RequestMethod,
+    trace::FETCH,
 };
 
 /// Two hundred lines of a few hundred bytes each.
@@ -58,7 +59,7 @@ pub async fn trace(args: &TraceArgs, out: &mut impl Write) -> Result<()> {
     };
     // The user chose the URL, so that it may lead to any address.
     let allow = ANYWHERE.iter().map(|it| it.parse().expect("a range")).collect();
-    let settings = fetch::Settings { allow, authorities: Vec::new() };
+    let settings = fetch::Settings { allow, ..fetch::Settings::default() };
     let client = FetchClient::new(settings, Arc::new(Internet))?;
     let answer = match client.fetch_once(&request).await {
         Ok(answer) => answer,
@@ -94,6 +95,9 @@ fn step_line(step: &Value) -> String {
     let text = |name: &str| step[name].as_str().unwrap_or_default();
     let number = |name: &str| step[name].as_u64().map_or_else(String::new, |it| it.to_string());
     let mut line = format!("{:>10} - {:>8}  ", number("from_ms"), number("to_ms"));
+    if text("element") == FETCH {
+        return line + &request_line(step);
+    }
     if !text("url").is_empty() {
         line += &format!("{} ", text("url"));
     }
@@ -117,8 +121,39 @@ fn step_line(step: &Value) -> String {
             line += &format!(", by {} {} of {}", text("command"), text("api_id"), text("who"));
         }
     }
+    if !text("passed_over").is_empty() {
+        line += &format!("\n{:23}| {}", "", text("passed_over"));
+    }
     if !text("source").is_empty() {
         line += &format!("\n{:23}| {}", "", text("source"));
+    }
+    line
+}
+
+/// Formats a request: `POST http://a.example/x for answer: 404, text/html, 12 bytes: failed: …`, and
+/// below it the beginning of the body.
+fn request_line(step: &Value) -> String {
+    let text = |name: &str| step[name].as_str().unwrap_or_default();
+    let mut line = match text("method") {
+        "" => text("url").to_owned(),
+        method => format!("{method} {}", text("url")),
+    };
+    line += &format!(" for {}: ", text("purpose"));
+    if let Some(status) = step["status"].as_u64() {
+        line += &format!("{status}, ");
+    }
+    if !text("content_type").is_empty() {
+        line += &format!("{}, ", text("content_type"));
+    }
+    if let Some(bytes) = step["bytes"].as_u64() {
+        line += &format!("{bytes} bytes, ");
+    }
+    line += text("ended");
+    if !text("error").is_empty() {
+        line += &format!(": {}", text("error"));
+    }
+    if !text("excerpt").is_empty() {
+        line += &format!("\n{:23}| {}", "", text("excerpt"));
     }
     line
 }
@@ -148,6 +183,20 @@ mod tests {
                    "ended": "done", "source": "<Speak>hi</Speak> <!-- \"hi\" -->"}),
             "         0 -        9  3:5 Speak: done
                        | <Speak>hi</Speak> <!-- \"hi\" -->",
+        );
+        check(
+            json!({"from_ms": 0, "to_ms": 3, "element": "fetch", "purpose": "answer",
+                   "method": "POST", "url": "http://a/?token=***", "status": 404,
+                   "content_type": "text/html", "ms": 3, "bytes": 9, "ended": "failed",
+                   "error": "it answered 404", "excerpt": "<p>no</p>"}),
+            "         0 -        3  POST http://a/?token=*** for answer: 404, text/html, 9 bytes, \
+             failed: it answered 404
+                       | <p>no</p>",
+        );
+        check(
+            json!({"from_ms": 7, "to_ms": 7, "element": "fetch", "purpose": "redirect",
+                   "url": "flow:b", "ms": 0, "ended": "failed", "error": "no flow"}),
+            "         7 -        7  flow:b for redirect: failed: no flow",
         );
         let causes = json!([
             {"cause": "ended", "call_uuid": "a", "element": "Conference", "line": 3, "column": 5},

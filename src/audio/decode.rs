@@ -36,7 +36,12 @@ const BROKEN_PACKETS_MAX: u32 = 1_000;
 ///
 /// The file has another format, is broken, is empty, or is longer than [`SECONDS_MAX`].
 pub fn decode(name: &str, bytes: &[u8]) -> Result<Clip, SoundError> {
-    let decoded = if bytes.starts_with(b"RIFF") { from_wav(bytes) } else { from_mp3(bytes) };
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes).trim_ascii_start();
+    let decoded = match () {
+        () if bytes.starts_with(b"RIFF") => from_wav(bytes),
+        () if text.starts_with(b"<") => Err(DecodeError::Document),
+        () => from_mp3(bytes),
+    };
     let clip = decoded
         .and_then(|clip| if clip.samples.is_empty() { Err(DecodeError::Empty) } else { Ok(clip) });
     clip.map_err(|error| SoundError::permanent(format!("{name}: {error}")))
@@ -47,6 +52,8 @@ pub fn decode(name: &str, bytes: &[u8]) -> Result<Clip, SoundError> {
 enum DecodeError {
     #[error("neither a WAV nor an MP3 file: convert it to one of these")]
     Neither,
+    #[error("a document (XML or HTML), and no WAV or MP3 file: name the file itself")]
+    Document,
     #[error("{0}; save it as PCM with 16 bits")]
     Wav(#[from] wav::WavError),
     #[error("its codec is not supported: save it as MP3 (layer 3) or WAV")]

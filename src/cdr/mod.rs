@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    base::ids::{AccountId, CallId},
+    base::ids::{AccountId, CallId, RoomId},
     call::{CallDirection, CallStatus, Party},
     media::{Ending, legs::LegSummary},
 };
@@ -30,6 +30,11 @@ pub struct Cdr {
     pub ended_at: SystemTime,
     /// Hang-up cause, and who hung up.
     pub ending: Ending,
+    /// The document that the call needed and did not get, if that ended it: URL, status, time, error
+    /// and the beginning of the body, in one line.
+    pub detail: Option<Arc<str>>,
+    /// The last conference that the call was in.
+    pub conference: Option<RoomId>,
     /// Audio statistics, set when the media backend reports them; empty for a call without audio.
     pub leg_summary: OnceLock<LegSummary>,
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::rows::{RowStoreError, StoredRow, Table};
 use crate::{
-    base::ids::{AccountId, CallId, Dialect},
+    base::ids::{AccountId, CallId, Dialect, RoomId},
     call::{CallDirection, CallSession, Party, SessionDetails},
     cdr::Cdr,
     media::{Ending, HangupCause, HangupSource, legs::LegSummary},
@@ -38,6 +38,10 @@ pub(super) struct CdrRow {
     cause: u16,
     source: String,
     sound: Option<LegSummaryRow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    detail: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    conference: Option<RoomId>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -87,8 +91,17 @@ impl CallRow {
 
 impl From<&Cdr> for CdrRow {
     fn from(cdr: &Cdr) -> Self {
-        let Cdr { call, party, answered_at, ended_at, ending, leg_summary: sound, account: _ } =
-            cdr;
+        let Cdr {
+            call,
+            party,
+            answered_at,
+            ended_at,
+            ending,
+            detail,
+            conference,
+            leg_summary: sound,
+            account: _,
+        } = cdr;
         Self {
             call: CallRow::new(*call, party, *answered_at),
             ended_at: micros(*ended_at),
@@ -97,6 +110,8 @@ impl From<&Cdr> for CdrRow {
             sound: sound.get().map(|&LegSummary { sent, received, lost, jitter_us }| {
                 LegSummaryRow { sent, received, lost, jitter_us }
             }),
+            detail: detail.clone(),
+            conference: *conference,
         }
     }
 }
@@ -104,13 +119,15 @@ impl From<&Cdr> for CdrRow {
 /// Reads the CDR of a row of [`Table::Cdrs`].
 pub(super) fn finished(row: &StoredRow) -> Result<Cdr, RowStoreError> {
     let invalid = |why: String| row.invalid(Table::Cdrs, &why);
-    let CdrRow { call, ended_at, cause, source, sound } = row.parse(Table::Cdrs)?;
+    let CdrRow { call, ended_at, cause, source, sound, detail, conference } =
+        row.parse(Table::Cdrs)?;
     let known_cause =
         HangupCause::of_code(cause).ok_or_else(|| invalid(format!("cause {cause}")))?;
     let known_source = HangupSource::of_text(&source);
     let known_source = known_source.ok_or_else(|| invalid(format!("source {source:?}")))?;
     let ending = Ending { cause: known_cause, source: known_source };
     let cdr = cdr_of(&row.account, call, time(ended_at), ending).map_err(invalid)?;
+    let cdr = Cdr { detail, conference, ..cdr };
     if let Some(LegSummaryRow { sent, received, lost, jitter_us }) = sound {
         cdr.leg_summary.get_or_init(|| LegSummary { sent, received, lost, jitter_us });
     }
@@ -136,7 +153,8 @@ fn cdr_of(
 ) -> Result<Cdr, String> {
     let (account, call, answered_at) = (account.clone(), row.call, row.answered_at.map(time));
     let (party, leg_summary) = (Arc::new(row.party()?), OnceLock::new());
-    Ok(Cdr { account, call, party, answered_at, ended_at, ending, leg_summary })
+    let (detail, conference) = (None, None);
+    Ok(Cdr { account, call, party, answered_at, ended_at, ending, detail, conference, leg_summary })
 }
 
 fn micros(time: SystemTime) -> u64 {

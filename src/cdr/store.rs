@@ -370,6 +370,8 @@ mod tests {
             answered_at: None,
             ended_at: began_at + Duration::from_secs(10),
             ending: Ending { cause: HangupCause::Normal, source: HangupSource::Caller },
+            detail: None,
+            conference: None,
             leg_summary: OnceLock::new(),
         })
     }

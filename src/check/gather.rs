@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     base::ids::Dialect,
-    flow::check::{Checked, Finding, check, check_folder},
+    flow::check::{Checked, Finding, Levels, check, check_folder, links},
 };
 
 /// One byte more than a document may have (contract 3.1), so that the check sees it is too long.
@@ -36,6 +36,8 @@ pub(super) struct Gathered {
 struct FolderDocument {
     folder: PathBuf,
     file: String,
+    /// Whether it was named; others are read because links lead to them.
+    is_named: bool,
     document: GatheredDocument,
 }
 
@@ -47,13 +49,15 @@ impl Gathered {
     }
 }
 
-/// Reads and checks each document once, in the order of the command line.
-pub(super) fn gather(paths: &[PathBuf], dialect: Dialect) -> Gathered {
+/// Reads and checks each document once, in the order of the command line. The links of a document are
+/// followed within its folder.
+pub(super) fn gather(paths: &[PathBuf], dialect: Dialect, levels: &Levels) -> Gathered {
     let mut gathered = Gathered::default();
     let mut entries: Vec<FolderDocument> = Vec::new();
     let mut folder_files = BTreeMap::new();
     for path in files(paths, &mut folder_files, &mut gathered.problems) {
-        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        // The standard input has no folder.
+        let folder = if path.as_os_str() == "-" { path.clone() } else { folder_of(&path) };
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if entries.iter().any(|it| it.folder == folder && it.file == file) {
             continue;
@@ -62,18 +66,51 @@ pub(super) fn gather(paths: &[PathBuf], dialect: Dialect) -> Gathered {
         match read(&path) {
             Ok(bytes) => {
                 let checked = check(&bytes, dialect);
-                entries.push(FolderDocument {
-                    folder,
-                    file,
-                    document: GatheredDocument { shown, bytes, checked },
-                });
+                let document = GatheredDocument { shown, bytes, checked };
+                entries.push(FolderDocument { folder, file, is_named: true, document });
             }
             Err(error) => gathered.problems.push(format!("{shown} cannot be read: {error}")),
         }
     }
+    follow_links(&mut entries, dialect);
     check_folders(&mut entries, &folder_files);
-    gathered.documents = entries.into_iter().map(|it| it.document).collect();
+    gathered.documents =
+        entries.into_iter().filter(|it| it.is_named).map(|it| it.document).collect();
+    for GatheredDocument { checked, .. } in &mut gathered.documents {
+        checked.levels.below(levels).apply(&mut checked.findings);
+    }
     gathered
+}
+
+/// Adds the documents that links lead to. One that cannot be read has no findings of its own.
+fn follow_links(entries: &mut Vec<FolderDocument>, dialect: Dialect) {
+    let mut next = 0;
+    while let Some(entry) = entries.get(next) {
+        let folder = entry.folder.clone();
+        for file in links(&entry.document.checked).collect::<BTreeSet<_>>() {
+            if entries.iter().any(|it| it.folder == folder && it.file == file) {
+                continue;
+            }
+            let path = folder.join(&file);
+            // A name such as ../x leads to no document.
+            let is_plain = path.file_name() == Some(OsStr::new(&file));
+            if let Some(bytes) = is_plain.then(|| read(&path).ok()).flatten() {
+                let (checked, shown) = (check(&bytes, dialect), path.display().to_string());
+                let document = GatheredDocument { shown, bytes, checked };
+                let folder = folder.clone();
+                entries.push(FolderDocument { folder, file, is_named: false, document });
+            }
+        }
+        next += 1;
+    }
+}
+
+/// The folder of a file.
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
 }
 
 /// Checks the links between the documents of each folder.
@@ -95,7 +132,8 @@ fn check_folders(
     }
 }
 
-/// Expands paths to files. Adds all file names of each folder to `folder_files`.
+/// Expands paths to files. Adds all file names of each folder to `folder_files`, and of the folder of
+/// each file.
 pub(super) fn files(
     paths: &[PathBuf],
     folder_files: &mut BTreeMap<PathBuf, BTreeSet<String>>,
@@ -105,6 +143,13 @@ pub(super) fn files(
     for path in paths {
         if !path.is_dir() {
             files.push(path.clone());
+            let folder = folder_of(path);
+            if path.as_os_str() != "-" && !folder_files.contains_key(&folder) {
+                // A folder that cannot be listed has no names to compare with.
+                if let Ok(names) = names(&folder) {
+                    folder_files.insert(folder, names);
+                }
+            }
             continue;
         }
         let before = files.len();
@@ -141,6 +186,13 @@ fn list(
     }
     folder_files.insert(folder.to_owned(), names);
     folders.iter().try_for_each(|folder| list(folder, files, folder_files))
+}
+
+/// Names of the files in a folder.
+fn names(folder: &Path) -> io::Result<BTreeSet<String>> {
+    let entries = fs::read_dir(folder)?.filter_map(Result::ok);
+    let files = entries.filter(|it| it.file_type().is_ok_and(|it| !it.is_dir()));
+    Ok(files.map(|it| it.file_name().to_string_lossy().into_owned()).collect())
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

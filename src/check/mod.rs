@@ -10,11 +10,14 @@ use std::{
     process::ExitCode,
 };
 
-use self::output::{USAGE, check_once};
+use self::output::{USAGE, check_once, explain};
 use crate::cli::check::CheckArgs;
 
 /// Runs `conflow check` with the standard input and output.
 pub fn check(arguments: &CheckArgs) -> ExitCode {
+    if let Some(code) = arguments.explain {
+        return explain(code).unwrap_or(ExitCode::FAILURE);
+    }
     let reads_stdin = arguments.paths.iter().any(|path| path.as_os_str() == "-");
     if arguments.watch && reads_stdin {
         drop(writeln!(

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cli::check::{CheckArgs, CheckFormat, ColorChoice},
-    flow::check::{Finding, Severity},
+    flow::check::{Code, Finding, Levels, Severity},
 };
 
 /// Exit code for an error, and for a warning with `--deny-warnings`.
@@ -27,7 +27,9 @@ pub(super) const USAGE: u8 = 2;
 ///
 /// The findings cannot be written.
 pub(super) fn check_once(arguments: &CheckArgs) -> io::Result<ExitCode> {
-    let gathered = gather(&arguments.paths, arguments.dialect);
+    let mut levels = Levels::default();
+    arguments.levels.iter().for_each(|&(code, level)| levels.set(code, level));
+    let gathered = gather(&arguments.paths, arguments.dialect, &levels);
     let mut out = io::stdout().lock();
     match arguments.format {
         CheckFormat::Json => write_json(&gathered, &mut out)?,
@@ -40,11 +42,32 @@ pub(super) fn check_once(arguments: &CheckArgs) -> io::Result<ExitCode> {
     Ok(ExitCode::from(code(&gathered, arguments.deny_warnings)))
 }
 
+/// Prints what a code means, and what the author can do.
+///
+/// # Errors
+///
+/// The text cannot be written.
+pub(super) fn explain(code: Code) -> io::Result<ExitCode> {
+    let (level, name) = (code.severity().text(), code.text());
+    let (doc, advice) = (code.doc().trim(), code.advice());
+    writeln!(
+        io::stdout(),
+        "{name} ({level} by default): {doc}\nHelp: {advice}.\nAnother level: --level {name}=off (or \
+         error, warning, hint), or <!-- conflow-check {name}=off --> in the document."
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(super) fn code(gathered: &Gathered, denies_warnings: bool) -> u8 {
     let mut findings = gathered.findings();
     match () {
         () if !gathered.problems.is_empty() => USAGE,
-        () if findings.any(|(_, it)| denies_warnings || it.code.severity() == Severity::Error) => {
+        () if findings.any(|(_, it)| match it.level {
+            Severity::Error => true,
+            Severity::Warning => denies_warnings,
+            Severity::Hint => false,
+        }) =>
+        {
             FOUND
         }
         () => 0,
@@ -71,8 +94,8 @@ impl<'a> FindingRow<'a> {
             file: &document.shown,
             line: finding.at.line,
             column: finding.at.column,
-            level: finding.code.severity().text(),
-            severity: finding.code.severity().old_text(),
+            level: finding.level.text(),
+            severity: finding.level.old_text(),
             code: finding.code.text(),
             message: &finding.message,
             advice: finding.code.advice(),
@@ -95,11 +118,14 @@ pub(super) fn write_text(
         snippet::write(document, finding, is_coloured, out)?;
         writeln!(out)?;
     }
-    let of =
-        |severity| gathered.findings().filter(|(_, it)| it.code.severity() == severity).count();
+    let of = |level| gathered.findings().filter(|(_, it)| it.level == level).count();
     let (files, errors) = (gathered.documents.len(), of(Severity::Error));
     let (files, errors) = (count(files, "document"), count(errors, "error"));
-    writeln!(out, "{files}: {errors}, {}", count(of(Severity::Warning), "warning"))
+    write!(out, "{files}: {errors}, {}", count(of(Severity::Warning), "warning"))?;
+    match of(Severity::Hint) {
+        0 => writeln!(out),
+        hints => writeln!(out, ", {}", count(hints, "hint")),
+    }
 }
 
 pub(super) fn count(n: usize, what: &str) -> String {

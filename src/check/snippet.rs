@@ -11,6 +11,7 @@ use super::gather::GatheredDocument;
 use crate::flow::{
     TextPosition,
     check::{Finding, Severity},
+    encoding::decode,
 };
 
 /// Writes one finding.
@@ -26,9 +27,10 @@ pub(super) fn write(
 ) -> io::Result<()> {
     let text = shown(&document.bytes);
     let span = span(&text, finding.at);
-    let level = match finding.code.severity() {
+    let level = match finding.level {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
+        Severity::Hint => Level::NOTE.with_name("hint"),
     };
     let marked = AnnotationKind::Primary.span(span);
     let snippet = Snippet::source(text).path(document.shown.as_str()).annotation(marked);
@@ -42,7 +44,8 @@ pub(super) fn write(
 /// Replaces characters that would move a terminal's cursor or end a line by others of the same
 /// length in bytes.
 fn shown(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
+    let text = decode(bytes, None);
+    let text = String::from_utf8_lossy(&text);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut chars = text.chars().peekable();
     let mut shown = String::with_capacity(text.len());
@@ -74,6 +77,11 @@ fn span(text: &str, at: TextPosition) -> Range<usize> {
 
 fn length(rest: &str) -> usize {
     let ends = |c: char| c.is_whitespace() || matches!(c, '<' | '>' | '/' | '=' | '"' | '\'');
+    if let Some(variable) = rest.strip_prefix("${") {
+        let inside = variable.find('}').map(|end| end + 1);
+        let is_closed = |end: &usize| !variable[..*end].contains("${");
+        return 2 + inside.filter(is_closed).unwrap_or(0);
+    }
     if let Some(tag) = rest.strip_prefix("</") {
         return 2 + tag.find(ends).unwrap_or(tag.len());
     }
@@ -114,6 +122,9 @@ mod tests {
         check("<a b$='c'", 1, 4, "b$='c'");
         check("&nbsp;", 1, 1, "&nbsp;");
         check("", 1, 1, "");
+        check("a ${b:-c d} e", 1, 3, "${b:-c d}");
+        check("a ${b ${c}", 1, 3, "${");
+        check("a ${b", 1, 3, "${");
     }
 
     #[test]

@@ -7,13 +7,17 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
-use crate::base::ids::Dialect;
+use crate::{
+    base::ids::Dialect,
+    flow::check::{Code, Levels, Severity, unknown},
+};
 
 /// Arguments of `conflow check`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct CheckArgs {
-    /// Documents; folders, whose .xml files may link to each other; or - for the standard input.
-    #[arg(required = true, value_name = "FILE")]
+    /// Documents; folders; or - for the standard input. A document's flow: links are followed within
+    /// its folder, and only the documents named here are reported.
+    #[arg(required_unless_present = "explain", value_name = "FILE")]
     pub paths: Vec<PathBuf>,
     /// Vendor whose defaults apply; differences to this vendor cause warnings.
     #[arg(long, value_name = "VENDOR", default_value = "vobiz", value_parser = dialect())]
@@ -21,7 +25,14 @@ pub struct CheckArgs {
     /// Text with snippets of the source, or one JSON array.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub format: CheckFormat,
-    /// Exit with code 1 for warnings too.
+    /// Level of a code: error, warning, hint or off; it also counts over a document's comments
+    /// (<!-- conflow-check CODE=off -->). Repeatable.
+    #[arg(long = "level", value_name = "CODE=LEVEL", value_parser = Levels::parse)]
+    pub levels: Vec<(Code, Option<Severity>)>,
+    /// Print what a code means, and what to do.
+    #[arg(long, value_name = "CODE", value_parser = code, exclusive = true)]
+    pub explain: Option<Code>,
+    /// Exit with code 1 for warnings too, not for hints.
     #[arg(long, alias = "deny-remarks")]
     pub deny_warnings: bool,
     /// Check again whenever a file is saved, until Ctrl-C.
@@ -62,7 +73,13 @@ in the command line or a file that cannot be read.
 Examples:
   conflow check flows
   conflow check --dialect plivo --format json menu.xml
+  conflow check --level alone-under-vobiz=off --deny-warnings flows
+  conflow check --explain bad-url
   conflow check --watch flows";
+
+fn code(text: &str) -> Result<Code, String> {
+    Code::named(text).ok_or_else(|| unknown(text))
+}
 
 /// Accepts the vendors' names in lower case.
 fn dialect() -> impl TypedValueParser<Value = Dialect> {

@@ -123,6 +123,17 @@ pub struct LogSettings {
     /// [default: info].
     #[arg(long = "log-level", env = "CONFLOW_LOG_LEVEL", help_heading = "Log")]
     pub level: Option<LogLevel>,
+    /// Query parameters of URLs whose values the log and traces do not show: every name that
+    /// contains one of these words; * for all
+    /// [default: token,secret,pass,pwd,key,auth,sig,session,credential,jwt].
+    #[arg(
+        long = "log-hide",
+        env = "CONFLOW_LOG_HIDE",
+        value_name = "WORDS",
+        value_delimiter = ',',
+        help_heading = "Log"
+    )]
+    pub hide: Option<Vec<String>>,
 }
 
 /// One layer of the table `[voice]`.
@@ -332,6 +343,7 @@ impl Settings {
             log: LogSettings {
                 format: self.log.format.or(below.log.format),
                 level: self.log.level.or(below.log.level),
+                hide: self.log.hide.or(below.log.hide),
             },
             voice: VoiceSettings {
                 plivo: self.voice.plivo.or(below.voice.plivo),

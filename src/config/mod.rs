@@ -35,6 +35,7 @@ use crate::{
         serve::ServeArgs,
         settings::{self, Count, ListenAddress, Secret, Settings},
     },
+    fetch::HIDE_DEFAULT,
 };
 
 /// The settings in effect. Flags take precedence over the environment, then the file, then
@@ -109,12 +110,14 @@ pub struct Config {
 }
 
 /// Checked values of the table `[log]`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LogConfig {
     /// Text for people, or JSON for programs.
     pub format: settings::LogFormat,
     /// Least severe level that is logged.
     pub level: settings::LogLevel,
+    /// Query parameters of URLs whose values neither the log nor traces show.
+    pub hide: Vec<String>,
 }
 
 /// Checked values of the table `[voice]`.
@@ -296,6 +299,10 @@ impl Config {
             log: LogConfig {
                 format: layer.log.format.unwrap_or_default(),
                 level: layer.log.level.unwrap_or_default(),
+                hide: layer
+                    .log
+                    .hide
+                    .unwrap_or_else(|| HIDE_DEFAULT.iter().map(ToString::to_string).collect()),
             },
             voice: VoiceConfig {
                 plivo: layer.voice.plivo.unwrap_or_default(),

@@ -20,10 +20,14 @@ use super::{
     DocumentFetch, DocumentStore, LocalFlow, OnDocument,
     cache::DocumentCache,
     folder_index::{EXTENSION, FILE_BYTES_MAX, FolderIndex, IndexedFile, SETTLING_TIME},
+    unsent,
 };
 use crate::{
     base::ids::{AccountId, Dialect},
-    flow::{DocumentError, Fetched, FlowError, FlowErrorKind, TextPosition},
+    flow::{
+        DocumentError, Fetched, Flow, FlowError, FlowErrorKind, Purpose, TextPosition,
+        is_audio_name,
+    },
 };
 
 /// The flows folder of this process.
@@ -107,21 +111,21 @@ impl DocumentStore for FlowsFolder {
                     name: name.into(),
                     dialect: party.dialect,
                 };
-                self.local(&flow).unwrap_or_else(|| Err(self.missing(account, name)))
+                match self.local(&flow) {
+                    Some(fetched) => fetched,
+                    // A sound file instead of a document: whether it is there shows when it plays.
+                    None if request.purpose == Purpose::Sound && is_audio_name(name) => {
+                        Ok(Arc::new(Flow::playing(&request.url, party.dialect)))
+                    }
+                    None => Err(self.missing(account, name)),
+                }
             }
             Some(("http" | "https", _)) => Err(DocumentError::Unreachable(NO_HTTP.into())),
             Some(_) | None => Err(DocumentError::NotUrl(request.url.clone())),
         };
-        if let Err(missing) = &fetched {
-            // The URL may contain a secret.
-            let why = match missing {
-                DocumentError::NotUrl(_) => "its URL is invalid".to_owned(),
-                DocumentError::Invalid(_) | DocumentError::Unreachable(_) => missing.to_string(),
-            };
-            let purpose = request.purpose;
-            tracing::info!(call = %fetch.call, ?purpose, "a document is not available: {why}");
-        }
-        done(fetch, fetched);
+        let missing = fetched.as_ref().err();
+        let record = missing.map(|it| unsent(request.purpose.text(), request.url.clone(), it));
+        done(fetch, fetched, record);
     }
 
     fn local(&self, flow: &LocalFlow) -> Option<Fetched> {
@@ -380,7 +384,7 @@ mod tests {
         };
         folder.fetch(
             fetch.clone(),
-            Box::new(move |it, fetched| {
+            Box::new(move |it, fetched, _| {
                 assert_eq!(it, fetch);
                 sender.send(fetched).unwrap();
             }),

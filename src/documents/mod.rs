@@ -11,7 +11,8 @@ use std::sync::Arc;
 use crate::{
     base::ids::{AccountId, CallId, Dialect, RoomId, RoomKey},
     call::{CallStatus, Party},
-    flow::{DocumentRequest, Fetched, is_target},
+    flow::{DocumentError, DocumentRequest, Fetched, is_target},
+    trace::FetchRecord,
 };
 
 /// A request for a document, with the call that it is for.
@@ -85,5 +86,19 @@ pub struct LocalFlow {
     pub dialect: Dialect,
 }
 
-/// Receives the result of a fetch.
-pub type OnDocument = Box<dyn FnOnce(DocumentFetch, Fetched) + Send>;
+/// Receives the result of a fetch. The record tells how it went; None if there is nothing to tell: a
+/// file of the flows folder was read, or the store keeps no records.
+pub type OnDocument = Box<dyn FnOnce(DocumentFetch, Fetched, Option<Arc<FetchRecord>>) + Send>;
+
+/// The record of a document that was not requested from a server, and is not available.
+pub fn unsent(purpose: &'static str, url: Arc<str>, error: &DocumentError) -> Arc<FetchRecord> {
+    let error = match error {
+        // The URL may contain a secret.
+        DocumentError::NotUrl(_) => NOT_URL.into(),
+        DocumentError::Invalid(_) | DocumentError::Unreachable(_) => error.to_string().into(),
+    };
+    Arc::new(FetchRecord { purpose, url, error: Some(error), ..FetchRecord::default() })
+}
+
+const NOT_URL: &str =
+    "it is not a URL that conflow can fetch: write http://, https:// or flow:NAME";

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use super::{
     DocumentFetch, DocumentRecipient, DocumentStore, LocalFlow, OnDocument,
     cache::{DocumentCache, HashedText},
-    fields,
+    fields, unsent,
 };
 use crate::{
     accounts::Accounts,
-    base::ids::Dialect,
-    fetch::{self, Budget, FetchClient, OutgoingRequest, TargetUrl},
-    flow::{DocumentError, Fetched, FlowOrigin, Purpose},
+    fetch::{self, Budget, FetchClient, FetchError, OutgoingRequest, TargetUrl},
+    flow::{
+        DocumentError, Fetched, Flow, FlowOrigin, Purpose, encoding::to_utf8, is_audio_file,
+        is_audio_name,
+    },
+    trace::{FetchRecord, excerpt},
 };
 
 /// Document store over HTTP. Each text is parsed once and shared by all calls that run it.
@@ -58,25 +61,29 @@ impl WebDocuments {
 
 impl DocumentStore for WebDocuments {
     fn fetch(&self, fetch: DocumentFetch, done: OnDocument) {
+        let client = self.client.clone();
         if !is_web(&fetch.request.url) {
+            let done: OnDocument = Box::new(move |fetch, fetched, record| {
+                let shown = |it: Arc<FetchRecord>| {
+                    let url = client.shown(&it.url);
+                    Arc::new(FetchRecord { url, ..Arc::unwrap_or_clone(it) })
+                };
+                done(fetch, fetched, record.map(shown));
+            });
             return self.folder.fetch(fetch, done);
         }
         let request = match self.request(&fetch) {
             Ok(request) => request,
             Err(missing) => {
-                log_failure(&fetch, &missing);
-                return done(fetch, Err(missing));
+                let url = client.shown(&fetch.request.url);
+                let record = unsent(fetch.request.purpose.text(), url, &missing);
+                return done(fetch, Err(missing), Some(record));
             }
         };
-        let (client, documents) = (self.client.clone(), self.documents.clone());
+        let documents = self.documents.clone();
         tokio::spawn(async move {
-            let fetched = read(&client, &documents, &request).await;
-            if let Err(missing) = &fetched
-                && fetch.recipient != DocumentRecipient::Nobody
-            {
-                log_failure(&fetch, missing);
-            }
-            done(fetch, fetched);
+            let (fetched, record) = read(&client, &documents, &fetch, &request).await;
+            done(fetch, fetched, Some(Arc::new(record)));
         });
     }
 
@@ -93,45 +100,80 @@ impl DocumentStore for WebDocuments {
     }
 }
 
-/// Checks the status before the body (contract 3.14).
+/// Makes the request, and reads the body as a document if its status is good (contract 3.14).
 async fn read(
     client: &FetchClient,
     documents: &DocumentCache<HashedText>,
+    fetch: &DocumentFetch,
     request: &OutgoingRequest,
-) -> Fetched {
-    let dialect: Dialect = request.dialect;
-    match client.fetch(request).await {
+) -> (Fetched, FetchRecord) {
+    let wanted = &fetch.request;
+    let purpose = wanted.purpose.text();
+    let is_sound = wanted.purpose == Purpose::Sound;
+    let playing = || Ok(Arc::new(Flow::playing(&wanted.url, request.dialect)));
+    let (response, mut record) = client.fetch_recorded(purpose, &wanted.url, request).await;
+    let fetched = match response {
+        // Nobody reads it.
         Ok(_) if request.answer_bytes_max.is_none() => Err(DocumentError::Unreachable("".into())),
+        Ok(response) if is_sound && is_audio(response.content_type.as_deref(), &response.body) => {
+            playing()
+        }
         Ok(response) => {
-            let body = response.body;
+            let charset = response.content_type.as_deref().and_then(charset);
+            let body = to_utf8(response.body, charset);
             let origin = FlowOrigin::Url(request.target.to_string().into());
             let content = HashedText::from(body.clone());
-            let (fetched, is_new) = documents.read(content, &body, &origin, dialect);
+            let (fetched, is_new) = documents.read(content, &body, &origin, request.dialect);
             if let (Ok(flow), true) = (&fetched, is_new) {
                 let target = &request.target;
                 flow.warnings.iter().for_each(|it| tracing::info!("{target}:{it}"));
             }
+            if let Err(invalid) = &fetched {
+                record.error = Some(invalid.to_string().into());
+                record.excerpt = excerpt(&body);
+            }
             fetched
         }
+        Err(error) if is_sound && is_sound_anyway(&error, &wanted.url) => {
+            (record.error, record.excerpt) = (None, None);
+            playing()
+        }
         Err(error) => Err(DocumentError::Unreachable(error.to_string().into())),
+    };
+    if wanted.is_private {
+        // The body may repeat what the caller typed.
+        record.excerpt = None;
     }
+    (fetched, record)
+}
+
+/// Whether a response is a sound file instead of a document: by its `Content-Type`, else by its first
+/// bytes.
+fn is_audio(content_type: Option<&str>, body: &[u8]) -> bool {
+    let is_markup = body.trim_ascii_start().starts_with(b"<");
+    let says_so =
+        content_type.is_some_and(|it| it.trim_start().to_ascii_lowercase().starts_with("audio/"));
+    !is_markup && (says_so || is_audio_file(body))
+}
+
+/// Whether an error is that of a sound file: it is longer than a document, or its server takes no
+/// POST, as servers of files do.
+fn is_sound_anyway(error: &FetchError, url: &str) -> bool {
+    let Some(received) = error.received() else { return false };
+    match received.status {
+        200..=299 => is_audio(received.content_type.as_deref(), &received.body),
+        status => [403, 405, 501].contains(&status) && is_audio_name(url),
+    }
+}
+
+/// The parameter `charset` of a `Content-Type`.
+fn charset(content_type: &str) -> Option<&str> {
+    let parameters = content_type.split(';').skip(1).filter_map(|it| it.split_once('='));
+    let mut found = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    found.next().map(|(_, value)| value.trim().trim_matches('"'))
 }
 
 fn is_web(url: &str) -> bool {
     let scheme = url.split_once(':').map(|(scheme, _)| scheme).unwrap_or_default();
     scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
-}
-
-fn log_failure(fetch: &DocumentFetch, missing: &DocumentError) {
-    let (call, purpose) = (fetch.call, fetch.request.purpose);
-    match purpose {
-        Purpose::Sound => tracing::info!(%call, "no sound: {missing}"),
-        Purpose::Action
-        | Purpose::Answer
-        | Purpose::Kick
-        | Purpose::Redirect
-        | Purpose::Transfer => {
-            tracing::info!(%call, ?purpose, "no document: {missing}");
-        }
-    }
 }

@@ -101,7 +101,8 @@ impl Inbound {
                 FlowSource::Flow(name) => {
                     let flow = LocalFlow { account: account.clone(), name: name.clone(), dialect };
                     let hint = || no_flow(format!("the number's row names the flow {name:?}"));
-                    FirstDocument::Document(self.documents.local(&flow).ok_or_else(hint)?)
+                    let document = self.documents.local(&flow).ok_or_else(hint)?;
+                    FirstDocument::Local(name.clone(), document)
                 }
                 FlowSource::Web(answer) => FirstDocument::Ask(answer.clone()),
             };
@@ -115,7 +116,7 @@ impl Inbound {
         for name in [called, FLOW_DEFAULT] {
             let flow = LocalFlow { account: account.clone(), name: name.into(), dialect };
             if let Some(document) = self.documents.local(&flow) {
-                let first = FirstDocument::Document(document);
+                let first = FirstDocument::Local(name.into(), document);
                 return Ok(InboundRoute { account, dialect, hangup: None, first });
             }
         }
@@ -140,7 +141,8 @@ struct InboundRoute {
 /// The source of a call's first document.
 enum FirstDocument {
     Ask(AnswerUrls),
-    Document(Fetched),
+    /// The name of the flow, and the document.
+    Local(Arc<str>, Fetched),
 }
 
 impl Exchange for Inbound {
@@ -164,7 +166,9 @@ impl Exchange for Inbound {
         let call = Call::new(now, call, account, Arc::new(party), limit);
         match first {
             FirstDocument::Ask(answer) => self.registry.ask_for_flow(now, call, answer),
-            FirstDocument::Document(document) => self.registry.begin(now, call, document),
+            FirstDocument::Local(name, document) => {
+                self.registry.begin(now, call, &format!("flow:{name}"), document);
+            }
         }
         Ok(())
     }

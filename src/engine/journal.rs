@@ -72,10 +72,12 @@ pub struct ActiveCall {
     open_cdr: Option<OpenCdr>,
     /// The number of its events so far.
     events: CallSequence,
+    /// The last conference that it entered.
+    conference: Option<Arc<Incarnation>>,
 }
 
 // A million calls are up on one machine.
-const _: () = assert!(size_of::<ActiveCall>() <= 40);
+const _: () = assert!(size_of::<ActiveCall>() <= 48);
 
 /// The result of one event of a call.
 struct CallUpdate {
@@ -121,7 +123,8 @@ impl Journal {
                 self.call(account, *call, party, *call_event);
             }
             Observed::Notice { room, notice } => self.conference(room, notice),
-            Observed::Began { .. } | Observed::Fetching { .. } | Observed::Left { .. } => (),
+            Observed::Began { .. } | Observed::Fetched { .. } | Observed::Fetching { .. } => (),
+            Observed::Left { .. } | Observed::PassedOver { .. } => (),
             Observed::Requeued { .. } | Observed::Refused { .. } => (),
             Observed::Warned { .. } | Observed::Requested { .. } => (),
         }
@@ -198,7 +201,9 @@ impl Journal {
     ) {
         let journal = self.account_journal(account);
         let age = u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let Some(kept) = journal.update_live(age, account, call, party, call_event) else { return };
+        let detail = self.detail(call, call_event);
+        let updated = journal.update_live(age, account, call, party, call_event, detail);
+        let Some(kept) = updated else { return };
         let CallUpdate { status, at, call_sequence, cdr } = kept;
         if call_event == call::CallEvent::Answered {
             let open_cdr = self.cdrs.answered(account, call, party, at);
@@ -233,11 +238,28 @@ impl Journal {
         }
     }
 
+    /// Why a call ends, if a document is missing.
+    fn detail(&self, call: CallId, event: call::CallEvent) -> Option<Arc<str>> {
+        match event {
+            call::CallEvent::Ended(ending) if ending.cause.is_of_document() => {
+                self.trace_log.missing_document(call).map(|it| it.to_string().into())
+            }
+            call::CallEvent::Ended(_)
+            | call::CallEvent::Answered
+            | call::CallEvent::Begun
+            | call::CallEvent::Rang => None,
+        }
+    }
+
     fn conference(&self, room: &Arc<Incarnation>, notice: &Notice) {
         let account = &room.key.account;
         let journal = self.account_journal(account);
         let who = notice.event.who();
         let call_sequence = who.map(|it| journal.number(it.call));
+        if let conference::ConferenceEvent::Entered { who, .. } = &notice.event {
+            let mut live = journal.live.lock();
+            live.get_mut(who.call).into_iter().for_each(|it| it.conference = Some(room.clone()));
+        }
         let what =
             AccountEvent::Conference { room: room.clone(), notice: notice.clone(), call_sequence };
         let event = journal.append(super::inbound::wall_clock(), what);
@@ -304,6 +326,7 @@ impl AccountJournal {
         call: CallId,
         party: &Arc<Party>,
         call_event: call::CallEvent,
+        detail: Option<Arc<str>>,
     ) -> Option<CallUpdate> {
         let mut calls = self.live.lock();
         if call_event == call::CallEvent::Begun {
@@ -319,6 +342,7 @@ impl AccountJournal {
                 answered: None,
                 open_cdr: None,
                 events: CallSequence::MIN,
+                conference: None,
             };
             calls.insert(call, live);
             let (at, call_sequence) = (party.session.began_at, CallSequence::MIN);
@@ -338,7 +362,7 @@ impl AccountJournal {
             call::CallEvent::Ended(ending) => {
                 let live = calls.remove(call)?;
                 let open_cdr = live.open_cdr;
-                let cdr = Arc::new(live.into_cdr(age, account.clone(), call, ending));
+                let cdr = Arc::new(live.into_cdr(age, account.clone(), call, ending, detail));
                 let (status, cdr) = (cdr.status(), Some(FinishedCall { cdr, open_cdr }));
                 return Some(CallUpdate { status, at, call_sequence, cdr });
             }
@@ -359,12 +383,28 @@ impl ActiveCall {
         self.party.session.began_at + Duration::from_nanos(age.saturating_sub(self.since))
     }
 
-    fn into_cdr(self, age: u64, account: AccountId, call: CallId, ending: Ending) -> Cdr {
+    fn into_cdr(
+        self,
+        age: u64,
+        account: AccountId,
+        call: CallId,
+        ending: Ending,
+        detail: Option<Arc<str>>,
+    ) -> Cdr {
         let offset = |it: NonZeroU64| Duration::from_nanos(it.get() - 1);
         let answered_at = self.answered.map(|it| self.party.session.began_at + offset(it));
         let ended_at = self.wall(age);
-        let sound = OnceLock::new();
-        Cdr { account, call, party: self.party, answered_at, ended_at, ending, leg_summary: sound }
+        Cdr {
+            account,
+            call,
+            party: self.party,
+            answered_at,
+            ended_at,
+            ending,
+            detail,
+            conference: self.conference.map(|it| it.id),
+            leg_summary: OnceLock::new(),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod join;
 pub mod journal;
 pub mod membership;
 mod observed;
+mod partitions;
 mod queue;
 pub mod registry;
 mod room_queue;

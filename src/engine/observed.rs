@@ -8,8 +8,8 @@ use crate::{
     base::ids::{AccountId, CallId, Incarnation, MemberId},
     call::{CallEvent, Party},
     conference::{Ask, Notice},
-    flow::{Cause, Exit, Purpose},
-    trace::{Initiator, TraceElement},
+    flow::{Cause, Exit, PassedOver, Purpose, TextPosition, verbs::VerbKind},
+    trace::{FetchRecord, Initiator, TraceElement},
 };
 
 /// An event of a registry.
@@ -54,6 +54,24 @@ pub enum Observed {
         url: Arc<str>,
         /// The reason for the fetch.
         purpose: Purpose,
+    },
+    /// A request for a document or a sound is over. The call may be over, too.
+    Fetched {
+        /// The call that it was for.
+        call: CallId,
+        /// What was requested, and how it went.
+        record: Arc<FetchRecord>,
+    },
+    /// The element that the call has just begun has no effect, or some of its attributes have none.
+    PassedOver {
+        /// The call that runs the element.
+        call: CallId,
+        /// The kind of the element.
+        verb: VerbKind,
+        /// The position of its `<` in the text.
+        at: TextPosition,
+        /// What of it has no effect, and why.
+        passed_over: Arc<PassedOver>,
     },
     /// A conference has published a notice.
     Notice {

@@ -7,7 +7,6 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,12 +14,13 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
     ban_list::BanList,
+    partitions::Partitions,
     room_queue::RoomHandle,
     worker_queue::{CallMessage, CallWorker},
 };
@@ -36,9 +36,9 @@ use crate::{
     },
     call::{AnswerUrls, Call, CallAct, CallEvent, Effect, OutgoingCall},
     conference::{Ask, Outcome, Settings},
-    documents::{DocumentFetch, DocumentRecipient, DocumentStore},
+    documents::{self, DocumentFetch, DocumentRecipient, DocumentStore, OnDocument},
     engine::directory::{CallDirectory, RoomDirectory},
-    flow::{Cause, DocumentRequest, Fetched, VariableValues},
+    flow::{Cause, DocumentRequest, Fetched, Purpose, VariableValues},
     group::access_list::AccessList,
     media::{AudioOrder, Backend, CannotDial, Ending, LegEvent, Program, Report, SignallingOrder},
     store::MemberIdSource,
@@ -106,9 +106,19 @@ impl Registry {
         })
     }
 
-    /// Registers a new call and begins its flow.
-    pub fn begin(self: &Arc<Self>, now: Instant, mut call: Box<Call>, document: Fetched) {
+    /// Registers a new call and begins its flow, which is the local one of this URL.
+    pub fn begin(
+        self: &Arc<Self>,
+        now: Instant,
+        mut call: Box<Call>,
+        url: &str,
+        document: Fetched,
+    ) {
         self.register(&call);
+        if let Err(missing) = &document {
+            let record = documents::unsent(Purpose::Answer.text(), url.into(), missing);
+            self.observe(Observed::Fetched { call: call.id, record });
+        }
         let mut effects = Vec::new();
         let act = call.begin(now, document, &mut effects);
         self.go_on(now, call, act, &mut effects);
@@ -336,7 +346,12 @@ impl Registry {
             let (recipient, request) = match effect {
                 Effect::Begin { step } => {
                     if let Some(element) = call.element(step) {
+                        let (verb, at) = (element.verb, element.at);
                         self.observe(Observed::Began { call: call.id, step, element });
+                        if let Some(passed_over) = call.passed_over(step).cloned() {
+                            let call = call.id;
+                            self.observe(Observed::PassedOver { call, verb, at, passed_over });
+                        }
                     }
                     continue;
                 }
@@ -400,7 +415,13 @@ impl Registry {
     /// Starts a fetch. The answer goes to its recipient, wherever that is by then.
     pub(super) fn fetch(self: &Arc<Self>, fetch: DocumentFetch) {
         let registry = self.clone();
-        let done = Box::new(move |fetch: DocumentFetch, fetched| registry.fetched(&fetch, fetched));
+        let done: OnDocument = Box::new(move |fetch, fetched, record| {
+            // First: a call that ends by it can say why.
+            if let Some(record) = record {
+                registry.observe(Observed::Fetched { call: fetch.call, record });
+            }
+            registry.fetched(&fetch, fetched);
+        });
         self.links.documents.fetch(fetch, done);
     }
 
@@ -467,32 +488,6 @@ impl fmt::Debug for Registry {
         f.debug_struct("Registry").finish_non_exhaustive()
     }
 }
-
-/// One table in parts, each with its own lock.
-pub(super) struct Partitions<T>(pub(super) Vec<Mutex<T>>);
-
-impl<T> Partitions<T> {
-    pub(super) fn of(&self, key: &impl Hash) -> MutexGuard<'_, T> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
-        let n = self.0.len() as u64;
-        self.0[usize::try_from(hash % n).expect("fewer than there are partitions")].lock()
-    }
-}
-
-impl<T> Partitions<T> {
-    pub(super) fn of_call(&self, call: CallId) -> MutexGuard<'_, T> {
-        self.0[partition_of(call, self.0.len())].lock()
-    }
-}
-
-impl<T: Default> Default for Partitions<T> {
-    fn default() -> Self {
-        Self((0..PARTITIONS).map(|_| Mutex::default()).collect())
-    }
-}
-
-/// A few for each core of a large machine.
-const PARTITIONS: usize = 64;
 
 /// Enough that threads seldom contend, few enough that a woken worker has work to do.
 const WORKERS: usize = 16;

@@ -1,6 +1,6 @@
 //! Trace log: turns the events of the registry into the lines of call traces.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 use tokio::time;
@@ -10,7 +10,7 @@ use crate::{
     base::ids::{AccountId, CallId},
     call::CallEvent,
     conference,
-    trace::{self, Leaving, RequestWarning, Requested, TraceEvent, Traces},
+    trace::{self, FetchRecord, Leaving, RequestWarning, Requested, TraceEvent, Traces},
 };
 
 /// The traces of every call.
@@ -32,6 +32,11 @@ impl TraceLog {
     /// The account of a call; None if the call is unknown or its trace was dropped.
     pub fn account_of(&self, call: CallId) -> Option<AccountId> {
         self.0.lock().account_of(call).cloned()
+    }
+
+    /// The last document that a call needed and did not get; None if there is none.
+    pub fn missing_document(&self, call: CallId) -> Option<Arc<FetchRecord>> {
+        self.0.lock().missing_document(call)
     }
 
     /// The trace of an account's call; None if it is unknown or was dropped.
@@ -85,6 +90,10 @@ fn trace_input(observed: &Observed) -> Option<(CallId, TraceInput)> {
         },
         Observed::Fetching { call, url, purpose } => {
             (*call, TraceEvent::Fetching { url: url.clone(), purpose: *purpose })
+        }
+        Observed::Fetched { call, record } => (*call, TraceEvent::Fetched(record.clone())),
+        Observed::PassedOver { call, passed_over, .. } => {
+            (*call, TraceEvent::PassedOver(passed_over.clone()))
         }
         Observed::Left { call, exit, by, .. } => {
             let (cause, reason) = (exit.cause, exit.reason.clone());

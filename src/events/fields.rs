@@ -87,7 +87,7 @@ fn cdr_fields(cdr: &Cdr, dialect: Dialect) -> Vec<FormField> {
         Dialect::Vobiz => talked.div_ceil(60) * 60,
     };
     let answered = cdr.answered_at.map(utc::seconds).unwrap_or_default();
-    vec![
+    let mut fields = vec![
         field("HangupCause", ending.cause.signal()),
         field("HangupCauseName", ending.cause.name()),
         field("HangupCauseCode", ending.cause.code()),
@@ -98,7 +98,10 @@ fn cdr_fields(cdr: &Cdr, dialect: Dialect) -> Vec<FormField> {
         field("StartTime", utc::seconds(cdr.party.session.began_at)),
         field("AnswerTime", answered),
         field("EndTime", utc::seconds(cdr.ended_at)),
-    ]
+    ];
+    // An extension: which document was missing, and why.
+    fields.extend(cdr.detail.iter().map(|it| field("HangupCauseDetail", it)));
+    fields
 }
 
 fn of_conference(

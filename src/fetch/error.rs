@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
 
 use super::{
@@ -15,11 +16,40 @@ use super::{
 pub struct FetchError {
     at: String,
     failure: FetchFailure,
+    received: Option<Box<FailedResponse>>,
+}
+
+/// What had come of a response that is an error. It may hold secrets of the receiver.
+#[derive(Debug)]
+pub struct FailedResponse {
+    /// Any status: 200 too, if the body is the trouble.
+    pub status: u16,
+    /// Value of `content-type`, if it is text.
+    pub content_type: Option<String>,
+    /// What was read of the body: the first kilobytes.
+    pub body: Bytes,
 }
 
 impl FetchError {
     pub(super) fn new(at: &TargetUrl, failure: FetchFailure) -> Self {
-        Self { at: at.to_string(), failure }
+        Self { at: at.to_string(), failure, received: None }
+    }
+
+    pub(super) fn after(self, received: FailedResponse) -> Self {
+        Self { received: Some(Box::new(received)), ..self }
+    }
+
+    /// What had come of the response, if one came.
+    pub fn received(&self) -> Option<&FailedResponse> {
+        self.received.as_deref()
+    }
+
+    /// The reason, with the URL only if a redirect led to another than `asked`.
+    pub fn reason(&self, asked: &TargetUrl) -> String {
+        match self.at == asked.to_string() {
+            true => self.failure.to_string(),
+            false => format!("after a redirect to {}: {}", self.at, self.failure),
+        }
     }
 
     /// Whether the request may well succeed later.

@@ -10,6 +10,8 @@
 mod connect;
 mod error;
 mod guard;
+mod hidden;
+mod record;
 mod results;
 pub mod signature;
 mod target;
@@ -32,8 +34,9 @@ pub use self::{
     connect::{
         BadCertificates, BoxFuture, ByteStream, ConnectError, Connector, HttpNetwork, Internet,
     },
-    error::{FetchError, REDIRECTS_MAX},
+    error::{FailedResponse, FetchError, REDIRECTS_MAX},
     guard::{AddressGuard, RefusedAddress},
+    hidden::{HIDE_DEFAULT, HiddenNames},
     results::ResultCounters,
     target::{BadUrl, Budget, Options, Region, RetryOn, TargetUrl, URL_BYTES_MAX},
 };
@@ -50,6 +53,8 @@ pub struct Settings {
     pub allow: Vec<IpNetwork>,
     /// PEM blocks of authorities that are trusted in addition to the public ones.
     pub authorities: Vec<u8>,
+    /// Query parameters whose values traces and the log do not show (`log.hide`).
+    pub hide: HiddenNames,
 }
 
 /// A request to a URL that somebody else has written.
@@ -90,6 +95,7 @@ pub struct Response {
 #[derive(Clone)]
 pub struct FetchClient {
     guard: Arc<AddressGuard>,
+    hide: Arc<HiddenNames>,
     results: Arc<ResultCounters>,
     pool: legacy::Client<Connector, Full<Bytes>>,
 }
@@ -115,7 +121,7 @@ impl FetchClient {
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
             .http1_max_buf_size(HEAD_BYTES_MAX)
             .build(connector);
-        Ok(Self { guard, results: Arc::default(), pool })
+        Ok(Self { guard, hide: Arc::new(settings.hide), results: Arc::default(), pool })
     }
 
     /// Checks a URL without resolving its name: only an IP literal can be refused.
@@ -241,7 +247,8 @@ impl FetchClient {
                 Some(early) => early,
                 None => answering.await,
             };
-            read(response.map_err(|it| failure_of(&it))?, request.answer_bytes_max).await
+            let response = response.map_err(|it| failure_of(&it))?;
+            Ok(read(response, request.answer_bytes_max).await)
         };
         match timeout(budget.read, rest).await {
             Ok(answer) => answer,
@@ -254,7 +261,10 @@ impl FetchClient {
 struct RawResponse {
     status: StatusCode,
     headers: HeaderMap,
+    /// What was read of it.
     body: Bytes,
+    /// Why the body is not complete, if it should be.
+    failure: Option<FetchFailure>,
 }
 
 /// Maximum size of a response's head; no telephony server needs more.
@@ -333,25 +343,30 @@ fn nonce() -> String {
 async fn read(
     response: http::Response<hyper::body::Incoming>,
     bytes_max: Option<usize>,
-) -> Result<RawResponse, FetchFailure> {
+) -> RawResponse {
     let (head, mut body) = response.into_parts();
     let mut bytes = Vec::new();
     let wanted = bytes_max.filter(|_| head.status.is_success());
     let bytes_max = wanted.unwrap_or(UNWANTED_BYTES_MAX);
+    let mut failure = None;
     while let Some(frame) = body.frame().await {
         let frame = match frame {
             Ok(frame) => frame,
             Err(_) if wanted.is_none() => break,
-            Err(error) => return Err(FetchFailure::Broken(innermost(&error))),
+            Err(error) => {
+                failure = Some(FetchFailure::Broken(innermost(&error)));
+                break;
+            }
         };
         let Ok(data) = frame.into_data() else { continue };
-        match bytes_max < bytes.len() + data.len() {
-            true if wanted.is_some() => return Err(FetchFailure::TooLarge(bytes_max)),
-            true => break,
-            false => bytes.extend_from_slice(&data),
+        if bytes_max < bytes.len() + data.len() {
+            failure = wanted.map(FetchFailure::TooLarge);
+            bytes.extend_from_slice(&data[..bytes_max - bytes.len()]);
+            break;
         }
+        bytes.extend_from_slice(&data);
     }
-    Ok(RawResponse { status: head.status, headers: head.headers, body: bytes.into() })
+    RawResponse { status: head.status, headers: head.headers, body: bytes.into(), failure }
 }
 
 /// Target of a redirect; None for other responses.
@@ -367,21 +382,24 @@ fn check_response(
     target: &TargetUrl,
     answer: RawResponse,
 ) -> Result<Response, FetchError> {
-    let RawResponse { status, headers, body } = answer;
+    let RawResponse { status, headers, body, failure } = answer;
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|it| it.to_str().ok()).map(str::to_owned);
     let has_condition = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
         .iter()
         .any(|it| request.headers.contains_key(it));
     let is_good = status.is_success() || status == StatusCode::NOT_MODIFIED && has_condition;
-    if !is_good {
-        return Err(FetchError::new(target, FetchFailure::Status(status)));
-    }
     let is_plain = headers.get(header::CONTENT_ENCODING).is_none_or(|it| it == "identity");
-    if !is_plain && request.answer_bytes_max.is_some() {
-        return Err(FetchError::new(target, FetchFailure::Encoded));
+    let failure = match failure {
+        _ if !is_good => Some(FetchFailure::Status(status)),
+        None if !is_plain && request.answer_bytes_max.is_some() => Some(FetchFailure::Encoded),
+        failure => failure,
+    };
+    if let Some(failure) = failure {
+        let received = FailedResponse { status: status.as_u16(), content_type, body };
+        return Err(FetchError::new(target, failure).after(received));
     }
 
-    let content_type = headers.get(header::CONTENT_TYPE);
-    let content_type = content_type.and_then(|it| it.to_str().ok()).map(str::to_owned);
     Ok(Response { status: status.as_u16(), content_type, headers, body })
 }
 

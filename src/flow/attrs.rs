@@ -5,13 +5,13 @@
 use std::{slice, sync::Arc};
 
 use super::{
-    Action, FlowError, FlowErrorKind, FlowWarning, FlowWarningKind, RequestMethod, TextPosition,
+    Action, FlowWarning, FlowWarningKind, RequestMethod, TextPosition,
     attr::Attr,
     branch,
     element::{XmlAttribute, XmlElement},
     error::{clip, nearest},
     field::AttrValue,
-    url,
+    twiml, url,
     verb_info::VerbInfo,
 };
 use crate::base::ids::Dialect;
@@ -87,6 +87,11 @@ impl<'r, 'd> ElementReader<'r, 'd> {
         self.warn(self.element.at, warning);
     }
 
+    /// Position of the element's text; of the element if it has none.
+    pub(super) fn text_at(&self) -> TextPosition {
+        self.element.text_at.first().copied().unwrap_or(self.element.at)
+    }
+
     /// Warns about the attribute, if it is present.
     pub(super) fn warn_attribute(&mut self, name: &str, warning: FlowWarningKind) {
         if let Some(attribute) = self.find(name) {
@@ -98,10 +103,6 @@ impl<'r, 'd> ElementReader<'r, 'd> {
         self.warnings.push(FlowWarning { at, warning });
     }
 
-    pub(super) fn error(&self, error: FlowErrorKind) -> FlowError {
-        FlowError { at: self.element.at, error }
-    }
-
     /// Warns about attributes that are not in the verb's table.
     pub(super) fn warn_unknown_attributes(&mut self) {
         let info = self.info;
@@ -111,7 +112,8 @@ impl<'r, 'd> ElementReader<'r, 'd> {
             if names().any(|name| name == attribute.name) {
                 continue;
             }
-            let near = nearest(attribute.name, names());
+            let near = twiml::attribute(attribute.name, names());
+            let near = near.or_else(|| nearest(attribute.name, names()));
             let (tag, name) = (info.tag, clip(attribute.name));
             self.warn(attribute.at, FlowWarningKind::AttributeUnknown { tag, name, near });
         }

@@ -18,6 +18,8 @@ pub(super) struct XmlElement<'a> {
     pub(super) text_before: usize,
     /// Position of each piece of text between two tags.
     pub(super) text_at: Vec<TextPosition>,
+    /// Each `${` of its own text: bytes of the text before it, and its position.
+    pub(super) openings: Vec<(usize, TextPosition)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -26,9 +28,25 @@ pub(super) struct XmlAttribute<'a> {
     pub(super) at: TextPosition,
     pub(super) name: &'a str,
     pub(super) value: Cow<'a, str>,
+    /// Bytes of the document before the value.
+    pub(super) value_offset: usize,
 }
 
 impl XmlElement<'_> {
+    /// Position of each `${` of its text, that of its children included, in the order of the text.
+    pub(super) fn openings(&self) -> Vec<TextPosition> {
+        let mut places = Vec::new();
+        let mut own = self.openings.iter().peekable();
+        for child in &self.children {
+            while let Some((_, at)) = own.next_if(|(before, _)| *before < child.text_before) {
+                places.push(*at);
+            }
+            places.extend(child.openings());
+        }
+        places.extend(own.map(|(_, at)| *at));
+        places
+    }
+
     /// Its own text, trimmed, with runs of whitespace replaced by one space.
     pub(super) fn normalized_text(&self) -> Cow<'_, str> {
         collapse_whitespace(&self.text)

@@ -18,6 +18,9 @@ pub struct FlowError {
 /// Errors: no element of such a document runs.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum FlowErrorKind {
+    /// A sound file where a document is expected.
+    #[error("this is a sound file, not a document: play it with <Play>")]
+    Audio,
     /// A branch to an element that is not later in the flow.
     #[error(
         "{name}={id:?} leads back to {to}: name a later element, or go back with \
@@ -45,20 +48,22 @@ pub enum FlowErrorKind {
         near: Option<String>,
     },
     /// An element inside a parent that may not hold it.
-    #[error("{}", ChildNotAllowed { parent, tag, allowed })]
+    #[error("{}", ChildNotAllowed { parent, tag, near: *near, allowed })]
     Child {
         /// Tag of the parent.
         parent: &'static str,
         /// Tag of the child, as written.
         tag: String,
+        /// The tag that was meant, if one is close.
+        near: Option<&'static str>,
         /// Tags that the parent may hold.
         allowed: &'static [&'static str],
     },
     /// A document type, which could define entities without end.
     #[error("a flow has no DOCTYPE: leave it out")]
     DocumentType,
-    /// The XML declaration names another encoding than UTF-8.
-    #[error("a flow is written in UTF-8, not in {name:?}: save it as UTF-8 and declare that")]
+    /// The XML declaration names an encoding that is not read.
+    #[error("a flow is written in UTF-8, ASCII or ISO-8859-1, not in {name:?}: save it as UTF-8")]
     Encoding {
         /// The encoding as declared.
         name: String,
@@ -96,10 +101,15 @@ pub enum FlowErrorKind {
         text: String,
     },
     /// The root element is not `<Response>`.
-    #[error("a flow begins with <Response>, not with <{tag}>")]
+    #[error(
+        "a flow begins with <Response>, not with <{tag}>{}",
+        if *is_near { ": did you mean <Response>?" } else { "" }
+    )]
     Root {
         /// Tag of the root, as written.
         tag: String,
+        /// Whether it is a misspelt `Response`.
+        is_near: bool,
     },
     /// The document has no element.
     #[error("there is no <Response>: the document is empty")]
@@ -238,6 +248,9 @@ pub enum FlowWarningKind {
         /// Tag of the element.
         tag: &'static str,
     },
+    /// `${` without its `}`.
+    #[error("this ${{ is not closed: it stays as written")]
+    VariableUnclosed,
     /// `${…}` with an unknown name.
     #[error("${{{name}}} is not a variable{}: it stays as written", DidYouMean(near))]
     VariableUnknown {
@@ -254,6 +267,24 @@ pub enum FlowWarningKind {
         /// URL as written in the document.
         url: String,
     },
+}
+
+impl FlowWarningKind {
+    /// Whether an element or an attribute is read, and has no effect.
+    pub(super) fn is_about_effect(&self) -> bool {
+        match self {
+            Self::AttributeAlone { .. }
+            | Self::AttributeIdle { .. }
+            | Self::Idle { .. }
+            | Self::Skipped { .. } => true,
+            Self::AttributeMissing { .. }
+            | Self::AttributeUnknown { .. }
+            | Self::AttributeValue { .. }
+            | Self::Foreign { .. } => false,
+            Self::NoGroup { .. } | Self::StrayText { .. } | Self::Url { .. } => false,
+            Self::VariableUnclosed | Self::VariableUnknown { .. } => false,
+        }
+    }
 }
 
 /// Shortens a text to the length that messages show.
@@ -348,15 +379,19 @@ impl fmt::Display for TagList<'_> {
 struct ChildNotAllowed<'a> {
     parent: &'a str,
     tag: &'a str,
+    near: Option<&'static str>,
     allowed: &'a [&'static str],
 }
 
 impl fmt::Display for ChildNotAllowed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { parent, tag, allowed } = self;
-        match allowed.is_empty() {
-            true => write!(f, "<{parent}> holds no elements: close it before <{tag}>"),
-            false => write!(f, "<{parent}> holds no <{tag}>, only {}", TagList(allowed)),
+        let Self { parent, tag, near, allowed } = self;
+        match (allowed.is_empty(), near) {
+            (true, _) => write!(f, "<{parent}> holds no elements: close it before <{tag}>"),
+            (false, Some(near)) => {
+                write!(f, "<{parent}> holds no <{tag}>: did you mean <{near}>?")
+            }
+            (false, None) => write!(f, "<{parent}> holds no <{tag}>, only {}", TagList(allowed)),
         }
     }
 }
@@ -397,8 +432,9 @@ mod tests {
 
     #[test]
     fn lists_what_is_allowed() {
-        let error =
-            |allowed| FlowErrorKind::Child { parent: "A", tag: "B".into(), allowed }.to_string();
+        let error = |allowed| {
+            FlowErrorKind::Child { parent: "A", tag: "B".into(), near: None, allowed }.to_string()
+        };
         assert_eq!(error(&[]), "<A> holds no elements: close it before <B>");
         assert_eq!(error(&["C"]), "<A> holds no <B>, only <C>");
         assert_eq!(error(&["C", "D", "E"]), "<A> holds no <B>, only <C>, <D> or <E>");

@@ -13,6 +13,7 @@ mod continuation;
 mod digits;
 mod effect;
 mod element;
+pub mod encoding;
 mod error;
 mod event;
 mod exit;
@@ -24,6 +25,7 @@ mod position;
 pub mod reference;
 mod run;
 mod source;
+mod twiml;
 mod url;
 mod variable;
 mod verb_info;
@@ -51,8 +53,8 @@ pub use self::{
     },
     position::TextPosition,
     run::Run,
-    source::{FlowOrigin, FlowText, SourceDocument, WeakFlowText},
-    url::{is_audio, is_target},
+    source::{FlowOrigin, FlowText, SourceDocument, WeakFlowText, is_audio_file},
+    url::{is_audio, is_audio_name, is_target},
     variable::{Variable, VariableValues},
     verbs::Verb,
 };
@@ -81,10 +83,32 @@ pub struct FlowStep {
     pub is_early: bool,
     /// The `id` attribute, unique in the flow; None without one.
     pub id: Option<Arc<str>>,
+    /// What of it has no effect; None if all of it has.
+    pub passed_over: Option<Arc<PassedOver>>,
     /// Targets of its `on…` attributes; empty if it always continues at the next element.
     pub branches: Branches,
     /// The element with its attributes.
     pub verb: Verb,
+}
+
+/// What of an element has no effect: all of it, or some attributes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PassedOver {
+    /// Whether the whole element is passed over.
+    pub is_all: bool,
+    /// What has no effect and why, as the parser's warnings say it.
+    pub what: Arc<str>,
+}
+
+impl PassedOver {
+    /// Of the element at this position, by the warnings about it.
+    fn of(at: TextPosition, warnings: &[FlowWarning]) -> Option<Arc<Self>> {
+        let has_no_effect = |it: &&FlowWarning| it.warning.is_about_effect();
+        let found: Vec<_> = warnings.iter().filter(has_no_effect).collect();
+        let texts: Vec<_> = found.iter().map(|it| it.warning.to_string()).collect();
+        let is_all = found.iter().any(|it| it.at == at);
+        (!found.is_empty()).then(|| Arc::new(Self { is_all, what: texts.join("; ").into() }))
+    }
 }
 
 /// A fetched document, or the reason for the failure.
@@ -138,6 +162,20 @@ impl Flow {
         Ok(Self { dialect, steps: steps.into(), warnings: warnings.into(), source })
     }
 
+    /// A flow that plays one sound file: what an audio file is where a sound document is expected.
+    pub fn playing(url: &str, dialect: Dialect) -> Self {
+        let step = FlowStep {
+            at: TextPosition::default(),
+            is_early: false,
+            id: None,
+            branches: Branches::default(),
+            passed_over: None,
+            verb: Verb::Play(verbs::PlayVerb::of(url)),
+        };
+        let source = SourceDocument { text: Arc::new("".into()), origin: FlowOrigin::Inline };
+        Self { dialect, steps: [step].into(), warnings: [].into(), source }
+    }
+
     /// The sounds of a sound document (`waitSound`, `enterSound`, `exitSound`): its Play, Speak and
     /// Wait. Other elements are ignored (contract 3.2).
     pub fn sounds(&self) -> Vec<Sound> {
@@ -170,25 +208,28 @@ fn read_steps(
     root.check_element()?;
     let mut steps = Vec::with_capacity(root.children().len());
     let mut elements = Vec::with_capacity(steps.capacity());
-    let step = |element: &XmlElement<'_>, is_early, id, verb| FlowStep {
+    let step = |element: &XmlElement<'_>, is_early, id, verb, warnings: &[FlowWarning]| FlowStep {
         at: element.at,
         is_early,
         id,
+        passed_over: PassedOver::of(element.at, warnings),
         branches: Branches::default(),
         verb,
     };
     for element in root.children() {
+        let before = root.warnings.len();
         let verb = Verb::parse(&RESPONSE, element, dialect, root.warnings)?;
         let is_pre_answer = matches!(verb, Verb::PreAnswer(_));
         let id = branch::id(element, root.warnings);
-        steps.push(step(element, false, id, verb));
+        steps.push(step(element, false, id, verb, &root.warnings[before..]));
         elements.push(element);
         if !is_pre_answer {
             continue;
         }
         for early in &element.children {
+            let before = root.warnings.len();
             let verb = Verb::parse(&verbs::PreAnswerVerb::INFO, early, dialect, root.warnings)?;
-            steps.push(step(early, true, None, verb));
+            steps.push(step(early, true, None, verb, &root.warnings[before..]));
             elements.push(early);
         }
     }

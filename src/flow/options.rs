@@ -42,6 +42,16 @@ pub enum RequestMethod {
     Post,
 }
 
+impl RequestMethod {
+    /// The name in the request line.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
 /// What a document is fetched for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Purpose {
@@ -57,6 +67,20 @@ pub enum Purpose {
     Sound,
     /// Document named by a REST transfer.
     Transfer,
+}
+
+impl Purpose {
+    /// The name in traces and the log.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Action => "action",
+            Self::Answer => "answer",
+            Self::Kick => "kick",
+            Self::Redirect => "redirect",
+            Self::Sound => "sound",
+            Self::Transfer => "transfer",
+        }
+    }
 }
 
 /// Options of a call in a conference: the attributes of `<Conference>` (contract 3.3), with the

@@ -10,7 +10,6 @@ use super::{
     FlowEvent, FlowStep, JoinOptions, Purpose, RequestMethod,
     continuation::Continuation,
     digits::{Collector, CollectorProgress},
-    url,
     verbs::VerbStart,
     xml::ELEMENTS_MAX,
 };
@@ -320,10 +319,6 @@ impl Run {
     }
 
     fn fetch(&mut self, now: Instant, request: DocumentRequest, effects: &mut Vec<Effect>) {
-        if !url::is_target(&request.url) {
-            let missing = DocumentError::NotUrl(request.url);
-            return self.document_failed(now, &missing, request.purpose, effects);
-        }
         match &mut self.silent_documents {
             Some(quiet) if QUIET_WITHIN < now.saturating_duration_since(quiet.since) => {
                 self.silent_documents = None;
@@ -462,9 +457,7 @@ fn notify(
     is_private: bool,
     effects: &mut Vec<Effect>,
 ) {
-    if url::is_target(&action.url) {
-        effects.push(Effect::Notify(request(action, fields, is_private)));
-    }
+    effects.push(Effect::Notify(request(action, fields, is_private)));
 }
 
 impl DocumentError {

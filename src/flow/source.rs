@@ -8,7 +8,7 @@ use std::{
 use blake3::Hash;
 use bytes::Bytes;
 
-use super::{FlowError, FlowErrorKind, TextPosition, position::PositionCounter};
+use super::{FlowError, FlowErrorKind, TextPosition, encoding, position::PositionCounter};
 
 /// The document that a flow was parsed from.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,12 +49,21 @@ impl FlowText {
     ///
     /// # Errors
     ///
-    /// They are not UTF-8.
+    /// They are not UTF-8, nor in the encoding that they declare.
     pub fn new(bytes: Bytes) -> Result<Self, FlowError> {
-        match str::from_utf8(&bytes) {
-            Ok(_) => Ok(Self { bytes, hash: OnceLock::new() }),
+        let text = encoding::to_utf8(bytes.clone(), None);
+        let hash = OnceLock::new();
+        if text.as_ptr() != bytes.as_ptr() {
+            hash.get_or_init(|| blake3::hash(&bytes));
+        }
+        match str::from_utf8(&text) {
+            Ok(_) => Ok(Self { bytes: text, hash }),
+            Err(_) if is_audio_file(&bytes) => {
+                let at = TextPosition::default();
+                Err(FlowError { at, error: FlowErrorKind::Audio })
+            }
             Err(error) => Err(FlowError {
-                at: PositionCounter::of(&bytes).position(error.valid_up_to()),
+                at: PositionCounter::of(&text).position(error.valid_up_to()),
                 error: FlowErrorKind::Utf8,
             }),
         }
@@ -75,7 +84,7 @@ impl FlowText {
         str::from_utf8(&self.bytes).expect("it was checked when it was made")
     }
 
-    /// BLAKE3 of the bytes, computed when somebody asks for the first time.
+    /// BLAKE3 of the bytes as they came, computed when somebody asks for the first time.
     pub fn hash(&self) -> Hash {
         *self.hash.get_or_init(|| blake3::hash(&self.bytes))
     }
@@ -98,6 +107,14 @@ impl FlowText {
         }
         Some(shown)
     }
+}
+
+/// Whether these are the first bytes of a sound file, such as WAV, MP3, Ogg or FLAC. A text does not
+/// begin so.
+pub fn is_audio_file(bytes: &[u8]) -> bool {
+    let is_mpeg = matches!(bytes, [0xff, second, ..] if second & 0xe0 == 0xe0 && *second != 0xff);
+    let marks: [&[u8]; 5] = [b"RIFF", b"RIFX", b"ID3", b"OggS", b"fLaC"];
+    (is_mpeg && !bytes.starts_with(&[0xff, 0xfe])) || marks.iter().any(|it| bytes.starts_with(it))
 }
 
 impl From<&str> for FlowText {

@@ -22,6 +22,17 @@ pub fn is_audio(text: &str) -> bool {
     is_target(text) || is_built_in(text)
 }
 
+/// Whether the path of this URL, or this file name, is that of a sound file by its extension.
+pub fn is_audio_name(url: &str) -> bool {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let file = path.rsplit('/').next().unwrap_or_default();
+    let extension = file.rsplit_once('.').map(|(_, it)| it.to_ascii_lowercase());
+    extension.is_some_and(|it| AUDIO_EXTENSIONS.contains(&&*it))
+}
+
+const AUDIO_EXTENSIONS: &[&str] =
+    &["mp3", "wav", "wave", "ogg", "oga", "opus", "flac", "m4a", "aac", "aif", "aiff", "au"];
+
 pub(super) fn is_built_in(text: &str) -> bool {
     matches!(text, "sound:hold" | "sound:ring" | "sound:beep")
 }
@@ -51,6 +62,16 @@ mod tests {
             ["flow:", "flow:a b", "http://a b", "http://a\u{7}", "sound:hold", "é", "http:/é"]
         {
             assert!(!is_target(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sound_file_has_the_extension_of_one() {
+        for url in ["http://a/b.mp3", "http://a/b.WAV?c=d.xml#e", "flow:hold.wav", "hold.ogg"] {
+            assert!(is_audio_name(url), "{url}");
+        }
+        for url in ["http://a.mp3/b", "http://a/b?c=d.mp3", "flow:hold", "wav", "flow:a.xml", ""] {
+            assert!(!is_audio_name(url), "{url}");
         }
     }
 

@@ -1,9 +1,10 @@
 //! Variables in Speak and Play: `${kick.reason}` is replaced by the reason of the kick.
 //!
-//! `$${kick.reason}` stands for the literal text `${kick.reason}`. An unknown name is left as
-//! written, because a vendor's text may contain it for other reasons.
+//! `${kick.reason:-nobody said why}` has the text after `:-` if the value is missing or empty, as in
+//! the shell. `$${kick.reason}` stands for the literal text `${kick.reason}`. An unknown name is left
+//! as written, because a vendor's text may contain it for other reasons.
 
-use std::{borrow::Cow, fmt::Write, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -41,6 +42,18 @@ impl Variable {
         (Self::Digits, "digits"),
         (Self::KickReason, "kick.reason"),
     ];
+
+    /// Its value, for the reference.
+    pub fn doc(self) -> &'static str {
+        match self {
+            Self::CallFrom => "number of the caller",
+            Self::CallTo => "number that was called",
+            Self::ConferenceCause => "why the call left its last conference, or was not admitted",
+            Self::ConferenceName => "that conference; in the sounds of a conference, this one",
+            Self::Digits => "the last input, unless it has `log=\"false\"`",
+            Self::KickReason => "reason given with the last kick",
+        }
+    }
 
     fn find(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, it)| *it == name).map(|(variable, _)| *variable)
@@ -99,15 +112,15 @@ impl<'a> VariableValues<'a> {
         Sound { what, times: sound.times }
     }
 
-    fn fill_text<'v>(&'v self, text: &str, write: impl Fn(&'v str) -> Cow<'v, str>) -> Arc<str> {
+    fn fill_text<'v>(&'v self, text: &'v str, write: impl Fn(&'v str) -> Cow<'v, str>) -> Arc<str> {
         let mut filled = String::with_capacity(text.len());
         for piece in pieces(text) {
             match piece {
-                TextPiece::Text(text) => filled.push_str(text),
-                TextPiece::Variable(variable) => filled.push_str(&write(self.of(variable))),
-                TextPiece::Escaped(name) | TextPiece::Unknown(name) => {
-                    let written = write!(filled, "${{{name}}}");
-                    written.expect("there is room in memory");
+                TextPiece::Text(text) | TextPiece::Unknown(text) => filled.push_str(text),
+                TextPiece::Unclosed => filled.push_str(OPENING),
+                TextPiece::Variable(variable, default) => {
+                    let value = Some(self.of(variable)).filter(|it| !it.is_empty());
+                    filled += &value.or(default).map(&write).unwrap_or_default();
                 }
             }
         }
@@ -128,66 +141,95 @@ pub(crate) fn has_variables(program: &[Sound]) -> bool {
 }
 
 impl ElementReader<'_, '_> {
-    /// Warns about unknown variables.
-    pub(super) fn warn_unknown_variables(&mut self, text: &str) {
-        let at = self.element.text_at.first().copied().unwrap_or(self.element.at);
-        for piece in pieces(text) {
-            if let TextPiece::Unknown(name) = piece {
-                let near = nearest(name, Variable::ALL.iter().map(|(_, name)| *name));
-                self.warn(at, FlowWarningKind::VariableUnknown { name: clip(name), near });
-            }
+    /// Warns about unknown variables and about a `${` that is not closed, each at its own place.
+    pub(super) fn warn_variables(&mut self, text: &str) {
+        let places = self.element.openings();
+        for (n, found) in variables(text).into_iter().enumerate() {
+            let warning = match found.piece {
+                TextPiece::Unclosed => FlowWarningKind::VariableUnclosed,
+                TextPiece::Unknown(_) => {
+                    let near = nearest(found.name, Variable::ALL.iter().map(|(_, name)| *name));
+                    FlowWarningKind::VariableUnknown { name: clip(found.name), near }
+                }
+                TextPiece::Text(_) | TextPiece::Variable(..) => continue,
+            };
+            // A `${` that is written with entities has no place of its own.
+            let at = places.get(n).or(self.element.text_at.first());
+            self.warn(at.copied().unwrap_or(self.element.at), warning);
         }
     }
 }
 
-#[derive(Debug, PartialEq)]
+/// The indexes of the variables of this kind without a default, among all `${` of a text.
+pub(super) fn bare(text: &str, wanted: Variable) -> Vec<usize> {
+    let found = variables(text).into_iter().enumerate();
+    let found = found.filter(|(_, it)| it.piece == TextPiece::Variable(wanted, None));
+    found.map(|(n, _)| n).collect()
+}
+
+/// The first characters of a variable.
+pub(super) const OPENING: &str = "${";
+
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum TextPiece<'t> {
-    /// Name of a variable that stands for its literal text.
-    Escaped(&'t str),
     Text(&'t str),
+    /// `${` without its `}`.
+    Unclosed,
+    /// With its braces.
     Unknown(&'t str),
-    Variable(Variable),
+    /// With the text that stands for an empty value.
+    Variable(Variable, Option<&'t str>),
+}
+
+/// One `${` of a text.
+struct FoundVariable<'t> {
+    /// Bytes before it, and before the first byte after it.
+    from: usize,
+    to: usize,
+    name: &'t str,
+    piece: TextPiece<'t>,
+}
+
+/// Finds every `${` of a text.
+fn variables(text: &str) -> Vec<FoundVariable<'_>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(from) = text[at..].find(OPENING).map(|it| at + it) {
+        let rest = &text[from + OPENING.len()..];
+        let inside = rest.split_once('}').map(|(inside, _)| inside);
+        let Some(inside) = inside.filter(|it| !it.contains(OPENING)) else {
+            at = from + OPENING.len();
+            found.push(FoundVariable { from, to: at, name: "", piece: TextPiece::Unclosed });
+            continue;
+        };
+        at = from + OPENING.len() + inside.len() + 1;
+        let (name, default) = match inside.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (inside, None),
+        };
+        let is_escaped = text[..from].ends_with('$');
+        let (from, piece) = match Variable::find(name) {
+            // Without the dollar sign that escapes it.
+            Some(_) if is_escaped => (from - 1, TextPiece::Text(&text[from..at])),
+            Some(variable) => (from, TextPiece::Variable(variable, default)),
+            None => (from, TextPiece::Unknown(&text[from..at])),
+        };
+        found.push(FoundVariable { from, to: at, name, piece });
+    }
+    found
 }
 
 /// Splits a text at its variables.
-fn pieces(mut text: &str) -> impl Iterator<Item = TextPiece<'_>> {
-    let mut next = None;
-    std::iter::from_fn(move || {
-        if let Some(piece) = next.take() {
-            return Some(piece);
-        }
-        let mut from = 0;
-        while let Some(start) = text[from..].find("${").map(|at| from + at) {
-            let name = text[start + 2..].split('}').next().unwrap_or_default();
-            let end = start + 2 + name.len() + 1;
-            if end <= text.len() && is_name(name) {
-                let (mut before, known) = (&text[..start], Variable::find(name));
-                let piece = match (known, before.strip_suffix('$')) {
-                    (Some(_), Some(shorter)) => {
-                        before = shorter;
-                        TextPiece::Escaped(name)
-                    }
-                    (Some(variable), None) => TextPiece::Variable(variable),
-                    (None, _) => TextPiece::Unknown(name),
-                };
-                text = &text[end..];
-                next = Some(piece);
-                return Some(TextPiece::Text(before));
-            }
-            from = start + 2;
-        }
-        let rest = std::mem::take(&mut text);
-        (!rest.is_empty()).then_some(TextPiece::Text(rest))
-    })
+fn pieces(text: &str) -> Vec<TextPiece<'_>> {
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    for FoundVariable { from, to, piece, .. } in variables(text) {
+        pieces.extend([TextPiece::Text(&text[at..from]), piece]);
+        at = to;
+    }
+    pieces.push(TextPiece::Text(&text[at..]));
+    pieces
 }
-
-fn is_name(name: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-}
-
-/// Far longer than any variable's name: longer text is not meant as one.
-const NAME_BYTES_MAX: usize = 40;
 
 #[cfg(test)]
 mod tests {
@@ -235,19 +277,43 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_value_has_its_default() {
+        let empty = VariableValues { kick_reason: "", digits: "", ..VALUES };
+        let check = |text: &str, expected: &str| {
+            assert_eq!(&*empty.fill_text(text, Cow::from), expected, "{text}");
+        };
+        check("because ${kick.reason:-of the noise}.", "because of the noise.");
+        check("${kick.reason:-}${digits:-a:-b}", "a:-b");
+        check("${call.from:-nobody}", "14155550100");
+        check("$${kick.reason:-a} ${price:-a}", "${kick.reason:-a} ${price:-a}");
+        let escape = |it| utf8_percent_encode(it, OUTSIDE_URLS).into();
+        assert_eq!(&*empty.fill_text("http://a/${digits:-a b}", escape), "http://a/a%20b");
+    }
+
+    #[test]
     fn an_unknown_variable_stays_as_written() {
-        for text in ["$", "${", "${}", "${a b}", "$digits", "{digits}", "${digits", "${${", "100$"]
-        {
+        for text in ["$", "$digits", "{digits}", "100$", "$}"] {
             check(&format!("<Speak>a{text}</Speak>"), &format!("a{text}"));
         }
         check("<Speak>a $${digits} $$${digits}</Speak>", "a ${digits} $${digits}");
         check(
-            "<Speak>${kick.reson} ${price} $${price}</Speak>",
-            "${kick.reson} ${price} $${price}\n\
+            "<Speak>${kick.reson} <emphasis>${price}</emphasis> $${price} ${a b}</Speak>",
+            "${kick.reson} ${price} $${price} ${a b}\n\
              1:18: ${kick.reson} is not a variable (did you mean kick.reason?): it stays as written\n\
-             1:18: ${price} is not a variable: it stays as written\n\
-             1:18: ${price} is not a variable: it stays as written",
+             1:43: ${price} is not a variable: it stays as written\n\
+             1:64: ${price} is not a variable: it stays as written\n\
+             1:73: ${a b} is not a variable: it stays as written",
         );
-        check("<Speak>${a ${digits}</Speak>", "${a 12#");
+    }
+
+    #[test]
+    fn an_opening_without_its_end_is_found_where_it_is() {
+        let expected = "a ${digits 12#\n1:20: this ${ is not closed: it stays as written";
+        check("<Speak>a ${digits ${digits}</Speak>", expected);
+        let expected = "&${b\n2:8: this ${ is not closed: it stays as written";
+        check("<Speak>\n  &amp;${b</Speak>", expected);
+        // Written with an entity, it has no place of its own.
+        let expected = "a ${b\n1:18: this ${ is not closed: it stays as written";
+        check("<Speak>a &#36;{b</Speak>", expected);
     }
 }

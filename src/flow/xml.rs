@@ -15,8 +15,10 @@ use quick_xml::{
 use super::{
     FlowError, FlowErrorKind, TextPosition,
     element::{XmlAttribute, XmlElement},
-    error::clip,
+    encoding,
+    error::{clip, nearest},
     position::PositionCounter,
+    variable::OPENING,
 };
 
 /// Limit of the vendors (contract 3.1).
@@ -28,8 +30,26 @@ pub(super) const ELEMENTS_MAX: usize = 1_000;
 /// Twice the attributes of the verb with the most.
 const ATTRIBUTES_MAX: usize = 64;
 
+/// The first word of a comment that is meant for the checks.
+const DIRECTIVE: &str = "conflow-check";
+
+/// A document as a tree, with its comments for the checks: the bytes before each, and its text after
+/// the first word.
+pub(super) struct XmlDocument<'a> {
+    pub(super) root: XmlElement<'a>,
+    pub(super) directives: Vec<(usize, &'a str)>,
+}
+
 /// Reads one document and returns its root, which must have this name.
 pub(super) fn read<'a>(document: &'a str, root_tag: &str) -> Result<XmlElement<'a>, FlowError> {
+    read_document(document, root_tag).map(|it| it.root)
+}
+
+/// As [`read`], with the comments.
+pub(super) fn read_document<'a>(
+    document: &'a str,
+    root_tag: &str,
+) -> Result<XmlDocument<'a>, FlowError> {
     let document = document.strip_prefix('\u{feff}').unwrap_or(document);
     let mut tree = Tree {
         document,
@@ -40,6 +60,7 @@ pub(super) fn read<'a>(document: &'a str, root_tag: &str) -> Result<XmlElement<'
         elements: 0,
         open: Vec::with_capacity(4),
         root: None,
+        directives: Vec::new(),
         in_text: false,
     };
     if DOCUMENT_BYTES_MAX < document.len() {
@@ -83,6 +104,7 @@ struct Tree<'a, 'r> {
     elements: usize,
     open: Vec<XmlElement<'a>>,
     root: Option<XmlElement<'a>>,
+    directives: Vec<(usize, &'a str)>,
     /// Whether text has begun since the last tag.
     in_text: bool,
 }
@@ -119,7 +141,14 @@ impl<'a> Tree<'a, '_> {
             },
             Event::Decl(declaration) => self.declaration(&declaration),
             Event::DocType(_) => Err(self.error(FlowErrorKind::DocumentType)),
-            Event::Comment(_) | Event::Eof | Event::PI(_) => Ok(()),
+            Event::Comment(_) => {
+                let content = &self.document[self.offset + "<!--".len()..self.end - "-->".len()];
+                if let Some(rest) = content.trim_start().strip_prefix(DIRECTIVE) {
+                    self.directives.push((self.end - "-->".len() - rest.len(), rest));
+                }
+                Ok(())
+            }
+            Event::Eof | Event::PI(_) => Ok(()),
         }
     }
 
@@ -142,7 +171,10 @@ impl<'a> Tree<'a, '_> {
         }
 
         if self.open.is_empty() && tag != self.root_tag {
-            return Err(self.error(FlowErrorKind::Root { tag: clip(tag) }));
+            return Err(self.error(FlowErrorKind::Root {
+                tag: clip(tag),
+                is_near: nearest(tag, [self.root_tag].into_iter()).is_some(),
+            }));
         }
 
         let at = self.here();
@@ -181,7 +213,10 @@ impl<'a> Tree<'a, '_> {
                 );
             }
             let value = value(&attribute).map_err(|what| self.malformed(what))?;
-            attributes.push(XmlAttribute { at: self.here(), name, value });
+            // The value borrows from the tag, too.
+            let value_offset = begin + (attribute.value.as_ptr().addr() - content.as_ptr().addr());
+            let at = self.here();
+            attributes.push(XmlAttribute { at, name, value, value_offset });
         }
         Ok(attributes)
     }
@@ -202,6 +237,9 @@ impl<'a> Tree<'a, '_> {
             self.begin_text(from + blank)?;
         }
         let Some(element) = self.open.last_mut() else { return Ok(()) };
+        for (at, _) in text.match_indices(OPENING) {
+            element.openings.push((element.text.len() + at, self.ruler.position(from + at)));
+        }
         match element.text.is_empty() {
             true => element.text = text.into(),
             false => element.text.to_mut().push_str(text),
@@ -243,19 +281,19 @@ impl<'a> Tree<'a, '_> {
         }
         match declaration.encoding() {
             None => Ok(()),
-            Some(Ok(name)) if is_utf8(&name) => Ok(()),
+            Some(Ok(name)) if encoding::named(&name).is_some() => Ok(()),
             Some(Ok(name)) => Err(self.error(FlowErrorKind::Encoding { name: clip(&name) })),
             Some(Err(error)) => Err(self.misread_attribute(&error, self.offset + 2)),
         }
     }
 
-    fn finish(mut self) -> Result<XmlElement<'a>, FlowError> {
+    fn finish(mut self) -> Result<XmlDocument<'a>, FlowError> {
         if let Some(open) = self.open.last() {
             let what = format!("<{0}> is not closed: </{0}> is missing", clip(open.tag));
             return Err(FlowError { at: open.at, error: FlowErrorKind::Xml { what } });
         }
         match self.root.take() {
-            Some(root) => Ok(root),
+            Some(root) => Ok(XmlDocument { root, directives: self.directives }),
             None => Err(self.error(FlowErrorKind::RootMissing)),
         }
     }
@@ -414,10 +452,6 @@ fn value<'a>(attribute: &RawAttribute<'a>) -> Result<Cow<'a, str>, String> {
     }
 }
 
-fn is_utf8(encoding: &str) -> bool {
-    ["utf-8", "utf8", "us-ascii"].iter().any(|name| name.eq_ignore_ascii_case(encoding))
-}
-
 fn is_control(byte: u8) -> bool {
     byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r')
 }
@@ -441,48 +475,4 @@ fn is_name(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keeps_entities_and_character_data() {
-        let root =
-            read("<Speak>Fish &amp; chips &#233;&#x20;<![CDATA[<now>\n&amp;]]> </Speak>", "Speak")
-                .unwrap();
-        assert_eq!(root.normalized_text(), "Fish & chips é <now> &amp;");
-        let root = read("<Play loop='1' x='&lt;&quot;a\tb&#10;'/>", "Play").unwrap();
-        assert_eq!(root.attributes[1].value, "<\"a b\n");
-    }
-
-    #[test]
-    fn copies_nothing_that_stands_in_the_document() {
-        let root = read("<x a='b'>text<y/></x>", "x").unwrap();
-        assert!(matches!(root.text, Cow::Borrowed("text")));
-        assert!(matches!(root.attributes[0].value, Cow::Borrowed("b")));
-    }
-
-    #[test]
-    fn keeps_to_its_limits() {
-        let error = |document: String| read(&document, "x").unwrap_err().to_string();
-        let nested = |depth| "<x>".repeat(depth) + &"</x>".repeat(depth);
-        assert!(read(&nested(DEPTH_MAX), "x").is_ok());
-        let expected = "1:97: a flow has at most 32 elements within each other";
-        assert!(error(nested(DEPTH_MAX + 1)).starts_with(expected));
-
-        let many = |n| format!("<x>\n{}</x>", "<y/>".repeat(n - 1));
-        assert!(read(&many(ELEMENTS_MAX), "x").is_ok());
-        let expected = "2:3997: a flow has at most 1000 elements:";
-        assert!(error(many(ELEMENTS_MAX + 1)).starts_with(expected));
-
-        let wide =
-            |n| format!("<x {}/>", (0..n).map(|i| format!("a{i:02}='' ")).collect::<String>());
-        assert!(read(&wide(ATTRIBUTES_MAX), "x").is_ok());
-        let expected = "1:452: a flow has at most 64 attributes in an element:";
-        assert!(error(wide(ATTRIBUTES_MAX + 1)).starts_with(expected));
-
-        let long = |n: usize| format!("<x>{}</x>", " ".repeat(n - 7));
-        assert!(read(&long(DOCUMENT_BYTES_MAX), "x").is_ok());
-        let expected = "1:1: a flow has at most 102400 bytes:";
-        assert!(error(long(DOCUMENT_BYTES_MAX + 1)).starts_with(expected));
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use crate::{
     conference::{ConferenceEvent, MemberInfo, Notice},
     engine::registry::Observed,
     media::Ending,
-    trace,
+    trace::{self, FetchRecord},
 };
 
 /// An event before it is formatted.
@@ -39,6 +39,9 @@ pub(super) fn level(trace: &Observed) -> LevelFilter {
         Observed::Began { .. } | Observed::Call { .. } | Observed::Fetching { .. } => {
             LevelFilter::DEBUG
         }
+        Observed::Fetched { record, .. } if record.error.is_some() => LevelFilter::WARN,
+        Observed::PassedOver { .. } => LevelFilter::WARN,
+        Observed::Fetched { .. } => LevelFilter::DEBUG,
         Observed::Left { .. } | Observed::Requeued { .. } => LevelFilter::DEBUG,
         Observed::Warned { .. } | Observed::Requested { .. } => LevelFilter::DEBUG,
     }
@@ -55,6 +58,11 @@ fn emit_trace(trace: Observed) {
         Observed::Fetching { call, url, purpose } => {
             tracing::debug!(%call, %url, ?purpose, "the call fetches a document");
         }
+        Observed::PassedOver { call, verb, at, passed_over } => {
+            let (element, what) = (verb.info().tag, &*passed_over.what);
+            tracing::warn!(%call, element, %at, what, "passed over");
+        }
+        Observed::Fetched { call, record } => fetched(call, &record),
         Observed::Warned { call, api_id, warning } => {
             tracing::debug!(%call, %api_id, remark = %warning, "a request has a parameter that is ignored");
         }
@@ -80,6 +88,24 @@ fn emit_trace(trace: Observed) {
         }
         Observed::Refused { call, cause } => {
             tracing::info!(%call, cause = cause.text(), "the call was not let into the conference");
+        }
+    }
+}
+
+fn fetched(call: CallId, record: &FetchRecord) {
+    let FetchRecord { purpose, method, url, status, content_type, ms, bytes, error, excerpt } =
+        record;
+    let (url, content_type) = (&**url, content_type.as_deref());
+    match error.as_deref() {
+        Some(error) => {
+            let excerpt = excerpt.as_deref();
+            tracing::warn!(
+                %call, purpose, method, url, status, content_type, ms, bytes, error, excerpt,
+                "a document or sound is not available"
+            );
+        }
+        None => {
+            tracing::debug!(%call, purpose, method, url, status, content_type, ms, bytes, "fetched");
         }
     }
 }
@@ -141,7 +167,7 @@ mod tests {
     use crate::{
         base::ids::{Dialect, MemberId, RoomId},
         call::{CallEvent, CallSession},
-        flow::{Cause, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
+        flow::{Cause, PassedOver, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
         media::{HangupCause, HangupSource},
     };
 
@@ -179,6 +205,12 @@ mod tests {
         let element = trace::TraceElement { document: 1, verb, at, text };
         check(Observed::Began { call, step: 0, element });
         check(Observed::Fetching { call, url: "http://a/".into(), purpose: Purpose::Sound });
+        let passed_over = Arc::new(PassedOver { is_all: true, what: "not run yet".into() });
+        check(Observed::PassedOver { call, verb, at, passed_over });
+        for error in [None, Some("it answered 404".into())] {
+            let record = FetchRecord { status: Some(404), error, ..FetchRecord::default() };
+            check(Observed::Fetched { call, record: Arc::new(record) });
+        }
         let (exit, member) = (Cause::Kicked.into(), MemberId(1));
         check(Observed::Left { call, member, exit, by: None });
         let key = RoomKey { account, name: "weekly".parse().unwrap() };

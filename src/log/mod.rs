@@ -68,8 +68,9 @@ impl LogThread {
         let queue = LogQueue::default();
         let thread = thread::Builder::new().name("log".to_owned());
         let entries = queue.clone();
-        let thread = thread.spawn(move || write(&entries, settings, &mut io::stderr()))?;
-        subscriber(settings, queue.clone()).try_init()?;
+        let own = settings.clone();
+        let thread = thread.spawn(move || write(&entries, &own, &mut io::stderr()))?;
+        subscriber(&settings, queue.clone()).try_init()?;
         panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
         let notes = LogSender { queue, level: level(settings.level) };
         Ok(Self { sender: notes, thread: Some(thread) })
@@ -110,7 +111,7 @@ impl LogSender {
 }
 
 /// Formats events into lines of a queue.
-fn subscriber(settings: config::LogConfig, queue: LogQueue) -> impl Subscriber + Send + Sync {
+fn subscriber(settings: &config::LogConfig, queue: LogQueue) -> impl Subscriber + Send + Sync {
     let own = level(settings.level);
     // Dependencies log warnings and errors only, unless everything is wanted.
     let others = if own == LevelFilter::TRACE { own } else { own.min(LevelFilter::WARN) };
@@ -139,7 +140,7 @@ fn level(level: LogLevel) -> LevelFilter {
 }
 
 /// Writes lines until the queue ends. Errors are ignored: there is nowhere to report them.
-fn write(queue: &LogQueue, settings: config::LogConfig, out: &mut impl Write) {
+fn write(queue: &LogQueue, settings: &config::LogConfig, out: &mut impl Write) {
     // Events that this thread formats bypass the queue, so that their lines stay in order.
     let own = LogQueue::default();
     let guard = set_default(subscriber(settings, own.clone()));
@@ -189,13 +190,13 @@ mod tests {
     };
 
     fn settings(format: LogFormat) -> config::LogConfig {
-        config::LogConfig { format, level: LogLevel::Info }
+        config::LogConfig { format, level: LogLevel::Info, hide: Vec::new() }
     }
 
     fn written(queue: &LogQueue, format: LogFormat) -> String {
         queue.end();
         let mut out = Vec::new();
-        write(queue, settings(format), &mut out);
+        write(queue, &settings(format), &mut out);
         String::from_utf8(out).unwrap()
     }
 

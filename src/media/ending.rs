@@ -141,6 +141,11 @@ macro_rules! hangup_causes {
                 match self { $( Self::$name => $text, )* }
             }
 
+            /// Whether a document that the call needed was not available, or no flow.
+            pub fn is_of_document(self) -> bool {
+                (7_000..9_000).contains(&self.code())
+            }
+
             /// The text in `HangupCause`, which is the telephone networks' name.
             pub fn signal(self) -> &'static str {
                 match self.code() {

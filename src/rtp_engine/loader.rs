@@ -22,11 +22,16 @@ use crate::{
 pub trait SoundLoader: Send + Sync + 'static {
     /// Loads the samples of a sound: 8,000 a second, mono. The account of the call decides which
     /// file `flow:FILE` is. Returns at once; `done` is called once, now or later, on any thread.
-    /// Its error says what cannot be loaded and why.
+    /// Its error says what cannot be loaded and why; that of a URL has been logged.
     ///
     /// Never called for beeps, silence or a built-in `sound:`. The same sound is requested again
     /// and again, so recent ones must be available at once.
     fn load(&self, call: CallId, what: &SoundKind, done: OnSoundLoaded);
+
+    /// Loads a sound that will probably be played. An error will be reported then.
+    fn prepare(&self, call: CallId, what: &SoundKind) {
+        self.load(call, what, Box::new(drop));
+    }
 }
 
 /// Callback that receives the samples, or the error text.
@@ -93,8 +98,7 @@ impl ProgramLoader {
     /// Requests the sounds of a program in advance, so that they are cached when it is played.
     pub(super) fn prefetch(&self, call: CallId, program: &Program) {
         for sound in program.iter().filter(|it| !self.is_built_in(&it.what)) {
-            // An error is reported when the program is played.
-            self.loader.load(call, &sound.what, Box::new(drop));
+            self.loader.prepare(call, &sound.what);
         }
     }
 
@@ -109,10 +113,12 @@ impl ProgramLoader {
             let loaded = match loaded {
                 Ok(samples) => Some(samples),
                 Err(complaint) => {
-                    let sound = name_of(&what);
-                    tracing::warn!(%call, sound, complaint, "a sound cannot be played");
                     // Speech that cannot be synthesized is replaced with a beep, not skipped.
                     let is_speech = matches!(what, SoundKind::Speech { .. });
+                    if is_speech {
+                        let sound = name_of(&what);
+                        tracing::warn!(%call, sound, complaint, "a text cannot be spoken");
+                    }
                     is_speech.then(|| tones.of(&SoundKind::Beep(1)).cloned()).flatten()
                 }
             };

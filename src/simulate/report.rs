@@ -80,6 +80,11 @@ pub(super) fn report(
         }
         let mut steps = seen.traces.show(account, id(n)).map_or_else(Vec::new, |it| it.steps);
         for step in &mut steps {
+            if let (None, Some(flow)) =
+                (&step.url, caller.flow.as_ref().filter(|_| step.document == 1))
+            {
+                step.url = Some(format!("flow:{flow}").into());
+            }
             step.from_ms += shift;
             step.to_ms = step.to_ms.map(|to| to + shift);
         }

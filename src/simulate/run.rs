@@ -177,7 +177,7 @@ impl SimulationRun<'_> {
             }
             Choice::Document(n) => {
                 let due = self.world.due.lock().swap_remove(n);
-                (due.done)(due.fetch, due.fetched);
+                (due.done)(due.fetch, due.fetched, None);
             }
             Choice::Event(n) => {
                 let event = self.due.remove(n);
@@ -273,7 +273,8 @@ impl SimulationRun<'_> {
     fn call(&mut self, n: usize) -> Result<(), String> {
         let caller = &self.script.callers[n];
         let (call, now) = (id(n), self.world.clock.now());
-        let to = caller.to.clone().unwrap_or_else(|| self.flow.into());
+        let own = caller.to.clone().or_else(|| caller.flow.clone());
+        let to = own.unwrap_or_else(|| self.flow.into());
         let (from, caller_name) = (caller.from.clone(), caller.caller_name.clone());
         let dial = Dial { to, from, caller_name, user: caller.user.clone(), script: Vec::new() };
         let arrival = self.world.phones.lock().dial(now, call, self.account, dial);
@@ -292,7 +293,7 @@ impl SimulationRun<'_> {
         let document = self.flows.fetched(flow, dialect);
         let why = document.as_ref().err().map(ToString::to_string);
         let call = Call::new(now, call, self.account.clone(), Arc::new(party), CALL_TIME_LIMIT);
-        self.registry.begin(now, call, document);
+        self.registry.begin(now, call, &format!("flow:{flow}"), document);
         why.map_or(Ok(()), Err)
     }
 

@@ -35,7 +35,7 @@ pub struct ScriptCaller {
     pub name: Arc<str>,
     /// Number of the caller; None picks one.
     pub from: Option<Arc<str>>,
-    /// Number that is called; None is the name of the flow.
+    /// Number that is called; None is the name of the flow that the call runs.
     pub to: Option<Arc<str>>,
     /// Trusted user of the phone, for groups and bans.
     pub user: Option<Arc<str>>,

@@ -23,7 +23,7 @@ use crate::{
         scheduler::Scheduler,
         trace_log,
     },
-    flow::Fetched,
+    flow::{DocumentError, Fetched, is_target},
     media::{AudioEngine, AudioOrder, SignallingBackend, SignallingOrder},
     sim_phones::{self, PhoneTable},
     store::MemberIdSource,
@@ -134,7 +134,9 @@ impl SimulatedWorld {
             Observed::Notice { room, notice } => {
                 note = self.observe_conference(&room.key.name, &notice.event);
             }
-            Observed::Began { .. } | Observed::Call { .. } | Observed::Fetching { .. } => (),
+            Observed::Began { .. } | Observed::Call { .. } => (),
+            Observed::Fetched { .. } | Observed::Fetching { .. } => (),
+            Observed::PassedOver { .. } => (),
             Observed::Left { .. } | Observed::Refused { .. } => (),
             Observed::Warned { .. } | Observed::Requested { .. } => (),
         }
@@ -219,6 +221,7 @@ impl DocumentStore for SimulatedWorld {
         }
         let (after_ms, fetched) = match url.strip_prefix("flow:") {
             Some(name) => (0, self.flows.fetched(name, fetch.party.dialect)),
+            None if !is_target(url) => (0, Err(DocumentError::NotUrl(url.clone()))),
             None => self.web.lock().get(&self.script.documents, &fetch.request),
         };
         let mut note = format!("{name} asks {url}");

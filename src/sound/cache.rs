@@ -29,6 +29,7 @@ use crate::{
     },
     base::ids::AccountId,
     speech::Speech,
+    trace::{FetchRecord, excerpt},
 };
 
 /// Generates a built-in sound by its name (`hold`, `ring`, `beep`) and rate in samples per
@@ -75,14 +76,24 @@ impl SoundCache {
         rate: u32,
         done: impl FnOnce(Result<Arc<[i16]>, SoundError>) + Send + 'static,
     ) {
+        self.load_recorded(source, rate, |samples, _| done(samples));
+    }
+
+    /// As [`SoundCache::load`]; `done` also gets the record of the request that was made for it.
+    pub fn load_recorded(
+        &self,
+        source: &SoundSource,
+        rate: u32,
+        done: impl FnOnce(Result<Arc<[i16]>, SoundError>, Option<Arc<FetchRecord>>) + Send + 'static,
+    ) {
         let key = SoundKey { source: source.clone(), rate };
         match self.shared.kept(&key) {
-            Some(samples) => done(Ok(samples)),
+            Some(samples) => done(Ok(samples), None),
             None => {
                 if let Err((done, error)) =
                     SharedSoundCache::request(&self.shared, key, Box::new(done))
                 {
-                    done(Err(error));
+                    done(Err(error), None);
                 }
             }
         }
@@ -111,7 +122,7 @@ impl Drop for SoundCache {
         };
         self.shared.work.notify_all();
         for done in asked.into_values().flatten() {
-            call(done, Err(SoundError::temporary("the server is closing")));
+            call(done, Err(SoundError::temporary("the server is closing")), None);
         }
     }
 }
@@ -188,11 +199,12 @@ impl SharedSoundCache {
         // A download does not keep the cache alive.
         let shared = Arc::downgrade(self);
         let known = before.as_ref().map(|(_, validity)| validity.clone());
-        let done = move |outcome| {
+        let done = move |outcome, record| {
             let Some(shared) = shared.upgrade() else { return };
             let mut state = shared.state.lock();
             if !state.closed {
-                state.queue.push_back(SoundJob { key, web: Some(WebDownload { outcome, before }) });
+                let web = Some(WebDownload { outcome, record, before });
+                state.queue.push_back(SoundJob { key, web });
                 shared.work.notify_one();
             }
         };
@@ -202,6 +214,7 @@ impl SharedSoundCache {
     /// Main loop of a thread.
     fn work(&self) {
         while let Some(SoundJob { key, web }) = self.next() {
+            let request = web.as_ref().map(|it| (it.record.clone(), it.body()));
             // A panic is a bug that costs one sound, but not the thread.
             let made = catch_unwind(AssertUnwindSafe(|| self.make(&key, web)));
             let made = made.unwrap_or_else(|_| {
@@ -218,8 +231,9 @@ impl SharedSoundCache {
                 }
                 (state.take_waiting(&key), result)
             };
+            let record = request.map(|(record, body)| Arc::new(judged(record, &body, &result)));
             for done in waiting {
-                call(done, result.clone());
+                call(done, result.clone(), record.clone());
             }
         }
     }
@@ -266,7 +280,7 @@ impl SharedSoundCache {
                 Ok(MadeSound { samples, freshness: Freshness::None })
             }
             SoundSource::Web { url, .. } => {
-                let WebDownload { outcome, before } =
+                let WebDownload { outcome, before, record: _ } =
                     web.expect("the job for a web sound has its download");
                 match (outcome, before) {
                     (Ok(Downloaded::File { bytes, validity }), _) => {
@@ -276,7 +290,7 @@ impl SharedSoundCache {
                         Ok(MadeSound { samples, freshness: Freshness::Web(validity) })
                     }
                     (Err(error), Some((samples, validity))) if error.is_temporary() => {
-                        tracing::info!("a cached sound may be out of date: {error}");
+                        tracing::debug!("a cached sound may be out of date: {error}");
                         let fresh_until = Instant::now() + ASK_AGAIN;
                         let validity = Validity { fresh_until, ..validity };
                         Ok(MadeSound { samples, freshness: Freshness::Web(validity) })
@@ -309,9 +323,22 @@ fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or(url)
 }
 
+/// The record of a download, with the error if the file is no sound.
+fn judged(
+    mut record: FetchRecord,
+    body: &[u8],
+    made: &Result<Arc<[i16]>, SoundError>,
+) -> FetchRecord {
+    if let (Err(error), None) = (made, &record.error) {
+        record.error = Some(error.to_string().into());
+        record.excerpt = excerpt(body);
+    }
+    record
+}
+
 /// Calls back. A panic in the callback is a bug, but does not end the thread.
-fn call(done: OnSound, result: Result<Arc<[i16]>, SoundError>) {
-    if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
+fn call(done: OnSound, result: Result<Arc<[i16]>, SoundError>, record: Option<Arc<FetchRecord>>) {
+    if catch_unwind(AssertUnwindSafe(|| done(result, record))).is_err() {
         tracing::error!("a callback for a sound panicked: this is a bug");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::{audio::clip::SoundError, base::ids::AccountId};
+use crate::{audio::clip::SoundError, base::ids::AccountId, trace::FetchRecord};
 
 /// A source of web files.
 pub trait Download: Send + Sync + 'static {
@@ -12,8 +12,8 @@ pub trait Download: Send + Sync + 'static {
     fn begin(&self, ask: DownloadRequest, done: OnDownload);
 }
 
-/// Receives a file or the reason for the failure.
-pub type OnDownload = Box<dyn FnOnce(Result<Downloaded, SoundError>) + Send>;
+/// Receives a file or the reason for the failure, and the record of the request.
+pub type OnDownload = Box<dyn FnOnce(Result<Downloaded, SoundError>, FetchRecord) + Send>;
 
 /// A request for a file.
 #[derive(Clone, Debug)]

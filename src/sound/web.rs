@@ -24,7 +24,11 @@ use crate::{
     base::ids::{AccountId, Dialect},
     fetch::{Budget, FetchClient, OutgoingRequest, Response, RetryOn, TargetUrl},
     flow::RequestMethod,
+    trace::FetchRecord,
 };
+
+/// What sound files are requested for, in traces and the log.
+pub const PURPOSE: &str = "play";
 
 /// Downloads web sounds for accounts.
 pub struct WebSounds {
@@ -79,20 +83,39 @@ impl Download for WebSounds {
         let (client, limit) = (self.client.clone(), self.in_flight_limit(&ask.account));
         self.runtime.spawn(async move {
             let permit = timeout(BUDGET.total, limit.acquire()).await;
-            let downloaded = match &permit {
+            let (downloaded, record) = match &permit {
                 Ok(_) => get(&client, &ask).await,
-                Err(_) => {
-                    Err(SoundError::temporary("too many sounds are downloading: try again later"))
-                }
+                Err(_) => unsent(
+                    &client,
+                    &ask,
+                    SoundError::temporary("too many sounds are downloading: try again later"),
+                ),
             };
-            done(downloaded);
+            done(downloaded, record);
         });
     }
 }
 
-async fn get(client: &FetchClient, ask: &DownloadRequest) -> Result<Downloaded, SoundError> {
-    let target =
-        TargetUrl::parse(&ask.url).map_err(|error| SoundError::permanent(error.to_string()))?;
+/// The result of a request that was not made.
+fn unsent(
+    client: &FetchClient,
+    ask: &DownloadRequest,
+    error: SoundError,
+) -> (Result<Downloaded, SoundError>, FetchRecord) {
+    let (url, why) = (client.shown(&ask.url), error.to_string());
+    let record =
+        FetchRecord { purpose: PURPOSE, url, error: Some(why.into()), ..FetchRecord::default() };
+    (Err(error), record)
+}
+
+async fn get(
+    client: &FetchClient,
+    ask: &DownloadRequest,
+) -> (Result<Downloaded, SoundError>, FetchRecord) {
+    let target = match TargetUrl::parse(&ask.url) {
+        Ok(target) => target,
+        Err(error) => return unsent(client, ask, SoundError::permanent(error.to_string())),
+    };
     let request = OutgoingRequest {
         target: Arc::new(target),
         method: RequestMethod::Get,
@@ -103,11 +126,13 @@ async fn get(client: &FetchClient, ask: &DownloadRequest) -> Result<Downloaded, 
         budget: BUDGET,
         answer_bytes_max: Some(usize::try_from(FILE_BYTES_MAX).unwrap_or(usize::MAX)),
     };
-    match client.fetch(&request).await {
+    let (fetched, record) = client.fetch_recorded(PURPOSE, &ask.url, &request).await;
+    let downloaded = match fetched {
         Ok(answer) => Ok(downloaded(answer, ask.known.as_ref(), Instant::now())),
         Err(error) if error.is_temporary() => Err(SoundError::temporary(error.to_string())),
         Err(error) => Err(SoundError::permanent(error.to_string())),
-    }
+    };
+    (downloaded, record)
 }
 
 fn downloaded(answer: Response, known: Option<&Validity>, now: Instant) -> Downloaded {

@@ -8,12 +8,13 @@ use std::{
 
 use uuid::Uuid;
 
+use super::FetchRecord;
 use crate::{
     base::{
         call_map::CallMap,
         ids::{AccountId, CallId, Incarnation, MemberId},
     },
-    flow::{Cause, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
+    flow::{Cause, PassedOver, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
     media::Ending,
 };
 
@@ -74,8 +75,12 @@ pub enum TraceEvent {
         /// The reason for the fetch.
         purpose: Purpose,
     },
+    /// A request for a document or a sound of the call is over.
+    Fetched(Arc<FetchRecord>),
     /// The call has left its conference.
     Left(Box<Leaving>),
+    /// The element that has just begun has no effect, or some of its attributes have none.
+    PassedOver(Arc<PassedOver>),
     /// The call was not admitted to a conference.
     Refused(Cause),
     /// A request about the call was accepted, with parameters that conflow ignores.
@@ -200,6 +205,25 @@ impl Traces {
         }
     }
 
+    /// The last document that a call needed and did not get; None if there is none. Sounds do not
+    /// count.
+    pub fn missing_document(&self, call: CallId) -> Option<Arc<FetchRecord>> {
+        let lines = self.calls.get(call)?.iter().rev();
+        let mut records = lines.filter_map(|it| match &it.what {
+            TraceEvent::Fetched(record) => Some(record),
+            TraceEvent::Began { .. }
+            | TraceEvent::Ended(_)
+            | TraceEvent::Entered { .. }
+            | TraceEvent::Fetching { .. }
+            | TraceEvent::Left(_)
+            | TraceEvent::PassedOver(_)
+            | TraceEvent::Refused(_)
+            | TraceEvent::Requested(_)
+            | TraceEvent::Warned(_) => None,
+        });
+        records.find(|it| it.error.is_some() && !["sound", "play"].contains(&it.purpose)).cloned()
+    }
+
     /// The account of a call; None if the call is unknown or its trace was dropped.
     pub fn account_of(&self, call: CallId) -> Option<&AccountId> {
         self.calls.get(call).map(|it| &it.account)
@@ -232,7 +256,7 @@ impl CallTrace {
         self.began + Duration::from_millis(at_ms.into())
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &TraceLine> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &TraceLine> {
         self.head.iter().chain(self.tail.iter().flat_map(|tail| &tail.lines))
     }
 }

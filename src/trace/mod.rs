@@ -4,17 +4,19 @@
 //! request. A call that waits in a conference has two or three lines: 150 bytes in total, and a
 //! microsecond or two of work. So traces are always on.
 
+mod fetched;
 mod lines;
 mod step;
 
 use serde::Serialize;
 
 pub use self::{
+    fetched::{EXCERPT_CHARS_MAX, FetchRecord, excerpt},
     lines::{
         ENDED_MAX, HEAD_MAX, Initiator, Leaving, RequestWarning, Requested, TAIL_MAX, TraceElement,
         TraceEvent, Traces,
     },
-    step::{CauseLink, TraceStep, TraceWarning},
+    step::{CauseLink, FETCH, TraceStep, TraceWarning},
 };
 use crate::{
     base::ids::{AccountId, CallId},
@@ -24,7 +26,7 @@ use crate::{
 /// A call's trace, as the API and the simulation show it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Trace {
-    /// The elements that the call has run, in order.
+    /// The elements that the call has run and the requests that were made for it, in order.
     pub steps: Vec<TraceStep>,
     /// The ignored parameters of requests about the call.
     #[serde(rename = "remarks", skip_serializing_if = "Vec::is_empty")]
@@ -36,7 +38,7 @@ pub struct Trace {
 impl Trace {
     /// Fills in [`TraceStep::source`]. It scans each document from the top, so do not hold a lock.
     pub fn add_sources(&mut self) {
-        for step in &mut self.steps {
+        for step in self.steps.iter_mut().filter(|it| it.fetch.is_none()) {
             let at = TextPosition { line: step.line, column: step.column };
             step.source = step.text.get().and_then(|it| it.excerpt(at));
         }

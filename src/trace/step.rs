@@ -5,26 +5,35 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::lines::{CallTrace, Initiator, Leaving, Requested, TraceEvent, TraceLine, Traces};
+use super::{
+    FetchRecord,
+    lines::{CallTrace, Initiator, Leaving, Requested, TraceEvent, TraceLine, Traces},
+};
 use crate::{
-    base::ids::{AccountId, CallId, ConferenceName, MemberId},
-    flow::{Cause, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
+    base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
+    flow::{Cause, PassedOver, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
     media::{Ending, HangupSource},
 };
 
-/// An element that a call has run.
+/// An element that a call has run, or a request for a document or a sound.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct TraceStep {
     /// The number of documents that the call had run, this one included: from 1.
     pub document: u32,
-    /// The document's URL without its query; None of a local first document.
+    /// The document's URL without its query; None of a local first document. Of a request: its URL,
+    /// with the values of secret parameters masked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<Arc<str>>,
-    /// The element's tag, such as `Conference`.
+    /// The element's tag, such as `Conference`; of a request: [`FETCH`].
     pub element: &'static str,
-    /// The line of its `<`, from 1.
+    /// The request, and how it went; None of an element.
+    #[serde(flatten)]
+    pub fetch: Option<Arc<FetchRecord>>,
+    /// The line of its `<`, from 1; 0 of a request, which has no place.
+    #[serde(skip_serializing_if = "is_zero")]
     pub line: u32,
-    /// The column of its `<`, from 1.
+    /// The column of its `<`, from 1; 0 of a request.
+    #[serde(skip_serializing_if = "is_zero")]
     pub column: u32,
     /// The line of the document; of a line with more than 160 characters, the part that begins with
     /// the element. None if the document is no longer in memory, or before
@@ -41,13 +50,19 @@ pub struct TraceStep {
     /// The conference that the call entered; None of other elements.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conference: Option<ConferenceName>,
+    /// The id of that incarnation of the conference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conference_uuid: Option<RoomId>,
     /// The call's member id there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member_id: Option<MemberId>,
+    /// What of it had no effect, and why: all of it, if it ended as `passed over`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passed_over: Option<Arc<str>>,
     /// The URL of the document that it fetched, without the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked: Option<Arc<str>>,
-    /// The reason for the end: `done`, `asked`, an exit cause, `transferred`, or a hang-up cause.
+    /// The reason for the end: `done`, `passed over`, `asked`, an exit cause, `transferred`, or a hang-up cause.
     pub ended: Option<&'static str>,
     /// The text of the request that kicked the member, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +70,17 @@ pub struct TraceStep {
     /// The chain of causes of the end; the root cause is last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<CauseLink>,
+}
+
+/// The end of an element that is read and not run.
+const PASSED_OVER: &str = "passed over";
+
+/// The `element` of a step that is a request. Tags begin with a capital letter.
+pub const FETCH: &str = "fetch";
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+fn is_zero(place: &u32) -> bool {
+    *place == 0
 }
 
 /// A parameter of a request about the call that conflow ignored.
@@ -110,6 +136,7 @@ impl Traces {
             lines,
             links_max,
             steps: Vec::new(),
+            current: None,
             next_url: None,
             request: None,
         };
@@ -133,8 +160,10 @@ impl CallTrace {
             TraceEvent::Began { .. }
             | TraceEvent::Ended(_)
             | TraceEvent::Entered { .. }
+            | TraceEvent::Fetched(_)
             | TraceEvent::Fetching { .. }
             | TraceEvent::Left(_)
+            | TraceEvent::PassedOver(_)
             | TraceEvent::Refused(_)
             | TraceEvent::Requested(_) => None,
         });
@@ -149,6 +178,8 @@ struct StepBuilder<'a> {
     lines: &'a CallTrace,
     links_max: usize,
     steps: Vec<TraceStep>,
+    /// The index of the last element in `steps`.
+    current: Option<usize>,
     /// The URL of the next document.
     next_url: Option<Arc<str>>,
     /// The last request about the call.
@@ -167,11 +198,22 @@ impl StepBuilder<'_> {
             TraceEvent::Entered { room, member } => {
                 if let Some(step) = self.open() {
                     step.conference = Some(room.key.name.clone());
+                    step.conference_uuid = Some(room.id);
                     step.member_id = Some(*member);
                 }
             }
+            TraceEvent::Fetched(record) => self.fetched(at_ms, record),
             TraceEvent::Fetching { url, purpose } => self.fetching(at_ms, url, *purpose),
             TraceEvent::Left(leaving) => self.left(at_ms, leaving),
+            TraceEvent::PassedOver(passed_over) => {
+                let PassedOver { is_all, what } = &**passed_over;
+                if let Some(step) = self.open() {
+                    step.passed_over = Some(what.clone());
+                }
+                if *is_all {
+                    self.close(at_ms, PASSED_OVER, None);
+                }
+            }
             TraceEvent::Refused(cause) => self.close(at_ms, cause.text(), None),
             TraceEvent::Requested(request) => {
                 let Requested { api_id, command } = **request;
@@ -189,7 +231,7 @@ impl StepBuilder<'_> {
         text: &WeakFlowText,
     ) {
         self.close(at_ms, "done", None);
-        let url = match self.steps.last().filter(|it| it.document == document) {
+        let url = match self.last().filter(|it| it.document == document) {
             Some(before) => before.url.clone(),
             None => self.next_url.take(),
         };
@@ -203,7 +245,23 @@ impl StepBuilder<'_> {
             from_ms: at_ms,
             ..TraceStep::default()
         };
+        self.current = Some(self.steps.len());
         self.steps.push(step);
+    }
+
+    /// A request is over. It is no part of the element that may run meanwhile.
+    fn fetched(&mut self, at_ms: u32, record: &Arc<FetchRecord>) {
+        let document = self.last().map_or(0, |it| it.document);
+        self.steps.push(TraceStep {
+            document,
+            url: Some(record.url.clone()),
+            element: FETCH,
+            from_ms: at_ms.saturating_sub(record.ms),
+            to_ms: Some(at_ms),
+            ended: Some(if record.error.is_some() { "failed" } else { "done" }),
+            fetch: Some(record.clone()),
+            ..TraceStep::default()
+        });
     }
 
     fn ended(&mut self, at_ms: u32, ending: Ending) {
@@ -228,13 +286,13 @@ impl StepBuilder<'_> {
         let is_asked = matches!(cause, Cause::HungUpByApi | Cause::Transferred);
         let by = by.or_else(|| self.request.filter(|_| is_asked));
         self.close(at_ms, cause.text(), by);
-        let Some(step) = self.steps.last_mut() else { return };
+        let Some(step) = self.last() else { return };
         step.reason = reason.clone();
         let link = match by {
             Some(Initiator::Call(other)) => self.cause_of_departure(other, at_ms),
             Some(Initiator::Request { .. }) | None => None,
         };
-        if let Some(step) = self.steps.last_mut() {
+        if let Some(step) = self.last() {
             step.causes.extend(link);
         }
     }
@@ -264,13 +322,18 @@ impl StepBuilder<'_> {
         }
     }
 
+    /// The last element.
+    fn last(&mut self) -> Option<&mut TraceStep> {
+        self.steps.get_mut(self.current?)
+    }
+
     fn open(&mut self) -> Option<&mut TraceStep> {
-        self.steps.last_mut().filter(|it| it.to_ms.is_none())
+        self.last().filter(|it| it.to_ms.is_none())
     }
 
     fn close(&mut self, at_ms: u32, why: &'static str, by: Option<Initiator>) {
-        let (call, account) = (self.call, &self.lines.account);
-        let Some(step) = self.steps.last_mut().filter(|it| it.to_ms.is_none()) else { return };
+        let (call, lines) = (self.call, self.lines);
+        let Some(step) = self.open() else { return };
         step.to_ms = Some(at_ms);
         step.ended = Some(why);
         let Some(by) = by else { return };
@@ -286,7 +349,7 @@ impl StepBuilder<'_> {
             column: step.column,
             api_id,
             command,
-            who: api_id.is_some().then(|| account.clone()),
+            who: api_id.is_some().then(|| lines.account.clone()),
         });
     }
 }

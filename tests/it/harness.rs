@@ -118,7 +118,7 @@ impl Bench {
         let now = Instant::now().into_std();
         let limit = Duration::from_secs(14_400);
         let call = Call::new(now, id, account(), Arc::new(party), limit);
-        self.registry.begin(now, call, flow(elements));
+        self.registry.begin(now, call, "flow:weekly", flow(elements));
         id
     }
 
@@ -215,7 +215,7 @@ impl DocumentStore for TestDocuments {
             "flow:slow" => return,
             _ => Err(DocumentError::Unreachable("nobody there".into())),
         };
-        done(fetch, fetched);
+        done(fetch, fetched, None);
     }
 
     fn local(&self, _: &LocalFlow) -> Option<Fetched> {
@@ -249,6 +249,7 @@ fn brief(trace: Observed) -> Option<String> {
             }
         }
         Observed::Began { .. } | Observed::Left { .. } | Observed::Requeued { .. } => None,
+        Observed::Fetched { .. } | Observed::PassedOver { .. } => None,
         Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => None,
         Observed::Refused { call, cause } => {
             Some(format!("call {} refused {}", n(call), cause.text()))

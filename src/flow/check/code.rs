@@ -5,18 +5,22 @@ use crate::flow::{FlowErrorKind, FlowWarningKind};
 /// Severity of a finding.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Severity {
-    /// The document does not run, or a call that reaches this place ends.
+    /// A call does less than the author wrote: the document does not run, a call ends here, or something
+    /// of it has no effect.
     Error,
     /// The document runs, perhaps not as its author expects.
     Warning,
+    /// Worth a thought: the document does what it says.
+    Hint,
 }
 
 impl Severity {
-    /// `error` or `warning`: in the text for people, and as `level` in JSON.
+    /// `error`, `warning` or `hint`: in the text for people, and as `level` in JSON.
     pub fn text(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Hint => "hint",
         }
     }
 
@@ -24,7 +28,7 @@ impl Severity {
     pub fn old_text(self) -> &'static str {
         match self {
             Self::Error => "fault",
-            Self::Warning => "remark",
+            Self::Hint | Self::Warning => "remark",
         }
     }
 }
@@ -45,7 +49,12 @@ macro_rules! codes {
                 match self { $( Self::$name => $text, )* }
             }
 
-            /// Error or warning; fixed for each code.
+            /// The code of this text; None if there is none.
+            pub fn named(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.text() == text)
+            }
+
+            /// The level by default.
             pub fn severity(self) -> Severity {
                 match self { $( Self::$name => Severity::$severity, )* }
             }
@@ -64,10 +73,13 @@ macro_rules! codes {
 }
 
 codes! {
+    /// A comment `conflow-check` names no code or no level.
+    BadLevel = "bad-level", Error,
+        "write <!-- conflow-check CODE=LEVEL -->, with a level of error, warning, hint and off";
     /// The bytes are not valid UTF-8.
     NotUtf8 = "not-utf8", Error, "save the file as UTF-8";
-    /// The XML declaration names another encoding than UTF-8.
-    OtherEncoding = "other-encoding", Error, "save the file as UTF-8, and declare UTF-8 or nothing";
+    /// The XML declaration names an encoding that is not read.
+    OtherEncoding = "other-encoding", Error, "save the file as UTF-8, and declare UTF-8 or nothing (ASCII and ISO-8859-1 are read, too)";
     /// The text is not well-formed XML.
     NotXml = "not-xml", Error,
         "the document does not run until it is well-formed XML; write &amp; for & and &lt; for <";
@@ -103,25 +115,30 @@ codes! {
     SilentLoop = "silent-loop", Error,
         "the engine ends such a call (2060, Loop Detected): add an element that plays or waits";
     /// The element has no such attribute.
-    UnknownAttribute = "unknown-attribute", Warning,
+    UnknownAttribute = "unknown-attribute", Error,
         "correct the name (it is case-sensitive), or delete the attribute, which has no effect";
     /// A value is invalid or out of range.
-    BadValue = "bad-value", Warning, "write a value of the expected type, or delete the attribute";
+    BadValue = "bad-value", Error, "write a value of the expected type, or delete the attribute";
     /// An attribute that should be stated is missing.
     MissingAttribute = "missing-attribute", Warning, "add the attribute, even if it only states the default";
     /// An attribute is read but has no effect.
-    IdleAttribute = "idle-attribute", Warning, "do not rely on it";
+    IdleAttribute = "idle-attribute", Error, "do not rely on it";
+    /// A `${` is not closed.
+    UnclosedVariable = "unclosed-variable", Warning,
+        "add the }, or write $ and { apart from each other";
+    /// `${kick.reason}` is empty after a kick without a reason.
+    BareVariable = "bare-variable", Hint, "say what stands for it: ${kick.reason:-no reason was given}";
     /// The variable is unknown.
     UnknownVariable = "unknown-variable", Warning,
         "correct the name, or write the text without ${…}";
     /// There is text where the element reads none.
-    StrayText = "stray-text", Warning, "delete the text, or put it into a comment or a <Speak>";
+    StrayText = "stray-text", Error, "delete the text, or put it into a comment or a <Speak>";
     /// A URL cannot be fetched.
-    BadUrl = "bad-url", Warning, "write the complete URL, or flow: and the name of a document";
+    BadUrl = "bad-url", Error, "write the complete URL, or flow: and the name of a document";
     /// An element has no effect as written.
-    IdleElement = "idle-element", Warning, "correct the element, or delete it: it is skipped";
+    IdleElement = "idle-element", Error, "correct the element, or delete it: it is skipped";
     /// The engine does not run this element yet.
-    UnsupportedElement = "unsupported-element", Warning,
+    UnsupportedElement = "unsupported-element", Error,
         "the call continues as if the element were not there";
     /// Only the other vendor has this element.
     ForeignElement = "foreign-element", Warning,
@@ -136,7 +153,7 @@ codes! {
     EndEndsCalls = "end-ends-calls", Warning,
         "add an element after the <Conference> of the others";
     /// No call can reach this element.
-    DeadElement = "dead-element", Warning, "move it before the element that leads away, or delete it";
+    DeadElement = "dead-element", Error, "move it before the element that leads away, or delete it";
     /// An `action` can fail, and `onError` is missing.
     ActionWithoutOnError = "action-without-on-error", Warning,
         "name an element to continue at with onError, or ignore the response: redirect=\"false\"";
@@ -144,12 +161,15 @@ codes! {
     EndlessLoop = "endless-loop", Warning,
         "callers can only hang up: offer a key, or lead elsewhere after some rounds";
     /// An element of a sound document is neither Play, Speak nor Wait.
-    NotASound = "not-a-sound", Warning, "use only <Play>, <Speak> and <Wait> in a sound document";
+    NotASound = "not-a-sound", Error, "use only <Play>, <Speak> and <Wait> in a sound document";
+    /// A sound attribute leads to a sound file.
+    SoundIsAudio = "sound-is-audio", Warning,
+        "it works here; for the vendor, name a document that plays the file: <Response><Play>…</Play></Response>";
     /// A pattern begins with `*`, the key that takes the caller out of the room.
-    StarInDigitsMatch = "star-in-digits-match", Warning,
+    StarInDigitsMatch = "star-in-digits-match", Error,
         "begin the pattern with another key, or delete hangupOnStar";
     /// `stayAlone` is missing, and Vobiz removes the last member then.
-    AloneUnderVobiz = "alone-under-vobiz", Warning,
+    AloneUnderVobiz = "alone-under-vobiz", Hint,
         "add stayAlone=\"true\" if the member should stay, or stayAlone=\"false\" if not";
     /// The vendor allows fewer members.
     VendorMembersMax = "vendor-members-max", Warning,
@@ -163,6 +183,7 @@ codes! {
 impl From<&FlowErrorKind> for Code {
     fn from(error: &FlowErrorKind) -> Self {
         match error {
+            FlowErrorKind::Audio => Self::NotXml,
             FlowErrorKind::BranchBack { .. } => Self::BranchBack,
             FlowErrorKind::BranchNowhere { .. } => Self::BranchNowhere,
             FlowErrorKind::Child { .. } | FlowErrorKind::Nested { .. } => Self::MisplacedElement,
@@ -197,6 +218,7 @@ impl From<&FlowWarningKind> for Code {
             FlowWarningKind::Skipped { .. } => Self::UnsupportedElement,
             FlowWarningKind::StrayText { .. } => Self::StrayText,
             FlowWarningKind::Url { .. } => Self::BadUrl,
+            FlowWarningKind::VariableUnclosed => Self::UnclosedVariable,
             FlowWarningKind::VariableUnknown { .. } => Self::UnknownVariable,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::code::Code;
+use super::code::{Code, Severity};
 use crate::flow::{
     TextPosition, Verb,
     element::{XmlAttribute, XmlElement},
@@ -13,15 +13,17 @@ use crate::flow::{
 pub struct Finding {
     /// Position of the element, attribute or text.
     pub at: TextPosition,
-    /// Determines the severity and the advice.
+    /// The kind of mistake, which has a name, a default level and an advice.
     pub code: Code,
+    /// The level of its code, unless another was chosen.
+    pub level: Severity,
     /// Describes this case in one sentence.
     pub message: String,
 }
 
 /// Adds a finding, unless it is there, after those that stand before it in the document.
 pub(super) fn add(findings: &mut Vec<Finding>, at: TextPosition, code: Code, message: String) {
-    let finding = Finding { at, code, message };
+    let finding = Finding { at, code, level: code.severity(), message };
     let place = findings.partition_point(|it| it.at <= at);
     if !findings.contains(&finding) {
         findings.insert(place, finding);

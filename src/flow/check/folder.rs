@@ -6,7 +6,7 @@ use super::{
     Checked, Code,
     outline::{DefaultRedirect, LinkTarget},
 };
-use crate::flow::{TextPosition, error::nearest};
+use crate::flow::{TextPosition, error::nearest, is_audio_name};
 
 /// Extension of documents, which `flow:NAME` leaves out.
 const EXTENSION: &str = ".xml";
@@ -28,6 +28,12 @@ pub fn check_folder(documents: &mut BTreeMap<String, Checked>, files: Option<&BT
             checked.add(at, code, message);
         }
     }
+}
+
+/// The files that a document's links lead to.
+pub fn links(document: &Checked) -> impl Iterator<Item = String> {
+    let links = document.outline.links.iter();
+    links.filter(|it| it.to != LinkTarget::Audio).map(|it| file_of(&it.name))
 }
 
 fn file_of(name: &str) -> String {
@@ -52,7 +58,9 @@ fn find_missing(
             LinkTarget::Audio => (link.name.clone(), "sound"),
             LinkTarget::Document | LinkTarget::Sound => (file_of(&link.name), "document"),
         };
-        if files.contains(&file) {
+        // A sound file instead of a sound document is played.
+        let is_sound_file = link.to == LinkTarget::Sound && is_audio_name(&link.name);
+        if files.contains(&file) || (is_sound_file && files.contains(&link.name)) {
             continue;
         }
         let names = files.iter().map(|it| match link.to {

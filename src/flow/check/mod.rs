@@ -6,13 +6,15 @@ mod attributes;
 mod code;
 mod finding;
 mod folder;
+mod levels;
 mod order;
 mod outline;
 
 pub use self::{
     code::{Code, Severity},
     finding::Finding,
-    folder::check_folder,
+    folder::{check_folder, links},
+    levels::{Levels, unknown},
 };
 use self::{finding::ParsedElement, order::ElementOrder, outline::Outline};
 use super::{
@@ -20,25 +22,23 @@ use super::{
     attrs::ElementReader,
     branch,
     element::XmlElement,
+    encoding,
     verbs::{PreAnswerVerb, RESPONSE, VerbInfo},
-    xml,
+    xml::{self, XmlDocument},
 };
 use crate::base::ids::Dialect;
 
 /// A document with its findings.
 #[derive(Clone, Debug, Default)]
 pub struct Checked {
-    /// Errors and warnings, sorted by position.
+    /// Errors, warnings and hints, sorted by position.
     pub findings: Vec<Finding>,
+    /// The levels that the document chooses in its comments.
+    pub levels: Levels,
     outline: Outline,
 }
 
 impl Checked {
-    /// Whether the document has an error and so does not run.
-    pub fn has_errors(&self) -> bool {
-        self.findings.iter().any(|it| it.code.severity() == Severity::Error)
-    }
-
     fn add(&mut self, at: TextPosition, code: Code, message: String) {
         finding::add(&mut self.findings, at, code, message);
     }
@@ -53,19 +53,22 @@ impl Checked {
 pub fn check(document: &[u8], dialect: Dialect) -> Checked {
     let mut checked = Checked::default();
     let parsed = Flow::from_bytes(document, dialect);
+    let decoded = encoding::decode(document, None);
     // Invalid UTF-8 becomes an empty text, which is not a document either.
-    let text = str::from_utf8(document).unwrap_or_default();
-    let Ok(root) = xml::read(text, RESPONSE.tag) else {
+    let text = str::from_utf8(&decoded).unwrap_or_default();
+    let Ok(XmlDocument { root, directives }) = xml::read_document(text, RESPONSE.tag) else {
         parsed.err().iter().for_each(|error| checked.add_error(error));
         return checked;
     };
+    checked.levels = levels::of_document(text, &directives, &mut checked.findings);
 
     let items = read(&root, dialect, &mut checked);
     // Adds the parser's error in case the checks here miss it.
+    let runs = parsed.is_ok();
     parsed.err().iter().for_each(|error| checked.add_error(error));
-    attributes::judge(&root, dialect, &mut checked.findings);
+    attributes::judge(&root, text, dialect, &mut checked.findings);
     // The order of elements matters only in a document that runs.
-    if !checked.has_errors() {
+    if runs {
         let order = ElementOrder::of(&items);
         order.judge(&mut checked.findings);
         checked.outline = Outline::of(&root, &order);

@@ -6,17 +6,26 @@ use super::{
     Attr, RESPONSE, VerbInfo, bounds, doc, elements, idle, kind_name, line, text_name, vendors,
     words,
 };
-use crate::flow::{ID, check::Code};
+use crate::flow::{ID, Variable, check::Code};
 
 /// The reference as JSON: `elements` with their `attributes`, the attributes that all elements of
-/// `<Response>` share, and the `codes` of findings.
+/// `<Response>` share, the `variables` of texts, and the `codes` of findings.
 pub fn json() -> String {
     let elements: Vec<_> = elements().map(element).collect();
     let codes: Vec<_> = Code::ALL.iter().map(|&it| code(it)).collect();
     let id = attribute(&RESPONSE, &ID);
-    let reference =
-        value!({ "elements": elements, "of_every_element_of_response": [id], "codes": codes });
+    let variables: Vec<_> = Variable::ALL.iter().map(|it| variable(*it)).collect();
+    let reference = value!({
+        "elements": elements,
+        "of_every_element_of_response": [id],
+        "variables": variables,
+        "codes": codes,
+    });
     format!("{reference:#}\n")
+}
+
+fn variable((variable, name): (Variable, &str)) -> Value {
+    value!({ "name": name, "doc": variable.doc() })
 }
 
 fn element(info: &VerbInfo) -> Value {

@@ -1,14 +1,15 @@
 //! The reference as Markdown, for people.
 
 use super::{Attr, RESPONSE, VerbInfo, doc, elements, idle, line, text_name, vendors};
-use crate::flow::{ID, check::Code};
+use crate::flow::{ID, Variable, check::Code};
 
 const INTRODUCTION: &str = "\
 # The flow language
 
-A flow is an XML document in UTF-8 with the root `<Response>`. Its elements run one after the
+A flow is an XML document with the root `<Response>`. Its elements run one after the
 other; after the last one, the call ends. Names are case-sensitive. A missing attribute has its
-default; where the defaults of Plivo and Vobiz differ, the call's dialect decides.
+default; where the defaults of Plivo and Vobiz differ, the call's dialect decides. The document is in
+UTF-8, ASCII or ISO-8859-1.
 
 `conflow reference` prints this page.
 ";
@@ -16,10 +17,9 @@ default; where the defaults of Plivo and Vobiz differ, the call's dialect decide
 const XSD: &str = "\
 ## What a schema cannot say
 
-`conflow reference --format xsd` is for editors: they complete names and mark mistakes. It marks
-as errors some things for which `conflow check` only warns (unknown attributes, values, stray text).
-XML Schema 1.0 cannot express some errors: a document type, another encoding than UTF-8, the limits
-of size, depth and number, two attributes that contradict each other, links to missing files, and
+`conflow reference --format xsd` is for editors: they complete names and mark mistakes. XML Schema 1.0
+cannot express some errors: a document type, an encoding that is not read, the limits of size, depth and
+number, attributes without effect, two attributes that contradict each other, links to missing files, and
 the order of elements.
 ";
 
@@ -27,6 +27,7 @@ the order of elements.
 pub fn markdown() -> String {
     let mut page = INTRODUCTION.to_owned();
     elements().for_each(|info| element(info, &mut page));
+    variables(&mut page);
     page += "\n## What `conflow check` finds\n\n";
     row(&mut page, &["code", "level", "meaning", "what to do"]);
     row(&mut page, &["---"; 4]);
@@ -36,6 +37,18 @@ pub fn markdown() -> String {
         row(&mut page, &cells);
     }
     page + "\n" + XSD
+}
+
+/// The variables of `<Speak>` and `<Play>`.
+fn variables(page: &mut String) {
+    *page += "\n## Variables\n\nIn the text of `<Speak>` and `<Play>`, `${name}` is replaced by a value, \
+              and `${name:-text}` by the text\nif the value is missing or empty. `$${name}` stands for \
+              itself.\n\n";
+    row(page, &["variable", "value"]);
+    row(page, &["---"; 2]);
+    for (variable, name) in Variable::ALL {
+        row(page, &[&format!("`${{{name}}}`"), variable.doc()]);
+    }
 }
 
 fn element(info: &VerbInfo, page: &mut String) {

@@ -140,7 +140,10 @@ impl ConferenceVerb {
     pub(super) fn parse(reading: &mut ElementReader<'_, '_>) -> Result<Self, FlowError> {
         let text = reading.element.normalized_text();
         let room = text.parse::<ConferenceName>();
-        let room = room.map_err(|_| reading.error(FlowErrorKind::Room { text: clip(&text) }))?;
+        let room = room.map_err(|_| FlowError {
+            at: reading.text_at(),
+            error: FlowErrorKind::Room { text: clip(&text) },
+        })?;
         let rows = Rows::read(reading);
         let beep = |beep| rows.beep.then_some(ConferenceSound::Beep(beep));
         let (own, other) = match reading.dialect {

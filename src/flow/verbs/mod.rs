@@ -19,13 +19,14 @@ use super::{
     attrs::ElementReader,
     element::XmlElement,
     error::{clip, nearest},
+    twiml,
 };
 use crate::{
     base::ids::Dialect,
     media::{Program, Sound},
 };
 
-pub(super) use self::start::VerbStart;
+pub(super) use self::{speak::spoken, start::VerbStart};
 pub use super::verb_info::{TextKind, Vendors, VerbInfo};
 
 verbs! {
@@ -94,20 +95,26 @@ impl VerbInfo {
 
         let error = match (self.tag == RESPONSE.tag, Self::of(child.tag)) {
             (false, _) => {
-                let tag = clip(child.tag);
-                FlowErrorKind::Child { parent: self.tag, tag, allowed: self.children }
+                let (tag, allowed) = (clip(child.tag), self.children);
+                let near = near(child.tag, allowed.iter().copied());
+                FlowErrorKind::Child { parent: self.tag, tag, near, allowed }
             }
             (true, Some(info)) => {
                 FlowErrorKind::Nested { tag: info.tag, parents: info.parents().collect() }
             }
             (true, None) => {
-                let near = nearest(child.tag, ALL.iter().map(|info| info.tag));
+                let near = near(child.tag, ALL.iter().map(|info| info.tag));
                 let allowed = self.children;
                 FlowErrorKind::Unknown { tag: clip(child.tag), near, allowed }
             }
         };
         Err(FlowError { at: child.at, error })
     }
+}
+
+/// The element that was meant by an unknown one: the counterpart of TwiML's, or the most similar.
+fn near(tag: &str, names: impl Iterator<Item = &'static str> + Clone) -> Option<&'static str> {
+    twiml::element(tag, names.clone()).or_else(|| nearest(tag, names))
 }
 
 impl Verb {

@@ -30,6 +30,11 @@ verb! {
 }
 
 impl PlayVerb {
+    /// Plays this URL once.
+    pub(in crate::flow) fn of(url: &str) -> Self {
+        Self { program: Some([SoundKind::Url(url.into()).into()].into()) }
+    }
+
     pub(super) fn parse(reading: &mut ElementReader<'_, '_>) -> Result<Self, FlowError> {
         let Rows { times } = Rows::read(reading);
         let text = reading.element.normalized_text();
@@ -39,7 +44,7 @@ impl PlayVerb {
             );
             return Ok(Self { program: None });
         }
-        reading.warn_unknown_variables(&text);
+        reading.warn_variables(&text);
         let what = SoundKind::Url(text.as_ref().into());
         Ok(Self { program: Some([Sound { what, times }].into()) })
     }

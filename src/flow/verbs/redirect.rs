@@ -42,7 +42,7 @@ impl RedirectVerb {
         let Rows { method } = Rows::read(reading);
         let url = reading.element.normalized_text();
         if !url::is_target(&url) {
-            let at = reading.element.text_at.first().copied().unwrap_or(reading.element.at);
+            let at = reading.text_at();
             reading.warn(at, FlowWarningKind::Url { url: clip(&url) });
         }
         Ok(Self { url: url.as_ref().into(), method })

@@ -22,8 +22,8 @@ verb! {
     /// Speaks its text, then continues. Elements of SSML are replaced by their text.
     ///
     /// `${call.from}`, `${call.to}`, `${conference.name}`, `${conference.cause}`, `${kick.reason}`
-    /// and `${digits}` are replaced by their current values. `$${digits}` is the literal text
-    /// `${digits}`.
+    /// and `${digits}` are replaced by their current values; `${kick.reason:-no reason}` by the text
+    /// after `:-` if there is none. `$${digits}` is the literal text `${digits}`.
     ///
     /// ```xml
     /// <Speak voice="MAN" language="en-GB">Welcome. <break/> You are
@@ -50,12 +50,11 @@ impl SpeakVerb {
         let text: Arc<str> = match element.children.is_empty() {
             true => element.normalized_text().into(),
             false => {
-                let mut text = String::new();
-                append(element, &mut text)?;
-                collapse_whitespace(&text).into()
+                check_parts(element)?;
+                spoken(element).into()
             }
         };
-        reading.warn_unknown_variables(&text);
+        reading.warn_variables(&text);
         if text.is_empty() {
             reading.warn_idle_element("it has no text");
             return Ok(Self { program: None });
@@ -69,20 +68,33 @@ impl SpeakVerb {
     }
 }
 
+/// The text of an element and its children, as it is spoken.
+pub(in crate::flow) fn spoken(element: &XmlElement<'_>) -> String {
+    let mut text = String::new();
+    append(element, &mut text);
+    collapse_whitespace(&text).into_owned()
+}
+
+fn check_parts(element: &XmlElement<'_>) -> Result<(), FlowError> {
+    for child in &element.children {
+        SpeakVerb::INFO.check_child(child)?;
+        check_parts(child)?;
+    }
+    Ok(())
+}
+
 /// Appends an element's text with the text of its children in place.
-fn append(element: &XmlElement<'_>, text: &mut String) -> Result<(), FlowError> {
+fn append(element: &XmlElement<'_>, text: &mut String) {
     let mut from = 0;
     for child in &element.children {
         text.push_str(&element.text[from..child.text_before]);
         from = child.text_before;
-        SpeakVerb::INFO.check_child(child)?;
         let between = if BETWEEN.contains(&child.tag) { " " } else { "" };
         text.push_str(between);
-        append(child, text)?;
+        append(child, text);
         text.push_str(between);
     }
     text.push_str(&element.text[from..]);
-    Ok(())
 }
 
 #[cfg(test)]

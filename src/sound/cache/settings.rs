@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::audio::clip::SoundError;
+use crate::{audio::clip::SoundError, trace::FetchRecord};
 
-/// Receives a sound or the reason for the failure. Called exactly once.
-pub type OnSound = Box<dyn FnOnce(Result<Arc<[i16]>, SoundError>) + Send>;
+/// Receives a sound or the reason for the failure, and the record of the request that was made for it;
+/// None of a sound that is cached, or not of the web. Called exactly once.
+pub type OnSound = Box<dyn FnOnce(Result<Arc<[i16]>, SoundError>, Option<Arc<FetchRecord>>) + Send>;
 
 /// Limits of a cache, and its number of threads.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ use super::{
     },
     AccountShare, OnSound, Settings, SoundCacheGauges, SoundSource,
 };
-use crate::{audio::clip::SoundError, base::ids::AccountId};
+use crate::{audio::clip::SoundError, base::ids::AccountId, trace::FetchRecord};
 
 /// Cache key: a source at a rate.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -40,8 +40,19 @@ pub(super) struct SoundJob {
 /// Result of a download.
 pub(super) struct WebDownload {
     pub(super) outcome: Result<Downloaded, SoundError>,
+    pub(super) record: FetchRecord,
     /// The cached sound when the download began.
     pub(super) before: Option<(Arc<[i16]>, Validity)>,
+}
+
+impl WebDownload {
+    /// The file, if one came.
+    pub(super) fn body(&self) -> bytes::Bytes {
+        match &self.outcome {
+            Ok(Downloaded::File { bytes, .. }) => bytes.clone(),
+            Ok(Downloaded::Unchanged(_)) | Err(_) => bytes::Bytes::new(),
+        }
+    }
 }
 
 /// A newly produced sound.

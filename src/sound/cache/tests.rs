@@ -98,7 +98,7 @@ impl World {
         outcome: impl FnOnce() -> Result<Downloaded, SoundError>,
     ) -> (AccountId, Arc<str>, Option<Validity>) {
         let (ask, done) = self.download.0.lock().remove(0);
-        done(outcome());
+        done(outcome(), FetchRecord::default());
         (ask.account, ask.url, ask.known)
     }
 
@@ -409,5 +409,5 @@ fn a_download_that_ends_after_the_cache_is_ignored() {
     drop(cache);
     assert_eq!(answer.recv().unwrap().unwrap_err().to_string(), "the server is closing");
     let (_, done) = far.0.lock().remove(0);
-    done(Ok(file(80, 60)));
+    done(Ok(file(80, 60)), FetchRecord::default());
 }

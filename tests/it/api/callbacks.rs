@@ -41,6 +41,27 @@ async fn the_fallback_url_is_requested_only_after_the_first_has_failed() {
     .await;
 }
 
+/// Issue 14, D2: four public applications name an MP3 file where the vendor expects a document.
+#[tokio::test(start_paused = true)]
+async fn a_sound_file_instead_of_a_sound_document_is_played() {
+    for sound in ["waitSound", "enterSound"] {
+        let (starts, silent, heard) = match sound {
+            "waitSound" => ("false", "enterSound", "0- wait http://app.example/hold?a=1"),
+            _ => ("true", "exitSound", "0- sound http://app.example/hold?a=1"),
+        };
+        check(&format!(
+            r##"
+            has /answer <Response><Conference startConferenceOnEnter="{starts}" stayAlone="true" {silent}="" {sound}="http://app.example/hold?a=1">web</Conference></Response>
+            has /hold ID3 and so on
+            dial web
+            wait 500
+            heard 1 => {heard}
+            "##
+        ))
+        .await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_document_that_fails_ends_the_call_with_the_vendors_cause() {
     let check = async |document: &str, redirect: &str, code: &str| {

@@ -28,7 +28,7 @@ use conflow::{
     },
     cdr::{CdrStore, store::CachedCdrStore},
     conference,
-    documents::{DocumentFetch, DocumentStore, LocalFlow, OnDocument, web::WebDocuments},
+    documents::{self, DocumentFetch, DocumentStore, LocalFlow, OnDocument, web::WebDocuments},
     engine::{
         ban_list::BanList,
         inbound::{self, Inbound},
@@ -37,7 +37,7 @@ use conflow::{
         spawner::Actor,
     },
     fetch::{self, BoxFuture, ByteStream, FetchClient, HttpNetwork, Internet},
-    flow::{Cause, Fetched, Flow, RequestMethod},
+    flow::{Cause, DocumentError, Fetched, Flow, RequestMethod},
     media::Exchange,
     sim_phones::{self, Dial, SimPhones},
     store::{idempotency::StoredResponses, rows::RowStore, rows_memory::MemoryRows},
@@ -454,8 +454,12 @@ impl Spawner for Stalled {
 struct ConferenceFlows;
 
 impl DocumentStore for ConferenceFlows {
-    fn fetch(&self, _: DocumentFetch, _: OnDocument) {
-        unreachable!("no flow here asks for another");
+    fn fetch(&self, fetch: DocumentFetch, done: OnDocument) {
+        let (url, purpose) = (fetch.request.url.clone(), fetch.request.purpose.text());
+        assert!(!url.starts_with("flow:"), "no flow here asks for another: {url}");
+        let missing = DocumentError::NotUrl(url.clone());
+        let record = documents::unsent(purpose, url, &missing);
+        done(fetch, Err(missing), Some(record));
     }
 
     fn local(&self, flow: &LocalFlow) -> Option<Fetched> {

@@ -65,7 +65,8 @@ fn an_unreachable_document_is_a_way_out() {
         goes_on(Cause::Fault, "action='flow:b'", &expected);
     }
     // A URL that cannot even be requested.
-    goes_on(Cause::Fault, "action='b.xml'", &format!("begin {error}"));
+    let asked = "fetch b.xml action ConferenceName=a ConferenceExitCause=fault\n> not-url";
+    goes_on(Cause::Fault, "action='b.xml'", &format!("{asked}\nbegin {error}"));
     for (element, asked) in [
         ("<Redirect onError='e'>flow:b</Redirect>", "fetch flow:b redirect"),
         (

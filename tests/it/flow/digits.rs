@@ -79,7 +79,10 @@ fn without_an_action_the_flow_continues() {
         "action='http://a' redirect='false'",
         "> over\n> key 1\n> key #\nnotify http://a action Digits=1\nbegin 1",
     );
-    asks("action='a'", "> over\n> key 1\n> key #\nend 7022 Error");
+    asks(
+        "action='a'",
+        "> over\n> key 1\n> key #\nfetch a action Digits=1\n> not-url\nend 7022 Error",
+    );
 }
 
 #[test]

@@ -119,9 +119,22 @@ fn a_document_is_utf_8() {
     check("<?xml version='1.0' encoding='utf-8'?><Response/>", "");
     check("<?xml version=\"1.0\"?>\n<?php?><!-- x --><Response/>", "");
     check(
-        "<?xml version='1.0' encoding='latin1'?><Response/>",
-        r#"1:1: a flow is written in UTF-8, not in "latin1": save it as UTF-8 and declare that"#,
+        "<?xml version='1.0' encoding='utf-16'?><Response/>",
+        r#"1:1: a flow is written in UTF-8, ASCII or ISO-8859-1, not in "utf-16": save it as UTF-8"#,
     );
+    // XML 1.0, section 4.3.3: the names do not depend on their case.
+    for name in ["ASCII", "us-ascii", "ISO-8859-1", "iso-8859-1", "Latin1"] {
+        let head = format!("<?xml version='1.0' encoding='{name}'?>");
+        let document = [head.as_bytes(), b"<Response><Speak>Gr&#252;", b"e</Speak></Response>"];
+        let flow = Flow::from_bytes(&document.concat(), V).unwrap();
+        assert!(format!("{:?}", flow.steps).contains("Grüe"), "{name}");
+    }
+    let latin =
+        b"<?xml version='1.0' encoding='latin1'?><Response>\n<Speak>Gr\xfc\xdfe</Speak><Say/></Response>";
+    let error = Flow::from_bytes(latin, V).unwrap_err().to_string();
+    assert!(error.starts_with("2:21: there is no element <Say>"), "{error}");
+    let error = Flow::from_bytes(b"ID3\x04\0\xff\xfb", V).unwrap_err().to_string();
+    assert_eq!(error, "1:1: this is a sound file, not a document: play it with <Play>");
     let bytes = b"<Response>\n  \xe9</Response>";
     let error = Flow::from_bytes(bytes, V).unwrap_err().to_string();
     let expected = "this byte is not: save the file as UTF-8";

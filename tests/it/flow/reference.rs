@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use conflow::flow::{
+    Variable,
     check::Code,
     reference::{json, markdown, xsd},
     verbs::{ALL, VerbInfo},
@@ -37,7 +38,10 @@ fn markdown_has_every_row_under_its_element() {
     }
     let cells = |line: &str| line.replace("\\|", "").matches('|').count();
     let tables = page.lines().filter(|line| line.starts_with('|'));
-    tables.for_each(|line| assert!([5, 6].contains(&cells(line)), "{line}"));
+    tables.for_each(|line| assert!([3, 5, 6].contains(&cells(line)), "{line}"));
+    for (_, name) in Variable::ALL {
+        assert!(page.contains(&format!("\n| `${{{name}}}` | ")), "{name}");
+    }
 }
 
 #[test]
@@ -63,7 +67,8 @@ fn json_has_type_range_defaults_and_example_of_every_row() {
     assert_eq!(codes.len(), Code::ALL.len());
     for code in codes {
         let names = (code["level"].as_str().unwrap(), code["severity"].as_str().unwrap());
-        assert!([("error", "fault"), ("warning", "remark")].contains(&names), "{code}");
+        let known = [("error", "fault"), ("warning", "remark"), ("hint", "remark")];
+        assert!(known.contains(&names), "{code}");
     }
 }
 

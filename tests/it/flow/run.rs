@@ -73,6 +73,7 @@ impl FlowRunner {
             ("over", _) => FlowEvent::Over,
             ("silence", _) => FlowEvent::Talk(false),
             ("talk", _) => FlowEvent::Talk(true),
+            ("not-url", _) => FlowEvent::Fetched(Err(DocumentError::NotUrl("a".into()))),
             ("unreachable", _) => FlowEvent::Fetched(Err(DocumentError::Unreachable("no".into()))),
             _ => panic!("not an event: {line:?}"),
         }
@@ -436,12 +437,17 @@ fn a_missing_document_ends_the_call() {
 }
 
 #[test]
-fn an_invalid_url_is_not_requested() {
-    check(V, "<Redirect>a.xml</Redirect>", "> start\nbegin 0\nanswer\nend 7024 Error");
+fn an_invalid_url_ends_the_call_once_the_store_says_so() {
+    let asked = "fetch a.xml redirect\n> not-url";
+    let expected = format!("> start\nbegin 0\nanswer\n{asked}\nend 7024 Error");
+    check(V, "<Redirect>a.xml</Redirect>", &expected);
     let begin = "> start\nbegin 0\nanswer\njoin a, muted false\n> left kicked";
     let conference = |more| format!("<Conference action=\"a b\" {more}>a</Conference>");
-    check(V, &conference(""), &format!("{begin}\nend 7022 Error"));
-    check(V, &conference("redirect='false'"), &format!("{begin}\nend 4010 Vobiz"));
+    let fields = "action ConferenceName=a ConferenceExitCause=kicked";
+    let asked = format!("fetch a b {fields}\n> not-url");
+    check(V, &conference(""), &format!("{begin}\n{asked}\nend 7022 Error"));
+    let told = format!("notify a b {fields}");
+    check(V, &conference("redirect='false'"), &format!("{begin}\n{told}\nend 4010 Vobiz"));
     let not_url = |url: &str| FlowEvent::Fetched(Err(DocumentError::NotUrl(url.into())));
     assert_eq!(FlowRunner::new(V).happens(not_url("a")), ["end 7011 Error"]);
     let mut runner = FlowRunner::new(V);

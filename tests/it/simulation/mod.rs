@@ -226,7 +226,7 @@ impl Life {
                 let out = self.outgoing();
                 self.registry.dial(self.now, call, out);
             }
-            false => self.registry.begin(self.now, call, self.document.clone()),
+            false => self.registry.begin(self.now, call, "flow:first", self.document.clone()),
         }
     }
 
@@ -348,7 +348,7 @@ impl Life {
                 pending_fetches.swap_remove(self.rng.usize(0..pending_fetches.len()));
             let document = flows::document(&fetch.request.url);
             self.world.lock().fetched(&fetch, &document);
-            done(fetch, document);
+            done(fetch, document, None);
         }
         self.world.lock().pending_fetches.append(&mut pending_fetches);
     }

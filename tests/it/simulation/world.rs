@@ -119,6 +119,7 @@ impl World {
                     "{call} left by {by:?}: {cause:?}"
                 );
             }
+            Observed::Fetched { .. } | Observed::PassedOver { .. } => (),
             Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => (),
             Observed::Call { call, event: CallEvent::Begun | CallEvent::Rang, .. } => {
                 assert!(!self.calls[&call].ended && !self.calls[&call].answered, "{call} is young");

@@ -6,7 +6,7 @@ use std::{
 };
 
 use conflow::{
-    base::ids::{AccountId, CallId, Dialect, MemberId},
+    base::ids::{AccountId, CallId, Dialect, MemberId, RoomId},
     call::{CallDirection, CallSession, CallStatus, Party, SessionDetails},
     cdr::{Cdr, CdrFilter, CdrStore, store::CachedCdrStore},
     media::{Ending, HangupCause, HangupSource, legs::LegSummary},
@@ -52,6 +52,8 @@ fn cdr(n: u128, cause: HangupCause, source: HangupSource) -> Cdr {
         answered_at: n.is_multiple_of(2).then_some(at(110)),
         ended_at: at(120),
         ending: Ending { cause, source },
+        detail: (cause == HangupCause::AnswerUrlUnreachable).then(|| "POST http://a/: 404".into()),
+        conference: n.is_multiple_of(2).then_some(RoomId::of(n)),
         leg_summary: OnceLock::new(),
     }
 }

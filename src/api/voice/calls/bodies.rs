@@ -1,5 +1,7 @@
 //! Bodies of answers about calls: the keys of contract 5.1 and of Plivo's pages.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -170,6 +172,10 @@ pub(super) struct CdrBody {
     end_time: String,
     from_number: String,
     hangup_cause_code: u16,
+    /// An extension, and only of calls that ended because a document was missing.
+    #[schema(value_type = Option<String>, nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hangup_cause_detail: Option<Arc<str>>,
     hangup_cause_name: &'static str,
     hangup_source: &'static str,
     initiation_time: String,
@@ -201,10 +207,11 @@ impl CdrBody {
             call_duration: talked,
             call_state: state(cdr.status()),
             call_uuid: cdr.call,
-            conference_uuid: None,
+            conference_uuid: cdr.conference.map(|it| it.to_string()),
             end_time: utc::seconds(cdr.ended_at),
             from_number: party.from.to_string(),
             hangup_cause_code: ending.cause.code(),
+            hangup_cause_detail: cdr.detail.clone(),
             hangup_cause_name: ending.cause.name(),
             hangup_source: ending.source.text(),
             initiation_time: utc::seconds(party.session.began_at),

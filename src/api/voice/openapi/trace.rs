@@ -14,7 +14,7 @@ impl DialectDescriber {
             ("dropped", count()),
         ]);
         may_have(&mut body, "remarks", list(warning()));
-        let summary = "Tells what a call did, element by element, and why each was over.";
+        let summary = "Tells what a call did, element by element, why each was over, and what was requested for it.";
         self.operation("trace_call", Tag::Calls, summary).answers(DocumentedAnswer::json(
             200,
             "Its steps so far.",
@@ -27,13 +27,20 @@ fn step() -> Value {
     let mut step = object(&[
         ("document", count()),
         ("element", text()),
-        ("line", count()),
-        ("column", count()),
         ("from_ms", count()),
         ("to_ms", json!({ "type": ["integer", "null"], "minimum": 0 })),
         ("ended", json!({ "type": ["string", "null"] })),
     ]);
+    // Elements have a place; requests have the rest.
+    for name in ["line", "column", "status", "ms", "bytes"] {
+        may_have(&mut step, name, count());
+    }
+    for name in ["purpose", "method", "content_type", "error", "excerpt"] {
+        may_have(&mut step, name, text());
+    }
     may_have(&mut step, "url", text());
+    may_have(&mut step, "conference_uuid", uuid());
+    may_have(&mut step, "passed_over", text());
     may_have(&mut step, "source", text());
     may_have(&mut step, "conference", text());
     may_have(&mut step, "member_id", count());
