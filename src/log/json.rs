@@ -103,6 +103,20 @@ impl Visit for JsonLine {
         self.text.push('"');
     }
 
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.write_name(field);
+        match value.is_finite() {
+            true => put(&mut self.text, format_args!("{value}")),
+            // JSON has no such numbers (RFC 8259, section 6).
+            false => put(&mut self.text, format_args!("null")),
+        }
+    }
+
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.write_name(field);
+        put(&mut self.text, format_args!("{value}"));
+    }
+
     fn record_i64(&mut self, field: &Field, value: i64) {
         self.write_name(field);
         put(&mut self.text, format_args!("{value}"));
@@ -113,6 +127,11 @@ impl Visit for JsonLine {
         self.text.push('"');
         escape(&mut self.text, value);
         self.text.push('"');
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.write_name(field);
+        put(&mut self.text, format_args!("{value}"));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -178,12 +197,27 @@ mod tests {
         let (begin, rest) = line.split_at(r#"{"timestamp":"2026-11-21T08:30:42.123456Z""#.len());
         assert!(utc::parse(begin[14..].trim_matches('"')).is_some(), "{begin}");
         let expected = concat!(
-            r#","level":"WARN","message":"left weekly","call":"7","micros":"250","on":true,"#,
+            r#","level":"WARN","message":"left weekly","call":"7","micros":250,"on":true,"#,
             r#""less":-1,"count":3,"name":"weekly","target":""#,
             module_path!(),
             "\"}\n"
         );
         assert_eq!(rest, expected);
+    }
+
+    /// Log stores index a field by its type: a number that is a string cannot be summed up.
+    #[test]
+    fn each_number_is_a_number_and_an_id_is_none() {
+        let line = written(|| {
+            let (id, most, least) = (7_u64, u128::MAX, i128::MIN);
+            tracing::info!(most, least, half = 0.5, none = f64::NAN, small = 1_u8, member = %id);
+        });
+        let fields = line.split_once(r#""level":"INFO","#).unwrap().1;
+        let (most, least) = (u128::MAX, i128::MIN);
+        let expected = format!(
+            r#""most":{most},"least":{least},"half":0.5,"none":null,"small":1,"member":"7","#
+        );
+        assert!(fields.starts_with(&expected), "{fields}");
     }
 
     #[test]
