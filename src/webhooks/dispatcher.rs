@@ -4,7 +4,7 @@
 //! per request in flight, and none per queue.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     fmt,
     pin::{Pin, pin},
     sync::{
@@ -19,7 +19,7 @@ use tokio::{
     task::{self, JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::{
     base::{ids::Dialect, traceparent::Traceparent},
@@ -86,7 +86,7 @@ impl WebhookQueue {
             mpsc::error::TrySendError::Closed(callback) => (DropReason::Closed, callback),
             mpsc::error::TrySendError::Full(callback) => (DropReason::Full, callback),
         };
-        self.counters.give_up(why, 0, &callback);
+        self.counters.give_up(why, 0, &callback, None);
     }
 
     /// Counters of all callbacks.
@@ -131,11 +131,29 @@ impl WebhookCounters {
         }
     }
 
-    fn give_up(&self, why: DropReason, attempts: u8, callback: &Webhook) {
+    /// Counts and logs a callback that is not delivered. `failed` is its last request, if it was
+    /// that which has failed.
+    fn give_up(
+        &self,
+        why: DropReason,
+        attempts: u8,
+        callback: &Webhook,
+        failed: Option<&EndedRequest>,
+    ) {
         self.dropped(why).fetch_add(1, Relaxed);
         let Webhook { queue, sequence, target, .. } = callback;
-        let (why, owner) = (why.text(), queue.owner);
-        warn!(url = %target, %owner, sequence, attempts, why, "a callback is dropped");
+        let (reason, owner) = (why.text(), queue.owner);
+        let status = failed.and_then(|it| it.status);
+        let error = failed.map(|it| &*it.error);
+        match why {
+            DropReason::Exhausted | DropReason::Refused => warn!(
+                url = %target, status, error, %owner, sequence, attempts, why = reason,
+                "a callback is given up"
+            ),
+            DropReason::Closed | DropReason::Full => error!(
+                url = %target, %owner, sequence, attempts, why = reason, "a callback is dropped"
+            ),
+        }
     }
 }
 
@@ -146,7 +164,9 @@ pub struct Dispatcher {
     effects: VecDeque<Effect<Arc<Webhook>>>,
     client: FetchClient,
     queue: mpsc::Receiver<Arc<Webhook>>,
-    requests: JoinSet<Outcome>,
+    requests: JoinSet<(Outcome, EndedRequest)>,
+    /// URLs whose last request has failed: their further failures are logged at a lower level.
+    failing: HashSet<Arc<str>>,
     tickets: HashMap<task::Id, DeliveryTicket>,
     counters: Arc<WebhookCounters>,
     /// Time of the next check of the oldest callback; None while there is none.
@@ -167,12 +187,24 @@ pub fn webhook_dispatcher(
         client,
         queue,
         requests: JoinSet::new(),
+        failing: HashSet::new(),
         tickets: HashMap::new(),
         counters: Arc::clone(&counters),
         next_age_check: None,
         is_lagging: false,
     };
     (WebhookQueue { queue: sender, counters }, dispatcher)
+}
+
+/// A request that has ended, for the log.
+#[derive(Debug)]
+struct EndedRequest {
+    callback: Arc<Webhook>,
+    attempt: u8,
+    /// None: there was no response.
+    status: Option<u16>,
+    /// Empty if it has arrived.
+    error: String,
 }
 
 /// Event that wakes the dispatcher.
@@ -182,7 +214,7 @@ enum DispatcherEvent {
     /// All senders are gone, and the queue is empty.
     Emptied,
     /// A request has ended.
-    Done(DeliveryTicket, Outcome),
+    Done(DeliveryTicket, Outcome, Option<EndedRequest>),
     /// A deadline has passed: the machine's, or that of the age check.
     Due,
     /// The engine shuts down.
@@ -203,8 +235,9 @@ impl Dispatcher {
                 DispatcherEvent::Queued(callbacks) => {
                     callbacks.into_iter().for_each(|it| self.enqueue(it));
                 }
-                DispatcherEvent::Done(ticket, outcome) => {
-                    self.handle(Command::Done { ticket, outcome });
+                DispatcherEvent::Done(ticket, outcome, failed) => {
+                    self.note_result(&ticket, outcome, failed.as_ref());
+                    self.handle_after(Command::Done { ticket, outcome }, failed.as_ref());
                 }
                 DispatcherEvent::Due => self.tick(),
                 DispatcherEvent::Closing => {
@@ -243,16 +276,53 @@ impl Dispatcher {
         }
     }
 
-    fn request_done(&mut self, done: Result<(task::Id, Outcome), JoinError>) -> DispatcherEvent {
-        let (id, outcome) = match done {
-            Ok(done) => done,
+    fn request_done(
+        &mut self,
+        done: Result<(task::Id, (Outcome, EndedRequest)), JoinError>,
+    ) -> DispatcherEvent {
+        let (id, outcome, request) = match done {
+            Ok((id, (outcome, request))) => (id, outcome, Some(request)),
             Err(error) => {
-                warn!(%error, "a callback's request panicked: this is a bug");
-                (error.id(), Outcome::Failed)
+                error!(%error, "a callback's request panicked: this is a bug");
+                (error.id(), Outcome::Failed, None)
             }
         };
         let ticket = self.tickets.remove(&id).expect("every request has a ticket");
-        DispatcherEvent::Done(ticket, outcome)
+        DispatcherEvent::Done(ticket, outcome, request)
+    }
+
+    /// Logs the first failure of a URL, and at a lower level those that follow until it answers.
+    fn note_result(
+        &mut self,
+        ticket: &DeliveryTicket,
+        outcome: Outcome,
+        failed: Option<&EndedRequest>,
+    ) {
+        let Some(EndedRequest { callback, attempt, status, error }) = failed else { return };
+        if outcome == Outcome::Arrived {
+            self.failing.remove(&callback.queue.url);
+            return;
+        }
+        let now = Instant::now().into_std();
+        let pause = self.delivery.pause_after(now, ticket).filter(|_| outcome == Outcome::Failed);
+        // The last attempt has a line of its own.
+        let Some(pause) = pause else { return };
+        if FAILING_MAX <= self.failing.len() {
+            self.failing.clear();
+        }
+        let is_first = self.failing.insert(callback.queue.url.clone());
+        let Webhook { queue, sequence, target, .. } = &**callback;
+        let (owner, next_try_seconds) = (queue.owner, pause.as_secs_f64());
+        match is_first {
+            true => warn!(
+                url = %target, status, error, %owner, sequence, attempt, next_try_seconds,
+                "a callback has failed and is tried again"
+            ),
+            false => debug!(
+                url = %target, status, error, %owner, sequence, attempt, next_try_seconds,
+                "a callback has failed and is tried again"
+            ),
+        }
     }
 
     fn enqueue(&mut self, callback: Arc<Webhook>) {
@@ -294,6 +364,10 @@ impl Dispatcher {
     }
 
     fn handle(&mut self, command: Command<Arc<Webhook>>) {
+        self.handle_after(command, None);
+    }
+
+    fn handle_after(&mut self, command: Command<Arc<Webhook>>, failed: Option<&EndedRequest>) {
         self.delivery.handle(Instant::now().into_std(), command, &mut self.effects);
         while let Some(effect) = self.effects.pop_front() {
             match effect {
@@ -303,7 +377,8 @@ impl Dispatcher {
                     self.counters.lag_millis.fetch_add(lag.as_millis() as u64, Relaxed);
                 }
                 Effect::Dropped { why, attempts, item } => {
-                    self.counters.give_up(why, attempts, &item.payload);
+                    let failed = failed.filter(|it| Arc::ptr_eq(&it.callback, &item.payload));
+                    self.counters.give_up(why, attempts, &item.payload, failed);
                 }
             }
         }
@@ -313,15 +388,16 @@ impl Dispatcher {
         let (client, counters) = (self.client.clone(), Arc::clone(&self.counters));
         let request = self.requests.spawn(async move {
             let Err(error) = client.fetch_once(&request(&callback)).await else {
-                return Outcome::Arrived;
+                let (status, error) = (None, String::new());
+                return (Outcome::Arrived, EndedRequest { callback, attempt, status, error });
             };
             counters.failed.fetch_add(1, Relaxed);
-            let (owner, sequence) = (callback.queue.owner, callback.sequence);
-            debug!(%error, %owner, sequence, attempt, "a callback has failed");
-            match is_final(&error, &callback.target) {
+            let outcome = match is_final(&error, &callback.target) {
                 true => Outcome::Refused,
                 false => Outcome::Failed,
-            }
+            };
+            let (status, error) = (error.status(), error.to_string());
+            (outcome, EndedRequest { callback, attempt, status, error })
         });
         self.tickets.insert(request.id(), ticket);
     }
@@ -338,6 +414,9 @@ impl Dispatcher {
 /// Queue from the actors to the dispatcher. It is emptied at every turn; if it is full, the process
 /// is overloaded.
 const QUEUE_MAX: usize = 65_536;
+
+/// More URLs that fail are logged once more each.
+const FAILING_MAX: usize = 10_000;
 
 /// Callbacks that are taken between two looks at responses.
 const RECEIVE_MAX: usize = 256;

@@ -77,6 +77,19 @@ struct ReceiverHealth {
     is_failing: bool,
 }
 
+impl<P> QueuedItem<P> {
+    /// Whether there is no attempt after the one that fails now.
+    fn is_last(&self, now: Instant) -> bool {
+        self.item.attempts_max <= self.attempts || AGE_MAX <= now - self.queued_at
+    }
+
+    /// The time of the attempt after the one that fails now.
+    fn retry_at(&self, now: Instant) -> Instant {
+        let due = self.first_try.unwrap_or(now) + due(self.attempts);
+        due.max(now + BACKOFF_MIN)
+    }
+}
+
 impl<P: Clone> Delivery<P> {
     /// A machine without queues.
     pub fn new(limits: DeliveryLimits) -> Self {
@@ -117,6 +130,13 @@ impl<P: Clone> Delivery<P> {
     /// Time when [`Command::Tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         self.backing_off.first().map(|(at, _)| *at)
+    }
+
+    /// The pause before the next attempt, if the request with this ticket fails now; None: there is
+    /// no other one.
+    pub fn pause_after(&self, now: Instant, ticket: &DeliveryTicket) -> Option<Duration> {
+        let head = self.queue_state(*self.in_flight.get(ticket)?).items.front()?;
+        (!self.is_closed && !head.is_last(now)).then(|| head.retry_at(now) - now)
     }
 
     /// Number of items, including those in flight.
@@ -211,7 +231,7 @@ impl<P: Clone> Delivery<P> {
 
         let head = self.queue_state(id).items.front().expect("an item in flight is in its queue");
         let attempts = head.attempts;
-        let is_last = head.item.attempts_max <= attempts || AGE_MAX <= now - head.queued_at;
+        let (is_last, retry_at) = (head.is_last(now), head.retry_at(now));
         match outcome {
             Outcome::Arrived => {
                 let head = self.pop(id, 0);
@@ -231,8 +251,7 @@ impl<P: Clone> Delivery<P> {
                 self.continue_queue(id, Some(now + BACKOFF_MIN));
             }
             Outcome::Failed => {
-                let due = head.first_try.unwrap_or(now) + due(attempts);
-                self.continue_queue(id, Some(due.max(now + BACKOFF_MIN)));
+                self.continue_queue(id, Some(retry_at));
             }
         }
     }
