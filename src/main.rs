@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            drop(writeln!(io::stderr(), "conflow: {error:#}"));
+            drop(writeln!(io::stderr(), "conflow: {}", app::causes(&error)));
             ExitCode::FAILURE
         }
     }
@@ -71,7 +71,11 @@ fn serve(flags: ServeArgs) -> Result<()> {
     // Text that is not UTF-8 is refused later as an invalid token.
     let token = auth_token();
     let ops_token = env::var_os(cli::OPS_TOKEN).map(|it| it.to_string_lossy().into_owned());
-    let config = Config::load(flags, token, Path::new(""))?.with_ops_token(ops_token)?;
+    let load = move || {
+        let config = Config::load(flags.clone(), token.clone(), Path::new(""))?;
+        config.with_ops_token(ops_token.clone())
+    };
+    let config = load()?;
     if prints {
         return Ok(io::stdout().write_all(config.to_toml().as_bytes())?);
     }
@@ -83,7 +87,7 @@ fn serve(flags: ServeArgs) -> Result<()> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().event_interval(TURNS_PER_POLL).build();
     let runtime = runtime.context("the system has no threads for it")?;
-    let done = runtime.block_on(app::serve(config, log.sender()));
+    let done = runtime.block_on(app::serve(config, Box::new(load), log.sender()));
     // Dropping tasks one by one helps nobody: the process ends.
     mem::forget(runtime);
     drop(log);

@@ -108,7 +108,7 @@ impl DocumentStore for Nowhere {
 struct Counter(AtomicU64);
 
 impl MemberIdSource for Counter {
-    fn next(&self, _: &AccountId) -> MemberId {
-        MemberId(self.0.fetch_add(1, Ordering::Relaxed))
+    fn next(&self, _: &AccountId) -> Option<MemberId> {
+        Some(MemberId(self.0.fetch_add(1, Ordering::Relaxed)))
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         ids::{AccountId, Dialect},
         utc,
     },
-    store::rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
+    store::rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table, WriteError},
 };
 
 /// The stored accounts of a data folder.
@@ -253,6 +253,33 @@ impl AccountStore {
         Ok(label)
     }
 
+    /// Gives each account new tokens made with this store's key: a full one, and a read-only one if it
+    /// had one. Returns them by account; the old ones end, whatever key they were made with.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountStoreError`]: nothing has changed.
+    pub fn reset(
+        &self,
+        now: SystemTime,
+    ) -> Result<Vec<(AccountId, Role, String)>, AccountStoreError> {
+        let (mut tokens, mut writes) = (Vec::new(), Vec::new());
+        for row in self.rows.load(Table::Accounts)? {
+            let AccountRow { dialect, last, tokens: old } = body(&row)?;
+            let id = row.account.clone();
+            let mut stored = StoredAccount { id: id.clone(), dialect, tokens: Vec::new(), last };
+            let has_reader = old.iter().any(|it| it.is_read_only);
+            for role in
+                [Some(Role::Full), has_reader.then_some(Role::ReadOnly)].into_iter().flatten()
+            {
+                tokens.push((id.clone(), role, self.make_token(&mut stored, role, now)?));
+            }
+            writes.push(self.row(&stored));
+        }
+        self.commit(writes)?;
+        Ok(tokens)
+    }
+
     /// Removes an account and its tokens.
     ///
     /// # Errors
@@ -260,7 +287,7 @@ impl AccountStore {
     /// [`AccountStoreError`]: nothing has changed.
     pub fn remove(&self, id: &AccountId) -> Result<(), AccountStoreError> {
         self.find(id)?;
-        Ok(self.write(id, None)?)
+        Ok(self.commit(vec![RowWrite::delete(Table::Accounts, id, 0)])?)
     }
 
     /// Removes one token by its label. The last token that signs cannot be removed.
@@ -338,6 +365,10 @@ impl AccountStore {
     }
 
     fn put(&self, stored: &StoredAccount) -> Result<(), RowStoreError> {
+        self.commit(vec![self.row(stored)])
+    }
+
+    fn row(&self, stored: &StoredAccount) -> RowWrite {
         let token = |it: &StoredToken| AccountTokenRow {
             number: it.number,
             is_read_only: it.role == Role::ReadOnly,
@@ -347,16 +378,15 @@ impl AccountStore {
         };
         let tokens = stored.tokens.iter().map(token).collect();
         let body = AccountRow { dialect: stored.dialect, last: stored.last, tokens };
-        let body = serde_json::to_string(&body).expect("names and numbers are JSON");
-        self.write(&stored.id, Some(body))
+        let body = Some(serde_json::to_string(&body).expect("names and numbers are JSON"));
+        RowWrite { table: Table::Accounts, account: stored.id.clone(), a: 0, b: 0, body }
     }
 
-    /// Blocks until the row is durable.
-    fn write(&self, id: &AccountId, body: Option<String>) -> Result<(), RowStoreError> {
+    /// Blocks until the rows are durable.
+    fn commit(&self, writes: Vec<RowWrite>) -> Result<(), RowStoreError> {
         let (tell, written) = std::sync::mpsc::channel();
-        let write = RowWrite { table: Table::Accounts, account: id.clone(), a: 0, b: 0, body };
-        self.rows.commit(vec![write], Box::new(move |written| drop(tell.send(written))));
-        written.recv().unwrap_or_else(|_| Err(RowStoreError("the store has ended".to_owned())))
+        self.rows.commit(writes, Box::new(move |written| drop(tell.send(written))));
+        Ok(written.recv().unwrap_or(Err(WriteError::Ended))?)
     }
 }
 

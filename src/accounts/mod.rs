@@ -197,6 +197,28 @@ impl Accounts {
             dialect;
     }
 
+    /// An empty set whose key is that of this one.
+    pub fn empty(&self) -> Self {
+        Self::new(self.key)
+    }
+
+    /// Replaces the accounts of the configuration by those of another set with the same key, and ends
+    /// the streams of all tokens that are gone.
+    pub fn set_configured(&self, configured: Self) {
+        let configured = configured.accounts.into_inner();
+        let mut rows = self.accounts.write();
+        let is_gone = |it: &AccountEntry| {
+            it.origin == Origin::Config && !configured.contains_key(it.id.as_str())
+        };
+        rows.values_mut().filter(|it| is_gone(it)).for_each(AccountEntry::remove);
+        for (id, mut row) in configured {
+            if let Some(old) = rows.remove(&id).filter(|it| it.origin == Origin::Config) {
+                row.replace(old);
+            }
+            rows.insert(id, row);
+        }
+    }
+
     /// Replaces the stored accounts, and ends the streams of all tokens that are gone. Skips accounts
     /// whose id is in the configuration, and returns their ids.
     pub fn set_stored(&self, stored: &[StoredAccount]) -> Vec<AccountId> {

@@ -22,16 +22,29 @@ pub struct Caps {
 
 /// The caps, with the remaining allowance of each account.
 pub(super) struct CallCaps {
+    /// Held from the check until the calls are made: else two requests would both pass the check.
+    limits: Mutex<CallLimits>,
+}
+
+pub(super) struct CallLimits {
     calls: Option<NonZeroU32>,
     rate: Option<PerAccount>,
-    /// Held from the check until the calls are made: else two requests would both pass the check.
-    lock: Mutex<()>,
+}
+
+impl From<Caps> for CallLimits {
+    fn from(Caps { calls, rate }: Caps) -> Self {
+        Self { calls, rate: rate.map(PerAccount::new) }
+    }
 }
 
 impl CallCaps {
     pub(super) fn new(caps: Caps) -> Self {
-        let rate = caps.rate.map(PerAccount::new);
-        Self { calls: caps.calls, rate, lock: Mutex::default() }
+        Self { limits: Mutex::new(caps.into()) }
+    }
+
+    /// Replaces the caps.
+    pub(super) fn set(&self, caps: Caps) {
+        *self.limits.lock() = caps.into();
     }
 
     /// Allows `count` calls, or none. They must be made before the guard is dropped.
@@ -41,14 +54,14 @@ impl CallCaps {
         journal: &Journal,
         account: &AccountId,
         count: usize,
-    ) -> Result<MutexGuard<'_, ()>, Failure> {
-        let guard = self.lock.lock();
-        if let Some(max) = self.calls.map(NonZeroU32::get)
+    ) -> Result<MutexGuard<'_, CallLimits>, Failure> {
+        let guard = self.limits.lock();
+        if let Some(max) = guard.calls.map(NonZeroU32::get)
             && (max as usize) < journal.live_count(account) + count
         {
             return Err(Failure::TooManyCalls { max });
         }
-        if let Some(rate) = &self.rate {
+        if let Some(rate) = &guard.rate {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
             let per_second = rate.limit.requests.get();
             if per_second < count {

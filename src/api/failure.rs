@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{reply::json, streams::STREAMS_MAX};
-use crate::{conference::Refusal, engine::registry::AskError};
+use crate::{conference::Refusal, engine::registry::AskError, store::rows::WriteError};
 
 /// The reason why a request failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ pub(super) enum Failure {
     /// A parameter or the body is invalid. The text names it and says what to give.
     #[error("{0}")]
     Bad(String),
-    /// A bug in conflow: a panic, or a store that has failed.
+    /// A bug in conflow: a panic.
     #[error("internal error: the request may have had its effect or not")]
     Internal,
     /// The path names an account that these credentials do not belong to.
@@ -50,6 +50,12 @@ pub(super) enum Failure {
     /// The `Idempotency-Key` was used for another request.
     #[error("this Idempotency-Key has been used for another request: make up a new one")]
     KeyReused,
+    /// The request of this `Idempotency-Key` was under way when conflow ended.
+    #[error(
+        "the request with this Idempotency-Key was interrupted when conflow ended: look whether it had \
+         its effect, and make up a new key to send it again"
+    )]
+    KeyInterrupted,
     /// The named object is in a state that does not allow the request.
     #[error("{0}")]
     Conflict(String),
@@ -119,7 +125,7 @@ impl Failure {
 
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            Self::Ask(AskError::Busy)
+            Self::Ask(AskError::Busy | AskError::NotStored(_))
             | Self::TooManyCalls { .. }
             | Self::TooManyStreams
             | Self::Unavailable(_) => Some((RETRY_AFTER, HeaderValue::from(BUSY_WAIT_SECONDS))),
@@ -137,6 +143,7 @@ impl Failure {
             | Self::NotImplemented(_)
             | Self::NotJson
             | Self::KeyReused
+            | Self::KeyInterrupted
             | Self::Conflict(_)
             | Self::ReadOnly
             | Self::TooLarge { .. }
@@ -148,7 +155,7 @@ impl Failure {
     /// The status, which is the same in all voice dialects.
     fn status(&self) -> StatusCode {
         match self {
-            Self::Ask(AskError::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Ask(AskError::Busy | AskError::NotStored(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Ask(AskError::Gone | AskError::Refused(Refusal::NoMember)) => {
                 StatusCode::NOT_FOUND
             }
@@ -164,6 +171,7 @@ impl Failure {
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Ask(AskError::Refused(Refusal::TooManyBans { .. }))
             | Self::KeyReused
+            | Self::KeyInterrupted
             | Self::Conflict(_) => StatusCode::CONFLICT,
             Self::ReadOnly => StatusCode::FORBIDDEN,
             Self::TooFast { .. }
@@ -175,6 +183,13 @@ impl Failure {
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
         }
+    }
+}
+
+/// A change that could not be written, and therefore did not happen.
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }
 

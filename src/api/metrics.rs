@@ -28,6 +28,7 @@ use crate::{
     flow::Cause,
     rtp_engine,
     sip::SipBackend,
+    store::rows::{RowStore, StoreHealth},
     webhooks::{delivery::DropReason, dispatcher},
 };
 
@@ -43,6 +44,8 @@ pub struct Ops {
     pub results: Arc<ResultCounters>,
     /// SIP and RTP gauges; None without real phones.
     pub phones: Option<(Arc<SipBackend>, Arc<rtp_engine::RtpGauges>)>,
+    /// The store, whose writes may fail.
+    pub rows: Arc<dyn RowStore>,
     /// The start time of the process.
     pub began_at: SystemTime,
 }
@@ -119,6 +122,7 @@ impl Ops {
             page.sample(&[("for", what), ("result", result)], count);
         });
         callbacks(&mut page, state.callbacks.counters());
+        store(&mut page, &self.rows.health());
         if let Some((sip, gauges)) = &self.phones {
             phones(&mut page, sip, gauges);
         }
@@ -203,6 +207,20 @@ fn callbacks(page: &mut MetricsText, counters: &dispatcher::WebhookCounters) {
     ] {
         page.sample(&[("why", label)], counters.dropped(why).load(Relaxed));
     }
+}
+
+fn store(page: &mut MetricsText, health: &StoreHealth) {
+    let StoreHealth { error, failures, waiting_rows, dropped_rows } = health;
+    let help = "Whether the last write of the store succeeded.";
+    page.family("conflow_store_up", MetricKind::Gauge, help).sample(&[], u8::from(error.is_none()));
+    let help = "Writes of the store that failed, or were refused because the last one had failed.";
+    page.family("conflow_store_write_failures_total", MetricKind::Counter, help)
+        .sample(&[], *failures);
+    let help = "Rows that nobody waits for and that are not written yet.";
+    page.family("conflow_store_waiting_rows", MetricKind::Gauge, help).sample(&[], *waiting_rows);
+    let help = "Such rows that were dropped, because too many waited.";
+    page.family("conflow_store_dropped_rows_total", MetricKind::Counter, help)
+        .sample(&[], *dropped_rows);
 }
 
 fn phones(page: &mut MetricsText, sip: &SipBackend, media: &rtp_engine::RtpGauges) {

@@ -343,7 +343,7 @@ pub struct AppState {
     voice: voice::Settings,
     call_caps: CallCaps,
     document: OpenApiDocument,
-    requests: Option<PerAccount>,
+    requests: RwLock<Option<PerAccount>>,
     failures: Failures,
     trust: RwLock<Arc<Trust>>,
 }
@@ -361,7 +361,7 @@ impl AppState {
             phones,
         } = dependencies;
         let Settings { voice, rate_limit, failure_limits, caps } = settings;
-        let requests = rate_limit.map(PerAccount::new);
+        let requests = RwLock::new(rate_limit.map(PerAccount::new));
         let failures = Failures::new(failure_limits);
         let closing = watch::Sender::new(false);
         let document = document(voice, phones.is_some());
@@ -390,6 +390,12 @@ impl AppState {
         *self.trust.write() = Arc::new(trust);
     }
 
+    /// Replaces the limits of every account. What is used up of them begins anew.
+    pub fn set_limits(&self, rate_limit: Option<RateLimit>, caps: Caps) {
+        *self.requests.write() = rate_limit.map(PerAccount::new);
+        self.call_caps.set(caps);
+    }
+
     /// Asks a conference and waits for its answer, up to [`ANSWER_WAIT_MAX`].
     ///
     /// # Errors
@@ -401,12 +407,8 @@ impl AppState {
         key: &RoomKey,
         ask: Ask,
     ) -> Result<ConferenceAnswer, AskError> {
-        match timeout(ANSWER_WAIT_MAX, self.registry.ask_for(Some(api_id), key, ask)?).await {
-            Ok(Ok(outcome)) => Ok(outcome?),
-            // The room ended before this ask was decided.
-            Ok(Err(_)) => Err(AskError::Gone),
-            Err(_) => Err(AskError::Late),
-        }
+        let answer = self.registry.ask_and_wait(Some(api_id), key, ask);
+        timeout(ANSWER_WAIT_MAX, answer).await.unwrap_or(Err(AskError::Late))
     }
 }
 

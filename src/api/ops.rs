@@ -5,7 +5,10 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, LOCATION},
+    },
     response::Response,
 };
 
@@ -16,8 +19,10 @@ use super::{
     failure::Failure,
     openapi,
 };
+use crate::store::rows::WriteError;
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::reads("/", handler!(root), Documented::Here(openapi::ops::root)),
     Endpoint::reads("/healthz", handler!(healthz), Documented::Here(openapi::ops::healthz)),
     Endpoint::reads("/readyz", handler!(readyz), Documented::Here(openapi::ops::readyz)),
     Endpoint::reads("/metrics", handler!(metrics), Documented::Here(openapi::ops::metrics)),
@@ -25,17 +30,31 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::reads("/docs", handler!(page), Documented::Here(openapi::ops::page)),
 ];
 
+/// `GET /`: leads on to the documentation.
+async fn root() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::FOUND;
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static("/docs"));
+    response
+}
+
 /// `GET /healthz`: 200 as long as the process answers.
 async fn healthz() -> Response {
     text(StatusCode::OK, "ok\n")
 }
 
-/// `GET /readyz`: 200 while new calls are accepted, 503 once the engine drains.
-async fn readyz(State(state): State<Arc<AppState>>) -> Response {
-    match state.inbound.is_open() {
-        true => text(StatusCode::OK, "ready\n"),
-        false => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-    }
+/// `GET /readyz`: 200 while new calls are accepted and the store can write, 503 otherwise.
+async fn readyz(State(links): State<Links>) -> Response {
+    let error = links.ops.as_ref().and_then(|it| it.rows.health().error);
+    let not_ready = match (links.app.inbound.is_open(), error) {
+        (true, None) => return text(StatusCode::OK, "ready\n"),
+        (false, _) => "draining\n",
+        (true, Some(WriteError::Full)) => "store: no space\n",
+        (true, Some(WriteError::ReadOnly)) => "store: read-only\n",
+        (true, Some(WriteError::Io)) => "store: I/O error\n",
+        (true, Some(WriteError::Ended)) => "store: ended\n",
+    };
+    text(StatusCode::SERVICE_UNAVAILABLE, not_ready)
 }
 
 /// `GET /metrics`: figures in the text format of Prometheus.

@@ -179,7 +179,7 @@ fn enter(
 
 fn admit(links: &Links, context: &RequestContext) -> Result<(), Failure> {
     let account = auth::admit(&links.app, context)?;
-    match links.app.requests.as_ref().filter(|_| is_voice(context.dialect)) {
+    match links.app.requests.read().as_ref().filter(|_| is_voice(context.dialect)) {
         Some(limit) => limit.take(context.now, &account).map_err(|wait| Failure::TooFast { wait }),
         None => Ok(()),
     }

@@ -4,13 +4,14 @@
 //! ([`super::BODY_WAIT_MAX`]), its answer ([`super::ANSWER_WAIT_MAX`]), and for the client to
 //! receive it ([`TAKE_WAIT_MAX`]).
 
-use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc};
+use std::{
+    convert::Infallible, future::Future, io, net::SocketAddr, os::fd::AsRawFd, pin::pin, sync::Arc,
+};
 
 use axum::{body::Body, http::Request};
 use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-#[cfg(target_os = "linux")]
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -22,6 +23,7 @@ use super::{
     Api,
     after_response::{AfterResponse, AfterResponseSlot, NotifyingStream},
 };
+use crate::descriptors;
 
 /// The time for the head of a request, and for an idle connection. Clients keep connections for
 /// this long; a slow client delays nobody else.
@@ -61,11 +63,13 @@ pub async fn serve(listener: TcpListener, api: Api, stop: impl Future<Output = (
             accepted = listener.accept() => accepted,
         };
         match accepted {
+            Ok((stream, _)) if descriptors::is_scarce(stream.as_raw_fd()) => refuse(&stream),
             Ok((stream, peer)) => {
                 tokio::spawn(connection(stream, peer, api.clone(), stopping.clone(), permit));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
+                descriptors::note(&error);
                 sleep(accept_pause(&error)).await;
             }
         }
@@ -80,6 +84,17 @@ pub async fn serve(listener: TcpListener, api: Api, stop: impl Future<Output = (
         tracing::warn!("some connections are given up in the middle of a request");
     }
 }
+
+/// Refuses a connection: the last descriptors are for files, calls and the store.
+fn refuse(stream: &TcpStream) {
+    descriptors::complain("an HTTP connection is refused, because too many files are open");
+    // A fresh connection takes this much at once.
+    drop(SockRef::from(stream).send(REFUSAL));
+}
+
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
+    Content-Type: application/json\r\nContent-Length: 32\r\nConnection: close\r\n\r\n\
+    {\"error\": \"too many open files\"}";
 
 /// Serves one client until it disconnects or the server stops.
 async fn connection(

@@ -90,6 +90,7 @@ async fn dial(
         let text = error.to_string();
         match error {
             DialError::Bad(_) => Failure::Bad(text),
+            DialError::NoFlow(it) if it.is_temporary => Failure::Unavailable(text),
             DialError::NoFlow(_) => Failure::NotFound(text.into()),
             DialError::TooManyPhones { .. } | DialError::Unconnected => Failure::Unavailable(text),
         }

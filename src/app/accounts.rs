@@ -5,24 +5,24 @@ use std::{collections::BTreeSet, io::Write, path::Path, sync::Arc, time::Duratio
 use anyhow::{Context, Result, bail};
 use tokio::time::sleep;
 
-use super::{random, store::STORE_FILE};
+use super::random;
 use crate::{
     accounts::{
         Accounts, Role,
         file::{AccountStore, StoredAccount},
     },
+    base::ids::AccountId,
     cli::{account::AccountCommand, settings::Secret},
     config::Config,
     engine::inbound::wall_clock,
     store::{
         folder::{DataFolder, StoreError},
-        rows::RowStore,
-        sqlite::Sqlite,
+        rows::{RowStore, Table},
     },
 };
 
 /// File in the data folder, without which the tokens of stored accounts are lost.
-const KEY_FILE: &str = "account-key";
+pub(super) const KEY_FILE: &str = "account-key";
 /// How often changes of `conflow account` are looked for: they take effect within a second, also on a
 /// busy machine.
 const POLL_INTERVAL: Duration = Duration::from_millis(400);
@@ -33,20 +33,20 @@ pub(super) fn open(
     rows: Arc<dyn RowStore>,
     config: &Config,
 ) -> Result<(Arc<AccountStore>, Arc<Accounts>)> {
-    let key = key(data)?;
+    let key = key(&DataFolder::hold_accounts(data)?, &*rows)?;
     let stored_accounts = AccountStore::new(rows, key);
     let kept = stored_accounts.changed()?.unwrap_or_default();
     let mut accounts = Accounts::new(key);
-    for account in &config.accounts {
-        accounts.set_dialect(&account.id, account.dialect);
-        for Secret(token) in &account.tokens {
-            accounts.add(&account.id, token)?;
-        }
-        for Secret(token) in &account.read_only_tokens {
-            accounts.add_as(&account.id, token, Role::ReadOnly)?;
-        }
-    }
-    if let Some(id) = accounts.set_stored(&kept).first() {
+    add_configured(&mut accounts, config)?;
+    check(&kept, config)?;
+    accounts.set_stored(&kept);
+    Ok((Arc::new(stored_accounts), Arc::new(accounts)))
+}
+
+/// Checks that the accounts of the data folder and of the configuration fit together.
+pub(super) fn check(kept: &[StoredAccount], config: &Config) -> Result<()> {
+    let is_configured = |id: &AccountId| config.accounts.iter().any(|it| it.id == *id);
+    if let Some(StoredAccount { id, .. }) = kept.iter().find(|it| is_configured(&it.id)) {
         let file = config
             .file
             .as_ref()
@@ -56,8 +56,21 @@ pub(super) fn open(
              or run conflow account remove {id}"
         );
     }
-    config.check_accounts(&kept.iter().map(|it| it.id.clone()).collect::<BTreeSet<_>>())?;
-    Ok((Arc::new(stored_accounts), Arc::new(accounts)))
+    Ok(config.check_accounts(&kept.iter().map(|it| it.id.clone()).collect::<BTreeSet<_>>())?)
+}
+
+/// Adds the accounts of the configuration.
+pub(super) fn add_configured(accounts: &mut Accounts, config: &Config) -> Result<()> {
+    for account in &config.accounts {
+        accounts.set_dialect(&account.id, account.dialect);
+        for Secret(token) in &account.tokens {
+            accounts.add(&account.id, token)?;
+        }
+        for Secret(token) in &account.read_only_tokens {
+            accounts.add_as(&account.id, token, Role::ReadOnly)?;
+        }
+    }
+    Ok(())
 }
 
 /// Follows the changes that `conflow account` makes while the engine runs.
@@ -97,11 +110,13 @@ pub(super) async fn watch(stored_accounts: Arc<AccountStore>, accounts: Arc<Acco
 /// The change is not possible, or the store cannot be used.
 pub fn account(account: AccountCommand, out: &mut impl Write) -> Result<()> {
     let data = account.data().to_owned();
-    let key = key(&data)?;
+    if let AccountCommand::ResetKey(_) = account {
+        return reset_key(&data, out);
+    }
     // One change at a time.
-    let _changing = DataFolder::hold_accounts(&data)?;
-    let rows = Arc::new(Sqlite::open(&data.join(STORE_FILE))?);
-    let stored_accounts = AccountStore::new(rows, key);
+    let folder = DataFolder::hold_accounts(&data)?;
+    let rows = super::store::rows(&folder)?;
+    let stored_accounts = AccountStore::new(rows.clone(), key(&folder, &*rows)?);
     let role = |is_read_only| if is_read_only { Role::ReadOnly } else { Role::Full };
     match account {
         AccountCommand::Add(it) if it.read_only => {
@@ -125,6 +140,7 @@ pub fn account(account: AccountCommand, out: &mut impl Write) -> Result<()> {
             stored_accounts.set_dialect(&it.id, it.dialect)?;
             writeln!(out, "{} has the dialect {}", it.id, it.dialect)?;
         }
+        AccountCommand::ResetKey(_) => unreachable!("it needs no key"),
         AccountCommand::List(_) => list(&stored_accounts.load()?, out)?,
         AccountCommand::Remove(it) => match &it.token {
             Some(label) => {
@@ -144,25 +160,53 @@ fn list(kept: &[StoredAccount], out: &mut impl Write) -> Result<()> {
     for account in kept {
         writeln!(out, "{} {}", account.id, account.dialect)?;
         for token in &account.tokens {
-            let role = match token.role {
-                Role::Full => "full",
-                Role::ReadOnly => "read-only",
-            };
+            let role = role_name(token.role);
             writeln!(out, "  {} {role}, made {}", token.label(), token.made)?;
         }
     }
     Ok(())
 }
 
-/// Reads the key, or makes it if there is none. The lock keeps two processes from making two keys.
-fn key(data: &Path) -> Result<[u8; 32]> {
+/// Makes a new key, and tokens with it. The tokens are stored first: if the key cannot be written
+/// then, the command can be repeated.
+fn reset_key(data: &Path, out: &mut impl Write) -> Result<()> {
+    let held = DataFolder::hold(data)?;
     let folder = DataFolder::hold_accounts(data)?;
+    let rows = super::store::rows(&folder)?;
+    let key = random().context("cannot make the key of the accounts")?;
+    let tokens = AccountStore::new(rows, key).reset(wall_clock())?;
+    held.write(KEY_FILE, &key)?;
+    for (id, role, token) in &tokens {
+        writeln!(out, "{id} {} {token}", role_name(*role))?;
+    }
+    match tokens.is_empty() {
+        true => Ok(writeln!(out, "the key is new; there are no accounts in the data folder")?),
+        false => Ok(()),
+    }
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Full => "full",
+        Role::ReadOnly => "read-only",
+    }
+}
+
+/// Reads the key, or makes it if there is none. The lock keeps two processes from making two keys.
+fn key(folder: &DataFolder, rows: &dyn RowStore) -> Result<[u8; 32]> {
     if let Some(bytes) = folder.read(KEY_FILE)? {
         let damaged = || {
             let why = "an account-key has 32 bytes".to_owned();
             StoreError::Damaged { path: folder.path(KEY_FILE), why }
         };
         return Ok(<[u8; 32]>::try_from(bytes).map_err(|_| damaged())?);
+    }
+    if !rows.load(Table::Accounts)?.is_empty() {
+        bail!(
+            "the data folder has accounts and no account-key: bring {} back from a backup (conflow \
+             store restore), or give all accounts new tokens with conflow account reset-key",
+            folder.path(KEY_FILE).display()
+        );
     }
     let key = random().context("cannot make the key of the accounts")?;
     folder.write(KEY_FILE, &key)?;

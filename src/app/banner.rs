@@ -18,6 +18,7 @@ const FLOWS_SHOWN_MAX: usize = 16;
 pub(super) fn text(
     config: &Config,
     http: SocketAddr,
+    sip: &[SocketAddr],
     flows: &[String],
     token_file: Option<&Path>,
     is_open_to_itself: bool,
@@ -35,12 +36,13 @@ pub(super) fn text(
 conflow {version}, in development mode (there is no configuration file)
 
   HTTP     {url}
+  docs     {url}/docs
   account  {id}, its token {token}
   flows    {folder}: {listed}
   phones   {}
   requests {} (--fetch-allow)
 ",
-        if config.sim.on { "simulated" } else { "none (--sim=false)" },
+        phones(config.sim.on, sip),
         if is_open_to_itself { "may go to this machine" } else { "may not go to this machine" },
     );
     if config.sim.on {
@@ -49,6 +51,7 @@ conflow {version}, in development mode (there is no configuration file)
             None => "\"$CONFLOW_AUTH_TOKEN\"".to_owned(),
         };
         let has_flow = flows.iter().any(|name| name == "kick");
+        let watch = watch(&url, token_file);
         let flow = if has_flow { String::new() } else { write_flow(&config.flows) };
         text += &format!(
             r#"
@@ -62,10 +65,37 @@ Try it in another terminal: three phones dial into a conference; who is in it? O
   MEMBER=$(api $ROOM/ | sed 's/.*"member_id":"\([0-9]*\)".*/\1/')
   api $ROOM/Member/$MEMBER/Kick/ -d '{{}}'
 
+See the rooms, and who is in them, in one more terminal:
+
+  {watch}
+
 "#
         );
     }
     text
+}
+
+/// The phones that can call, and where.
+fn phones(has_simulated: bool, sip: &[SocketAddr]) -> String {
+    let addresses: Vec<_> = sip.iter().map(|it| reachable(*it).to_string()).collect();
+    let sip = format!("SIP on {} (UDP and TCP)", addresses.join(", "));
+    match (has_simulated, addresses.is_empty()) {
+        (true, true) => "simulated; no SIP (--sip)".to_owned(),
+        (true, false) => format!("simulated; {sip}"),
+        (false, true) => "none (--sim, --sip)".to_owned(),
+        (false, false) => sip,
+    }
+}
+
+/// The command that shows the rooms.
+fn watch(url: &str, token_file: Option<&Path>) -> String {
+    match token_file {
+        Some(path) => {
+            let file = quoted(&path.display().to_string());
+            format!("CONFLOW_AUTH_TOKEN=\"$(cat {file})\" conflow watch --url {url}")
+        }
+        None => format!("conflow watch --url {url}"),
+    }
 }
 
 /// A command that writes the flow which the following commands call.
@@ -131,7 +161,22 @@ mod tests {
         let token = token.map(str::to_owned);
         let config = Config::load(ServeArgs::default(), token, Path::new("/nowhere")).unwrap();
         let flows: Vec<_> = (0..flows).map(|n| format!("f{n:02}")).collect();
-        text(&config, http.parse().unwrap(), &flows, token_file.map(Path::new), true)
+        let sip = ["0.0.0.0:5060".parse().unwrap()];
+        text(&config, http.parse().unwrap(), &sip, &flows, token_file.map(Path::new), true)
+    }
+
+    #[test]
+    fn what_a_newcomer_needs_next_is_named() {
+        let text = banner("127.0.0.1:8080", None, 1, Some("/it's here/dev-token"));
+        assert!(text.contains("  docs     http://127.0.0.1:8080/docs\n"), "{text}");
+        assert!(text.contains("simulated; SIP on 127.0.0.1:5060 (UDP and TCP)\n"), "{text}");
+        let watch = "here/dev-token')\" conflow watch --url http://127.0.0.1:8080\n";
+        assert!(text.contains(watch), "{text}");
+        let none = phones(false, &[]);
+        assert_eq!(
+            (phones(true, &[]).as_str(), none.as_str()),
+            ("simulated; no SIP (--sip)", "none (--sim, --sip)")
+        );
     }
 
     #[test]

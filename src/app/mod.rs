@@ -5,12 +5,14 @@ mod banner;
 mod drain;
 mod phones;
 mod random;
+mod reload;
+mod signals;
 pub mod store;
 pub mod trace;
 pub mod users;
 
 use std::{
-    env,
+    env, iter,
     net::SocketAddr,
     num::NonZeroU32,
     path::{Path, PathBuf, absolute},
@@ -19,23 +21,20 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use tokio::{
-    net::TcpListener,
-    select,
-    signal::unix::{SignalKind, signal},
-    sync::oneshot,
-    time::timeout,
-};
+use tokio::{net::TcpListener, select, sync::oneshot, time::timeout};
 use uuid::Uuid;
 
-use self::random::random;
+pub use self::reload::LoadConfig;
 use self::{
     phones::{Backends, RealPhones},
+    random::random,
+    reload::{ReloadableParts, Reloader},
+    signals::Signals,
     store::Stores,
 };
 use super::log::LogSender;
 use crate::{
-    accounts::Accounts,
+    accounts::{Accounts, file::AccountStore},
     api::{self, Api, Caps, Ops, RateLimit, Trust, server, voice},
     base::{ids::RoomId, network::IpNetwork},
     call::{
@@ -49,6 +48,7 @@ use crate::{
     },
     conference,
     config::{self, Config},
+    descriptors,
     documents::{DocumentStore, LocalFlow, folder::FlowsFolder, web::WebDocuments},
     engine::{
         counters::CallCounters,
@@ -63,6 +63,7 @@ use crate::{
     store::{
         folder::{DataFolder, StoreError},
         member_ids::MemberIdBlocks,
+        rows::RowStore,
     },
     webhooks::{
         delivery::DeliveryLimits,
@@ -75,6 +76,7 @@ struct Engine {
     registry: Arc<Registry>,
     inbound: Arc<Inbound>,
     member_ids: Arc<MemberIdBlocks>,
+    client: FetchClient,
     api: Api,
     phones: Option<phones::OpenPhones>,
 }
@@ -85,47 +87,54 @@ const TOKEN_FILE: &str = "dev-token";
 const TOKEN_BYTES: usize = 20;
 /// Maximum wait for responses in progress after the last call: the process must end in time.
 const ANSWERS_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Maximum wait at the end for a store that cannot write: the process must end in time.
+const FLUSH_MAX: Duration = Duration::from_secs(3);
 /// A start must be quick, however many flows there are.
 const FLOWS_CHECKED_MAX: usize = 1_000;
 /// The vendors count requests within this time (contract 7).
 const RATE_PERIOD: Duration = Duration::from_secs(5);
 
-/// Serves until a signal, then drains.
+/// Serves until a signal, then drains. SIGHUP reloads the configuration.
 ///
 /// # Errors
 ///
 /// The engine could not start, or could not shut down as planned.
-pub async fn serve(mut config: Config, log: LogSender) -> Result<()> {
+pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Result<()> {
     config.check_complete()?;
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut signals = Signals::take()?;
+    let descriptors = descriptors::raise();
     let folder = DataFolder::hold(&config.data)?;
     let token_file = give_token(&folder, &mut config)?;
     let listener = bind(config.http.0).await?;
     let http = listener.local_addr()?;
     let documents = Arc::new(flows_folder(&config));
-    let rows = store::rows(&folder)?;
+    let rows = store::open(&folder, config.is_new_store)?;
     let stores = Stores::open(&folder, &rows)?;
     let (stored_accounts, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
-    let group_stores = users::open(rows)?;
+    let group_stores = users::open(rows.clone())?;
+    stores.member_ids.prepare(&accounts.ids())?;
     let (mut engine, dispatcher) =
-        Engine::build(&config, http, stores, documents.clone(), accounts.clone(), log)?;
-    drop(tokio::spawn(accounts::watch(stored_accounts, accounts)));
+        Engine::build(&config, http, stores, documents.clone(), accounts.clone(), log.clone())?;
+    drop(tokio::spawn(accounts::watch(stored_accounts.clone(), accounts.clone())));
     let (closed, closing) = oneshot::channel::<()>();
     let dispatching = tokio::spawn(dispatcher.run(async move { drop(closing.await) }));
     engine.api = engine.api.with_groups(users::groups_api(group_stores, &engine.registry, &config));
 
-    log_start(&config, &documents, http, token_file.as_deref())?;
+    let sip = engine.phones.as_ref().map(|it| it.gauges().0.addresses().to_vec());
+    log_start(&config, &documents, http, &sip.unwrap_or_default(), token_file.as_deref())?;
+    if descriptors < descriptors::RECOMMENDED_MIN {
+        tracing::warn!(
+            "only {descriptors} files may be open, and each call and connection takes one: raise the \
+             limit (ulimit -Hn, LimitNOFILE= of systemd) to {} or more",
+            descriptors::RECOMMENDED_MIN
+        );
+    }
+    let parts = engine.reloadable(accounts, stored_accounts, http, log);
+    drop(tokio::spawn(Reloader::new(&config, load, parts).run(signals.hangup)));
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
     let serving = tokio::spawn(server::serve(listener, engine.api.clone(), stopped));
-    let mut stop_signal = async || {
-        select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        }
-    };
-    let name = stop_signal().await;
+    let name = signals.stop.next().await;
     tracing::info!("{name}: no new calls from now on");
     if let Some(phones) = &engine.phones {
         phones.drain();
@@ -133,7 +142,7 @@ pub async fn serve(mut config: Config, log: LogSender) -> Result<()> {
     let patience = drain_time(&config);
     let is_drained = select! {
         () = drain::drain(&engine.registry, &engine.inbound, patience) => true,
-        name = stop_signal() => {
+        name = signals.stop.next() => {
             tracing::warn!("{name} again: conflow ends at once");
             false
         }
@@ -148,12 +157,28 @@ pub async fn serve(mut config: Config, log: LogSender) -> Result<()> {
     if let Some(phones) = engine.phones {
         phones.close().await;
     }
-    engine.member_ids.close().context("the member ids will have a gap after the next start")?;
+    let ids = engine.member_ids.close();
+    let lost = rows.flush(FLUSH_MAX);
+    ids.context("the member ids will have a gap after the next start")?;
     tracing::info!("conflow has ended");
-    match engine.registry.call_count() {
-        0 => Ok(()),
-        calls => bail!("{calls} calls were cut off"),
+    match (engine.registry.call_count(), lost) {
+        (0, 0) => Ok(()),
+        (0, rows) => bail!("{rows} rows of calls are lost, because the store cannot write"),
+        (calls, _) => bail!("{calls} calls were cut off"),
     }
+}
+
+/// The text of an error with its causes; none is there twice.
+pub fn causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in iter::chain([error.to_string()], error.chain().skip(1).map(ToString::to_string)) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text += &format!(": {cause}");
+        }
+    }
+    text
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -163,6 +188,7 @@ fn log_start(
     config: &Config,
     documents: &FlowsFolder,
     http: SocketAddr,
+    sip: &[SocketAddr],
     token: Option<&Path>,
 ) -> Result<()> {
     tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
@@ -170,7 +196,7 @@ fn log_start(
     if config.file.is_none() {
         let flows = documents.names(&config.accounts[0].id);
         let is_open = is_open_to_itself(config, http);
-        banner::print(&banner::text(config, http, &flows, token, is_open))?;
+        banner::print(&banner::text(config, http, sip, &flows, token, is_open))?;
     }
     Ok(())
 }
@@ -227,7 +253,7 @@ impl Engine {
     fn build(
         config: &Config,
         http: SocketAddr,
-        Stores { ban_list, member_ids, cdrs, idempotency_keys }: Stores,
+        Stores { rows, ban_list, member_ids, cdrs, idempotency_keys }: Stores,
         folder: Arc<FlowsFolder>,
         accounts: Arc<Accounts>,
         log: LogSender,
@@ -247,7 +273,7 @@ impl Engine {
         let counters = Arc::new(CallCounters::default());
         let sim = config.sim.on.then(|| Arc::new(simulated_phones(config)));
         let observer = trace_sink(journal.clone(), counters.clone(), log.clone());
-        let phones = RealPhones::new(config, random()?, client, journal.clone(), observer.clone())?;
+        let phones = RealPhones::new(config, random()?, client.clone(), journal.clone(), observer.clone())?;
         let backends = Backends::new(sim.as_ref(), phones.as_ref());
         let router = Arc::new(backends.router);
         let links = registry::RegistryPorts {
@@ -285,10 +311,30 @@ impl Engine {
             on_answered: Box::new(move |entry| log.audit(entry)),
             phones: sim,
         };
-        let ops = ops(config, http, counters, results, phones.as_ref());
+        let ops = ops(config, http, counters, results, rows, phones.as_ref());
         let api = Api::new(links, api_settings(config)).with_ops(ops);
         api.state().set_trust(trust(config));
-        Ok((Self { registry, inbound, member_ids, api, phones }, dispatcher))
+        Ok((Self { registry, inbound, member_ids, client, api, phones }, dispatcher))
+    }
+
+    fn reloadable(
+        &self,
+        accounts: Arc<Accounts>,
+        stored_accounts: Arc<AccountStore>,
+        http: SocketAddr,
+        log: LogSender,
+    ) -> ReloadableParts {
+        ReloadableParts {
+            accounts,
+            stored_accounts,
+            api: self.api.state().clone(),
+            client: self.client.clone(),
+            http,
+            inbound: self.inbound.clone(),
+            log,
+            registry: self.registry.clone(),
+            sip: self.phones.as_ref().map(|it| it.gauges().0),
+        }
     }
 }
 
@@ -298,6 +344,7 @@ fn ops(
     http: SocketAddr,
     counters: Arc<CallCounters>,
     results: Arc<fetch::ResultCounters>,
+    rows: Arc<dyn RowStore>,
     phones: Option<&phones::OpenPhones>,
 ) -> Ops {
     Ops {
@@ -306,6 +353,7 @@ fn ops(
         counters,
         results,
         phones: phones.map(phones::OpenPhones::gauges),
+        rows,
         began_at: inbound::wall_clock(),
     }
 }

@@ -108,6 +108,12 @@ impl OpenPhones {
         (self.sip.clone(), self.rtp_engine.gauges().clone())
     }
 
+    /// Replaces the endpoints and trunks of SIP.
+    pub(super) fn configure(sip: &SipBackend, config: &Config) {
+        let (endpoints, trunks) = peers(config);
+        sip.configure(endpoints, trunks);
+    }
+
     /// Refuses new calls from now on, and OPTIONS too, so that a proxy chooses another server.
     pub(super) fn drain(&self) {
         self.sip.drain();
@@ -121,6 +127,21 @@ impl OpenPhones {
 }
 
 fn sip_settings(config: &Config) -> sip::Settings {
+    let (endpoints, trunks) = peers(config);
+    sip::Settings {
+        bind: config.sip.bind.0.clone(),
+        advertise: config.sip.advertise,
+        local_networks: config.sip.local_networks.clone(),
+        open: config.sip.open,
+        loopback_account: config.accounts.first().map(|it| it.id.clone()),
+        endpoints,
+        trunks,
+        ..Default::default()
+    }
+}
+
+/// The endpoints and trunks of the configuration.
+fn peers(config: &Config) -> (Vec<sip::SipEndpoint>, Vec<SipTrunk>) {
     let endpoint = |it: &config::EndpointConfig| sip::SipEndpoint {
         user: it.user.as_str().into(),
         password: sip::SipPassword::new(&it.password.0),
@@ -130,16 +151,7 @@ fn sip_settings(config: &Config) -> sip::Settings {
         name: it.name.as_str().into(),
         addresses: it.addresses.clone(),
     };
-    sip::Settings {
-        bind: config.sip.bind.0.clone(),
-        advertise: config.sip.advertise,
-        local_networks: config.sip.local_networks.clone(),
-        open: config.sip.open,
-        loopback_account: config.accounts.first().map(|it| it.id.clone()),
-        endpoints: config.endpoints.iter().map(endpoint).collect(),
-        trunks: config.trunks.iter().map(trunk).collect(),
-        ..Default::default()
-    }
+    (config.endpoints.iter().map(endpoint).collect(), config.trunks.iter().map(trunk).collect())
 }
 
 /// Sounds of real phones: files of the flows folder and of the web, and speech.

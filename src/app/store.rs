@@ -1,14 +1,20 @@
 //! Store: opens what an engine keeps in it, and runs `conflow store`.
 
-use std::{io::Write, path::Path, sync::Arc};
+use std::{
+    fs,
+    io::{self, ErrorKind, Write},
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, bail};
 use tokio::time::Instant;
 
+use super::accounts::KEY_FILE;
 use crate::{
     accounts::file,
     cdr::store::{self, CachedCdrStore},
-    cli::store::{BackUpStore, CheckStore, StoreCommand},
+    cli::store::{BackUpStore, CheckStore, RestoreStore, StoreCommand},
     credentials,
     engine::{
         ban_list::{self, BanList},
@@ -32,6 +38,7 @@ const ERRORS_SHOWN_MAX: usize = 20;
 
 /// Stores that outlive calls: bans, member ids, call detail records, idempotency keys.
 pub(super) struct Stores {
+    pub(super) rows: Arc<dyn RowStore>,
     pub(super) ban_list: Arc<BanList>,
     pub(super) member_ids: Arc<MemberIdBlocks>,
     pub(super) cdrs: Arc<CachedCdrStore>,
@@ -43,6 +50,7 @@ impl Stores {
     pub(super) fn open(folder: &DataFolder, rows: &Arc<dyn RowStore>) -> Result<Self> {
         let (now, wall) = (Instant::now().into_std(), wall_clock());
         Ok(Self {
+            rows: rows.clone(),
             ban_list: Arc::new(BanList::open(rows.clone(), now, wall)?),
             member_ids: Arc::new(MemberIdBlocks::open(folder, rows.clone())?),
             cdrs: Arc::new(CachedCdrStore::open(rows.clone(), wall)?),
@@ -51,9 +59,31 @@ impl Stores {
     }
 }
 
-/// Opens the rows of a data folder; its lock keeps other writers out.
+/// Opens the rows of a data folder; its lock keeps other writers out. If the folder has an account
+/// key and the store is missing or empty, the data is lost: that is an error.
 pub(super) fn rows(folder: &DataFolder) -> Result<Arc<dyn RowStore>> {
-    Ok(Arc::new(Sqlite::open(&folder.path(STORE_FILE))?))
+    open(folder, false)
+}
+
+/// As [`rows`]; a lost store is accepted if `is_new`.
+pub(super) fn open(folder: &DataFolder, is_new: bool) -> Result<Arc<dyn RowStore>> {
+    let path = folder.path(STORE_FILE);
+    if !is_new && folder.read(KEY_FILE)?.is_some() {
+        let bytes = match path.metadata() {
+            Ok(found) => found.len(),
+            Err(error) if error.kind() == ErrorKind::NotFound => 0,
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        };
+        if bytes == 0 {
+            bail!(
+                "the data folder has an account-key and no database: restore {STORE_FILE} \
+                 (conflow store restore), or start with --new-store, without the accounts, groups and \
+                 bans that it had: {}",
+                path.display()
+            );
+        }
+    }
+    Ok(Arc::new(Sqlite::open(&path)?))
 }
 
 /// Runs `conflow store`. An engine may have the folder.
@@ -67,11 +97,61 @@ pub fn store(command: StoreCommand, out: &mut impl Write) -> Result<()> {
             check(&file.unwrap_or_else(|| data.join(STORE_FILE)), out)
         }
         StoreCommand::Backup(BackUpStore { file, data }) => {
-            Inspection::open(&data.join(STORE_FILE))?.copy_to(&file)?;
+            let (store, key) = (Inspection::open(&data.join(STORE_FILE))?, data.join(KEY_FILE));
+            let key = match fs::read(&key) {
+                Ok(key) => Some(key),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => return Err(error).with_context(|| key.display().to_string()),
+            };
+            store.copy_to(&file, key.as_deref())?;
             let bytes = file.metadata().with_context(|| file.display().to_string())?.len();
-            Ok(writeln!(out, "{}: {bytes} bytes", file.display())?)
+            writeln!(out, "{}: {bytes} bytes", file.display())?;
+            Ok(match key {
+                Some(_) => {
+                    writeln!(out, "it has the account-key, so it is as secret as the tokens")?
+                }
+                None => {
+                    writeln!(out, "there is no account-key, because there are no accounts yet")?
+                }
+            })
         }
+        StoreCommand::Restore(RestoreStore { file, data }) => restore(&file, &data, out),
     }
+}
+
+/// Makes a data folder of a backup. The key is written first: without it, the engine would make
+/// another one.
+fn restore(file: &Path, data: &Path, out: &mut impl Write) -> Result<()> {
+    check(file, &mut io::sink())?;
+    let backup = Inspection::open(file)?;
+    let folder = DataFolder::hold(data)?;
+    let path = folder.path(STORE_FILE);
+    if path.try_exists().with_context(|| path.display().to_string())? {
+        bail!(
+            "{} is there already: nothing was done (move it, its -wal and -shm files and account-key \
+             away first)",
+            path.display()
+        );
+    }
+    let (key, found) = (backup.key()?, folder.read(KEY_FILE)?);
+    match (&key, &found) {
+        (Some(key), Some(found)) if key != found => bail!(
+            "{} is another one than that of the backup: nothing was done (move it away first)",
+            folder.path(KEY_FILE).display()
+        ),
+        (Some(key), None) => folder.write(KEY_FILE, key)?,
+        (Some(_) | None, _) => (),
+    }
+    backup.restore_to(&path)?;
+    writeln!(out, "{} is restored from {}", path.display(), file.display())?;
+    if key.or(found).is_none() && backup.load(Table::Accounts)?.is_some_and(|it| !it.is_empty()) {
+        writeln!(
+            out,
+            "the backup has no account-key: put that file into {}, or run conflow account reset-key",
+            data.display()
+        )?;
+    }
+    Ok(())
 }
 
 fn check(path: &Path, out: &mut impl Write) -> Result<()> {

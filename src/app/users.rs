@@ -21,7 +21,7 @@ use crate::{
     group::{Ask, GroupAnswer, Person, PersonName, PersonRef},
     store::{
         folder::DataFolder,
-        rows::{OnCommit, RowStore, RowStoreError},
+        rows::{OnCommit, RowStore, WriteError},
     },
 };
 
@@ -151,7 +151,7 @@ async fn bearer(token: &IssueToken, memberships: &Memberships) -> Result<Bearer>
     Ok(Bearer::Person { id: person.id.0, is_admin_scope: token.admin_groups })
 }
 
-fn commit_signal() -> (OnCommit, oneshot::Receiver<Result<(), RowStoreError>>) {
+fn commit_signal() -> (OnCommit, oneshot::Receiver<Result<(), WriteError>>) {
     let (sender, committed) = oneshot::channel();
     (Box::new(move |written| drop(sender.send(written))), committed)
 }

@@ -1,16 +1,14 @@
 //! Store of call detail records: the latest of each account in memory, and in rows if they must
 //! survive.
 //!
-//! All reads are from memory. Rows are written in the background; no caller waits for them.
+//! All reads are from memory. Rows are written in the background; no caller waits for them, and while
+//! the disk is full they wait in the store's queue.
 
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
     num::NonZeroU64,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -26,14 +24,13 @@ use crate::{
 };
 
 /// The CDRs of every account.
-#[derive(Debug)]
 pub struct CachedCdrStore {
     state: Mutex<CdrState>,
     cdrs_max: usize,
     /// Audio statistics of calls whose CDRs are yet to come. Locked after `state`.
     leg_summaries: Mutex<HashMap<CallId, LegSummary>>,
     /// None: CDRs last as long as the process.
-    disk: Option<CdrDisk>,
+    rows: Option<Arc<dyn RowStore>>,
 }
 
 /// CDRs kept for each account: some hundred bytes each, the last hours of a busy account.
@@ -45,9 +42,6 @@ pub const KEPT_FOR: Duration = Duration::from_secs(90 * 86_400);
 const LEG_SUMMARIES_MAX: usize = 10_000;
 /// How often accounts without live calls are checked for expiry.
 const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
-/// Some hundred megabytes of writes may wait for a stalled disk; further CDRs are kept in memory
-/// only.
-const COMMITS_WAITING_MAX: usize = 100_000;
 
 #[derive(Debug, Default)]
 struct CdrState {
@@ -71,19 +65,11 @@ struct NumberedCdr {
     cdr: Arc<Cdr>,
 }
 
-/// Background writer of rows.
-struct CdrDisk {
-    rows: Arc<dyn RowStore>,
-    /// Number of commits in progress.
-    waiting: Arc<AtomicUsize>,
-    lost: AtomicU64,
-}
-
 impl CachedCdrStore {
     /// A store that keeps `cdrs_max` CDRs of each account, for as long as the process lives.
     pub fn with_capacity(cdrs_max: usize) -> Self {
         let (state, leg_summaries) = (Mutex::default(), Mutex::default());
-        Self { state, cdrs_max, leg_summaries, disk: None }
+        Self { state, cdrs_max, leg_summaries, rows: None }
     }
 
     /// A store whose CDRs outlive the process. A call that was live when the last process died gets
@@ -123,16 +109,18 @@ impl CachedCdrStore {
             }
         }
         state.sweep(now, cdrs_max, &mut writes);
-        let (waiting, lost) = (Arc::default(), AtomicU64::new(0));
-        let disk = CdrDisk { rows, waiting, lost };
-        disk.write(writes);
         let leg_summaries = Mutex::default();
-        Ok(Self { state: Mutex::new(state), cdrs_max, leg_summaries, disk: Some(disk) })
+        let cdrs = Self { state: Mutex::new(state), cdrs_max, leg_summaries, rows: Some(rows) };
+        cdrs.write(writes);
+        Ok(cdrs)
     }
 
     fn write(&self, writes: Vec<RowWrite>) {
-        if let Some(disk) = &self.disk {
-            disk.write(writes);
+        if let Some(rows) = &self.rows
+            && !writes.is_empty()
+        {
+            // The store keeps them until it can write, and logs what it drops.
+            rows.commit_soon(writes, Box::new(drop));
         }
     }
 }
@@ -164,11 +152,11 @@ impl CdrStore for CachedCdrStore {
         party: &Arc<Party>,
         at: SystemTime,
     ) -> Option<OpenCdr> {
-        let disk = self.disk.as_ref()?;
+        self.rows.as_ref()?;
         let row = CallRow::new(call, party, Some(at));
         let mut state = self.state.lock();
         let number = state.next();
-        disk.write(vec![RowWrite::put(Table::Calls, account, number, &row)]);
+        self.write(vec![RowWrite::put(Table::Calls, account, number, &row)]);
         NonZeroU64::new(number).map(OpenCdr)
     }
 
@@ -182,7 +170,7 @@ impl CdrStore for CachedCdrStore {
         if let Some(OpenCdr(number)) = open_cdr {
             writes.push(RowWrite::delete(Table::Calls, &account, number.get()));
         }
-        match &self.disk {
+        match &self.rows {
             Some(_) => writes.push(state.add(cdr)),
             None => state.account_cdrs(&account).push(0, cdr),
         }
@@ -200,7 +188,7 @@ impl CdrStore for CachedCdrStore {
         match state.accounts.values().find_map(|account_cdrs| account_cdrs.by_call.get(&call)) {
             Some(NumberedCdr { number, cdr }) => {
                 cdr.leg_summary.get_or_init(|| summary);
-                if self.disk.is_some() {
+                if self.rows.is_some() {
                     self.write(vec![put(*number, cdr)]);
                 }
             }
@@ -302,34 +290,9 @@ impl AccountCdrs {
     }
 }
 
-impl CdrDisk {
-    fn write(&self, writes: Vec<RowWrite>) {
-        if writes.is_empty() {
-            return;
-        }
-        if COMMITS_WAITING_MAX <= self.waiting.fetch_add(1, Relaxed) {
-            self.waiting.fetch_sub(1, Relaxed);
-            // Logged ever more rarely: the log is on a disk, too.
-            let lost = self.lost.fetch_add(1, Relaxed) + 1;
-            if lost.is_power_of_two() {
-                tracing::error!(
-                    "{lost} call detail records are in memory only: the store is too slow"
-                );
-            }
-            return;
-        }
-        let waiting = self.waiting.clone();
-        // The writer logs its errors itself.
-        let done = move |_| {
-            waiting.fetch_sub(1, Relaxed);
-        };
-        self.rows.commit_soon(writes, Box::new(done));
-    }
-}
-
-impl fmt::Debug for CdrDisk {
+impl fmt::Debug for CachedCdrStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CdrDisk").field("waiting", &self.waiting).finish_non_exhaustive()
+        f.debug_struct("CachedCdrStore").field("state", &self.state).finish_non_exhaustive()
     }
 }
 

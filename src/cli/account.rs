@@ -21,6 +21,10 @@ pub enum AccountCommand {
     List(ListAccounts),
     /// Remove an account or one of its tokens. Its calls continue until they end.
     Remove(RemoveAccount),
+    /// Make a new account-key, and new tokens for all accounts; prints them once. All tokens end.
+    ///
+    /// For a data folder whose account-key is lost, or has become known. The engine must not run.
+    ResetKey(ResetAccountKey),
 }
 
 /// Arguments of `account add`.
@@ -94,6 +98,14 @@ pub struct RemoveAccount {
     pub data: PathBuf,
 }
 
+/// Arguments of `account reset-key`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ResetAccountKey {
+    /// Data folder of the engine.
+    #[arg(long, value_name = "DIR", default_value = "data", env = "CONFLOW_DATA")]
+    pub data: PathBuf,
+}
+
 /// Longest id: it must fit into a header, a path and a URL's user part. The vendors' ids have at
 /// most 20 characters.
 pub const ACCOUNT_CHARS_MAX: usize = 64;
@@ -108,7 +120,8 @@ Examples:
 
 The engine may run meanwhile: it follows changes within a second. The accounts of the configuration
 file exist beside these; no id may be in both. The data folder contains hashes of the tokens; its
-file account-key is as secret as the tokens, and belongs in every backup.";
+file account-key is as secret as the tokens. conflow store backup contains it; if it is lost, conflow
+account reset-key gives all accounts new tokens.";
 
 impl AccountCommand {
     /// Data folder that the command works on.
@@ -119,6 +132,7 @@ impl AccountCommand {
             Self::Set(it) => &it.data,
             Self::List(it) => &it.data,
             Self::Remove(it) => &it.data,
+            Self::ResetKey(it) => &it.data,
         }
     }
 }

@@ -18,6 +18,9 @@ pub struct ServeArgs {
     /// Print the settings in effect as a configuration file, and exit.
     #[arg(long)]
     pub print_config: bool,
+    /// Start with an empty database although the data folder has an account-key, so it had one.
+    #[arg(long)]
+    pub new_store: bool,
     /// Settings from flags and environment.
     #[command(flatten)]
     pub settings: Settings,
@@ -63,4 +66,10 @@ Settings:
 Shutdown:
   SIGTERM or SIGINT: no new calls, /readyz answers 503, calls may continue for --drain seconds.
   Then all members leave their conferences, goodbyes play for at most 5 seconds, and the remaining
-  calls are hung up. A second signal ends conflow at once. Exit codes: 0 done, 1 failure, 2 usage.";
+  calls are hung up. A second signal ends conflow at once. Exit codes: 0 done, 1 failure, 2 usage.
+
+Reload:
+  SIGHUP reads the file again. If it has an error, nothing changes and the log says why. Otherwise
+  accounts with their tokens, numbers, endpoints, trunks, log.level, fetch.allow, members_max,
+  call_time_limit and the limits of accounts take effect; calls go on with what they had. The log
+  names changes that need a restart.";

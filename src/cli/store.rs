@@ -13,6 +13,9 @@ pub enum StoreCommand {
     /// Copy a consistent snapshot of the store to a new file.
     #[command(after_help = AFTER_BACKUP)]
     Backup(BackUpStore),
+    /// Make a data folder of a backup: the store and its account-key.
+    #[command(after_help = AFTER_RESTORE)]
+    Restore(RestoreStore),
 }
 
 /// Arguments of `store check`.
@@ -35,6 +38,16 @@ pub struct BackUpStore {
     pub data: PathBuf,
 }
 
+/// Arguments of `store restore`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct RestoreStore {
+    /// Path of the backup.
+    pub file: PathBuf,
+    /// Data folder that has no store: new, or one from which conflow.db was removed.
+    #[arg(long, value_name = "FOLDER", default_value = "data", env = "CONFLOW_DATA")]
+    pub data: PathBuf,
+}
+
 const AFTER_CHECK: &str = "\
 Examples:
   conflow store check
@@ -48,12 +61,22 @@ Examples:
   conflow store backup backup.db
   conflow store backup --data /var/lib/conflow /backups/$(date +%F).db
 
-A backup contains people, groups and their audit, tokens and passwords (as hashes), call detail
-records, responses to requests with an Idempotency-Key, and reserved member ids. It does not contain
-the configuration, flows, or the development account's token (DATA/dev-token).
+A backup contains accounts and the account-key, so it is as secret as their tokens (only its owner
+may read it); people, groups and their audit, their tokens and passwords (as hashes), bans, call
+detail records, responses to requests with an Idempotency-Key, and reserved member ids. It does not
+contain the configuration, flows, voices that were added (DATA/voices), or the development account's
+token (DATA/dev-token), which the next start makes again.
 
-To restore it: stop the engine; remove conflow.db, conflow.db-wal and conflow.db-shm from the data
-folder; copy the backup there as conflow.db.";
+conflow store restore makes a data folder of it.";
+
+const AFTER_RESTORE: &str = "\
+Examples:
+  conflow store restore backup.db --data /var/lib/conflow
+
+The backup is checked first. If the data folder has a store already, nothing is done: stop the
+engine, and move conflow.db, conflow.db-wal, conflow.db-shm and account-key away. A backup that an
+earlier version made has no account-key: put that file into the data folder, or run conflow account
+reset-key.";
 
 #[cfg(test)]
 mod tests {
@@ -73,6 +96,8 @@ mod tests {
         check("backup b.db --data d", true);
         check("backup", false);
         check("backup b.db c.db", false);
+        check("restore b.db --data d", true);
+        check("restore", false);
         check("", false);
     }
 }

@@ -120,9 +120,9 @@ impl Conference {
             member: it.id,
             call: it.member.call.id,
             cause: it.exit.cause,
-            is_banned: kick.ban.is_some()
-                && it.exit.cause == Cause::Kicked
-                && it.member.call.party.trusted.is_some(),
+            banned: (kick.ban.is_some() && it.exit.cause == Cause::Kicked)
+                .then(|| it.member.call.party.trusted.as_deref().cloned())
+                .flatten(),
             next: it.member.call.forecast(&it.exit),
         };
         let departures = self.leavers.iter().map(departure).collect();

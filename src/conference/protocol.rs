@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    base::ids::{CallId, MemberId},
+    base::ids::{CallId, MemberId, Trusted},
     call::Party,
     flow::{Cause, DialectFlows, DocumentRequest, Forecast},
     group::Expulsion,
@@ -237,8 +237,8 @@ pub struct Departure {
     pub call: CallId,
     /// `kicked`, or the cause that the kick has for others: `ended`, `alone`.
     pub cause: Cause,
-    /// The kick would ban them.
-    pub is_banned: bool,
+    /// The identity that the kick would ban.
+    pub banned: Option<Trusted>,
     /// The next step of the call.
     pub next: Forecast,
 }

@@ -104,6 +104,9 @@ pub struct Config {
     /// Path of the file; None in development mode.
     #[serde(skip)]
     pub file: Option<PathBuf>,
+    /// A data folder without its database may be used; only as a flag.
+    #[serde(skip)]
+    pub is_new_store: bool,
     /// Rows whose accounts are not in the file, so the data folder must have them.
     #[serde(skip)]
     unresolved_owners: Vec<UnresolvedOwner>,
@@ -174,12 +177,19 @@ impl Config {
     ///
     /// [`ConfigError`]: the error, its place, and which values are allowed.
     pub fn load(flags: ServeArgs, token: Option<String>, here: &Path) -> Result<Self, ConfigError> {
-        let file = flags.config.or_else(|| {
-            let path = here.join(DEFAULT_FILE);
-            path.exists().then_some(path)
-        });
+        let default = here.join(DEFAULT_FILE);
+        let file = match flags.config {
+            Some(file) => Some(file),
+            // Only a file that is not there means development mode.
+            None => default
+                .try_exists()
+                .map_err(|source| ConfigError::Unreadable { path: default.clone(), source })?
+                .then_some(default),
+        };
+        let is_new_store = flags.new_store;
         let Some(path) = file else {
-            return Ok(Self::new(flags.settings, development(token), None));
+            let config = Self::new(flags.settings, development(token), None);
+            return Ok(Self { is_new_store, ..config });
         };
         if token.is_some() {
             let why = "CONFLOW_AUTH_TOKEN is for development mode, which has no configuration \
@@ -200,7 +210,7 @@ impl Config {
         let mut config = Self::new(flags.settings.over(layer), accounts, Some(path.clone()));
         config.sip.local_networks = local_networks;
         let unresolved_owners = source.unresolved_owners.take();
-        Ok(Self { numbers, endpoints, trunks, unresolved_owners, ..config })
+        Ok(Self { numbers, endpoints, trunks, is_new_store, unresolved_owners, ..config })
     }
 
     /// Sets the ops token from the environment, which takes precedence over the file's.
@@ -323,6 +333,7 @@ impl Config {
             accounts,
             numbers: Vec::new(),
             file,
+            is_new_store: false,
             unresolved_owners: Vec::new(),
         }
     }

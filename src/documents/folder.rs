@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     base::ids::{AccountId, Dialect},
+    descriptors,
     flow::{
         DocumentError, Fetched, Flow, FlowError, FlowErrorKind, Purpose, TextPosition,
         is_audio_name,
@@ -57,13 +58,25 @@ impl FlowsFolder {
 
     /// Names of the account's flows, sorted.
     pub fn names(&self, account: &AccountId) -> Vec<String> {
-        self.index(account).map(|index| index.names()).unwrap_or_default()
+        let index = self.index(account).ok().flatten();
+        index.and_then(|index| index.names().ok()).unwrap_or_default()
     }
 
-    fn index(&self, account: &AccountId) -> Option<Arc<FolderIndex>> {
+    fn index(&self, account: &AccountId) -> io::Result<Option<Arc<FolderIndex>>> {
         match self.owner.as_ref() == Some(account) {
-            true => Some(self.root.clone()),
+            true => Ok(Some(self.root.clone())),
             false => self.root.folder(account.as_str()),
+        }
+    }
+
+    /// Reads a flow's file; None if there is no such file.
+    fn find(&self, flow: &LocalFlow) -> io::Result<Option<Fetched>> {
+        let Some(index) = self.index(&flow.account)? else { return Ok(None) };
+        let Some(file) = index.file(&flow.name)? else { return Ok(None) };
+        match self.read(&flow.name, &file, flow.dialect) {
+            // The file disappeared after the listing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
         }
     }
 
@@ -132,17 +145,11 @@ impl DocumentStore for FlowsFolder {
         if let Some(found) = self.unchanged(flow) {
             return Some(found);
         }
-        let index = self.index(&flow.account)?;
-        let file = index.file(&flow.name)?;
-        match self.read(&flow.name, &file, flow.dialect) {
-            Ok(fetched) => Some(fetched),
-            // The file disappeared after the listing.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => {
-                let text = format!("the file of the flow {:?} cannot be read: {error}", flow.name);
-                Some(Err(DocumentError::Unreachable(text.into())))
-            }
-        }
+        self.find(flow).unwrap_or_else(|error| {
+            descriptors::note(&error);
+            let text = format!("the file of the flow {:?} cannot be read: {error}", flow.name);
+            Some(Err(DocumentError::Unreachable(text.into())))
+        })
     }
 }
 
@@ -255,6 +262,31 @@ mod tests {
         }
     }
 
+    /// Only a file that is not there may be "not found": any other error passes (A7).
+    #[test]
+    fn a_folder_or_file_that_cannot_be_read_is_not_taken_for_one_that_is_missing() {
+        let temp = tempdir().unwrap();
+        fs::write(temp.path().join("file"), "").unwrap();
+        symlink("loop", temp.path().join("loop")).unwrap();
+        for path in ["file/flows", "loop"] {
+            let flows = FlowsFolder::new(temp.path().join(path), Some(DEV.parse().unwrap()));
+            for account in [DEV, OTHER] {
+                let Some(Err(DocumentError::Unreachable(why))) = local(&flows, account, "weekly")
+                else {
+                    panic!("{path} {account}");
+                };
+                assert!(why.contains("cannot be read"), "{why}");
+            }
+        }
+        let (temp, other) = folder(SETTLING_TIME);
+        symlink("self.xml", temp.path().join("flows/self.xml")).unwrap();
+        write(&temp, "weekly.xml", &wait(1));
+        let unreadable = local(&other, DEV, "self");
+        assert!(matches!(unreadable, Some(Err(DocumentError::Unreachable(_)))), "{unreadable:?}");
+        check(&other, DEV, "weekly", Some(&wait(1)));
+        check(&other, DEV, "other", None);
+    }
+
     #[test]
     fn a_link_counts_unless_it_leads_out_of_the_folder() {
         let (temp, folder) = folder(SETTLING_TIME);
@@ -267,7 +299,7 @@ mod tests {
         link("..data/weekly.xml", "weekly.xml");
         link("../secret.xml", "secret.xml");
         link("..", "MAOTHER");
-        link("nowhere.xml", "nowhere.xml");
+        link("missing.xml", "nowhere.xml");
         check(&folder, DEV, "weekly", Some(&wait(2)));
         check(&folder, DEV, "secret", None);
         check(&folder, OTHER, "secret", None);
@@ -281,7 +313,7 @@ mod tests {
             // The same length as before, and often within one tick of the file system's clock.
             write(&temp, "weekly.xml", &wait(n));
             check(&folder, DEV, "weekly", Some(&wait(n)));
-            let file = folder.root.file("weekly").unwrap();
+            let file = folder.root.file("weekly").unwrap().unwrap();
             assert_eq!(file.known().unwrap(), None, "it is too young to be known");
             let name = format!("new-{n}");
             check(&folder, DEV, &name, None);
@@ -297,10 +329,10 @@ mod tests {
         let (temp, folder) = folder(Duration::ZERO);
         write(&temp, "weekly.xml", &wait(1));
         let first = local(&folder, DEV, "weekly").unwrap().unwrap();
-        let file = folder.root.file("weekly").unwrap();
+        let file = folder.root.file("weekly").unwrap().unwrap();
         assert!(file.known().unwrap().is_some());
         assert!(Arc::ptr_eq(&local(&folder, DEV, "weekly").unwrap().unwrap(), &first));
-        assert!(Arc::ptr_eq(&folder.root.file("weekly").unwrap(), &file));
+        assert!(Arc::ptr_eq(&folder.root.file("weekly").unwrap().unwrap(), &file));
 
         // Replaces the file by another one with the same length and modification time.
         let path = temp.path().join("flows").join("weekly.xml");

@@ -18,7 +18,7 @@ use blake3::Hash;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::flow::FlowOrigin;
+use crate::{descriptors, flow::FlowOrigin};
 
 /// The cached state of one folder.
 #[derive(Debug)]
@@ -77,13 +77,13 @@ impl FolderIndex {
     }
 
     /// Names of the flows, sorted.
-    pub(super) fn names(&self) -> Vec<String> {
-        self.listing().files.keys().map(|name| (**name).to_owned()).collect()
+    pub(super) fn names(&self) -> io::Result<Vec<String>> {
+        Ok(self.listing()?.files.keys().map(|name| (**name).to_owned()).collect())
     }
 
-    /// File of the flow with this name.
-    pub(super) fn file(&self, name: &str) -> Option<Arc<IndexedFile>> {
-        self.listing().files.get(name).cloned()
+    /// File of the flow with this name; None if there is none.
+    pub(super) fn file(&self, name: &str) -> io::Result<Option<Arc<IndexedFile>>> {
+        Ok(self.listing()?.files.get(name).cloned())
     }
 
     /// As [`Self::file`], from the last listing: the file may have disappeared since.
@@ -91,9 +91,9 @@ impl FolderIndex {
         self.listing.read().files.get(name).cloned()
     }
 
-    /// Subfolder with this name.
-    pub(super) fn folder(&self, name: &str) -> Option<Arc<Self>> {
-        self.listing().folders.get(name).cloned()
+    /// Subfolder with this name; None if there is none.
+    pub(super) fn folder(&self, name: &str) -> io::Result<Option<Arc<Self>>> {
+        Ok(self.listing()?.folders.get(name).cloned())
     }
 
     /// As [`Self::folder`], from the last listing: the folder may have disappeared since.
@@ -101,24 +101,25 @@ impl FolderIndex {
         self.listing.read().folders.get(name).cloned()
     }
 
-    /// The current content of the folder; empty if the folder does not exist.
-    fn listing(&self) -> RwLockReadGuard<'_, Listing> {
+    /// The current content of the folder; empty if the folder does not exist. No other error means
+    /// that: after one, the last listing is kept for the next time.
+    fn listing(&self) -> io::Result<RwLockReadGuard<'_, Listing>> {
         let stamp = fs::metadata(&self.path).ok().map(|it| FlowFileStamp::of(&it));
         let listing = self.listing.read();
         if stamp.is_some() && listing.stamp == stamp {
-            return listing;
+            return Ok(listing);
         }
 
         drop(listing);
         let mut listing = self.listing.write();
-        let fresh = self.list(&listing).unwrap_or_else(|error| {
-            if error.kind() != io::ErrorKind::NotFound {
+        *listing = match self.list(&listing) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Listing::default(),
+            listed => listed.inspect_err(|error| {
                 tracing::warn!("the flows folder {} cannot be read: {error}", self.path.display());
-            }
-            Listing::default()
-        });
-        *listing = fresh;
-        RwLockWriteGuard::downgrade(listing)
+                descriptors::note(error);
+            })?,
+        };
+        Ok(RwLockWriteGuard::downgrade(listing))
     }
 
     /// Lists the folder and keeps what is known of unchanged names.
@@ -144,9 +145,15 @@ impl FolderIndex {
 
     fn add_entry(&self, entry: &DirEntry, home: &Path, before: &Listing, listing: &mut Listing) {
         let path = entry.path();
-        let Some(found) = resolve(entry, home) else { return };
+        let (is_dir, is_file) = match resolve(entry, home) {
+            Ok(Some(found)) => (found.is_dir(), found.is_file()),
+            Ok(None) => return,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            // It is there: its use says why it cannot be read.
+            Err(_) => (false, true),
+        };
         let settling_time = self.settling_time;
-        if found.is_dir() {
+        if is_dir {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
             let index = before.folders.get(name).cloned();
             let index = index.unwrap_or_else(|| {
@@ -154,7 +161,7 @@ impl FolderIndex {
                 Arc::new(Self { prefix, ..Self::new(path.clone(), settling_time) })
             });
             listing.folders.insert(name.into(), index);
-        } else if found.is_file() && path.extension().is_some_and(|it| it == EXTENSION) {
+        } else if is_file && path.extension().is_some_and(|it| it == EXTENSION) {
             let Some(name) = path.file_stem().and_then(|name| name.to_str()) else { return };
             let file = before.files.get(name).cloned();
             let file = file.unwrap_or_else(|| {
@@ -171,24 +178,22 @@ impl FolderIndex {
     }
 }
 
-/// Metadata of an entry's target; None if it is outside of the folder or missing.
-fn resolve(entry: &DirEntry, home: &Path) -> Option<Metadata> {
-    let own = entry.metadata().ok()?;
+/// Metadata of an entry's target; None if it is outside of the folder.
+fn resolve(entry: &DirEntry, home: &Path) -> io::Result<Option<Metadata>> {
+    let own = entry.metadata()?;
     if !own.is_symlink() {
-        return Some(own);
+        return Ok(Some(own));
     }
     let path = entry.path();
-    match fs::canonicalize(&path) {
-        Ok(target) if target.starts_with(home) => fs::metadata(target).ok(),
-        Ok(_) => {
-            tracing::warn!(
-                "{} links to a target outside of the flows folder: it is ignored",
-                path.display()
-            );
-            None
-        }
-        Err(_) => None,
+    let target = fs::canonicalize(&path)?;
+    if target.starts_with(home) {
+        return fs::metadata(target).map(Some);
     }
+    tracing::warn!(
+        "{} links to a target outside of the flows folder: it is ignored",
+        path.display()
+    );
+    Ok(None)
 }
 
 impl IndexedFile {

@@ -11,23 +11,27 @@ use tokio::sync::oneshot;
 
 use crate::{
     base::ids::{AccountId, ConferenceName, MemberId, RoomKey, Trusted},
-    conference::ban_list::{RoomBan, RoomBans, TooManyBans},
+    conference::{
+        Kick,
+        ban_list::{RoomBan, RoomBans, TooManyBans},
+    },
     store::{
-        rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
+        rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table, WriteError},
         rows_memory::MemoryRows,
     },
 };
 
-/// The bans of every conference. They hold in memory at once and are stored soon after.
+/// The bans of every conference. Those of a request of the API are stored before they hold
+/// ([`Self::prepare`]).
 pub struct BanList {
-    bans: RwLock<RoomBans>,
+    bans: Arc<RwLock<RoomBans>>,
     rows: Arc<dyn RowStore>,
     /// One moment on the monotonic clock and on the wall clock.
     start: (Instant, SystemTime),
 }
 
-/// Resolves once a change is on disk, or failed to get there.
-pub type BanCommit = oneshot::Receiver<Result<(), RowStoreError>>;
+/// Resolves once a change is on disk, or failed to get there: then it did not happen.
+pub type BanCommit = oneshot::Receiver<Result<(), WriteError>>;
 
 /// The body of a ban's row. Its key is the account and the ban's id.
 #[derive(Deserialize, Serialize)]
@@ -57,12 +61,12 @@ impl BanList {
         for row in rows.load(Table::RoomBans)? {
             bans.add(RoomBanRow::read(&row)?);
         }
-        Ok(Self { bans: RwLock::new(bans), rows, start: (now, wall) })
+        Ok(Self { bans: Arc::new(RwLock::new(bans)), rows, start: (now, wall) })
     }
 
     /// A ban list that is not kept on disk.
     pub fn in_memory(now: Instant, wall: SystemTime) -> Self {
-        let (bans, rows) = (RwLock::default(), Arc::new(MemoryRows::default()));
+        let (bans, rows) = (Arc::default(), Arc::new(MemoryRows::default()));
         Self { bans, rows, start: (now, wall) }
     }
 
@@ -81,13 +85,34 @@ impl BanList {
         let (_, gone) = bans.expire(self.wall(now), account);
         let reserved = bans.reserve(account, count);
         drop(bans);
-        drop(self.commit(gone.iter().map(|ban| write(ban, None)).collect()));
+        self.commit_soon(gone.iter().map(|ban| write(ban, None)).collect());
         reserved
     }
 
     /// Ends the reservation of places that no ban has taken.
     pub fn release(&self, account: &AccountId, count: usize) {
         self.bans.write().release(account, count);
+    }
+
+    /// Stores the bans that a kick is about to make. They hold once the kick has made them
+    /// ([`Self::ban`]); drop the result afterwards.
+    pub(super) fn prepare(
+        &self,
+        now: Instant,
+        key: &RoomKey,
+        who: Vec<(MemberId, Trusted)>,
+        kick: &Kick,
+    ) -> (PreparedBans<'_>, BanCommit) {
+        let made_at = self.wall(now);
+        let ends_at = made_at + kick.ban.unwrap_or_default();
+        let (key, reason) = (key.clone(), &kick.reason);
+        let ban = |(id, who)| {
+            let (key, reason) = (key.clone(), reason.clone());
+            RoomBan { id, key, who, reason, made_at, ends_at }
+        };
+        let bans: Vec<_> = who.into_iter().map(ban).collect();
+        let stored = self.commit(bans.iter().map(put).collect(), || ());
+        (PreparedBans { ban_list: self, bans }, stored)
     }
 
     /// Adds a ban in a reserved place. It holds at once and is on disk some milliseconds later.
@@ -102,13 +127,12 @@ impl BanList {
     ) {
         let made_at = self.wall(now);
         let ban = RoomBan { id, key, who, reason, made_at, ends_at: made_at + length };
-        let write = write(&ban, Some(RoomBanRow::of(&ban)));
+        let write = put(&ban);
         let mut bans = self.bans.write();
         bans.release(&ban.key.account, 1);
         bans.add(ban);
         drop(bans);
-        // The handler of the request waits with `persisted`.
-        drop(self.commit(vec![write]));
+        self.commit_soon(vec![write]);
     }
 
     /// Resolves once these bans of a conference are on disk. Ignores bans that are over.
@@ -117,7 +141,7 @@ impl BanList {
         let bans = self.bans.read();
         let list = bans.list(self.wall(now), key);
         let meant = list.iter().filter(|ban| ids.contains(&ban.id));
-        self.commit(meant.map(|ban| write(ban, Some(RoomBanRow::of(ban)))).collect())
+        self.commit(meant.map(put).collect(), || ())
     }
 
     /// Whether a ban keeps this identity out of a conference now.
@@ -133,19 +157,28 @@ impl BanList {
     /// Lifts a ban; None if no ban with this id holds.
     pub fn lift(&self, now: Instant, key: &RoomKey, id: MemberId) -> Option<BanCommit> {
         let lifted = self.bans.write().lift(self.wall(now), key, id)?;
-        Some(self.commit(vec![write(&lifted, None)]))
+        Some(self.commit_lift(vec![lifted]))
     }
 
     /// Lifts all bans of a conference that hold now. Resolves once that is on disk.
     pub fn lift_all(&self, now: Instant, key: &RoomKey) -> BanCommit {
         let lifted = self.bans.write().lift_all(self.wall(now), key);
-        self.commit(lifted.iter().map(|ban| write(ban, None)).collect())
+        self.commit_lift(lifted)
+    }
+
+    /// Stores that bans are lifted. They hold again if that fails.
+    fn commit_lift(&self, lifted: Vec<RoomBan>) -> BanCommit {
+        let (bans, writes) = (self.bans.clone(), lifted.iter().map(|it| write(it, None)).collect());
+        self.commit(writes, move || {
+            let mut bans = bans.write();
+            lifted.into_iter().for_each(|it| bans.add(it));
+        })
     }
 
     /// The number of bans of an account that hold. Deletes those that are over.
     pub fn count(&self, now: Instant, account: &AccountId) -> usize {
         let (left, gone) = self.bans.write().expire(self.wall(now), account);
-        drop(self.commit(gone.iter().map(|ban| write(ban, None)).collect()));
+        self.commit_soon(gone.iter().map(|ban| write(ban, None)).collect());
         left
     }
 
@@ -154,7 +187,7 @@ impl BanList {
         wall + now.saturating_duration_since(start)
     }
 
-    fn commit(&self, writes: Vec<RowWrite>) -> BanCommit {
+    fn commit(&self, writes: Vec<RowWrite>, undo: impl FnOnce() + Send + 'static) -> BanCommit {
         let (reply, result) = oneshot::channel();
         if writes.is_empty() {
             drop(reply.send(Ok(())));
@@ -163,14 +196,51 @@ impl BanList {
         self.rows.commit(
             writes,
             Box::new(move |written| {
-                if let Err(error) = &written {
-                    tracing::error!("a ban was not saved and is lost at the next restart: {error}");
+                if written.is_err() {
+                    undo();
                 }
                 // The receiver may be gone.
                 drop(reply.send(written));
             }),
         );
         result
+    }
+
+    fn commit_soon(&self, writes: Vec<RowWrite>) {
+        if !writes.is_empty() {
+            // The store logs what it drops.
+            self.rows.commit_soon(writes, Box::new(drop));
+        }
+    }
+}
+
+/// Bans that are stored and do not hold yet. Dropping it makes the store agree with the bans that
+/// hold then.
+pub(super) struct PreparedBans<'a> {
+    ban_list: &'a BanList,
+    bans: Vec<RoomBan>,
+}
+
+impl PreparedBans<'_> {
+    /// Whether the ban with this id is one of them.
+    pub(super) fn contains(&self, id: MemberId) -> bool {
+        self.bans.iter().any(|it| it.id == id)
+    }
+
+    /// Notes the bans that the kick has made.
+    pub(super) fn made(&mut self, ids: &[MemberId]) {
+        self.bans.retain(|it| !ids.contains(&it.id));
+    }
+}
+
+impl Drop for PreparedBans<'_> {
+    fn drop(&mut self) {
+        let Some(RoomBan { key, made_at, .. }) = self.bans.first() else { return };
+        // Another kick may have banned the same member. Queued under the lock: no ban is lifted before.
+        let bans = self.ban_list.bans.read();
+        let held = bans.list(*made_at, key);
+        let row = |it: &RoomBan| held.iter().find(|held| held.id == it.id).map(RoomBanRow::of);
+        self.ban_list.commit_soon(self.bans.iter().map(|it| write(it, row(it))).collect());
     }
 }
 
@@ -219,6 +289,10 @@ impl RoomBanRow {
 /// Whole seconds since 1970.
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn put(ban: &RoomBan) -> RowWrite {
+    write(ban, Some(RoomBanRow::of(ban)))
 }
 
 /// Writes a ban's row, or deletes it if `row` is None.
@@ -290,11 +364,41 @@ mod tests {
         assert!(kept.try_recv().is_err() && lifted.try_recv().is_err(), "not yet");
         let queued: Vec<_> = rows.0.lock().drain(..).collect();
         let Ok([_, keep, lift]) = <[_; 3]>::try_from(queued) else { panic!("three writes") };
-        lift(Err(RowStoreError("full".to_owned())));
+        lift(Err(WriteError::Full));
         keep(Ok(()));
         assert_eq!(kept.try_recv(), Ok(Ok(())));
         assert!(matches!(lifted.try_recv(), Ok(Err(_))));
+        assert!(ban_list.is_banned(now, &key, &who), "it was not lifted");
+        drop(ban_list.lift(now, &key, id));
         // The ban was lifted: there is nothing to wait for.
         assert_eq!(ban_list.persisted(now, &key, &[id]).try_recv(), Ok(Ok(())));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any time does")]
+    fn a_stored_ban_that_no_kick_has_made_is_removed() {
+        let rows: Arc<dyn RowStore> = Arc::new(MemoryRows::default());
+        let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH);
+        let key = RoomKey { account: "MA1".parse().unwrap(), name: "weekly".parse().unwrap() };
+        let ban_list = BanList::open(rows.clone(), now, wall).unwrap();
+        let who = |n| (MemberId(n), Trusted::User(format!("user{n}").into()));
+        let kick = Kick { ban: Some(Duration::from_secs(60)), ..Kick::default() };
+        let stored =
+            || rows.load(Table::RoomBans).unwrap().iter().map(|it| it.a).collect::<Vec<_>>();
+        let (mut prepared, mut written) =
+            ban_list.prepare(now, &key, [1, 2, 3].map(who).into(), &kick);
+        assert_eq!((written.try_recv(), stored()), (Ok(Ok(())), vec![1, 2, 3]));
+        assert!(!ban_list.is_banned(now, &key, &who(1).1), "before the kick");
+        // The kick bans the first, another kick the second, for longer; the third has left.
+        for (n, seconds) in [(1, 60), (2, 90)] {
+            let (id, who) = who(n);
+            ban_list.ban(now, key.clone(), id, who, None, Duration::from_secs(seconds));
+        }
+        assert!(prepared.contains(MemberId(3)) && !prepared.contains(MemberId(4)));
+        prepared.made(&[MemberId(1)]);
+        drop(prepared);
+        assert_eq!(stored(), [1, 2]);
+        let again = BanList::open(rows.clone(), now, wall + Duration::from_secs(89)).unwrap();
+        assert!(again.is_banned(now, &key, &who(2).1));
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     group::{
         Ask, Change, Expulsion, GroupAnswer, Refusal, UnixMillis, access_list, state::AccountGroups,
     },
+    store::rows::WriteError,
 };
 
 /// The groups of one account, with the registry of the rooms that they guard.
@@ -32,9 +33,12 @@ pub enum GroupAskError {
     /// The account's queue is full. Nothing has changed.
     #[error("too many requests for the account's groups: try again")]
     Busy,
-    /// Either the store failed, and nothing has changed; or a room did not release a removed member
-    /// in time, and the change is durable. The ask can be repeated safely.
-    #[error("the store failed, or a room did not release a removed member")]
+    /// The store cannot write. Nothing has changed.
+    #[error(transparent)]
+    NotStored(#[from] WriteError),
+    /// A room did not release a removed member in time. The change is durable, and the ask can be
+    /// repeated safely.
+    #[error("a room did not release a removed member")]
     Failed,
 }
 
@@ -121,14 +125,18 @@ impl GroupWriter {
         decided.into_iter().map(pending).collect()
     }
 
-    /// Fails a batch that could not be written. `groups` is the state that the store has.
-    pub fn take_back(&mut self, batch: AskBatch, groups: AccountGroups) -> Vec<PendingReply> {
-        self.groups = groups;
-        let failed = |DecidedAsk { reply, .. }| {
-            let (outcome, leaving) = (Err(GroupAskError::Failed), Vec::new());
+    /// Refuses a batch that could not be written. [`Self::take_back`] must follow.
+    pub fn refuse(batch: AskBatch, error: &WriteError) -> Vec<PendingReply> {
+        let refused = |DecidedAsk { reply, .. }| {
+            let (outcome, leaving) = (Err(GroupAskError::NotStored(error.clone())), Vec::new());
             PendingReply { reply, outcome, leaving }
         };
-        batch.decided.into_iter().map(failed).collect()
+        batch.decided.into_iter().map(refused).collect()
+    }
+
+    /// Forgets what could not be written. `groups` is the state that the store has.
+    pub fn take_back(&mut self, groups: AccountGroups) {
+        self.groups = groups;
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use super::registry::Registry;
@@ -20,7 +21,7 @@ use crate::{
     },
     cdr::CdrStore,
     documents::{DocumentStore, LocalFlow},
-    flow::Fetched,
+    flow::{DocumentError, Fetched},
     media::{Arrival, Exchange, NoFlow, Report, legs::LegSummary},
 };
 
@@ -29,7 +30,7 @@ pub struct Inbound {
     registry: Arc<Registry>,
     documents: Arc<dyn DocumentStore>,
     cdrs: Arc<dyn CdrStore>,
-    settings: Settings,
+    settings: RwLock<Settings>,
     is_open: AtomicBool,
 }
 
@@ -55,7 +56,14 @@ impl Inbound {
         cdrs: Arc<dyn CdrStore>,
         settings: Settings,
     ) -> Self {
-        Self { registry, documents, cdrs, settings, is_open: AtomicBool::new(true) }
+        let (settings, is_open) = (RwLock::new(settings), AtomicBool::new(true));
+        Self { registry, documents, cdrs, settings, is_open }
+    }
+
+    /// Replaces the numbers and the time limit of the calls that begin from now on.
+    pub fn configure(&self, numbers: Numbers, call_time_limit: Duration) {
+        let mut settings = self.settings.write();
+        (settings.numbers, settings.call_time_limit) = (numbers, call_time_limit);
     }
 
     /// Refuses calls from now on.
@@ -80,7 +88,7 @@ impl Inbound {
             return false;
         }
         let now = Instant::now().into_std();
-        let limit = time_limit.unwrap_or(self.settings.call_time_limit);
+        let limit = time_limit.unwrap_or_else(|| self.settings.read().call_time_limit);
         for (call, party, out) in calls {
             let call = Call::new(now, call, account.clone(), Arc::new(party), limit);
             self.registry.dial(now, call, out);
@@ -91,20 +99,22 @@ impl Inbound {
     /// Finds the flow of a call: the number's row, else the flow file with the called name, else
     /// the default one.
     fn route(&self, arrival: &Arrival) -> Result<InboundRoute, NoFlow> {
-        let no_flow = |hint: String| NoFlow { to: arrival.to.clone(), hint };
+        let no_flow = |hint: String| NoFlow { to: arrival.to.clone(), hint, is_temporary: false };
         let called = bare_number(&arrival.to);
-        let row = self.settings.numbers.find(called, arrival.account.as_ref());
+        let settings = self.settings.read();
+        let row = settings.numbers.find(called, arrival.account.as_ref()).cloned();
+        let accounts = settings.accounts.clone();
+        drop(settings);
         if let Some(NumberRoute { account, source, hangup, dialect }) = row {
-            let dialect = dialect.unwrap_or_else(|| self.dialect(account));
-            let (account, hangup) = (account.clone(), hangup.clone());
+            let dialect = dialect.unwrap_or_else(|| accounts.dialect(&account));
             let first = match source {
                 FlowSource::Flow(name) => {
                     let flow = LocalFlow { account: account.clone(), name: name.clone(), dialect };
                     let hint = || no_flow(format!("the number's row names the flow {name:?}"));
-                    let document = self.documents.local(&flow).ok_or_else(hint)?;
+                    let document = self.local(&arrival.to, &flow)?.ok_or_else(hint)?;
                     FirstDocument::Local(name.clone(), document)
                 }
-                FlowSource::Web(answer) => FirstDocument::Ask(answer.clone()),
+                FlowSource::Web(answer) => FirstDocument::Ask(answer),
             };
             return Ok(InboundRoute { account, dialect, hangup, first });
         }
@@ -112,10 +122,10 @@ impl Inbound {
         let Some(account) = arrival.account.clone() else {
             return Err(no_flow("no [[number]] row has this number".to_owned()));
         };
-        let dialect = self.dialect(&account);
+        let dialect = accounts.dialect(&account);
         for name in [called, FLOW_DEFAULT] {
             let flow = LocalFlow { account: account.clone(), name: name.into(), dialect };
-            if let Some(document) = self.documents.local(&flow) {
+            if let Some(document) = self.local(&arrival.to, &flow)? {
                 let first = FirstDocument::Local(name.into(), document);
                 return Ok(InboundRoute { account, dialect, hangup: None, first });
             }
@@ -126,8 +136,14 @@ impl Inbound {
         Err(no_flow(hint))
     }
 
-    fn dialect(&self, account: &AccountId) -> Dialect {
-        self.settings.accounts.dialect(account)
+    /// A local flow; None if there is no such file. A file that cannot be read now may be there.
+    fn local(&self, to: &Arc<str>, flow: &LocalFlow) -> Result<Option<Fetched>, NoFlow> {
+        match self.documents.local(flow) {
+            Some(Err(DocumentError::Unreachable(why))) => {
+                Err(NoFlow { to: to.clone(), hint: why.to_string(), is_temporary: true })
+            }
+            found => Ok(found),
+        }
     }
 }
 
@@ -149,7 +165,7 @@ impl Exchange for Inbound {
     fn arrive(&self, arrival: Arrival) -> Result<(), NoFlow> {
         if !self.is_open() {
             let hint = "the engine is shutting down, and takes no new calls".to_owned();
-            return Err(NoFlow { to: arrival.to, hint });
+            return Err(NoFlow { to: arrival.to, hint, is_temporary: true });
         }
         let InboundRoute { account, dialect, hangup, first } = self.route(&arrival)?;
         let Arrival { call, from, to, caller_name, headers, trusted, account: _ } = arrival;
@@ -162,7 +178,7 @@ impl Exchange for Inbound {
         let trusted = trusted.map(Box::new);
         let party = Party { from, to, caller_name, direction, dialect, trusted, session };
         let now = Instant::now().into_std();
-        let limit = self.settings.call_time_limit;
+        let limit = self.settings.read().call_time_limit;
         let call = Call::new(now, call, account, Arc::new(party), limit);
         match first {
             FirstDocument::Ask(answer) => self.registry.ask_for_flow(now, call, answer),

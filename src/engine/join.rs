@@ -16,6 +16,11 @@ use crate::{
 };
 
 impl Registry {
+    /// Sets the largest number of members of the conferences that are opened from now on.
+    pub fn set_members_max(&self, members_max: usize) {
+        self.settings.write().members_max = members_max;
+    }
+
     /// Lets a call join again by name: the room that it queued for is over.
     pub(super) fn requeue(
         self: &Arc<Self>,
@@ -56,7 +61,9 @@ impl Registry {
         if who.is_some_and(|who| self.links.ban_list.is_banned(now, &key, who)) {
             return Err((call, Cause::Banned.into()));
         }
-        let member = self.links.member_ids.next(&key.account);
+        let Some(member) = self.links.member_ids.next(&key.account) else {
+            return Err((call, Cause::Fault.into()));
+        };
         let mut names = self.names.of(&key);
         if self.is_closing.load(Ordering::SeqCst) {
             return Err((call, Cause::Drained.into()));
@@ -75,8 +82,8 @@ impl Registry {
             Some(room) => (room, None),
             None => {
                 let id = (self.links.room_id)();
-                let (room, actor) =
-                    conference::open(now, id, key.clone(), self.settings.clone(), self.clone());
+                let settings = self.settings.read().clone();
+                let (room, actor) = conference::open(now, id, key.clone(), settings, self.clone());
                 (room, Some((id, actor)))
             }
         };

@@ -25,7 +25,7 @@ use crate::{
         Ask, Change, GroupAnswer, GroupAuditEntry, GroupBan, GroupId, GroupInfo, GroupMember,
         Person, PersonId, UnixMillis, access_list::AccessList, state::AccountGroups,
     },
-    store::rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
+    store::rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table, WriteError},
 };
 
 /// The groups of every account. An account's actor starts with its first ask.
@@ -187,29 +187,30 @@ impl MembershipActor {
                 true => Ok(()),
                 false => self.commit(writes).await,
             };
-            let pending = match written {
+            let pending = match &written {
                 Ok(()) => self.writer.expel(self.writer.publish(batch)),
-                Err(_) => {
-                    let groups = self.reload().await;
-                    self.writer.take_back(batch, groups)
-                }
+                Err(error) => GroupWriter::refuse(batch, error),
             };
             let committed_at = Instant::now();
             for reply in pending {
                 // The receiver lives as long as this actor.
                 drop(self.answers.send((committed_at, reply)).await);
             }
+            if written.is_err() {
+                let groups = self.reload().await;
+                self.writer.take_back(groups);
+            }
         }
     }
 
-    async fn commit(&self, writes: Vec<RowWrite>) -> Result<(), RowStoreError> {
+    async fn commit(&self, writes: Vec<RowWrite>) -> Result<(), WriteError> {
         let (reply, result) = oneshot::channel();
         self.rows.commit(writes, Box::new(move |written| drop(reply.send(written))));
-        result.await.unwrap_or_else(|_| Err(RowStoreError("the store has ended".to_owned())))
+        result.await.unwrap_or(Err(WriteError::Ended))
     }
 
-    /// After a failed write the groups are as the store has them. Nothing is answered until it can
-    /// be read.
+    /// After a failed write the groups are as the store has them. Nothing further is answered until
+    /// it can be read.
     async fn reload(&self) -> AccountGroups {
         let account = self.writer.account();
         loop {

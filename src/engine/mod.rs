@@ -14,6 +14,7 @@ pub mod group_writer;
 pub mod inbound;
 mod join;
 pub mod journal;
+mod kick;
 pub mod membership;
 mod observed;
 mod partitions;

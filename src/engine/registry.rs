@@ -51,7 +51,7 @@ pub struct Registry {
     /// They run the calls that are in no room; a call's id picks its worker.
     workers: Box<[Arc<CallWorker>]>,
     pub(super) links: RegistryPorts,
-    pub(super) settings: Settings,
+    pub(super) settings: RwLock<Settings>,
     pub(super) access_lists: AccessLists,
     pub(super) is_closing: AtomicBool,
 }
@@ -100,7 +100,7 @@ impl Registry {
             places: Partitions::default(),
             workers: (0..WORKERS).map(|_| Arc::new(CallWorker::new())).collect(),
             links,
-            settings,
+            settings: RwLock::new(settings),
             access_lists: AccessLists::default(),
             is_closing: AtomicBool::new(false),
         })

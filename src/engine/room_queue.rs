@@ -15,6 +15,7 @@ use crate::{
     conference::{Ask, Conference, MemberSelector, Outcome, Refusal},
     flow::{Cause, JoinOptions},
     media::{LegEvent, Program},
+    store::rows::WriteError,
 };
 
 /// Handle to a room: its identity and its queue.
@@ -74,6 +75,9 @@ pub enum AskError {
     /// The ask may have been carried out or not.
     #[error("no answer in time: outcome unknown")]
     Late,
+    /// The bans of a kick cannot be stored. Nothing was done.
+    #[error(transparent)]
+    NotStored(#[from] WriteError),
     /// The conference refused the ask and did nothing.
     #[error(transparent)]
     Refused(#[from] Refusal),

@@ -6,19 +6,25 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
+use parking_lot::RwLock;
 
 use crate::base::network::IpNetwork;
 
 /// Checks addresses after name resolution, so that no notation and no name bypasses it.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct AddressGuard {
-    allow: Vec<IpNetwork>,
+    allow: RwLock<Vec<IpNetwork>>,
 }
 
 impl AddressGuard {
     /// A guard that refuses all addresses except public ones and `allow` (`fetch.allow`).
     pub fn new(allow: Vec<IpNetwork>) -> Self {
-        Self { allow }
+        Self { allow: RwLock::new(allow) }
+    }
+
+    /// Replaces the networks that are allowed in addition to public addresses.
+    pub fn set_allowed(&self, allow: Vec<IpNetwork>) {
+        *self.allow.write() = allow;
     }
 
     /// Checks whether conflow may connect to an address.
@@ -32,7 +38,7 @@ impl AddressGuard {
     pub fn check(&self, address: IpAddr) -> Result<(), RefusedAddress> {
         let bare = embedded_ipv4(address);
         let is_allowed = |it: &IpNetwork| it.contains(address) || it.contains(bare);
-        let Some(range) = range(bare).filter(|_| !self.allow.iter().any(is_allowed)) else {
+        let Some(range) = range(bare).filter(|_| !self.allow.read().iter().any(is_allowed)) else {
             return Ok(());
         };
         Err(RefusedAddress { address, range })

@@ -124,6 +124,11 @@ impl FetchClient {
         Ok(Self { guard, hide: Arc::new(settings.hide), results: Arc::default(), pool })
     }
 
+    /// Replaces the networks that new connections may reach in addition to public addresses.
+    pub fn set_allowed(&self, allow: Vec<IpNetwork>) {
+        self.guard.set_allowed(allow);
+    }
+
     /// Checks a URL without resolving its name: only an IP literal can be refused.
     ///
     /// # Errors

@@ -13,6 +13,10 @@ mod queue;
 use std::{
     io::{self, IsTerminal, Write},
     panic,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -23,6 +27,8 @@ use tracing_subscriber::{
     filter::{LevelFilter, Targets},
     fmt,
     layer::SubscriberExt,
+    registry::LookupSpan,
+    reload,
     util::SubscriberInitExt,
 };
 
@@ -55,7 +61,10 @@ pub struct LogThread {
 #[derive(Clone, Debug)]
 pub struct LogSender {
     queue: LogQueue,
-    level: LevelFilter,
+    /// A [`LogLevel`], which may change while the process runs.
+    level: Arc<AtomicU8>,
+    /// None without a log.
+    filter: Option<reload::Handle<Targets, Registry>>,
 }
 
 impl LogThread {
@@ -68,11 +77,13 @@ impl LogThread {
         let queue = LogQueue::default();
         let thread = thread::Builder::new().name("log".to_owned());
         let entries = queue.clone();
-        let own = settings.clone();
-        let thread = thread.spawn(move || write(&entries, &own, &mut io::stderr()))?;
-        subscriber(&settings, queue.clone()).try_init()?;
+        let thread = thread.spawn(move || write(&entries, settings.format, &mut io::stderr()))?;
+        let (filter, handle) = reload::Layer::new(targets(settings.level));
+        let log = Registry::default().with(filter).with(lines(settings.format, queue.clone()));
+        log.try_init()?;
         panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-        let notes = LogSender { queue, level: level(settings.level) };
+        let level = Arc::new(AtomicU8::new(settings.level as u8));
+        let notes = LogSender { queue, level, filter: Some(handle) };
         Ok(Self { sender: notes, thread: Some(thread) })
     }
 
@@ -94,12 +105,26 @@ impl Drop for LogThread {
 impl LogSender {
     #[cfg(test)]
     pub(super) fn disabled() -> Self {
-        Self { queue: LogQueue::default(), level: LevelFilter::OFF }
+        Self::of(LogQueue::default(), LogLevel::Error)
+    }
+
+    #[cfg(test)]
+    fn of(queue: LogQueue, level: LogLevel) -> Self {
+        Self { queue, level: Arc::new(AtomicU8::new(level as u8)), filter: None }
+    }
+
+    /// Changes the level of the lines that follow.
+    pub fn set_level(&self, level: LogLevel) {
+        self.level.store(level as u8, Ordering::Relaxed);
+        if let Some(filter) = &self.filter {
+            // It fails only if there is no log any more.
+            filter.reload(targets(level)).unwrap_or_default();
+        }
     }
 
     /// Queues an observation of the registry, if its level is enabled.
     pub fn trace(&self, trace: Observed) {
-        if messages::level(&trace) <= self.level {
+        if messages::level(&trace) <= level(self.level.load(Ordering::Relaxed)) {
             self.queue.push_deferred(wall_clock(), DeferredEvent::Trace(trace));
         }
     }
@@ -110,40 +135,48 @@ impl LogSender {
     }
 }
 
-/// Formats events into lines of a queue.
-fn subscriber(settings: &config::LogConfig, queue: LogQueue) -> impl Subscriber + Send + Sync {
-    let own = level(settings.level);
+/// The lowest level of each target.
+fn targets(level: LogLevel) -> Targets {
+    let own = self::level(level as u8);
     // Dependencies log warnings and errors only, unless everything is wanted.
     let others = if own == LevelFilter::TRACE { own } else { own.min(LevelFilter::WARN) };
     // Audit entries record who did what, so no level filters them out.
     let audit = own.max(LevelFilter::INFO);
     let filter = Targets::new().with_target("conflow", own).with_default(others);
-    let filter = filter.with_target("conflow::audit", audit);
-    let layer = match settings.format {
+    filter.with_target("conflow::audit", audit)
+}
+
+/// Formats events into lines of a queue.
+fn lines<S>(format: LogFormat, queue: LogQueue) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    match format {
         LogFormat::Pretty => {
             let lines = fmt::layer().with_writer(queue).with_timer(LogTime).with_target(false);
             lines.with_ansi(io::stderr().is_terminal()).fmt_fields(PrettyFields).boxed()
         }
         LogFormat::Json => JsonLayer(queue).boxed(),
-    };
-    Registry::default().with(filter).with(layer)
+    }
 }
 
-fn level(level: LogLevel) -> LevelFilter {
+/// The filter of a [`LogLevel`], by its number.
+fn level(level: u8) -> LevelFilter {
     match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
+        it if it == LogLevel::Error as u8 => LevelFilter::ERROR,
+        it if it == LogLevel::Warn as u8 => LevelFilter::WARN,
+        it if it == LogLevel::Info as u8 => LevelFilter::INFO,
+        it if it == LogLevel::Debug as u8 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
     }
 }
 
 /// Writes lines until the queue ends. Errors are ignored: there is nowhere to report them.
-fn write(queue: &LogQueue, settings: &config::LogConfig, out: &mut impl Write) {
-    // Events that this thread formats bypass the queue, so that their lines stay in order.
+fn write(queue: &LogQueue, format: LogFormat, out: &mut impl Write) {
+    // Events that this thread formats bypass the queue, so that their lines stay in order. Their
+    // levels were checked when they were queued.
     let own = LogQueue::default();
-    let guard = set_default(subscriber(settings, own.clone()));
+    let guard = set_default(Registry::default().with(lines(format, own.clone())));
     let (mut entries, mut lines) = (Vec::new(), Vec::new());
     loop {
         let outcome = queue.take(&mut entries);
@@ -156,7 +189,7 @@ fn write(queue: &LogQueue, settings: &config::LogConfig, out: &mut impl Write) {
                 }
             }
         }
-        match (outcome.lost, settings.format) {
+        match (outcome.lost, format) {
             (0, _) => (),
             (n, LogFormat::Pretty) => lines.extend(format!("{n} lines are lost\n").bytes()),
             (n, LogFormat::Json) => {
@@ -189,14 +222,10 @@ mod tests {
         conference::{ConferenceEvent, Notice},
     };
 
-    fn settings(format: LogFormat) -> config::LogConfig {
-        config::LogConfig { format, level: LogLevel::Info, hide: Vec::new() }
-    }
-
     fn written(queue: &LogQueue, format: LogFormat) -> String {
         queue.end();
         let mut out = Vec::new();
-        write(queue, &settings(format), &mut out);
+        write(queue, format, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -246,17 +275,17 @@ mod tests {
     fn what_nobody_wants_to_read_is_not_noted() {
         let noted = |level, trace: Observed| {
             let queue = LogQueue::default();
-            LogSender { queue: queue.clone(), level }.trace(trace);
+            LogSender::of(queue.clone(), level).trace(trace);
             queue.end();
             let mut entries = Vec::new();
             queue.take(&mut entries);
             entries.len()
         };
         let passed_on = || Observed::Requeued { call: CallId::of(1) };
-        assert_eq!(noted(LevelFilter::INFO, over()), 1);
-        assert_eq!(noted(LevelFilter::WARN, over()), 0);
-        assert_eq!(noted(LevelFilter::INFO, passed_on()), 0);
-        assert_eq!(noted(LevelFilter::DEBUG, passed_on()), 1);
+        assert_eq!(noted(LogLevel::Info, over()), 1);
+        assert_eq!(noted(LogLevel::Warn, over()), 0);
+        assert_eq!(noted(LogLevel::Info, passed_on()), 0);
+        assert_eq!(noted(LogLevel::Debug, passed_on()), 1);
     }
 
     /// The time of the thread would be wrong for other lines.

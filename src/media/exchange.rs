@@ -44,14 +44,22 @@ pub struct Arrival {
     pub trusted: Option<Trusted>,
 }
 
-/// The called number has no flow.
+/// The called number has no flow, or none that can be read now.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("no flow for {to:?}: {hint}")]
+#[error("{} {to:?}: {hint}", self.problem())]
 pub struct NoFlow {
     /// The called number or name.
     pub to: Arc<str>,
     /// What the operator or caller can do about it.
     pub hint: String,
+    /// Whether a later call may find a flow: the caller should try again.
+    pub is_temporary: bool,
+}
+
+impl NoFlow {
+    fn problem(&self) -> &'static str {
+        if self.is_temporary { "at present no flow for" } else { "no flow for" }
+    }
 }
 
 /// Something that happened on a call.

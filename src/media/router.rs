@@ -270,7 +270,7 @@ impl Exchange for BackendExchange {
         let call = arrival.call;
         let Some(engine) = self.links.engine() else {
             let hint = "the engine takes no calls".to_owned();
-            return Err(NoFlow { to: arrival.to, hint });
+            return Err(NoFlow { to: arrival.to, hint, is_temporary: true });
         };
         // First: orders may come before the engine has returned.
         self.links.routes.insert(call, self.route);

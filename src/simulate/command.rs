@@ -33,7 +33,7 @@ pub fn simulate(arguments: &SimulateArgs, out: &mut impl Write) -> Result<bool> 
     let forever: io::Result<bool> = at_each_save(&paths, || {
         // The next save may correct the error.
         if let Err(error) = once(arguments, out) {
-            writeln!(out, "conflow: {error:#}")?;
+            writeln!(out, "conflow: {}", crate::app::causes(&error))?;
         }
         writeln!(io::stderr(), "waiting for a change; Ctrl-C ends it")
     });

@@ -239,7 +239,7 @@ impl DocumentStore for SimulatedWorld {
 }
 
 impl MemberIdSource for SimulatedWorld {
-    fn next(&self, _: &AccountId) -> MemberId {
-        MemberId(self.member_last.fetch_add(1, Ordering::Relaxed) + 1)
+    fn next(&self, _: &AccountId) -> Option<MemberId> {
+        Some(MemberId(self.member_last.fetch_add(1, Ordering::Relaxed) + 1))
     }
 }

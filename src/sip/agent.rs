@@ -96,11 +96,15 @@ impl Agent {
         match command {
             Command::Received { hop, message } => self.receive(now, hop, message, effects),
             Command::Opened { call, port } => self.opened(now, call, port, effects),
-            Command::Arrived { call, has_flow } => self.arrived(now, call, has_flow, effects),
+            Command::Arrived { call, status } => self.arrived(now, call, status, effects),
             Command::Answer(call) => self.answer(now, call, effects),
             Command::EarlyMedia(call) => self.early_media(now, call, effects),
             Command::End(call, ending) => self.end(now, call, ending, effects),
             Command::Drain => self.is_draining = true,
+            Command::Configure(endpoints, trunks) => {
+                let settings = Arc::make_mut(&mut self.settings);
+                (settings.endpoints, settings.trunks) = (endpoints, trunks);
+            }
             Command::Tick => self.tick(now, effects),
         }
         self.servers.check();

@@ -12,10 +12,10 @@ use super::{
     agent::{Agent, SipGauges},
     effect::{Command, Effect},
     ids::SipSecret,
-    settings::Settings,
+    settings::{Settings, SipEndpoint, SipTrunk},
     sockets::{Incoming, Listener, Losses, SipSockets},
 };
-use crate::media::{Exchange, SignallingBackend, SignallingOrder, legs::Legs};
+use crate::media::{Exchange, NoFlow, SignallingBackend, SignallingOrder, legs::Legs};
 
 /// Signalling backend of real phones. An RTP engine carries their sound.
 pub struct SipBackend {
@@ -117,6 +117,14 @@ impl SipBackend {
     /// Refuses new calls and OPTIONS with 503 from now on. Established calls continue.
     pub fn drain(&self) {
         self.command(Command::Drain);
+    }
+
+    /// Replaces the endpoints and trunks. Established calls continue.
+    pub fn configure(&self, endpoints: Vec<SipEndpoint>, trunks: Vec<SipTrunk>) {
+        let mut settings = self.sockets.settings.write();
+        Arc::make_mut(&mut settings).trunks.clone_from(&trunks);
+        drop(settings);
+        self.command(Command::Configure(endpoints, trunks));
     }
 
     /// Returns the agent's figures, as of its last batch of messages.
@@ -226,7 +234,12 @@ impl SipDriver {
                 if let Err(no_flow) = &arrived {
                     tracing::info!(%call, %no_flow, "call refused");
                 }
-                return Some(Command::Arrived { call, has_flow: arrived.is_ok() });
+                let status = match arrived {
+                    Ok(()) => 180,
+                    Err(NoFlow { is_temporary: true, .. }) => 503,
+                    Err(_) => 404,
+                };
+                return Some(Command::Arrived { call, status });
             }
         }
         None

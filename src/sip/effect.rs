@@ -5,7 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use super::{message::SipMessage, request::Hop};
+use super::{
+    message::SipMessage,
+    request::Hop,
+    settings::{SipEndpoint, SipTrunk},
+};
 use crate::{
     base::ids::CallId,
     media::{
@@ -35,8 +39,8 @@ pub enum Command {
     Arrived {
         /// The call that was announced to the engine.
         call: CallId,
-        /// Whether the engine found a flow for it.
-        has_flow: bool,
+        /// 180 if the engine has found a flow for it, else the status of the refusal.
+        status: u16,
     },
     /// The engine answers a call.
     Answer(CallId),
@@ -46,6 +50,8 @@ pub enum Command {
     End(CallId, Ending),
     /// Refuse new calls from now on.
     Drain,
+    /// From now on, these are the endpoints and trunks.
+    Configure(Vec<SipEndpoint>, Vec<SipTrunk>),
     /// A timer is due ([`Agent::deadline`](super::agent::Agent::deadline)).
     Tick,
 }

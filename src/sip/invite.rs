@@ -153,20 +153,13 @@ impl Agent {
     }
 
     /// The engine has taken the call, or has no flow for it.
-    pub(super) fn arrived(
-        &mut self,
-        now: Instant,
-        id: CallId,
-        has_flow: bool,
-        effects: &mut Effects,
-    ) {
-        match has_flow {
-            true => self.progress(now, id, 180, effects),
-            false => {
-                effects.push_back(Effect::Close { call: id });
-                self.reject(now, id, 404, &[], effects);
-            }
+    pub(super) fn arrived(&mut self, now: Instant, id: CallId, status: u16, effects: &mut Effects) {
+        if status == 180 {
+            return self.progress(now, id, status, effects);
         }
+        effects.push_back(Effect::Close { call: id });
+        let extra = if status == 503 { retry_after() } else { Vec::new() };
+        self.reject(now, id, status, &extra, effects);
     }
 
     /// Opens early media, so that the caller hears what is played before the answer. It needs an

@@ -41,7 +41,7 @@ pub struct Settings {
 }
 
 /// A user whose phones, one or several, may register and call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SipEndpoint {
     /// User name in REGISTER and From.
     pub user: Arc<str>,
@@ -52,7 +52,7 @@ pub struct SipEndpoint {
 }
 
 /// A gateway, identified by its address.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SipTrunk {
     /// The name in log lines.
     pub name: Arc<str>,

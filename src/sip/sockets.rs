@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, UdpSocket},
@@ -40,7 +40,7 @@ pub struct Losses {
 
 /// All SIP sockets of the process.
 pub struct SipSockets {
-    pub(super) settings: Arc<Settings>,
+    pub(super) settings: RwLock<Arc<Settings>>,
     pub(super) inbox: mpsc::Sender<Incoming>,
     pub(super) losses: Losses,
     pub(super) streams: Mutex<BTreeMap<u64, SipStream>>,
@@ -111,7 +111,7 @@ impl SipSockets {
         listeners: &[Listener],
     ) -> Self {
         Self {
-            settings,
+            settings: RwLock::new(settings),
             inbox,
             losses: Losses::default(),
             streams: Mutex::default(),

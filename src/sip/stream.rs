@@ -70,7 +70,7 @@ pub async fn accept(sockets: Arc<SipSockets>, listener: TcpListener) {
 fn has_room(sockets: &SipSockets, source: IpAddr) -> bool {
     let streams = sockets.streams.lock();
     let is_known =
-        source.to_canonical().is_loopback() || sockets.settings.trunk_at(source).is_some();
+        source.to_canonical().is_loopback() || sockets.settings.read().trunk_at(source).is_some();
     let of_source = || streams.values().filter(|it| it.source == source).count();
     streams.len() < STREAMS_MAX && (is_known || of_source() < STREAMS_PER_SOURCE_MAX)
 }
@@ -142,7 +142,7 @@ async fn read(
                 Err(_) => return count(&sockets.losses.unreadable),
             };
             is_new = false;
-            let rate = sockets.settings.rate_of(hop.remote.ip());
+            let rate = sockets.settings.read().rate_of(hop.remote.ip());
             if !throttle.admit(Instant::now().into_std(), hop.remote.ip(), rate) {
                 return count(&sockets.losses.throttled);
             }

@@ -55,7 +55,7 @@ impl SipSockets {
         loop {
             // An error here is an ICMP answer to an earlier message; reading continues.
             let Ok((len, remote)) = socket.recv_from(&mut buffer).await else { continue };
-            let rate = self.settings.rate_of(remote.ip());
+            let rate = self.settings.read().rate_of(remote.ip());
             if !throttle.admit(Instant::now().into_std(), remote.ip(), rate) {
                 self.losses.throttled.fetch_add(1, Ordering::Relaxed);
                 continue;

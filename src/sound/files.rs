@@ -95,7 +95,8 @@ fn find(folder: &Path, name: &str) -> io::Result<PathBuf> {
         if entry.file_name() == name {
             let path = entry.path();
             // Only regular files: a pipe would never end.
-            return if path.is_file() { Ok(path) } else { Err(ErrorKind::NotFound.into()) };
+            let is_file = fs::metadata(&path)?.is_file();
+            return if is_file { Ok(path) } else { Err(ErrorKind::NotFound.into()) };
         }
     }
     Err(ErrorKind::NotFound.into())

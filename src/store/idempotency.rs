@@ -1,7 +1,9 @@
 //! Idempotency keys: responses kept for a day, in memory, and in rows if they must survive.
 //!
-//! The oldest response is removed when there are too many. A request that was being answered when
-//! the process died has left nothing, and may be sent again.
+//! A key is stored before its request is carried out, so that a full disk refuses the request, and
+//! the response after it. A request that was being answered when the process died is in the store
+//! without a response: nobody knows what it did, so it is never carried out again. The oldest
+//! response is removed when there are too many.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -45,7 +47,16 @@ struct IdempotencyState {
 #[derive(Debug)]
 struct IdempotencyEntry {
     request_hash: [u8; 32],
-    answer: Option<Arc<StoredResponse>>,
+    progress: Progress,
+}
+
+#[derive(Debug)]
+enum Progress {
+    /// Being carried out. Its row has this number; None: there is none yet.
+    Running(Option<u64>),
+    Answered(Arc<StoredResponse>),
+    /// It was being carried out when the last process ended.
+    Unknown,
 }
 
 struct IdempotencyDisk {
@@ -62,13 +73,17 @@ struct AnswerRow {
     key: String,
     /// Hash of the request, in hexadecimal digits.
     asked: String,
+    /// [`NO_STATUS`] until the request is answered.
     status: u16,
     body: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     headers: Vec<(String, String)>,
-    /// In milliseconds since 1970.
+    /// In milliseconds since 1970; the begin of a request that is not answered.
     answered_at: u64,
 }
+
+/// Status in the row of a request that is being carried out.
+const NO_STATUS: u16 = 0;
 
 impl StoredResponses {
     /// Opens a store that outlives the process; `now` and `wall` are one moment.
@@ -97,7 +112,9 @@ impl StoredResponses {
                 None => writes.push(RowWrite::delete(Table::IdempotencyKeys, &row.account, row.a)),
             }
         }
-        rows.commit(writes, Box::new(drop));
+        if !writes.is_empty() {
+            rows.commit_soon(writes, Box::new(drop));
+        }
         let disk = Some(IdempotencyDisk { rows, opened: (now, wall) });
         Ok(Self { state: Arc::new(Mutex::new(state)), disk })
     }
@@ -119,21 +136,40 @@ impl IdempotencyStore for StoredResponses {
         if let Some(disk) = &self.disk
             && !writes.is_empty()
         {
-            disk.rows.commit(writes, Box::new(drop));
+            disk.rows.commit_soon(writes, Box::new(drop));
         }
-        match state.entries.get(request) {
-            Some(entry) if entry.request_hash != request_hash => KeyStatus::Mismatch,
-            Some(IdempotencyEntry { answer: Some(answer), .. }) => {
-                KeyStatus::Answered(answer.clone())
-            }
-            Some(IdempotencyEntry { answer: None, .. }) => KeyStatus::Busy,
-            None => {
-                state
-                    .entries
-                    .insert(request.clone(), IdempotencyEntry { request_hash, answer: None });
-                KeyStatus::New
-            }
+        let Some(IdempotencyEntry { request_hash: known, progress }) = state.entries.get(request)
+        else {
+            let entry = IdempotencyEntry { request_hash, progress: Progress::Running(None) };
+            state.entries.insert(request.clone(), entry);
+            return KeyStatus::New;
+        };
+        match progress {
+            _ if *known != request_hash => KeyStatus::Mismatch,
+            Progress::Answered(answer) => KeyStatus::Answered(answer.clone()),
+            Progress::Running(_) => KeyStatus::Busy,
+            Progress::Unknown => KeyStatus::Unknown,
         }
+    }
+
+    fn reserve(&self, now: Instant, request: &RequestKey, on_stored: OnCommit) {
+        let Some(disk) = &self.disk else { return on_stored(Ok(())) };
+        let mut state = self.state.lock();
+        state.last += 1;
+        let number = state.last;
+        let Some(entry) = state.entries.get_mut(request) else { return on_stored(Ok(())) };
+        entry.progress = Progress::Running(Some(number));
+        let nothing = StoredResponse { status: NO_STATUS, body: Vec::new(), headers: Vec::new() };
+        let write = disk.row(now, number, request, entry.request_hash, &nothing);
+        drop(state);
+        let (state, request) = (self.state.clone(), request.clone());
+        let on_written: OnCommit = Box::new(move |written| {
+            if written.is_err() {
+                state.lock().entries.remove(&request);
+            }
+            on_stored(written);
+        });
+        disk.rows.commit(vec![write], on_written);
     }
 
     fn done(
@@ -144,29 +180,46 @@ impl IdempotencyStore for StoredResponses {
         on_stored: OnCommit,
     ) {
         let mut state = self.state.lock();
-        state.last += 1;
-        let number = state.last;
-        let request_hash = state.entries.get(request).map(|it| it.request_hash);
-        drop(state);
-        let Some(asked) = request_hash else { return on_stored(Ok(())) };
-        let write = self.disk.as_ref().map(|disk| {
-            let row = disk.row(now, request, asked, &answer);
-            RowWrite::put(Table::IdempotencyKeys, &request.account, number, &row)
+        let Some(IdempotencyEntry { request_hash, progress: Progress::Running(row) }) =
+            state.entries.get(request)
+        else {
+            drop(state);
+            return on_stored(Ok(()));
+        };
+        let (request_hash, row) = (*request_hash, *row);
+        let number = row.unwrap_or_else(|| {
+            state.last += 1;
+            state.last
         });
-        let (state, request) = (self.state.clone(), request.clone());
+        drop(state);
+        let (state, request_) = (self.state.clone(), request.clone());
+        let answer_ = answer.clone();
+        let settle = move || state.lock().answer(now, number, request_, answer_);
+        let Some(disk) = &self.disk else {
+            settle();
+            return on_stored(Ok(()));
+        };
+        let write = disk.row(now, number, request, request_hash, &answer);
+        let (rows, again) = (disk.rows.clone(), write.clone());
         let on_written: OnCommit = Box::new(move |written| {
-            // A response that cannot be written is valid for as long as the process lives.
-            state.lock().answer(now, number, request, answer);
+            if written.is_err() {
+                // The request had its effect, so its response is written as soon as that is possible.
+                rows.commit_soon(vec![again], Box::new(drop));
+            }
+            settle();
             on_stored(written);
         });
-        match (&self.disk, write) {
-            (Some(disk), Some(write)) => disk.rows.commit(vec![write], on_written),
-            (None, _) | (_, None) => on_written(Ok(())),
-        }
+        disk.rows.commit(vec![write], on_written);
     }
 
     fn forget(&self, request: &RequestKey) {
-        self.state.lock().entries.remove(request);
+        let forgotten = self.state.lock().entries.remove(request);
+        if let (Some(disk), Some(IdempotencyEntry { progress: Progress::Running(Some(row)), .. })) =
+            (&self.disk, forgotten)
+        {
+            let write = RowWrite::delete(Table::IdempotencyKeys, &request.account, row);
+            disk.rows.commit_soon(vec![write], Box::new(drop));
+        }
     }
 }
 
@@ -179,7 +232,7 @@ impl IdempotencyState {
         answer: Arc<StoredResponse>,
     ) {
         if let Some(entry) = self.entries.get_mut(&request) {
-            entry.answer = Some(answer);
+            entry.progress = Progress::Answered(answer);
             self.answered.push_back((now + KEPT_FOR, number, request));
         }
     }
@@ -202,14 +255,15 @@ impl IdempotencyDisk {
     fn row(
         &self,
         now: Instant,
+        number: u64,
         request: &RequestKey,
         request_hash: [u8; 32],
         it: &StoredResponse,
-    ) -> AnswerRow {
+    ) -> RowWrite {
         let (opened, wall) = self.opened;
         let wall = wall + now.saturating_duration_since(opened);
         let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        AnswerRow {
+        let row = AnswerRow {
             method: request.method.clone(),
             path: request.path.clone(),
             key: request.key.clone(),
@@ -219,7 +273,8 @@ impl IdempotencyDisk {
             body: String::from_utf8_lossy(&it.body).into_owned(),
             headers: it.headers.clone(),
             answered_at: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-        }
+        };
+        RowWrite::put(Table::IdempotencyKeys, &request.account, number, &row)
     }
 }
 
@@ -234,17 +289,19 @@ fn read(row: &StoredRow) -> Result<(RequestKey, IdempotencyEntry, SystemTime), R
     let AnswerRow { method, path, key, asked, status, body, headers, answered_at } = found;
     let asked =
         Hash::from_hex(asked).map_err(|error| row.invalid(Table::IdempotencyKeys, &error))?;
-    let answer = Some(Arc::new(StoredResponse { status, body: body.into_bytes(), headers }));
+    let answer = || Arc::new(StoredResponse { status, body: body.into_bytes(), headers });
+    let progress =
+        if status == NO_STATUS { Progress::Unknown } else { Progress::Answered(answer()) };
     let request = RequestKey { account: row.account.clone(), method, path, key };
     let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(answered_at));
     let at = at.ok_or_else(|| row.invalid(Table::IdempotencyKeys, &"no such time"))?;
-    Ok((request, IdempotencyEntry { request_hash: *asked.as_bytes(), answer }, at))
+    Ok((request, IdempotencyEntry { request_hash: *asked.as_bytes(), progress }, at))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::rows_memory::MemoryRows;
+    use crate::store::{rows::WriteError, rows_memory::MemoryRows};
 
     fn request(account: &str) -> RequestKey {
         RequestKey {
@@ -296,9 +353,40 @@ mod tests {
         }
     }
 
+    /// A key is reserved before the request has its effect: after a crash in between nobody knows
+    /// what it did, and a second call would be the harm that the key is there to prevent.
+    #[test]
+    fn a_request_that_a_crash_interrupted_is_never_carried_out_again() {
+        let (rows, now) = (Arc::new(MemoryRows::default()), now());
+        let open = || StoredResponses::open(rows.clone(), now, SystemTime::UNIX_EPOCH).unwrap();
+        let (one, two) = (request("MA1"), request("MA2"));
+        let answers = open();
+        for request in [&one, &two] {
+            assert_eq!(answers.begin(now, request, [1; 32]), KeyStatus::New);
+            answers.reserve(now, request, Box::new(|it| it.unwrap()));
+        }
+        answers.forget(&two);
+        let answers = open();
+        assert_eq!(answers.begin(now, &one, [1; 32]), KeyStatus::Unknown);
+        assert_eq!(answers.begin(now, &one, [2; 32]), KeyStatus::Mismatch);
+        assert_eq!(answers.begin(now, &two, [1; 32]), KeyStatus::New);
+        assert_eq!(answers.begin(now + KEPT_FOR, &one, [1; 32]), KeyStatus::New);
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_stored_is_free_again() {
+        let (rows, now, request) = (Arc::new(DelayedRows::default()), now(), request("MA1"));
+        let answers = StoredResponses::open(rows.clone(), now, SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::New);
+        answers.reserve(now, &request, Box::new(|it| assert!(it.is_err())));
+        assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::Busy);
+        rows.waiting.lock().pop().unwrap()(Err(WriteError::Full));
+        assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::New);
+    }
+
     #[test]
     fn nobody_has_an_answer_before_it_is_durable_and_one_that_cannot_be_is_still_given() {
-        for written in [Ok(()), Err(RowStoreError("the disk is full".to_owned()))] {
+        for written in [Ok(()), Err(WriteError::Full)] {
             let rows = Arc::new(DelayedRows::default());
             let now = now();
             let answers = StoredResponses::open(rows.clone(), now, SystemTime::UNIX_EPOCH).unwrap();
@@ -314,7 +402,8 @@ mod tests {
             assert_eq!(*reported.lock(), None);
             let done = rows.waiting.lock().pop().unwrap();
             done(written.clone());
-            assert_eq!(*reported.lock(), Some(written));
+            assert_eq!(*reported.lock(), Some(written.clone()));
+            assert_eq!(rows.waiting.lock().len(), usize::from(written.is_err()), "written later");
             assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::Answered(answer));
         }
     }

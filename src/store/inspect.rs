@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, Error, OpenFlags};
+use rusqlite::{Connection, Error, OpenFlags, OptionalExtension};
 
 use super::{
     rows::{RowStoreError, StoredRow, Table},
@@ -39,8 +39,12 @@ impl Inspection {
         let failed = |why: &dyn std::fmt::Display| {
             RowStoreError(format!("cannot use the store {}: {why}", path.display()))
         };
-        if !path.is_file() {
-            return Err(failed(&"there is no such file; --data names the folder of an engine"));
+        match fs::metadata(path) {
+            Ok(found) if found.is_file() => (),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&error)),
+            Ok(_) | Err(_) => {
+                return Err(failed(&"there is no such file; --data names the folder of an engine"));
+            }
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags);
@@ -88,13 +92,13 @@ impl Inspection {
         }
     }
 
-    /// Copies a snapshot of the store to a new file. The copy has another name until it is complete
-    /// and durable.
+    /// Copies a snapshot of the store to a new file, with the account key if there is one. The copy has
+    /// another name until it is complete and durable.
     ///
     /// # Errors
     ///
     /// [`RowStoreError`]: the file exists already, or cannot be written.
-    pub fn copy_to(&self, file: &Path) -> Result<(), RowStoreError> {
+    pub fn copy_to(&self, file: &Path, key: Option<&[u8]>) -> Result<(), RowStoreError> {
         let failed = |why: &dyn std::fmt::Display| {
             RowStoreError(format!("cannot write the backup {}: {why}", file.display()))
         };
@@ -113,6 +117,10 @@ impl Inspection {
         let copied = create(partial).map_err(|error| format!("{}: {error}", partial.display()));
         let copied = copied.and_then(|_| {
             let copied = self.vacuum_into(partial).map_err(|error| error.to_string());
+            let copied = copied.and_then(|()| match key {
+                Some(key) => put_key(partial, key).map_err(|error| error.to_string()),
+                None => Ok(()),
+            });
             let copied =
                 copied.and_then(|()| publish(partial, file).map_err(|error| error.to_string()));
             if copied.is_err() {
@@ -126,6 +134,43 @@ impl Inspection {
         })
     }
 
+    /// The account key of a backup; None if it has none.
+    ///
+    /// # Errors
+    ///
+    /// [`RowStoreError`]: the file cannot be read.
+    pub fn key(&self) -> Result<Option<Vec<u8>>, RowStoreError> {
+        let key = || -> Result<Option<Vec<u8>>, Error> {
+            match self.connection.table_exists(None, KEY_TABLE)? {
+                true => self
+                    .connection
+                    .query_row(&format!("SELECT key FROM {KEY_TABLE}"), [], |row| row.get(0))
+                    .optional(),
+                false => Ok(None),
+            }
+        };
+        key().map_err(|error| self.failed("read", &error))
+    }
+
+    /// Makes the store's file of a data folder from this backup, without the account key.
+    ///
+    /// # Errors
+    ///
+    /// [`RowStoreError`]: the file exists already, or cannot be written.
+    pub fn restore_to(&self, file: &Path) -> Result<(), RowStoreError> {
+        self.copy_to(file, None)?;
+        let without_key = || -> Result<(), Error> {
+            let connection = Connection::open(file)?;
+            connection.execute_batch(&format!(
+                "PRAGMA secure_delete = ON; DROP TABLE IF EXISTS {KEY_TABLE}; VACUUM"
+            ))
+        };
+        without_key().map_err(|error| {
+            drop(fs::remove_file(file));
+            RowStoreError(format!("cannot write the store {}: {error}", file.display()))
+        })
+    }
+
     fn vacuum_into(&self, path: &Path) -> Result<(), Error> {
         let path = path.to_str().ok_or_else(|| Error::InvalidPath(path.to_owned()))?;
         self.connection.execute("VACUUM INTO ?", [path]).map(drop)
@@ -134,6 +179,15 @@ impl Inspection {
     fn failed(&self, what: &str, error: &Error) -> RowStoreError {
         RowStoreError(format!("cannot {what} the store {}: {error}", self.path.display()))
     }
+}
+
+/// Table of a backup that holds the account key.
+const KEY_TABLE: &str = "account_key";
+
+fn put_key(backup: &Path, key: &[u8]) -> Result<(), Error> {
+    let connection = Connection::open(backup)?;
+    connection.execute_batch(&format!("CREATE TABLE {KEY_TABLE} (key BLOB NOT NULL)"))?;
+    connection.execute(&format!("INSERT INTO {KEY_TABLE} VALUES (?)"), [key]).map(drop)
 }
 
 /// Suffix of a backup that is incomplete.

@@ -1,7 +1,8 @@
 //! Member id blocks: counters, and rows that keep an id from being allocated twice.
 //!
 //! A row states the end of the reserved block: ids up to it may be in use. It is written ahead, one
-//! block at a time, so that a crash costs only the rest of a block. A planned end sets it to the
+//! block at a time, so that a crash costs only the rest of a block; the next block is reserved when
+//! half of one is used, so that a full disk stops nobody for a while. A planned end sets it to the
 //! last allocated id, so that the next start continues without a gap.
 
 use std::{
@@ -9,7 +10,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
         mpsc::channel,
     },
 };
@@ -20,7 +21,7 @@ use serde::Deserialize;
 use super::{
     MemberIdSource,
     folder::{DataFolder, StoreError},
-    rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
+    rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table, WriteError},
 };
 use crate::base::ids::{AccountId, MemberId};
 
@@ -40,6 +41,8 @@ struct MemberIdCounter {
     last: AtomicU64,
     /// Ids up to this one may be used.
     reserved_until: AtomicU64,
+    /// The next block is being written.
+    is_reserving: AtomicBool,
 }
 
 /// File of reserved ids in versions without a row store.
@@ -77,12 +80,12 @@ impl MemberIdBlocks {
             *found = u64::max(*found, *end);
         }
         if old.is_some() {
-            write_blocks(&*rows, blocks.iter().map(|(account, end)| (account.clone(), *end)))?;
+            let ends = blocks.iter().map(|(account, end)| (account.clone(), *end));
+            write_blocks(&*rows, ends).map_err(RowStoreError::from)?;
             folder.remove(OLD_FILE)?;
         }
-        let counter = |(account, end): (AccountId, u64)| {
-            (account, Arc::new(MemberIdCounter { last: end.into(), reserved_until: end.into() }))
-        };
+        let counter =
+            |(account, end): (AccountId, u64)| (account, Arc::new(MemberIdCounter::at(end)));
         let counters = RwLock::new(blocks.into_iter().map(counter).collect());
         Ok(Self { rows, counters, reserving: Mutex::default() })
     }
@@ -100,29 +103,75 @@ impl MemberIdBlocks {
             counter.reserved_until.store(0, SeqCst);
             blocks.push((account.clone(), counter.last.load(SeqCst)));
         }
-        write_blocks(&*self.rows, blocks)
+        Ok(write_blocks(&*self.rows, blocks)?)
     }
 
     fn counter(&self, account: &AccountId) -> Arc<MemberIdCounter> {
         if let Some(counter) = self.counters.read().get(account) {
             return counter.clone();
         }
-        let fresh = || Arc::new(MemberIdCounter { last: 0.into(), reserved_until: 0.into() });
+        let fresh = || Arc::new(MemberIdCounter::at(0));
         self.counters.write().entry(account.clone()).or_insert_with(fresh).clone()
     }
 
-    /// Reserves an account's next block, unless another thread has done so meanwhile.
-    fn reserve(&self, account: &AccountId, counter: &MemberIdCounter, id: u64) {
+    /// Reserves a block for each of these accounts, so that a disk that fills up later stops none of
+    /// their calls at once.
+    ///
+    /// # Errors
+    ///
+    /// [`RowStoreError`]: the store cannot write.
+    pub fn prepare(&self, accounts: &[AccountId]) -> Result<(), RowStoreError> {
+        let _reserving = self.reserving.lock();
+        let counters: Vec<_> = accounts.iter().map(|it| self.counter(it)).collect();
+        let ends: Vec<_> = counters.iter().map(|it| it.last.load(SeqCst) + BLOCK).collect();
+        let blocks = accounts.iter().cloned().zip(ends.iter().copied());
+        write_blocks(&*self.rows, blocks)?;
+        for (counter, end) in counters.iter().zip(ends) {
+            counter.reserved_until.fetch_max(end, SeqCst);
+        }
+        Ok(())
+    }
+
+    /// Reserves an account's next block, unless another thread has done so meanwhile. Whether the id
+    /// is reserved then.
+    fn reserve(&self, account: &AccountId, counter: &MemberIdCounter, id: u64) -> bool {
         let _reserving = self.reserving.lock();
         if id <= counter.reserved_until.load(SeqCst) {
-            return;
+            return true;
         }
         let end = id + BLOCK;
-        // Calls can go on without a disk; the risk is a member id that is used twice.
         if let Err(error) = write_blocks(&*self.rows, [(account.clone(), end)]) {
-            tracing::error!("member ids may come twice after the next start: {error}");
+            tracing::error!(%account, "no member ids are left, so calls cannot join: {error}");
+            return false;
         }
         counter.reserved_until.store(end, SeqCst);
+        true
+    }
+
+    /// Begins to reserve the block after this one.
+    fn reserve_ahead(&self, account: &AccountId, counter: &Arc<MemberIdCounter>, end: u64) {
+        // Queued under the lock, so that the highest end is written last.
+        let Some(_reserving) = self.reserving.try_lock() else { return };
+        if counter.reserved_until.load(SeqCst) != end || counter.is_reserving.swap(true, SeqCst) {
+            return;
+        }
+        let (next, counter) = (end + BLOCK, counter.clone());
+        let write = RowWrite::put(Table::MemberIdBlocks, account, 0, &next);
+        let done = move |written: Result<(), WriteError>| {
+            if written.is_ok() {
+                // Unless a close has lowered it meanwhile.
+                let raise = |now| (now == end).then_some(next);
+                counter.reserved_until.fetch_update(SeqCst, SeqCst, raise).unwrap_or_default();
+            }
+            counter.is_reserving.store(false, SeqCst);
+        };
+        self.rows.commit(vec![write], Box::new(done));
+    }
+}
+
+impl MemberIdCounter {
+    fn at(end: u64) -> Self {
+        Self { last: end.into(), reserved_until: end.into(), is_reserving: false.into() }
     }
 }
 
@@ -139,12 +188,12 @@ pub fn check(row: &StoredRow) -> Result<(), RowStoreError> {
 fn write_blocks(
     rows: &dyn RowStore,
     blocks: impl IntoIterator<Item = (AccountId, u64)>,
-) -> Result<(), RowStoreError> {
+) -> Result<(), WriteError> {
     let write = |(account, end)| RowWrite::put(Table::MemberIdBlocks, &account, 0, &end);
     let (tell, written) = channel();
     let done = move |written| drop(tell.send(written));
     rows.commit(blocks.into_iter().map(write).collect(), Box::new(done));
-    written.recv().unwrap_or_else(|_| Err(RowStoreError("the store has ended".to_owned())))
+    written.recv().unwrap_or(Err(WriteError::Ended))
 }
 
 fn old_file(folder: &DataFolder) -> Result<Option<BTreeMap<AccountId, u64>>, StoreError> {
@@ -166,13 +215,17 @@ impl fmt::Debug for MemberIdBlocks {
 }
 
 impl MemberIdSource for MemberIdBlocks {
-    fn next(&self, account: &AccountId) -> MemberId {
+    fn next(&self, account: &AccountId) -> Option<MemberId> {
         let counter = self.counter(account);
         let id = counter.last.fetch_add(1, SeqCst) + 1;
-        if counter.reserved_until.load(SeqCst) < id {
-            self.reserve(account, &counter, id);
+        let end = counter.reserved_until.load(SeqCst);
+        if end < id && !self.reserve(account, &counter, id) {
+            return None;
         }
-        MemberId(id)
+        if id <= end && end - id < BLOCK / 2 {
+            self.reserve_ahead(account, &counter, end);
+        }
+        Some(MemberId(id))
     }
 }
 
@@ -183,11 +236,11 @@ pub struct VolatileMemberIds {
 }
 
 impl MemberIdSource for VolatileMemberIds {
-    fn next(&self, account: &AccountId) -> MemberId {
+    fn next(&self, account: &AccountId) -> Option<MemberId> {
         let mut last = self.last.lock();
         let last = last.entry(account.clone()).or_default();
         *last += 1;
-        MemberId(*last)
+        Some(MemberId(*last))
     }
 }
 
@@ -198,7 +251,7 @@ mod tests {
     use tempfile::tempdir;
 
     use super::*;
-    use crate::store::rows_memory::MemoryRows;
+    use crate::store::{rows::OnCommit, rows_memory::MemoryRows};
 
     /// Rows that outlive the [`MemberIdBlocks`] that have them open.
     #[derive(Default)]
@@ -217,7 +270,7 @@ mod tests {
 
     fn take(ids: &impl MemberIdSource, account: &str, n: usize) -> Vec<u64> {
         let account = account.parse().unwrap();
-        (0..n).map(|_| ids.next(&account).0).collect()
+        (0..n).map(|_| ids.next(&account).unwrap().0).collect()
     }
 
     #[test]
@@ -280,6 +333,42 @@ mod tests {
         assert_eq!(taken.into_iter().collect::<Vec<_>>(), (1..=32_000).collect::<Vec<_>>());
         drop(ids);
         assert!(32_000 < take(&disk.open(), "MA1", 1)[0]);
+    }
+
+    /// Rows on a disk that becomes full.
+    #[derive(Default)]
+    struct FullRows(MemoryRows, AtomicBool);
+
+    impl RowStore for FullRows {
+        fn load(&self, table: Table) -> Result<Vec<StoredRow>, RowStoreError> {
+            self.0.load(table)
+        }
+
+        fn commit(&self, writes: Vec<RowWrite>, done: OnCommit) {
+            match self.1.load(SeqCst) {
+                true => done(Err(WriteError::Full)),
+                false => self.0.commit(writes, done),
+            }
+        }
+    }
+
+    /// An id is a promise as well: what is not reserved is not given out.
+    #[test]
+    fn while_the_disk_is_full_reserved_ids_last_a_while_and_no_others_are_given() {
+        let (rows, temp) = (Arc::new(FullRows::default()), tempdir().unwrap());
+        let open =
+            || MemberIdBlocks::open(&DataFolder::hold(temp.path()).unwrap(), rows.clone()).unwrap();
+        let (ids, account) = (open(), "MA1".parse().unwrap());
+        ids.prepare(std::slice::from_ref(&account)).unwrap();
+        take(&ids, "MA1", usize::try_from(BLOCK).unwrap() * 3 / 4);
+        rows.1.store(true, SeqCst);
+        assert!(ids.prepare(std::slice::from_ref(&account)).is_err());
+        let given = (0..2 * BLOCK).filter_map(|_| ids.next(&account)).map(|it| it.0).max().unwrap();
+        assert_eq!(given, 2 * BLOCK, "the next block was reserved at the half of the first");
+        assert_eq!(ids.next(&"MA2".parse().unwrap()), None);
+        drop(ids);
+        rows.1.store(false, SeqCst);
+        assert!(given < take(&open(), "MA1", 1)[0]);
     }
 
     #[test]

@@ -18,8 +18,8 @@ use crate::base::ids::{AccountId, MemberId};
 /// Allocates member ids: decimal, rising per account, never reused in the lifetime of a data
 /// folder. A fresh folder starts at 1.
 pub trait MemberIdSource: Send + Sync + 'static {
-    /// The next id of an account.
-    fn next(&self, account: &AccountId) -> MemberId;
+    /// The next id of an account; None if the reserved ids are used up and the disk takes no more.
+    fn next(&self, account: &AccountId) -> Option<MemberId>;
 }
 
 /// Stores responses by idempotency key (`Idempotency-Key`).
@@ -28,8 +28,12 @@ pub trait IdempotencyStore: Send + Sync + 'static {
     /// of its content detects a key that is used twice.
     fn begin(&self, now: Instant, request: &RequestKey, request_hash: [u8; 32]) -> KeyStatus;
 
+    /// Stores that a new request is about to be carried out, which it may be after `Ok` only. After
+    /// an error the key is free again.
+    fn reserve(&self, now: Instant, request: &RequestKey, on_stored: OnCommit);
+
     /// Stores the response of a new request. `on_stored` is called once the response outlives the
-    /// process, or never will: only then may it be sent.
+    /// process, or waits until the disk has room: only then may it be sent.
     fn done(
         &self,
         now: Instant,
@@ -66,6 +70,8 @@ pub enum KeyStatus {
     Answered(Arc<StoredResponse>),
     /// The key belongs to a request with another content.
     Mismatch,
+    /// The request was being carried out when an earlier process ended: it may have had its effect.
+    Unknown,
 }
 
 /// A response that is stored for its key.

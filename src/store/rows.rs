@@ -1,5 +1,7 @@
 //! Row store port: tables of rows that outlive the process.
 
+use std::time::Duration;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::base::ids::AccountId;
@@ -14,18 +16,76 @@ pub trait RowStore: Send + Sync + 'static {
     fn load(&self, table: Table) -> Result<Vec<StoredRow>, RowStoreError>;
 
     /// Writes all of these rows or none, after those of earlier calls; then calls `done` from any
-    /// thread. After `Ok`, they outlive the process, however it ends.
+    /// thread. After `Ok`, they outlive the process, however it ends. After an error nothing has
+    /// changed, and nothing will: its text is for the client whose request is refused.
     fn commit(&self, writes: Vec<RowWrite>, done: OnCommit);
 
     /// As [`Self::commit`], for writes that nobody waits for: they may be collected for some tens
-    /// of milliseconds, so that the disk syncs once for all of them.
+    /// of milliseconds, so that the disk syncs once for all of them. While the disk takes nothing
+    /// they wait, and are tried again every second; `done` gets an error only if they are dropped.
     fn commit_soon(&self, writes: Vec<RowWrite>, done: OnCommit) {
         self.commit(writes, done);
+    }
+
+    /// Whether the last write succeeded, and how many have failed.
+    fn health(&self) -> StoreHealth {
+        StoreHealth::default()
+    }
+
+    /// Blocks until the writes that nobody waits for are durable, for so long at most. Returns the
+    /// number of rows that are not.
+    fn flush(&self, _patience: Duration) -> usize {
+        0
+    }
+}
+
+/// State of a store's writes.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct StoreHealth {
+    /// The error of the last write; None if it succeeded.
+    pub error: Option<WriteError>,
+    /// Writes that failed, and those that were refused because the last one had failed.
+    pub failures: u64,
+    /// Rows that nobody waits for and that are not written yet.
+    pub waiting_rows: usize,
+    /// Such rows that were dropped, because too many waited.
+    pub dropped_rows: u64,
+}
+
+/// The reason why nothing was written. The text is for the client whose request is refused.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{}", self.text())]
+pub enum WriteError {
+    /// No space is left (`ENOSPC`).
+    Full,
+    /// The file or its file system is read-only (`EROFS`).
+    ReadOnly,
+    /// Any other error of the disk (`EIO`).
+    Io,
+    /// The store has ended.
+    Ended,
+}
+
+impl WriteError {
+    /// The text for clients.
+    pub fn text(&self) -> &'static str {
+        match self {
+            Self::Full => "storage is full: nothing was changed",
+            Self::ReadOnly => "storage is read-only: nothing was changed",
+            Self::Io => "storage cannot be written: nothing was changed",
+            Self::Ended => "storage has ended: nothing was changed",
+        }
+    }
+}
+
+impl From<WriteError> for RowStoreError {
+    fn from(error: WriteError) -> Self {
+        Self(error.to_string())
     }
 }
 
 /// Callback with the result of a commit.
-pub type OnCommit = Box<dyn FnOnce(Result<(), RowStoreError>) + Send>;
+pub type OnCommit = Box<dyn FnOnce(Result<(), WriteError>) + Send>;
 
 /// Tables of the store, each with the meaning of a row's numbers.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

@@ -10,11 +10,13 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, Error, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Error, ErrorCode, Transaction, TransactionBehavior, params};
 
 use super::{
     queue::{WriteBatch, WriteQueue},
-    rows::{OnCommit, RowStore, RowStoreError, RowWrite, StoredRow, Table},
+    rows::{
+        OnCommit, RowStore, RowStoreError, RowWrite, StoreHealth, StoredRow, Table, WriteError,
+    },
 };
 
 /// An open database file, with its writer thread.
@@ -84,6 +86,14 @@ impl RowStore for Sqlite {
 
     fn commit_soon(&self, writes: Vec<RowWrite>, done: OnCommit) {
         self.queue.push(WriteBatch { writes, done, is_awaited: false });
+    }
+
+    fn health(&self) -> StoreHealth {
+        self.queue.health()
+    }
+
+    fn flush(&self, patience: Duration) -> usize {
+        self.queue.flush(patience)
     }
 }
 
@@ -158,19 +168,27 @@ impl Drop for QueueConsumer {
 /// Writes everything that is queued in one transaction, so that the disk syncs once for all of it.
 fn write_all(connection: &mut Connection, queue: &QueueConsumer) {
     while let Some(batches) = queue.0.take() {
-        let written = write(connection, &batches)
-            .map_err(|error| RowStoreError(format!("the store cannot write: {error}")));
-        if let Err(error) = &written {
-            tracing::error!("{error}");
+        match write(connection, &batches) {
+            Ok(()) => queue.0.succeed(batches),
+            Err(error) => queue.0.fail(batches, write_error(&error), &error.to_string()),
         }
-        for batch in batches {
-            (batch.done)(written.clone());
-        }
+    }
+}
+
+fn write_error(error: &Error) -> WriteError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => WriteError::Full,
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => WriteError::ReadOnly,
+        Some(_) | None => WriteError::Io,
     }
 }
 
 fn write(connection: &mut Connection, batches: &[WriteBatch]) -> Result<(), Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if batches.is_empty() {
+        // Writes a page, and changes nothing.
+        transaction.pragma_update(None, "user_version", known_version())?;
+    }
     for write in batches.iter().flat_map(|it| &it.writes) {
         put(&transaction, write)?;
     }

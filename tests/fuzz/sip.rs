@@ -110,7 +110,7 @@ impl FuzzAgent {
             Effect::Close { call } => assert!(self.open.remove(&call), "closed once"),
             Effect::Arrive(arrival) => {
                 self.calls.push(arrival.call);
-                return Some(Command::Arrived { call: arrival.call, has_flow: true });
+                return Some(Command::Arrived { call: arrival.call, status: 180 });
             }
             Effect::Report(report) => assert!(self.calls.contains(&report.call)),
         }

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod restarts;
+mod signals;
+mod storage;
 
 use std::{
     fs,
@@ -51,7 +53,10 @@ pub(crate) fn command(home: &Path, arguments: &str) -> Command {
 impl Program {
     /// Starts the program on a free port and waits until it serves.
     pub(crate) fn start(home: &Path, arguments: &str) -> Self {
-        let mut command = command(home, &format!("serve --http 127.0.0.1:0 {arguments}"));
+        Self::of(command(home, &format!("serve --http 127.0.0.1:0 {arguments}")))
+    }
+
+    fn of(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let mut program =
@@ -61,6 +66,24 @@ impl Program {
         let is_address = |c: char| c.is_ascii_digit() || ".:".contains(c);
         program.http = line[at..].split(|c| !is_address(c)).next().unwrap().parse().unwrap();
         program
+    }
+
+    /// [`start`](Self::start), with so many file descriptors.
+    pub(crate) fn start_limited(home: &Path, descriptors: u32) -> Self {
+        let serve = command(home, "serve --http 127.0.0.1:0 --sip off");
+        let mut limited = Command::new("sh");
+        let script = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
+        limited.args(["-c", &script]).arg(serve.get_program()).args(serve.get_args());
+        for (name, value) in serve.get_envs().filter(|(_, value)| value.is_none()) {
+            debug_assert!(value.is_none());
+            limited.env_remove(name);
+        }
+        limited.current_dir(home).stdin(Stdio::null());
+        Self::of(limited)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Returns the next line of the log that contains `words`.

@@ -196,11 +196,11 @@ fn flow(elements: &str) -> Fetched {
 pub(crate) struct Counter(Mutex<BTreeMap<AccountId, u64>>);
 
 impl MemberIdSource for Counter {
-    fn next(&self, account: &AccountId) -> MemberId {
+    fn next(&self, account: &AccountId) -> Option<MemberId> {
         let mut counts = self.0.lock();
         let count = counts.entry(account.clone()).or_default();
         *count += 1;
-        MemberId(*count)
+        Some(MemberId(*count))
     }
 }
 

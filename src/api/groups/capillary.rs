@@ -24,6 +24,7 @@ use crate::{
         Ask, GroupId, GroupRef, GroupSelector, GroupSnapshot, PersonId, PersonName, PersonRef, Rank,
         Refusal, rule::Rule,
     },
+    store::rows::WriteError,
 };
 
 /// HTTP status, the vendor's code, and the message.
@@ -94,6 +95,13 @@ impl IntoResponse for Json {
 impl IntoResponse for CapillaryError {
     fn into_response(self) -> Response {
         refuse(&self)
+    }
+}
+
+/// A change that could not be written, and therefore did not happen.
+impl From<WriteError> for CapillaryError {
+    fn from(error: WriteError) -> Self {
+        Self(503, 503, error.to_string())
     }
 }
 
@@ -340,7 +348,8 @@ fn vendor_error(error: &GroupAskError) -> CapillaryError {
         GroupAskError::Busy => {
             return CapillaryError(521, 521, "too much at once: try again".to_owned());
         }
-        GroupAskError::Failed => return CapillaryError(500, 500, "the store failed".to_owned()),
+        GroupAskError::Failed => return CapillaryError(500, 500, error.to_string()),
+        GroupAskError::NotStored(error) => return error.clone().into(),
     };
     let (code, message) = match refusal {
         Refusal::NoGroup | Refusal::Closed => (1619, "group id is invalid"),

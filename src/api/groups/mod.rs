@@ -407,7 +407,7 @@ fn throttle(vendor: Vendor, wait: Duration) -> Response {
 const MEMBERS_MAX: u32 = 10_000;
 
 /// A callback for a write, and the receiver that learns whether the write is durable.
-fn durable() -> (crate::store::rows::OnCommit, oneshot::Receiver<Result<(), RowStoreError>>) {
+fn durable() -> (crate::store::rows::OnCommit, oneshot::Receiver<Result<(), WriteError>>) {
     let (sender, committed) = oneshot::channel();
     (Box::new(move |written| drop(sender.send(written))), committed)
 }

@@ -10,6 +10,10 @@ fn open(id: &str, summary: &'static str) -> Operation {
     Operation { is_open: true, ..Operation::new(id.to_owned(), "Operations", summary) }
 }
 
+pub(in crate::api) fn root() -> Operation {
+    open("root", "Leads on to `/docs`.").answers(DocumentedAnswer::text(302, "It does.", PLAIN))
+}
+
 pub(in crate::api) fn healthz() -> Operation {
     open("healthz", "The process answers.").answers(DocumentedAnswer::text(200, "It does.", PLAIN))
 }
@@ -17,7 +21,11 @@ pub(in crate::api) fn healthz() -> Operation {
 pub(in crate::api) fn readyz() -> Operation {
     open("readyz", "New calls are taken.")
         .answers(DocumentedAnswer::text(200, "They are.", PLAIN))
-        .answers(DocumentedAnswer::text(503, "They are not: the engine drains.", PLAIN))
+        .answers(DocumentedAnswer::text(
+            503,
+            "They are not: the engine drains, or its store cannot write.",
+            PLAIN,
+        ))
 }
 
 pub(in crate::api) fn document() -> Operation {

@@ -65,7 +65,7 @@ fn bans(client: &ApiClient, key: &RoomKey) -> Vec<RoomBan> {
 
 /// Waits until a change of bans is on disk: a client is not answered before.
 pub(super) async fn wait(written: BanCommit) -> Result<(), Failure> {
-    written.await.map_err(|_| Failure::Internal)?.map_err(|_| Failure::Internal)
+    Ok(written.await.map_err(|_| Failure::Internal)??)
 }
 
 fn no_ban() -> Failure {

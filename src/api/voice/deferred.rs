@@ -38,7 +38,10 @@ use crate::{
     call::Hook,
     engine::registry::AskError,
     fetch::{TargetUrl, signature::FormField},
-    store::{KeyStatus, RequestKey, StoredResponse},
+    store::{
+        KeyStatus, RequestKey, StoredResponse,
+        rows::{OnCommit, WriteError},
+    },
     webhooks::{
         delivery::{QueueKey, QueueOwner},
         dispatcher::{Webhook, WebhookFields},
@@ -164,6 +167,7 @@ impl DeferredRequest {
             Ok(KeyStatus::New) => (),
             Ok(KeyStatus::Answered(stored)) => return Ok(stored.as_ref().into()),
             Ok(KeyStatus::Mismatch) => return Err(Failure::KeyReused),
+            Ok(KeyStatus::Unknown) => return Err(Failure::KeyInterrupted),
             Ok(KeyStatus::Busy) | Err(_) => return Err(AskError::Late.into()),
         }
 
@@ -171,22 +175,26 @@ impl DeferredRequest {
         let keys = idempotency_keys.clone();
         let request_ = request.clone();
         let done = tokio::spawn(async move {
+            // A key that cannot be stored could not keep its promise.
+            let (reserved, on_reserved) = committed();
+            keys.reserve(Instant::now().into_std(), &request_, on_reserved);
+            reserved.await.map_err(|_| Failure::Internal)??;
             let stored = Arc::new(self.run().await);
             match stored.status {
                 // The request had no effect, so it may be tried again.
                 429 | 503 => keys.forget(&request_),
                 _ => {
-                    let (tell, committed) = oneshot::channel();
-                    let kept = Box::new(move |written| drop(tell.send(written)));
-                    keys.done(Instant::now().into_std(), &request_, stored.clone(), kept);
-                    // The request had its effect, so it is answered even if the store fails.
-                    drop(committed.await);
+                    let (kept, on_kept) = committed();
+                    keys.done(Instant::now().into_std(), &request_, stored.clone(), on_kept);
+                    // The request had its effect, so it is answered even if the store fails now: the
+                    // response is written later.
+                    drop(kept.await);
                 }
             }
-            stored
+            Ok(stored)
         });
         match done.await {
-            Ok(stored) => Ok(stored.as_ref().into()),
+            Ok(stored) => stored.map(|it| it.as_ref().into()),
             Err(_) => {
                 idempotency_keys.forget(&request);
                 Err(Failure::Internal)
@@ -239,6 +247,12 @@ impl DeferredRequest {
             fields: Arc::new(DeferredAnswer { fields, trace }),
         });
     }
+}
+
+/// The result of a commit, and the callback that sends it.
+fn committed() -> (oneshot::Receiver<Result<(), WriteError>>, OnCommit) {
+    let (tell, committed) = oneshot::channel();
+    (committed, Box::new(move |written| drop(tell.send(written))))
 }
 
 /// The headers of an answer that are stored; `Content-Type` is always JSON.

@@ -157,7 +157,7 @@ enum NextStepBody<'a> {
 
 impl<'a> From<&'a Departure> for DepartureBody<'a> {
     fn from(departure: &'a Departure) -> Self {
-        let Departure { member, call, cause, is_banned, next } = departure;
+        let Departure { member, call, cause, banned, next } = departure;
         let next = match next {
             Forecast::Element { tag, id, at, is_own } => {
                 let document = if *is_own { "flow" } else { "then.xml" };
@@ -174,7 +174,7 @@ impl<'a> From<&'a Departure> for DepartureBody<'a> {
             member_id: AsText(*member),
             call_uuid: *call,
             cause: cause.text(),
-            banned: *is_banned,
+            banned: banned.is_some(),
             next,
         }
     }

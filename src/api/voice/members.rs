@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use super::{
-    ApiClient, InConference, SuccessReply, bans,
+    ApiClient, InConference, SuccessReply,
     bodies::{MemberIdList, MembersDone},
     kick,
     member_action::MemberAction,
@@ -81,11 +80,7 @@ async fn act(
             return Ok(warnings.add_to(&client, kick::departures(&departures, client.api_id)));
         }
         ConferenceAnswer::Members(members) => (members, None),
-        ConferenceAnswer::Banned { members, unknown } => {
-            let ban_list = client.state.registry.ban_list();
-            bans::wait(ban_list.persisted(Instant::now().into_std(), &key, &members)).await?;
-            (members, Some(unknown))
-        }
+        ConferenceAnswer::Banned { members, unknown } => (members, Some(unknown)),
         ConferenceAnswer::Roster(_) => unreachable!("no roster was asked for"),
     };
     let response = match client.success_reply(action) {

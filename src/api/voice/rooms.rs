@@ -92,7 +92,12 @@ async fn hang_up_rooms(
         let outcome = match answer {
             Ok(answer) => timeout_at(deadline, answer).await,
             Err(AskError::Gone) => continue,
-            Err(error @ (AskError::Busy | AskError::Late | AskError::Refused(_))) => {
+            Err(
+                error @ (AskError::Busy
+                | AskError::Late
+                | AskError::NotStored(_)
+                | AskError::Refused(_)),
+            ) => {
                 worst = Err(error);
                 continue;
             }

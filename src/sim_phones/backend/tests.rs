@@ -109,9 +109,10 @@ async fn a_call_that_is_not_taken_leaves_no_phone() {
     let seen = Arc::clone(&arrived);
     let harness = SimHarness::new(move |_, arrival| {
         seen.set(arrival.call).unwrap();
-        Err(NoFlow { to: arrival.to, hint: "there are none".into() })
+        Err(NoFlow { to: arrival.to, hint: "there are none".into(), is_temporary: false })
     });
-    let no_flow = NoFlow { to: "weekly".into(), hint: "there are none".into() };
+    let hint = "there are none".into();
+    let no_flow = NoFlow { to: "weekly".into(), hint, is_temporary: false };
     let refused = harness.sim.dial(&mine(), Dial::to("weekly"));
     assert_eq!(refused, Err(DialError::NoFlow(no_flow)));
     let call = *arrived.get().unwrap();

@@ -72,15 +72,15 @@ pub(crate) struct TestEngineOptions {
     pub(crate) is_stalled: bool,
     /// 127.0.0.0/8 may be fetched from, over real sockets.
     pub(crate) has_loopback: bool,
-    /// The store of bans.
-    pub(crate) bans: Arc<dyn RowStore>,
+    /// The store of bans and idempotency keys.
+    pub(crate) rows: Arc<dyn RowStore>,
 }
 
 impl Default for TestEngineOptions {
     fn default() -> Self {
         let (settings, rooms) = (Settings::default(), conference::Settings::default());
-        let bans = Arc::new(MemoryRows::default());
-        Self { settings, rooms, has_phones: true, is_stalled: false, has_loopback: false, bans }
+        let rows = Arc::new(MemoryRows::default());
+        Self { settings, rooms, has_phones: true, is_stalled: false, has_loopback: false, rows }
     }
 }
 
@@ -148,7 +148,7 @@ impl TestEngine {
             Journal::new(UNIX_EPOCH, accounts.clone(), callbacks.clone(), records.clone());
         let journal = Arc::new(journal);
         let now = tokio::time::Instant::now().into_std();
-        let ban_list = BanList::open(options.bans, now, UNIX_EPOCH).unwrap();
+        let ban_list = BanList::open(options.rows.clone(), now, UNIX_EPOCH).unwrap();
         let links = registry::RegistryPorts {
             media: sim.clone(),
             documents: Arc::new(WebDocuments::new(
@@ -176,7 +176,8 @@ impl TestEngine {
 
         let phones = options.has_phones.then(|| sim.clone());
         let (inbound_, journal_) = (inbound.clone(), journal.clone());
-        let idempotency_keys = Arc::new(StoredResponses::default());
+        let keys = StoredResponses::open(options.rows.clone(), now, UNIX_EPOCH).unwrap();
+        let idempotency_keys = Arc::new(keys);
         let dependencies = ApiDependencies {
             registry,
             inbound: inbound_,
@@ -187,7 +188,7 @@ impl TestEngine {
             on_answered: Box::new(|entry| entry.log()),
             phones,
         };
-        let api = Api::new(dependencies, options.settings).with_ops(ops(results));
+        let api = Api::new(dependencies, options.settings).with_ops(ops(results, options.rows));
         Self { api, accounts, inbound, journal, receiver, sim, calls: Vec::new() }
     }
 
@@ -301,13 +302,14 @@ pub(crate) async fn check_in(mut engine: TestEngine, transcript: &str) {
 }
 
 /// Any account's credentials open the metrics.
-fn ops(results: Arc<fetch::ResultCounters>) -> Ops {
+fn ops(results: Arc<fetch::ResultCounters>, rows: Arc<dyn RowStore>) -> Ops {
     Ops {
         token: None,
         is_open_to_accounts: true,
         counters: Arc::default(),
         results,
         phones: None,
+        rows,
         began_at: UNIX_EPOCH,
     }
 }

@@ -11,7 +11,9 @@ use conflow::{
     engine::membership::{GroupAskError, Memberships},
     group::{Ask, Person, PersonId, Rank, Refusal, rule::Rule},
     store::{
-        rows::{OnCommit, RowStore, RowStoreError, RowWrite, StoredRow, Table},
+        rows::{
+            OnCommit, RowStore, RowStoreError, RowWrite, StoreHealth, StoredRow, Table, WriteError,
+        },
         rows_memory::MemoryRows,
     },
 };
@@ -32,9 +34,14 @@ impl RowStore for FailingRows {
 
     fn commit(&self, writes: Vec<RowWrite>, done: OnCommit) {
         match self.fails.load(Ordering::Relaxed) {
-            true => done(Err(RowStoreError("the disk is full".to_owned()))),
+            true => done(Err(WriteError::Full)),
             false => self.memory.commit(writes, done),
         }
+    }
+
+    fn health(&self) -> StoreHealth {
+        let error = self.fails.load(Ordering::Relaxed).then_some(WriteError::Full);
+        StoreHealth { failures: u64::from(error.is_some()), error, ..StoreHealth::default() }
     }
 }
 
@@ -74,7 +81,7 @@ async fn a_change_that_cannot_be_written_does_not_happen() {
     fill_group(&memberships, &account).await;
     let kick = |n| memberships.ask(&account, removal(Some(1), n, Rule::BUNGIE));
     rows.fails.store(true, Ordering::Relaxed);
-    assert_eq!(kick(2).await, Err(GroupAskError::Failed));
+    assert_eq!(kick(2).await, Err(GroupAskError::NotStored(WriteError::Full)));
     rows.fails.store(false, Ordering::Relaxed);
     kick(2).await.unwrap();
     let (again, _) = open(&rows).await;

@@ -82,7 +82,7 @@ struct ListeningEngine {
 impl Exchange for ListeningEngine {
     fn arrive(&self, arrival: Arrival) -> Result<(), NoFlow> {
         if &*arrival.to == "nobody" {
-            return Err(NoFlow { to: arrival.to, hint: String::new() });
+            return Err(NoFlow { to: arrival.to, hint: String::new(), is_temporary: false });
         }
         let router = self.router.get().and_then(Weak::upgrade).unwrap();
         router.signal(SignallingOrder::Answer { call: arrival.call });

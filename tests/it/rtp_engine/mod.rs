@@ -145,7 +145,7 @@ struct ReportChannel(Sender<Report>);
 
 impl Exchange for ReportChannel {
     fn arrive(&self, arrival: Arrival) -> Result<(), NoFlow> {
-        Err(NoFlow { to: arrival.to, hint: String::new() })
+        Err(NoFlow { to: arrival.to, hint: String::new(), is_temporary: false })
     }
 
     fn report(&self, report: Report) {

@@ -17,6 +17,7 @@ use conflow::{
         JoinPolicy, Person, PersonId, PersonRef, Rank, UnixMillis, rule::Rule,
         state::AccountGroups,
     },
+    store::rows::WriteError,
 };
 use fastrand::Rng;
 use tokio::sync::oneshot::{self, Receiver};
@@ -145,7 +146,8 @@ impl GroupWriterDriver {
                 BatchState::Decided(self.writer.decide(std::mem::take(&mut self.asks).into_iter()))
             }
             BatchState::Decided(batch) if may_fail && rng.u8(0..12) == 0 => {
-                self.pending.extend(self.writer.take_back(batch, self.stored.clone()));
+                self.pending.extend(GroupWriter::refuse(batch, &WriteError::Full));
+                self.writer.take_back(self.stored.clone());
                 return Some("unwritten");
             }
             BatchState::Decided(batch) => {

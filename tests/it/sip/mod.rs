@@ -123,7 +123,7 @@ impl Exchange for Engine {
             }
             "busy" => sip.signal(end(call, HangupCause::Busy)),
             "ring" => {}
-            _ => return Err(NoFlow { to: arrival.to, hint: String::new() }),
+            _ => return Err(NoFlow { to: arrival.to, hint: String::new(), is_temporary: false }),
         }
         Ok(())
     }

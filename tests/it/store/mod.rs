@@ -15,7 +15,7 @@ use std::{
 };
 
 use conflow::store::{
-    rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
+    rows::{RowStore, RowWrite, StoredRow, Table, WriteError},
     rows_memory::MemoryRows,
     sqlite::Sqlite,
 };
@@ -40,7 +40,7 @@ fn write(table: Table, account: &str, (a, b): (u64, u64), body: Option<&str>) ->
     RowWrite { table, account: account.parse().unwrap(), a, b, body: body.map(str::to_owned) }
 }
 
-fn commit(store: &dyn RowStore, writes: Vec<RowWrite>) -> Receiver<Result<(), RowStoreError>> {
+fn commit(store: &dyn RowStore, writes: Vec<RowWrite>) -> Receiver<Result<(), WriteError>> {
     let (tell, written) = channel();
     store.commit(writes, Box::new(move |written| drop(tell.send(written))));
     written

@@ -218,7 +218,7 @@ fn no_member_id_is_issued_twice_in_any_store() {
         let mut last = MemberId(0);
         for is_planned in [true, false, true, false] {
             let ids = MemberIdBlocks::open(&folder, open()).unwrap();
-            let next = ids.next(&account());
+            let next = ids.next(&account()).unwrap();
             assert!(last < next, "{next} after {last}");
             last = next;
             if is_planned {

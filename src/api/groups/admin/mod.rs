@@ -142,7 +142,9 @@ impl From<GroupAskError> for Failure {
     fn from(error: GroupAskError) -> Self {
         let refusal = match error {
             GroupAskError::Refused(refusal) => refusal,
-            GroupAskError::Busy => return Self::Unavailable(error.to_string()),
+            GroupAskError::Busy | GroupAskError::NotStored(_) => {
+                return Self::Unavailable(error.to_string());
+            }
             GroupAskError::Failed => return Self::Internal,
         };
         match refusal {

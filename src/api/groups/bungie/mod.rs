@@ -264,6 +264,9 @@ fn vendor_error(error: &GroupAskError) -> BungieError {
         GroupAskError::Refused(refusal) => refusal,
         GroupAskError::Busy => return BUSY,
         GroupAskError::Failed => return CRASH,
+        GroupAskError::NotStored(error) => {
+            return BungieError(503, 5, "SystemDisabled", error.text());
+        }
     };
     match refusal {
         Refusal::NoGroup | Refusal::OtherGroup => {

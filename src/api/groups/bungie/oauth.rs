@@ -69,7 +69,7 @@ pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest) -> Response
     let exchanged = api.credentials.exchange(now, &account, &grant, until, done);
     let (Ok(exchanged), Ok(())) = (exchanged, written(committed).await) else {
         let body = json!({ "error": "server_error", "error_description": "try again" });
-        return reply::json(StatusCode::INTERNAL_SERVER_ERROR, &body);
+        return reply::json(StatusCode::SERVICE_UNAVAILABLE, &body);
     };
     let Some((person, [access_token, refresh_token])) = exchanged else {
         request.note_bad_credentials(None);

@@ -24,6 +24,7 @@ use crate::{
     group::{
         Ask, GroupAnswer, GroupRef, GroupSnapshot, Joined, PersonRef, Rank, Refusal, rule::Rule,
     },
+    store::rows::WriteError,
 };
 
 /// HTTP status, and the `msg` key that identifies the error for clients.
@@ -53,6 +54,13 @@ pub(super) fn not_found() -> Response {
 impl IntoResponse for KiriminError {
     fn into_response(self) -> Response {
         refuse(&self)
+    }
+}
+
+/// A change that could not be written, and therefore did not happen.
+impl From<WriteError> for KiriminError {
+    fn from(error: WriteError) -> Self {
+        Self(503, error.text())
     }
 }
 
@@ -227,6 +235,7 @@ fn vendor_error(error: &GroupAskError, is_owner_404: bool) -> KiriminError {
         GroupAskError::Refused(refusal) => refusal,
         GroupAskError::Busy => return BUSY,
         GroupAskError::Failed => return KiriminError(500, "ERROR"),
+        GroupAskError::NotStored(error) => return error.clone().into(),
     };
     match refusal {
         Refusal::NoGroup | Refusal::OtherGroup | Refusal::Closed => NO_GROUP,

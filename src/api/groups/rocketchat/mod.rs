@@ -22,6 +22,7 @@ use super::{GroupAskError, GroupsApi, GroupsRequest, SignedInUser, header, rate_
 use crate::{
     api::{failure::rounded_up, reply},
     group::Refusal,
+    store::rows::WriteError,
 };
 
 /// HTTP status, error type (empty for none), text, and the method to name in `details`.
@@ -56,6 +57,13 @@ pub(super) fn crash() -> Response {
 
 fn broken() -> RocketChatError {
     RocketChatError(500, "", "Internal server error".to_owned(), None)
+}
+
+/// A change that could not be written, and therefore did not happen.
+impl From<WriteError> for RocketChatError {
+    fn from(error: WriteError) -> Self {
+        Self(503, "", error.to_string(), None)
+    }
 }
 
 fn refuse(RocketChatError(status, kind, text, method): &RocketChatError) -> Response {
@@ -217,6 +225,7 @@ fn vendor_error(error: &GroupAskError, method: &'static str) -> RocketChatError 
     let refusal = match error {
         GroupAskError::Refused(refusal) => refusal,
         GroupAskError::Busy | GroupAskError::Failed => return broken(),
+        GroupAskError::NotStored(error) => return error.clone().into(),
     };
     let (kind, text) = match refusal {
         Refusal::NoGroup | Refusal::OtherGroup | Refusal::NoAccess => return no_room(),

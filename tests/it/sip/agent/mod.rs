@@ -109,7 +109,8 @@ impl AgentHarness {
             Effect::Arrive(arrival) => {
                 let call = arrival.call;
                 self.arrivals.push(arrival);
-                let command = Command::Arrived { call, has_flow: self.has_flow };
+                let command =
+                    Command::Arrived { call, status: if self.has_flow { 180 } else { 404 } };
                 ("arrive".to_owned(), Some(command))
             }
             Effect::Report(report) => (format!("{:?}", report.event), None),
