@@ -112,7 +112,8 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let stores = Stores::open(&folder, &rows)?;
     let (stored_accounts, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
     let group_stores = users::open(rows.clone())?;
-    stores.member_ids.prepare(&accounts.ids())?;
+    let prepared = stores.member_ids.prepare(&accounts.ids());
+    prepared.with_context(|| format!("cannot use the data folder {}", config.data.display()))?;
     let (mut engine, dispatcher) =
         Engine::build(&config, http, stores, documents.clone(), accounts.clone(), log.clone())?;
     drop(tokio::spawn(accounts::watch(stored_accounts.clone(), accounts.clone())));
@@ -121,7 +122,7 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     engine.api = engine.api.with_groups(users::groups_api(group_stores, &engine.registry, &config));
 
     let sip = engine.phones.as_ref().map(|it| it.gauges().0.addresses().to_vec());
-    log_start(&config, &documents, http, &sip.unwrap_or_default(), token_file.as_deref())?;
+    log_start(&config, &documents, http, &sip.unwrap_or_default(), token_file.as_deref());
     if descriptors < descriptors::RECOMMENDED_MIN {
         tracing::warn!(
             "only {descriptors} files may be open, and each call and connection takes one: raise the \
@@ -190,15 +191,14 @@ fn log_start(
     http: SocketAddr,
     sip: &[SocketAddr],
     token: Option<&Path>,
-) -> Result<()> {
+) {
     tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
     check_setup(config, documents, http);
     if config.file.is_none() {
         let flows = documents.names(&config.accounts[0].id);
         let is_open = is_open_to_itself(config, http);
-        banner::print(&banner::text(config, http, sip, &flows, token, is_open))?;
+        banner::print(&banner::text(config, http, sip, &flows, token, is_open));
     }
-    Ok(())
 }
 
 fn drain_time(config: &Config) -> Duration {
