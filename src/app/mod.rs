@@ -273,7 +273,8 @@ impl Engine {
         let counters = Arc::new(CallCounters::default());
         let sim = config.sim.on.then(|| Arc::new(simulated_phones(config)));
         let observer = trace_sink(journal.clone(), counters.clone(), log.clone());
-        let phones = RealPhones::new(config, random()?, client.clone(), journal.clone(), observer.clone())?;
+        let phones =
+            RealPhones::new(config, random()?, client.clone(), journal.clone(), observer.clone())?;
         let backends = Backends::new(sim.as_ref(), phones.as_ref());
         let router = Arc::new(backends.router);
         let links = registry::RegistryPorts {

@@ -51,6 +51,7 @@ const RELOADED: &[(&str, Apply)] = &[
     ("call_time_limit", calls),
     ("calls_max", limits),
     ("calls_per_second", limits),
+    ("cors.origins", trust),
     ("endpoint", phones),
     ("fetch.allow", |parts, config| {
         parts.client.set_allowed(super::fetch_settings(config, parts.http).allow);
@@ -67,6 +68,7 @@ const RELOADED: &[(&str, Apply)] = &[
     ("number", calls),
     ("rate_limit", limits),
     ("trunk", phones),
+    ("trusted_proxies", trust),
 ];
 
 fn calls(parts: &ReloadableParts, config: &Config) -> Result<()> {
@@ -85,6 +87,11 @@ fn phones(parts: &ReloadableParts, config: &Config) -> Result<()> {
     if let Some(sip) = &parts.sip {
         OpenPhones::configure(sip, config);
     }
+    Ok(())
+}
+
+fn trust(parts: &ReloadableParts, config: &Config) -> Result<()> {
+    parts.api.set_trust(super::trust(config));
     Ok(())
 }
 

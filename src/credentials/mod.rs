@@ -3,7 +3,12 @@
 mod password;
 mod token;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use blake3::Hash;
 use parking_lot::RwLock;
@@ -22,14 +27,14 @@ use crate::{
     accounts::validity::CredentialValidity,
     base::ids::AccountId,
     group::UnixMillis,
-    store::rows::{OnCommit, RowStore, RowStoreError, RowWrite, StoredRow, Table},
+    store::rows::{OnCommit, RowStore, RowStoreError, RowWrite, StoredRow, Table, WriteError},
 };
 
 /// Every token and password of a data folder. It stores hashes only.
 pub struct GroupCredentials {
     store: Arc<dyn RowStore>,
     key: [u8; 32],
-    tables: RwLock<CredentialTables>,
+    tables: Arc<RwLock<CredentialTables>>,
 }
 
 #[derive(Default)]
@@ -84,7 +89,7 @@ impl GroupCredentials {
         for stored in store.load(Table::Passwords)? {
             tables.passwords.insert(stored.a, parse(&stored)?);
         }
-        Ok(Self { store, key, tables: RwLock::new(tables) })
+        Ok(Self { store, key, tables: Arc::new(RwLock::new(tables)) })
     }
 
     /// Makes a token; `done` is called once it is durable. None: its basis is no longer valid.
@@ -112,7 +117,8 @@ impl GroupCredentials {
             done(Ok(()));
             return Ok(None);
         }
-        let write = self.insert(&mut tables, new, &token);
+        let (hash, write) = self.insert(&mut tables, new, &token);
+        let done = self.or_undo(done, move |tables| drop(tables.tokens.remove(&hash)));
         self.store.commit(vec![write], done);
         Ok(Some(token))
     }
@@ -150,16 +156,26 @@ impl GroupCredentials {
         let [access_until, refresh_until] = until;
         let person = Bearer::Person { id, is_admin_scope };
         let next = Bearer::Grant { id, is_admin_scope };
-        let writes = vec![
-            used.removal(),
-            self.insert(&mut tables, new(person, TokenKind::Access, access_until), &access),
-            self.insert(&mut tables, new(next, TokenKind::Refresh, refresh_until), &refresh),
-        ];
+        let next = new(next, TokenKind::Refresh, refresh_until);
+        let person = new(person, TokenKind::Access, access_until);
+        let (person, put_person) = self.insert(&mut tables, person, &access);
+        let (next, put_next) = self.insert(&mut tables, next, &refresh);
+        let writes = vec![used.removal(), put_person, put_next];
+        let done = self.or_undo(done, move |tables| {
+            tables.tokens.retain(|it, _| *it != person && *it != next);
+            tables.tokens.insert(*hash.as_bytes(), used);
+        });
         self.store.commit(writes, done);
         Ok(Some((id, [access, refresh])))
     }
 
-    fn insert(&self, tables: &mut CredentialTables, new: NewToken, token: &str) -> RowWrite {
+    /// Adds a token, and returns its hash and the write of its row.
+    fn insert(
+        &self,
+        tables: &mut CredentialTables,
+        new: NewToken,
+        token: &str,
+    ) -> ([u8; 32], RowWrite) {
         // A till sends the digest of its password, never the password (contract 4.1).
         let hash = match (&new.holder.bearer, new.kind) {
             (Bearer::Till(name), TokenKind::Till) => self.hash(&till_secret(name, &md5_hex(token))),
@@ -169,7 +185,24 @@ impl GroupCredentials {
         let token = CredentialToken::new(tables.last, new);
         let write = token.write(&hash);
         tables.tokens.insert(*hash.as_bytes(), token);
-        write
+        (*hash.as_bytes(), write)
+    }
+
+    /// `done`, after the change is undone if it could not be written. Until then, `undo` holds what
+    /// was removed: its streams end when that is durable.
+    fn or_undo(
+        &self,
+        done: OnCommit,
+        undo: impl FnOnce(&mut CredentialTables) + Send + 'static,
+    ) -> OnCommit {
+        let tables = self.tables.clone();
+        Box::new(move |written| {
+            match written {
+                Ok(()) => drop(undo),
+                Err(_) => undo(&mut tables.write()),
+            }
+            done(written);
+        })
     }
 
     /// Revokes a token and returns its holder. None if there is no such token: if two requests
@@ -181,9 +214,12 @@ impl GroupCredentials {
             done(Ok(()));
             return None;
         };
-        self.store.commit(vec![token.removal()], done);
-        // Dropping it ends its streams.
-        Some(token.holder)
+        let (holder, removal) = (token.holder.clone(), token.removal());
+        let undo = move |tables: &mut CredentialTables| {
+            tables.tokens.insert(*hash.as_bytes(), token);
+        };
+        self.store.commit(vec![removal], self.or_undo(done, undo));
+        Some(holder)
     }
 
     /// Removes the tokens that have expired at `now`.
@@ -198,7 +234,7 @@ impl GroupCredentials {
             !is_over
         });
         if !writes.is_empty() {
-            self.store.commit(writes, Box::new(drop));
+            self.store.commit_soon(writes, Box::new(drop));
         }
     }
 
@@ -273,12 +309,15 @@ impl GroupCredentials {
         done: OnCommit,
     ) -> usize {
         let mut tables = self.tables.write();
-        let writes = tables.take_out(account, owner, id);
-        let count = writes.len();
-        match count {
-            0 => done(Ok(())),
-            _ => self.store.commit(writes, done),
+        let taken = tables.take_out(account, owner, id);
+        let count = taken.len();
+        if count == 0 {
+            done(Ok(()));
+            return 0;
         }
+        let writes = taken.iter().map(|(_, token)| token.removal()).collect();
+        let done = self.or_undo(done, move |tables| tables.tokens.extend(taken));
+        self.store.commit(writes, done);
         count
     }
 
@@ -297,9 +336,17 @@ impl GroupCredentials {
     ) -> Result<(), RowStoreError> {
         let password = PasswordHash::new(text, random()?);
         let mut tables = self.tables.write();
-        let mut writes = tables.take_out(account, TokenOwner::Person(person), None);
+        let taken = tables.take_out(account, TokenOwner::Person(person), None);
+        let mut writes: Vec<_> = taken.iter().map(|(_, token)| token.removal()).collect();
         writes.push(RowWrite::put(Table::Passwords, account, person, &password));
-        tables.passwords.insert(person, password);
+        let before = tables.passwords.insert(person, password);
+        let done = self.or_undo(done, move |tables| {
+            tables.tokens.extend(taken);
+            match before {
+                Some(before) => tables.passwords.insert(person, before),
+                None => tables.passwords.remove(&person),
+            };
+        });
         self.store.commit(writes, done);
         Ok(())
     }
@@ -323,24 +370,19 @@ impl CredentialTables {
         self.passwords.get(&proof.person).is_some_and(|it| it.salt == proof.salt)
     }
 
-    /// Removes tokens, which ends their streams, and returns the writes.
+    /// Removes tokens, and returns them. Dropping one ends its streams.
     fn take_out(
         &mut self,
         account: &AccountId,
         owner: TokenOwner<'_>,
         id: Option<u64>,
-    ) -> Vec<RowWrite> {
-        let mut writes = Vec::new();
-        self.tokens.retain(|_, token| {
-            let is_meant = token.holder.account == *account
+    ) -> Vec<([u8; 32], CredentialToken)> {
+        let is_meant = |token: &CredentialToken| {
+            token.holder.account == *account
                 && owner.has(&token.holder.bearer)
-                && id.is_none_or(|it| it == token.number);
-            if is_meant {
-                writes.push(token.removal());
-            }
-            !is_meant
-        });
-        writes
+                && id.is_none_or(|it| it == token.number)
+        };
+        self.tokens.extract_if(.., |_, token| is_meant(token)).collect()
     }
 
     fn valid(&self, now: UnixMillis, hash: &Hash) -> Result<&CredentialToken, BadToken> {
@@ -404,8 +446,10 @@ fn key(store: &dyn RowStore) -> Result<[u8; 32], RowStoreError> {
     let account = "folder".parse().expect("it is a name");
     let body = Some(json(&key));
     let write = RowWrite { table: Table::Folder, account, a: 0, b: 0, body };
-    // The same writer writes tokens after it, so no token is durable without the key.
-    store.commit(vec![write], Box::new(drop));
+    // No token may be durable without the key.
+    let (tell, written) = mpsc::channel();
+    store.commit(vec![write], Box::new(move |it| drop(tell.send(it))));
+    written.recv().unwrap_or(Err(WriteError::Ended))?;
     Ok(key)
 }
 

@@ -1,5 +1,7 @@
 //! Tests of groups' credentials.
 
+use parking_lot::Mutex;
+
 use super::*;
 use crate::store::rows_memory::MemoryRows;
 
@@ -198,4 +200,73 @@ fn a_list_shows_kinds_and_times_and_no_secrets_and_survives_a_restart() {
     assert_eq!(credentials.revoke_of(&account, TokenOwner::Person(7), Some(1), done()), 1);
     assert_eq!(credentials.holder(NOW, &token), Err(BadToken::Unknown));
     assert_eq!(listed(&GroupCredentials::open(store).unwrap(), at(40)), []);
+}
+
+/// Rows on a disk that becomes full: its writes fail when the test says so.
+#[derive(Default)]
+struct FullRows {
+    rows: MemoryRows,
+    failing: Mutex<Option<Vec<OnCommit>>>,
+}
+
+impl FullRows {
+    fn fail(&self) {
+        let failed = self.failing.lock().replace(Vec::new());
+        failed.into_iter().flatten().for_each(|done| done(Err(WriteError::Full)));
+    }
+}
+
+impl RowStore for FullRows {
+    fn load(&self, table: Table) -> Result<Vec<StoredRow>, RowStoreError> {
+        self.rows.load(table)
+    }
+
+    fn commit(&self, writes: Vec<RowWrite>, done: OnCommit) {
+        match &mut *self.failing.lock() {
+            Some(failing) => failing.push(done),
+            None => self.rows.commit(writes, done),
+        }
+    }
+}
+
+/// What is answered with "nothing was changed" has changed nothing (issue 14, A6).
+#[test]
+fn what_cannot_be_written_is_undone() {
+    let store = Arc::new(FullRows::default());
+    let credentials = GroupCredentials::open(store.clone()).unwrap();
+    let account: AccountId = "MA1".parse().unwrap();
+    credentials.set_password(&account, 7, "old", done()).unwrap();
+    let token = issue(&credentials, &person(7), TokenKind::Token);
+    let grant = Holder { bearer: Bearer::Grant { id: 7, is_admin_scope: true }, ..person(7) };
+    let grant = issue(&credentials, &grant, TokenKind::Code);
+    store.fail();
+    let refused = || -> OnCommit { Box::new(|it| assert_eq!(it, Err(WriteError::Full))) };
+    let check = || {
+        assert_eq!(credentials.holder(NOW, &token), Ok(person(7)));
+        assert!(credentials.holder(NOW, &grant).is_ok());
+        assert_eq!(credentials.list(NOW, &account, TokenOwner::Person(7)).len(), 2);
+        assert!(credentials.check_password(Some(7), "old").is_some());
+        assert!(credentials.check_password(Some(7), "new").is_none());
+    };
+
+    let issued = new(person(7), TokenKind::Session, None);
+    let issued = credentials.issue(issued, Basis::Operator, refused()).unwrap().unwrap();
+    store.fail();
+    assert_eq!(credentials.holder(NOW, &issued), Err(BadToken::Unknown));
+    check();
+    credentials.exchange(NOW, &account, &grant, [UnixMillis(NOW.0 + 9); 2], refused()).unwrap();
+    store.fail();
+    check();
+    assert!(credentials.revoke(&token, refused()).is_some());
+    store.fail();
+    check();
+    assert_eq!(credentials.revoke_of(&account, TokenOwner::Person(7), None, refused()), 2);
+    store.fail();
+    check();
+    credentials.set_password(&account, 7, "new", refused()).unwrap();
+    store.fail();
+    check();
+    credentials.set_password(&account, 8, "first", refused()).unwrap();
+    store.fail();
+    assert!(credentials.check_password(Some(8), "first").is_none());
 }

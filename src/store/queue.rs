@@ -13,7 +13,7 @@
 //! closed queue fails what is pushed; there, bytes are bounded, what does not fit is counted, and
 //! the taker's vector is reused. A common type would be longer than what it saves.
 
-use std::{collections::VecDeque, fmt, mem, time::Duration};
+use std::{collections::VecDeque, fmt, mem, thread, time::Duration};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::time::Instant;
@@ -81,7 +81,8 @@ impl WriteQueue {
         let mut waiting = self.waiting.lock();
         if waiting.is_closed {
             drop(waiting);
-            return batch.fail(WriteError::Ended);
+            // Not on this thread, which may hold a lock.
+            return drop(thread::spawn(move || batch.fail(WriteError::Ended)));
         }
         // The first batch starts the thread's linger timer.
         let is_first = waiting.batches.is_empty();

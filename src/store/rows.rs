@@ -17,7 +17,8 @@ pub trait RowStore: Send + Sync + 'static {
 
     /// Writes all of these rows or none, after those of earlier calls; then calls `done` from any
     /// thread. After `Ok`, they outlive the process, however it ends. After an error nothing has
-    /// changed, and nothing will: its text is for the client whose request is refused.
+    /// changed, and nothing will: its text is for the client whose request is refused. An error comes
+    /// after this call has returned, so the caller may hold a lock that `done` takes then.
     fn commit(&self, writes: Vec<RowWrite>, done: OnCommit);
 
     /// As [`Self::commit`], for writes that nobody waits for: they may be collected for some tens

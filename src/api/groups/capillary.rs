@@ -21,8 +21,8 @@ use crate::{
     base::ids::{AccountId, NAME_CHARS_MAX, is_name},
     credentials::{Basis, Bearer, Holder, TokenKind, md5_hex},
     group::{
-        Ask, GroupId, GroupRef, GroupSelector, GroupSnapshot, PersonId, PersonName, PersonRef, Rank,
-        Refusal, rule::Rule,
+        Ask, GroupId, GroupRef, GroupSelector, GroupSnapshot, PersonId, PersonName, PersonRef,
+        Rank, Refusal, rule::Rule,
     },
     store::rows::WriteError,
 };
@@ -174,8 +174,7 @@ async fn generate(Groups(api): Groups, request: GroupsRequest) -> Answer {
     let holder = api.till(&request, &key, &digest).ok_or_else(unauthorized)?;
     let (ms, basis) = (Some(TOKEN_SECONDS * 1_000), Basis::Till(&key, &digest));
     let issued = api.issue(TokenKind::TillToken, holder, ms, basis).await;
-    let broken = |_| CapillaryError(500, 500, "the store failed".to_owned());
-    let token = issued.map_err(broken)?.ok_or_else(unauthorized)?;
+    let token = issued?.ok_or_else(unauthorized)?;
     let data = json!({ "accessToken": token, "ttlSeconds": TOKEN_SECONDS });
     Ok(Json(json!({ "data": data, "errors": null })))
 }

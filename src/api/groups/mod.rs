@@ -49,7 +49,7 @@ use crate::{
     credentials::{Bearer, GroupCredentials, Holder},
     engine::membership::{GroupAskError, Memberships},
     group::{Ask, GroupAnswer, GroupInfo, GroupSnapshot, Person, PersonId, PersonRef, Removed},
-    store::rows::RowStoreError,
+    store::rows::WriteError,
 };
 
 /// The group API: the membership actors and credentials that it uses, and its settings.
@@ -413,10 +413,8 @@ fn durable() -> (crate::store::rows::OnCommit, oneshot::Receiver<Result<(), Writ
 }
 
 /// Waits for a write of [`durable`].
-async fn written(
-    committed: oneshot::Receiver<Result<(), RowStoreError>>,
-) -> Result<(), RowStoreError> {
-    committed.await.unwrap_or_else(|error| Err(RowStoreError(error.to_string())))
+async fn written(committed: oneshot::Receiver<Result<(), WriteError>>) -> Result<(), WriteError> {
+    committed.await.unwrap_or(Err(WriteError::Ended))
 }
 
 fn header<'a>(request: &'a GroupsRequest, name: &str) -> Option<&'a str> {

@@ -16,7 +16,7 @@ use crate::{
     base::ids::AccountId,
     credentials::{BadToken, Basis, Bearer, Holder, NewToken, PasswordProof, TokenKind},
     group::{Person, PersonId, PersonName, PersonRef, UnixMillis},
-    store::rows::RowStoreError,
+    store::rows::{RowStoreError, WriteError},
 };
 
 /// A person whose credentials were valid.
@@ -261,7 +261,7 @@ impl GroupsApi {
         &self,
         log_in: &LogIn,
         ms: u64,
-    ) -> Result<Option<String>, RowStoreError> {
+    ) -> Result<Option<String>, WriteError> {
         let LogIn { account, person, proof } = log_in;
         let bearer = Bearer::Person { id: person.id.0, is_admin_scope: false };
         let holder = Holder { account: account.clone(), bearer };
@@ -276,12 +276,12 @@ impl GroupsApi {
         holder: Holder,
         ms: Option<u64>,
         basis: Basis<'_>,
-    ) -> Result<Option<String>, RowStoreError> {
+    ) -> Result<Option<String>, WriteError> {
         let created = self.memberships.now();
         let until = ms.map(|ms| UnixMillis(created.0 + ms));
         let (done, committed) = super::durable();
         let new = NewToken { holder, kind, created, until };
-        let token = self.credentials.issue(new, basis, done)?;
+        let token = self.credentials.issue(new, basis, done).map_err(|it| failed(&it))?;
         super::written(committed).await?;
         Ok(token)
     }
@@ -292,7 +292,7 @@ impl GroupsApi {
         account: &AccountId,
         person: PersonId,
         text: &str,
-    ) -> Result<(), RowStoreError> {
+    ) -> Result<(), WriteError> {
         let (done, committed) = super::durable();
         let (credentials, owner) = (self.credentials.clone(), account.clone());
         let text = text.to_owned();
@@ -300,10 +300,17 @@ impl GroupsApi {
         let set = tokio::task::spawn_blocking(move || {
             credentials.set_password(&owner, person.0, &text, done)
         });
-        set.await.unwrap_or_else(|error| Err(RowStoreError(error.to_string())))?;
+        let set = set.await.unwrap_or_else(|error| Err(RowStoreError(error.to_string())));
+        set.map_err(|it| failed(&it))?;
         drop(permit);
         super::written(committed).await?;
         self.passwords.begin_anew(&counted_as(account, person));
         Ok(())
     }
+}
+
+/// The system has no random numbers, which nobody has ever seen.
+fn failed(error: &RowStoreError) -> WriteError {
+    tracing::error!("{error}");
+    WriteError::Io
 }

@@ -125,7 +125,7 @@ impl AdminRequest {
     ) -> Result<Response, Failure> {
         let holder = Holder { account: self.account.clone(), bearer };
         let issued = self.api.issue(kind, holder, ms, Basis::Operator).await;
-        let token = issued.map_err(|_| Failure::Internal)?.ok_or(Failure::Internal)?;
+        let token = issued?.ok_or(Failure::Internal)?;
         Ok(self.reply(StatusCode::CREATED, answers::IssuedToken { token }))
     }
 }

@@ -167,7 +167,7 @@ pub(super) async fn set_password(
 
 async fn keep_password(request: &AdminRequest, id: PersonId, text: &str) -> Result<(), Failure> {
     let set = request.api.set_password(&request.account, id, text).await;
-    set.map_err(|_| Failure::Internal)
+    Ok(set?)
 }
 
 pub(super) async fn find(request: &AdminRequest, id: u64) -> Result<Person, Failure> {

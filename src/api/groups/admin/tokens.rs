@@ -91,7 +91,7 @@ impl AdminRequest {
         let id = id.map(number).transpose()?;
         let (done, committed) = durable();
         let count = self.api.credentials.revoke_of(&self.account, owner, id, done);
-        written(committed).await.map_err(|_| Failure::Internal)?;
+        written(committed).await?;
         match (count, id, owner) {
             (0, Some(_), _) | (0, _, TokenOwner::Tills(Some(_))) => Err(none()),
             _ => Ok(reply::empty(StatusCode::NO_CONTENT)),

@@ -67,9 +67,13 @@ pub(super) async fn answer(api: &GroupsApi, request: &GroupsRequest) -> Response
     let until = [ACCESS_SECONDS, REFRESH_SECONDS].map(|it| UnixMillis(now.0 + it * 1_000));
     let (done, committed) = durable();
     let exchanged = api.credentials.exchange(now, &account, &grant, until, done);
-    let (Ok(exchanged), Ok(())) = (exchanged, written(committed).await) else {
-        let body = json!({ "error": "server_error", "error_description": "try again" });
-        return reply::json(StatusCode::SERVICE_UNAVAILABLE, &body);
+    if let Err(error) = written(committed).await {
+        let error = json!({ "error": "server_error", "error_description": error.text() });
+        return reply::json(StatusCode::SERVICE_UNAVAILABLE, &error);
+    }
+    let Ok(exchanged) = exchanged else {
+        let error = json!({ "error": "server_error", "error_description": "try again" });
+        return reply::json(StatusCode::INTERNAL_SERVER_ERROR, &error);
     };
     let Some((person, [access_token, refresh_token])) = exchanged else {
         request.note_bad_credentials(None);

@@ -19,8 +19,6 @@ const COOKIE: &str = "connect.sid";
 const SESSION_SECONDS: u64 = 30 * 86_400;
 /// The address or number is missing or unknown, or the password is wrong.
 const WRONG: KiriminError = KiriminError(400, "AUTH_ERR_02");
-const CRASH: KiriminError = KiriminError(500, "ERROR");
-
 /// The person whose session cookie the request has.
 pub(in crate::api::groups) fn session(
     api: &GroupsApi,
@@ -65,7 +63,7 @@ pub(super) async fn sign_in(
     };
     let log_in = api.log_in(request, &[name], &password).await.ok_or(WRONG)?;
     let issued = api.open_session(&log_in, SESSION_SECONDS * 1_000).await;
-    let token = issued.map_err(|_| CRASH)?.ok_or(WRONG)?;
+    let token = issued?.ok_or(WRONG)?;
     let person = log_in.person;
     let user = json!({ "id": person.id.to_string(), "username": person.username });
     Ok((Some(json!({ "user": user })), Some(cookie(&token, SESSION_SECONDS))))
@@ -78,7 +76,7 @@ pub(super) async fn log_out(
 ) -> Result<HeaderValue, KiriminError> {
     let (done, committed) = durable();
     api.credentials.revoke(token(request).unwrap_or_default(), done);
-    written(committed).await.map_err(|_| CRASH)?;
+    written(committed).await?;
     Ok(cookie("", 0))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{RocketChatError, broken, rooms::me, signed_out};
+use super::{RocketChatError, rooms::me, signed_out};
 use crate::{
     api::groups::{GroupsApi, GroupsRequest},
     group::{PersonName, PersonRef},
@@ -31,7 +31,7 @@ pub(super) async fn login(
             let names = [PersonName::username(name), PersonName::email(name)];
             let log_in = api.log_in(request, &names, password).await.ok_or_else(wrong)?;
             let issued = api.open_session(&log_in, LOGIN_MS).await;
-            let token = issued.map_err(|_| broken())?.ok_or_else(wrong)?;
+            let token = issued?.ok_or_else(wrong)?;
             (log_in.person, token)
         }
     };

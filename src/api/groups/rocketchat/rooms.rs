@@ -237,7 +237,7 @@ impl RocketChatHandler {
         let (done, committed) = durable();
         let token = header(request, "x-auth-token").unwrap_or_default();
         self.api.credentials.revoke(token, done);
-        written(committed).await.map_err(|_| broken())?;
+        written(committed).await?;
         let data = json!({ "message": "You've been logged out!" });
         Ok(json!({ "status": "success", "data": data }))
     }
