@@ -19,7 +19,10 @@ pub enum AccountCommand {
     Set(SetAccount),
     /// List the accounts, and their tokens by their names in the log.
     List(ListAccounts),
-    /// Remove an account or one of its tokens. Its calls continue until they end.
+    /// Remove an account or one of its tokens; event streams of the token end within a second.
+    ///
+    /// Sessions, tokens and sockets of the account's people end, too. Its calls continue until they
+    /// end.
     Remove(RemoveAccount),
     /// Make a new account-key, and new tokens for all accounts; prints them once. All tokens end.
     ///

@@ -135,7 +135,8 @@ fn every_key_that_a_file_may_have_is_in_the_example() {
         let (_, known) = refused.split_once("expected ").unwrap_or_else(|| panic!("{refused}"));
         known.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
     };
-    let tables = ["log", "voice", "fetch", "sim", "sip", "speech"].map(|it| format!("[{it}]"));
+    let tables =
+        ["log", "voice", "fetch", "cors", "sim", "sip", "speech"].map(|it| format!("[{it}]"));
     let rows = ["account", "number", "endpoint", "trunk"].map(|it| format!("[[{it}]]"));
     let mut count = 0;
     for table in tables.iter().chain(&rows).map(String::as_str).chain([""]) {
@@ -193,6 +194,51 @@ fn an_error_in_a_token_does_not_show_it() {
         let refused = load(here(&text).path(), "").unwrap_err().to_string();
         assert!(refused.contains("line 3: tokens: "), "{refused}");
         assert!(!refused.contains("hush"), "{refused}");
+    }
+}
+
+/// Issue 14, A10.
+#[test]
+fn an_account_of_the_file_may_have_read_only_tokens() {
+    let account = "[[account]]\nid = \"MA1\"\ntokens = [\"0123456789abcdef\"]\n";
+    let load =
+        |tokens: &str| load(here(&format!("{account}read_only_tokens = [{tokens}]\n")).path(), "");
+    let token = |n: usize| format!("\"fedcba987654321{n}\"");
+    let eight = (0..8).map(token).collect::<Vec<_>>().join(", ");
+    let config = load(&eight).unwrap();
+    assert_eq!(config.accounts[0].read_only_tokens.len(), 8);
+    assert!(config.to_toml().contains("read_only_tokens = [\"…\", \"…\","), "{}", config.to_toml());
+    let hidden = load("\"…\"").unwrap().check_complete().unwrap_err().to_string();
+    assert!(hidden.contains("a token of MA1 is hidden"), "{hidden}");
+    let refused = |tokens: &str, expected: &str| {
+        let refused = load(tokens).unwrap_err().to_string();
+        assert!(refused.contains(&format!("line 4: read_only_tokens: {expected}")), "{refused}");
+        assert!(!refused.contains("fedcba") && !refused.contains("hush"), "{refused}");
+    };
+    refused(&format!("{eight}, {}", token(9)), "write 8 tokens at most");
+    refused("\"hush-hush\"", "a token has 16 to 256 visible ASCII characters");
+    refused("1", "write a list of strings");
+    refused("\"0123456789abcdef\"", "a token is full or read-only");
+}
+
+#[test]
+fn proxies_and_origins_are_networks_and_origins() {
+    let config = load(
+        here("trusted_proxies = [\"10.0.0.1/8\", \"::1\"]\n[cors]\norigins = [\"https://a.b\"]\n")
+            .path(),
+        "--cors-origins https://c.d,http://localhost:1",
+    );
+    let config = config.unwrap();
+    let proxies: Vec<_> = config.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
+    let origins: Vec<_> = config.cors.origins.iter().map(|it| &*it.0).collect();
+    assert_eq!(origins, ["https://c.d", "http://localhost:1"]);
+    for (text, expected) in [
+        ("trusted_proxies = [\"proxy\"]", "line 1: trusted_proxies: write a network"),
+        ("[cors]\norigins = [\"*\"]", "line 2: origins: write an origin as a browser sends it"),
+    ] {
+        let refused = load(here(text).path(), "").unwrap_err().to_string();
+        assert!(refused.contains(expected), "{refused}");
     }
 }
 

@@ -71,11 +71,22 @@ impl Agent {
         let mut is_stale = false;
         if let Some(credentials) = self.credentials(request) {
             let endpoint = self.settings.endpoint(&credentials.username).cloned();
+            // Whoever guesses too often is answered like somebody who has not tried.
+            let endpoint = endpoint.filter(|it| self.guesses.may_try(now, source, &it.user));
             let password = endpoint.as_ref().map(|it| it.password.reveal());
             let method = request.method.as_str();
-            match (self.nonces.verify(now, source, method, &credentials, password), endpoint) {
+            let verdict = match self.nonces.is_ours(now, source, &credentials) {
+                // The password is not compared: the answer would tell, and forged addresses could
+                // have their guesses counted.
+                false => DigestResult::Stale,
+                true => self.nonces.verify(now, source, method, &credentials, password),
+            };
+            match (verdict, endpoint) {
                 (DigestResult::Good, Some(endpoint)) => return Ok(endpoint.user),
                 (DigestResult::Stale, _) => is_stale = true,
+                (DigestResult::Bad, Some(endpoint)) => {
+                    self.guesses.failed(now, source, &endpoint.user);
+                }
                 (DigestResult::Good | DigestResult::Bad, _) => {}
             }
         }

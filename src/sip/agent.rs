@@ -20,6 +20,7 @@ use super::{
     registrar::Registrar,
     request::{Hop, InvalidRequest, SipRequest, reply, reply_hop, top_via},
     settings::Settings,
+    throttle::Guesses,
     timers::{Timer, Timers},
     transaction::{ClientTransactions, ServerTransactions, TransactionKey},
     uri::SipUri,
@@ -32,6 +33,7 @@ pub struct Agent {
     pub(super) settings: Arc<Settings>,
     pub(super) ids: SipIds,
     pub(super) nonces: Nonces,
+    pub(super) guesses: Guesses,
     pub(super) servers: ServerTransactions,
     pub(super) clients: ClientTransactions,
     pub(super) timers: Timers,
@@ -77,6 +79,7 @@ impl Agent {
         let nonces = Nonces::new(now, &settings.realm, of_nonces);
         Self {
             nonces,
+            guesses: Guesses::default(),
             settings,
             ids: SipIds::new(key),
             servers: ServerTransactions::default(),

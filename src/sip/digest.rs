@@ -186,6 +186,12 @@ impl Nonces {
         }
     }
 
+    /// Whether the nonce of these credentials is ours, for this address, and not too old. What an
+    /// address has not asked for, it may not have sent.
+    pub fn is_ours(&self, now: Instant, source: IpAddr, credentials: &DigestCredentials) -> bool {
+        self.number(now, source, &credentials.nonce).is_some()
+    }
+
     /// Returns the number of a nonce if we issued it, for this address, and it has not expired.
     fn number(&self, now: Instant, source: IpAddr, nonce: &str) -> Option<u64> {
         let field = |from: usize| u64::from_str_radix(nonce.get(from..from + 16)?, 16).ok();

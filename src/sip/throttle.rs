@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -59,6 +60,44 @@ impl Throttle {
         let is_admitted = bucket.take(now, rate, 1).is_ok();
         self.buckets.insert(source, bucket);
         is_admitted
+    }
+}
+
+/// Wrong passwords of each endpoint from each address (OWASP ASVS 4.0.3, 2.2.1). Above the limit a
+/// password is not compared, so a right one looks like a wrong one.
+#[derive(Debug, Default)]
+pub struct Guesses(BTreeMap<(IpAddr, Arc<str>), TokenBucket>);
+
+/// Wrong passwords at once; one more is allowed every six minutes. A phone that is set up wrong is
+/// noticed before.
+pub const GUESSES_MAX: u32 = 10;
+
+const GUESS_EVERY: Duration = Duration::from_secs(360);
+
+/// Pairs of an address and an endpoint. A guess needs a nonce that was sent to its address, so
+/// addresses cannot be forged.
+const GUESSERS_MAX: usize = 10_000;
+
+impl Guesses {
+    const RATE: BucketRate =
+        BucketRate { interval: GUESS_EVERY, fill: Duration::from_secs(360 * GUESSES_MAX as u64) };
+
+    /// Whether the address may try another password of the endpoint.
+    pub fn may_try(&self, now: Instant, source: IpAddr, user: &Arc<str>) -> bool {
+        let bucket = self.0.get(&(limited_source(source), user.clone()));
+        bucket.is_none_or(|it| it.check(now, Self::RATE).is_ok())
+    }
+
+    /// Counts a wrong password.
+    pub fn failed(&mut self, now: Instant, source: IpAddr, user: &Arc<str>) {
+        if GUESSERS_MAX <= self.0.len() {
+            self.0.retain(|_, bucket| !bucket.is_full(now));
+        }
+        let key = (limited_source(source), user.clone());
+        if self.0.len() < GUESSERS_MAX || self.0.contains_key(&key) {
+            // It is refused already.
+            let _ = self.0.entry(key).or_default().take(now, Self::RATE, 1);
+        }
     }
 }
 

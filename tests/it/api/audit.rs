@@ -29,6 +29,9 @@ fn every_control_action_leaves_a_line_and_no_secret_is_in_it() {
     // The outcome of a deferred request has its own line, whenever it comes.
     let later = format!("/v1/Account/{ID}/Conference/daily/Member/9/Mute/");
     program.ask(&token, "POST", &later, "{\"callback_url\":\"http://127.0.0.1:9/later?secret=1\"}");
+    // From a proxy that nobody trusts, and so from the client itself.
+    let forwarded = "X-Forwarded-For: 192.0.2.1\r\n";
+    program.ask_with("guess", "DELETE", &format!("/v1/Account/{ID}/Call/"), forwarded, "");
     program.ask("guess", "DELETE", &format!("/v1/Account/{ID}/Conference/"), "");
     program.ask_as("MA1", &reader, "DELETE", &format!("/v1/Account/{ID}/Call/{call}/"), "");
     program.ask(&token, "POST", "/nowhere/", "");
@@ -54,6 +57,7 @@ fn every_control_action_leaves_a_line_and_no_secret_is_in_it() {
         format!("{ID} config-1 127.0.0.1 POST /sim/v1/Account/{{auth_id}}/Phone  201"),
         format!("{ID} config-1 127.0.0.1 POST {kick} name=weekly members=7,8 404"),
         format!("{ID} config-1 127.0.0.1 POST /groups/v1/Account/{{auth_id}}/Person  201"),
+        "  127.0.0.1 DELETE /v1/Account/{auth_id}/Call  401".to_owned(),
         "  127.0.0.1 DELETE /v1/Account/{auth_id}/Conference  401".to_owned(),
         format!("MA1 t1 127.0.0.1 DELETE {calls} call_uuid={call} 404"),
         format!("{ID} config-1 127.0.0.1 DELETE {calls} call_uuid={call} 204"),
@@ -65,4 +69,21 @@ fn every_control_action_leaves_a_line_and_no_secret_is_in_it() {
     for secret in [&*token, &*reader, "secret"] {
         assert!(!log.contains(secret), "{log}");
     }
+}
+
+/// Issue 14, A1.
+#[test]
+fn the_log_and_the_audit_name_the_client_behind_a_trusted_proxy() {
+    let home = home();
+    let program =
+        Program::start(home.path(), "--log-format json --trusted-proxies 10.0.0.0/8,127.0.0.1");
+    let forwarded = "X-Forwarded-For: 198.51.100.9, 192.0.2.1\r\nX-Forwarded-For: 10.1.1.1\r\n";
+    let path = format!("/v1/Account/{ID}/Conference/");
+    program.ask_with(&token(home.path()), "DELETE", &path, forwarded, "");
+    program.signal("TERM");
+    let (_, _, log) = program.end();
+    let lines = log.lines().filter_map(|it| serde_json::from_str::<Value>(it).ok());
+    let of_it: Vec<_> = lines.filter(|it| it["method"] == "DELETE").collect();
+    assert_eq!(of_it.len(), 2, "{log}");
+    assert!(of_it.iter().all(|it| it["peer"] == "192.0.2.1"), "{of_it:?}");
 }

@@ -125,7 +125,8 @@ impl DialectDescriber {
         self.operation("events", Tag::Events, "Streams what happens to calls and conferences.")
             .about(
                 "Server-sent events, without an end: `id`, `event` (what happened) and `data` (its \
-                 fields as a JSON object). An event `gap` says that some are no longer kept.",
+                 fields as a JSON object). An event `gap` says that some are no longer kept. The \
+                 stream breaks off within a second after its token is removed.",
             )
             .takes([
                 query("conference", name, "Only what is about this conference."),

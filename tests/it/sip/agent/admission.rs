@@ -73,6 +73,47 @@ fn a_wrong_password_and_an_unknown_user_get_the_same_reply() {
     assert_eq!(replies[0], replies[1]);
 }
 
+/// OWASP ASVS 4.0.3, 2.2.1; issue 14, A3.
+#[test]
+fn guesses_of_a_password_are_limited_by_address_and_the_limit_does_not_show() {
+    let mut harness = AgentHarness::with(closed());
+    let mut count = 0;
+    let mut attempt = |harness: &mut AgentHarness, password: &str| {
+        count += 1;
+        let mut phone = Phone::new(&format!("p{count}"), HERE);
+        harness.receive(&phone.invite());
+        let given = credentials(harness.last(), 0, password, "INVITE");
+        harness.receive(&phone.same_branch("ACK"));
+        let headers = format!("{}{SDP}{given}", phone.contact.clone());
+        harness.receive(&phone.request("INVITE", &headers, OFFER)).remove(0)
+    };
+    for _ in 0..9 {
+        assert_eq!(attempt(&mut harness, "guess"), "401");
+    }
+    assert_eq!(attempt(&mut harness, "secret"), "100");
+    assert_eq!(attempt(&mut harness, "guess"), "401");
+    assert_eq!(attempt(&mut harness, "secret"), "401", "ten were wrong");
+    assert!(!harness.last().contains("stale=true"));
+    harness.remote = "192.0.2.7:5060".parse().unwrap();
+    assert_eq!(attempt(&mut harness, "secret"), "100", "from elsewhere");
+}
+
+/// A nonce that is not ours must not tell whether the password is right.
+#[test]
+fn a_made_up_nonce_tells_nothing_about_a_password() {
+    for password in ["secret", "guess"] {
+        let mut harness = AgentHarness::with(closed());
+        let mut phone = phone();
+        harness.receive(&phone.invite());
+        let nonce = harness.last().split_once("nonce=\"").unwrap().1.split('"').next().unwrap();
+        let challenged = harness.last().replace(nonce, &"0".repeat(nonce.len()));
+        let given = credentials(&challenged, 0, password, "INVITE");
+        let headers = format!("{}{SDP}{given}", phone.contact.clone());
+        assert_eq!(harness.receive(&phone.request("INVITE", &headers, OFFER)), ["401"]);
+        assert!(harness.last().contains("stale=true"), "{password}");
+    }
+}
+
 #[test]
 fn nobody_calls_in_the_name_of_an_endpoint_even_if_anonymous_calls_are_allowed() {
     let mut harness = AgentHarness::with(Settings { open: Some(true), ..closed() });
