@@ -15,7 +15,7 @@ use super::{
     settings::Settings,
     sockets::{Incoming, Listener, Losses, SipSockets},
 };
-use crate::media::{Exchange, SignallingBackend, SignallingOrder, legs::Legs};
+use crate::media::{CannotDial, Exchange, SignallingBackend, SignallingOrder, legs::Legs};
 
 /// Signalling backend of real phones. An RTP engine carries their sound.
 pub struct SipBackend {
@@ -163,6 +163,15 @@ impl SignallingBackend for SipBackend {
                 tracing::error!(%call, %to, "SIP places no calls yet, as `can_dial` says");
             }
         }
+    }
+
+    /// Asked after the simulated phones, if there are any.
+    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
+        let hint = match to.starts_with("sim:") {
+            true => "simulated phones are off (sim.on)",
+            false => "calls to real phones are not implemented yet",
+        };
+        Err(CannotDial { to: to.into(), hint: hint.to_owned() })
     }
 }
 
