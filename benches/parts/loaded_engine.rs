@@ -101,6 +101,7 @@ impl LoadedEngine {
             inbound: inbound.clone(),
             journal,
             accounts,
+            endpoints: Box::new(|_| Vec::new()),
             callbacks,
             idempotency_keys: Arc::new(StoredResponses::default()),
             on_answered: Box::new(move |entry| {

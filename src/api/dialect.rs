@@ -34,13 +34,13 @@ impl ApiDialect {
         Self::Capillary,
     ];
 
-    /// Rocket.Chat shares its first segments with Vobiz, whose third one is `Account`. Kirimin's
+    /// Rocket.Chat has everything below `/api/v1/` but `Account/`, which is Vobiz's. Kirimin's
     /// socket is at the root, where nothing else is.
     pub(super) fn of(path: &Path<'_>, headers: &HeaderMap) -> Self {
         match *path.segments() {
             ["v1", ..] => Self::Plivo,
-            ["api", "info"] | ["api", "v1", "login" | "logout" | "me" | "info"] => Self::RocketChat,
-            ["api", "v1", third, ..] if third.starts_with("groups.") => Self::RocketChat,
+            ["api", "v1", "Account", ..] => Self::Vobiz,
+            ["api", "info"] | ["api", "v1", _, ..] => Self::RocketChat,
             ["api", ..] => Self::Vobiz,
             ["sim", ..] => Self::Sim,
             ["groups", ..] => Self::Groups,
@@ -152,7 +152,10 @@ mod tests {
         check("/v1/", ApiDialect::Plivo);
         check("/v2/Account/", ApiDialect::Ops);
         check("/api/", ApiDialect::Vobiz);
-        check("/api/v1/groups", ApiDialect::Vobiz);
+        check("/api/v1/Account", ApiDialect::Vobiz);
+        check("/api/v1/account/x", ApiDialect::RocketChat);
+        check("/api/v1/subscriptions.get", ApiDialect::RocketChat);
+        check("/api/v1/", ApiDialect::Vobiz);
         check("/api/v1/groups.any", ApiDialect::RocketChat);
         assert_eq!(ApiDialect::of_nothing("//api/1/2"), ApiDialect::Vobiz);
         assert_eq!(ApiDialect::of_nothing("/v1/2"), ApiDialect::Ops);

@@ -7,7 +7,7 @@ use std::{borrow::Cow, time::Duration};
 use axum::{
     http::{
         HeaderValue, StatusCode,
-        header::{ALLOW, HeaderName, RETRY_AFTER},
+        header::{ACCEPT, ACCEPT_ENCODING, ALLOW, HeaderName, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
 };
@@ -17,6 +17,9 @@ use uuid::Uuid;
 
 use super::{reply::json, streams::STREAMS_MAX};
 use crate::{conference::Refusal, engine::registry::AskError, store::rows::WriteError};
+
+/// The media types of bodies with parameters, as `Accept` lists them.
+const BODY_TYPES: &str = "application/json, application/x-www-form-urlencoded, multipart/form-data";
 
 /// The reason why a request failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -41,9 +44,12 @@ pub(super) enum Failure {
     /// No endpoint has this path.
     #[error("not found")]
     NoRoute,
-    /// The body has a `Content-Type` that is not JSON.
-    #[error("the body must be JSON: send it with Content-Type: application/json")]
-    NotJson,
+    /// The body is compressed, with this `Content-Encoding`.
+    #[error("the body has Content-Encoding: {0}: send it as it is (identity)")]
+    Coded(String),
+    /// The body has a `Content-Type` that is neither JSON nor a form.
+    #[error("the body must be JSON or a form: send it with Content-Type: {BODY_TYPES}")]
+    MediaType,
     /// The endpoint is documented by the vendor and not implemented yet.
     #[error("{0}")]
     NotImplemented(&'static str),
@@ -132,6 +138,9 @@ impl Failure {
             Self::TooFast { wait } | Self::TooManyGuesses { wait } => {
                 Some((RETRY_AFTER, HeaderValue::from(rounded_up(*wait))))
             }
+            // RFC 9110, 15.5.16: what would have been accepted.
+            Self::Coded(_) => Some((ACCEPT_ENCODING, HeaderValue::from_static("identity"))),
+            Self::MediaType => Some((ACCEPT, HeaderValue::from_static(BODY_TYPES))),
             Self::WrongMethod { allow } => Some((ALLOW, HeaderValue::from_static(allow))),
             Self::Ask(AskError::Gone | AskError::Late | AskError::Refused(_))
             | Self::Bad(_)
@@ -141,7 +150,6 @@ impl Failure {
             | Self::NoCredentials
             | Self::NoRoute
             | Self::NotImplemented(_)
-            | Self::NotJson
             | Self::KeyReused
             | Self::KeyInterrupted
             | Self::Conflict(_)
@@ -161,14 +169,14 @@ impl Failure {
             }
             Self::Ask(AskError::Late) => StatusCode::GATEWAY_TIMEOUT,
             Self::Ask(AskError::Refused(Refusal::Fault)) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Ask(AskError::Refused(Refusal::NoElement { .. })) | Self::Bad(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            // No 501: the vendors' SDKs send a request with a 5xx again, to the vendors' own hosts.
+            Self::Ask(AskError::Refused(Refusal::NoElement { .. }))
+            | Self::Bad(_)
+            | Self::NotImplemented(_) => StatusCode::BAD_REQUEST,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotFound(_) | Self::NoAccount | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoCredentials | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
-            Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
-            Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MediaType | Self::Coded(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Ask(AskError::Refused(Refusal::TooManyBans { .. }))
             | Self::KeyReused
             | Self::KeyInterrupted

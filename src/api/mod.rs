@@ -96,7 +96,7 @@ use self::{
 use crate::{
     accounts::Accounts,
     base::{
-        ids::{Dialect, RoomKey},
+        ids::{AccountId, Dialect, RoomKey},
         traceparent::Traceparent,
     },
     conference::{Ask, ConferenceAnswer},
@@ -120,6 +120,8 @@ pub struct ApiDependencies {
     pub journal: Arc<Journal>,
     /// The accounts and their tokens.
     pub accounts: Arc<Accounts>,
+    /// The users of an account's SIP endpoints.
+    pub endpoints: EndpointUsers,
     /// Delivers the answers of deferred requests.
     pub callbacks: WebhookQueue,
     /// Stored answers of repeated requests.
@@ -129,6 +131,9 @@ pub struct ApiDependencies {
     /// The simulated phones; None: their paths do not exist.
     pub phones: Option<Arc<SimPhones>>,
 }
+
+/// Lists the users of an account's SIP endpoints.
+pub type EndpointUsers = Box<dyn Fn(&AccountId) -> Vec<String> + Send + Sync>;
 
 /// Settings of the edge.
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +152,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             voice: voice::Settings::default(),
-            rate_limit: Some(RateLimit::VENDORS),
+            rate_limit: Some(RateLimit::DEFAULT),
             failure_limits: FailureLimits::default(),
             caps: Caps::default(),
         }
@@ -334,6 +339,7 @@ pub struct AppState {
     inbound: Arc<Inbound>,
     journal: Arc<Journal>,
     accounts: Arc<Accounts>,
+    endpoints: EndpointUsers,
     phones: Option<Arc<SimPhones>>,
     callbacks: WebhookQueue,
     idempotency_keys: Arc<dyn IdempotencyStore>,
@@ -355,6 +361,7 @@ impl AppState {
             inbound,
             journal,
             accounts,
+            endpoints,
             callbacks,
             idempotency_keys,
             on_answered,
@@ -370,6 +377,7 @@ impl AppState {
             inbound,
             journal,
             accounts,
+            endpoints,
             phones,
             callbacks,
             idempotency_keys,

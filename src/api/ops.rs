@@ -14,7 +14,7 @@ use axum::{
 
 use super::{
     AppState, Links,
-    context::Context,
+    context::{Context, RequestContext},
     endpoint::{Documented, Endpoint, handler},
     failure::Failure,
     openapi,
@@ -72,8 +72,19 @@ async fn document(State(state): State<Arc<AppState>>) -> Response {
 }
 
 /// `GET /docs`: the OpenAPI document as a web page.
-async fn page(State(state): State<Arc<AppState>>) -> Response {
-    state.document.show_page()
+async fn page(State(state): State<Arc<AppState>>, Context(context): Context) -> Response {
+    state.document.show_page(&server_url(&context))
+}
+
+/// The URL by which the client has reached this server.
+fn server_url(context: &RequestContext) -> String {
+    let header = |name| context.headers.get(name).and_then(|it: &HeaderValue| it.to_str().ok());
+    let is_plain = |it: &&str| {
+        !it.is_empty() && it.chars().all(|it| it.is_ascii_alphanumeric() || "-.:[]_".contains(it))
+    };
+    let host = header("host").filter(is_plain).unwrap_or("127.0.0.1:8080");
+    let scheme = if header("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    format!("{scheme}://{host}")
 }
 
 fn text(status: StatusCode, text: &'static str) -> Response {

@@ -107,17 +107,19 @@ impl<'a> Path<'a> {
     }
 }
 
-/// The number of segments that form the name of a conference, at the start of `rest`.
+/// The number of segments that form the name of a conference, at the start of `rest`. No member and no
+/// ban is called `Ban` or `Record`.
 fn name_length(rest: &[&str]) -> usize {
     let fits = |tail: &[&str], given: &[&str]| {
-        tail.iter().zip(given).all(|(word, it)| word.is_empty() || word == it)
+        let is_parameter = |it: &str| !["Ban", "Record"].contains(&it);
+        tail.iter().zip(given).all(|(word, it)| word == it || word.is_empty() && is_parameter(it))
     };
     let found = TAILS.iter().find_map(|tail| {
         let name = rest.len().checked_sub(tail.len()).filter(|it| *it != 0)?;
         fits(tail, &rest[name..]).then_some(name)
     });
-    // Without a known tail, the name has one segment, or the path is unknown.
-    found.unwrap_or_else(|| rest.len().min(1))
+    // Without a known tail, all of it is the name.
+    found.unwrap_or(rest.len())
 }
 
 /// RFC 3986, 6.2.2.2: an escape of a letter, a digit or `-._~` is the letter itself.
@@ -202,13 +204,15 @@ mod tests {
         check("a%2Fb/c/Ban/5/", "a%2Fb%2Fc/Ban/5/");
         check("Member/1/Kick/Record/", "Member%2F1%2FKick/Record/");
         check("Member/1/Kick/", "Member/1/Kick/");
-        check("Ban/Ban/Ban/", "Ban/Ban/Ban/");
-        // No known tail: unknown paths.
-        check("weekly/Play/", "weekly/Play/");
-        check("weekly/Member/", "weekly/Member/");
-        check("weekly/Member/1/Kick/x/", "weekly/Member/1/Kick/x/");
-        check("weekly/Member/1/kick/", "weekly/Member/1/kick/");
-        check("a/b/", "a/b/");
+        check("Ban/Ban/Ban/", "Ban%2FBan/Ban/");
+        check("team/Member/Record/", "team%2FMember/Record/");
+        check("team/Member/Member/all/Mute/", "team%2FMember/Member/all/Mute/");
+        // No known tail: all of it is the name.
+        check("weekly/Play/", "weekly%2FPlay/");
+        check("weekly/Member/", "weekly%2FMember/");
+        check("weekly/Member/1/Kick/x/", "weekly%2FMember%2F1%2FKick%2Fx/");
+        check("weekly/Member/1/kick/", "weekly%2FMember%2F1%2Fkick/");
+        check("a/b/", "a%2Fb/");
         check("weekly/", "weekly/");
         check("", "");
     }

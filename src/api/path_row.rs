@@ -102,6 +102,11 @@ impl PathRow {
         })
     }
 
+    /// Whether a path, as the client sent it, has more segments than the pattern.
+    pub(super) fn is_longer(&self, path: &str) -> bool {
+        segments(self.pattern).count() < segments(path).count()
+    }
+
     /// The path for a log line, without secrets.
     pub(super) fn shown<'a>(&self, path: &'a str) -> Cow<'a, str> {
         match segments(self.pattern).any(|it| it == SECRET) {

@@ -124,7 +124,11 @@ async fn serve(path: &'static PathRow, links: Links, request: Request) -> Respon
         return handle(endpoint, request, links).await;
     }
     let (mut parts, body) = request.into_parts();
-    let body = match body::read(body).await {
+    let body = match body::read(&context.headers, body).await {
+        Ok(body) => body::without_form(&context.headers, body).await,
+        Err(failure) => Err(failure),
+    };
+    let body = match body {
         Ok(body) => body,
         Err(failure) => return failure.into_response(),
     };
@@ -173,6 +177,8 @@ fn enter(
     let vendor = links.groups.as_ref().zip(groups::Vendor::of(context.dialect));
     ControlFlow::Break(match vendor {
         Some((api, vendor)) => api.wrong_method(vendor, path, context),
+        // Without the method, nothing says that the name has slashes: the path is unknown.
+        None if path.is_longer(context.uri.path()) => Failure::NoRoute.into_response(),
         None => Failure::WrongMethod { allow: path.allow }.into_response(),
     })
 }

@@ -307,6 +307,7 @@ impl Engine {
             inbound: inbound.clone(),
             journal,
             accounts,
+            endpoints: endpoint_users(config),
             callbacks,
             idempotency_keys,
             on_answered: Box::new(move |entry| log.audit(entry)),
@@ -337,6 +338,16 @@ impl Engine {
             sip: self.phones.as_ref().map(|it| it.gauges().0),
         }
     }
+}
+
+/// Lists the users of an account's `[[endpoint]]` rows.
+fn endpoint_users(config: &Config) -> api::EndpointUsers {
+    let rows: Vec<_> =
+        config.endpoints.iter().map(|it| (it.account.clone(), it.user.clone())).collect();
+    Box::new(move |account| {
+        let theirs = rows.iter().filter(|(owner, _)| owner == account);
+        theirs.map(|(_, user)| user.clone()).collect()
+    })
 }
 
 /// The endpoint `/metrics`: its figures and its token.
@@ -432,6 +443,7 @@ fn api_settings(config: &Config) -> api::Settings {
     let requests = NonZeroU32::new(config.rate_limit.get());
     let voice = voice::Settings {
         plivo: match config.voice.plivo {
+            PlivoMembers::ByClient => voice::PlivoForm::ByClient,
             PlivoMembers::String => voice::PlivoForm::String,
             PlivoMembers::Array => voice::PlivoForm::Array,
         },

@@ -62,6 +62,7 @@ pub struct Call {
     pending_transfer: Option<Box<DocumentRequest>>,
     facts: Option<Box<CallFacts>>,
     transfers: u8,
+    has_rung: bool,
     is_answered: bool,
     is_scheduled: bool,
     #[cfg(debug_assertions)]
@@ -115,6 +116,7 @@ impl Call {
             pending_transfer: None,
             facts: None,
             transfers: 0,
+            has_rung: false,
             is_answered: false,
             is_scheduled: false,
             #[cfg(debug_assertions)]
@@ -192,6 +194,14 @@ impl Call {
                     .for_each(|effect| add_membership_fields(effect, membership));
                 act
             }
+        }
+    }
+
+    /// Ends a call that neither rings nor is answered yet. Others stay as they are.
+    pub fn cancel(&self) -> CallAct {
+        match self.outgoing.is_some() && !self.has_rung {
+            true => CallAct::End(self.ending(&Cause::HungUpByApi.into())),
+            false => CallAct::Stay,
         }
     }
 
@@ -307,6 +317,7 @@ impl Call {
 
     fn rang(&mut self, now: Instant, effects: &mut Vec<Effect>) -> CallAct {
         let Some(out) = &self.outgoing else { return CallAct::Stay };
+        self.has_rung = true;
         if let Some(max) = out.ring_max {
             self.ends_at = self.ends_at.min(now + max);
         }

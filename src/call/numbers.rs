@@ -46,6 +46,12 @@ impl Numbers {
         let is_theirs = |row: &&NumberRoute| account.is_none_or(|it| *it == row.account);
         self.rows.get(bare_number(called)).filter(is_theirs)
     }
+
+    /// The numbers of an account, sorted.
+    pub fn of(&self, account: &AccountId) -> Vec<Arc<str>> {
+        let theirs = self.rows.iter().filter(|(_, row)| row.account == *account);
+        theirs.map(|(number, _)| number.clone()).collect()
+    }
 }
 
 /// The user part of a SIP URI, or a number, without a leading `+`.

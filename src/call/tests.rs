@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use super::*;
 use crate::{
     base::ids::{Dialect, MemberId, RoomId},
-    flow::{Cause, Flow},
+    flow::{Cause, Flow, RequestMethod},
 };
 
 struct Bench {
@@ -155,4 +155,30 @@ fn a_fault_of_the_room_is_named_when_nothing_is_left() {
 fn a_live_call_is_not_dropped() {
     let (mut bench, _) = Bench::new("<Wait/>");
     drop(bench.call.take());
+}
+
+/// The call decides, where its status is: what the journal says may be older.
+#[test]
+fn only_a_queued_call_can_be_cancelled() {
+    let cancel = |bench: &mut Bench| bench.does(|call, _, _| call.cancel());
+    let dialled = || {
+        let (mut bench, _) = Bench::new("<Wait length=\"60\"/>");
+        assert_eq!(cancel(&mut bench), "", "an inbound call is not queued");
+        let hook = Hook { url: "flow:a".into(), method: RequestMethod::Post };
+        let out = OutgoingCall {
+            answer: AnswerUrls { hook, fallback: None },
+            ring_timeout: Duration::from_secs(120),
+            ring_max: None,
+            digits: None,
+        };
+        bench.does(|call, now, effects| call.dial(now, out, effects));
+        bench
+    };
+    assert_eq!(cancel(&mut dialled()), "end 1000");
+    let mut bench = dialled();
+    bench.heard(LegEvent::Ringing);
+    assert_eq!(cancel(&mut bench), "");
+    let mut bench = dialled();
+    bench.heard(LegEvent::Answered);
+    assert_eq!(cancel(&mut bench), "");
 }

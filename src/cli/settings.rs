@@ -285,12 +285,14 @@ pub enum LogLevel {
 
 /// Shape of member ids in Plivo's responses.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum PlivoMembers {
-    /// A string, `"10"`, as documented.
+    /// A list for plivo-go and plivo-java, which parse nothing else; for all others a string.
     #[default]
+    ByClient,
+    /// A string, `"10"`, as documented.
     String,
-    /// A list, `["10"]`, for clients that parse only arrays (plivo-go).
+    /// A list such as `["10"]`, also of one id, for every client.
     Array,
 }
 

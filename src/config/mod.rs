@@ -165,7 +165,7 @@ const DEFAULT_HTTP: ListenAddress =
 /// Read from the working directory if no other file is named.
 const DEFAULT_FILE: &str = "conflow.toml";
 /// Requests of an account within 5 seconds, as the vendors state it (contract 7).
-const RATE_LIMIT: Count<0, 1_000_000> = Count::new(300);
+const RATE_LIMIT: Count<0, 1_000_000> = Count::new(3_000);
 /// As many calls as one request may name (contract 7), so that the largest valid request passes.
 const CALLS_MAX: Count<0, 1_000_000> = Count::new(1_000);
 

@@ -12,14 +12,14 @@ use std::{
 };
 
 use tokio::{
-    sync::mpsc::UnboundedReceiver,
+    sync::{mpsc::UnboundedReceiver, oneshot},
     task,
     time::{self, sleep_until},
 };
 
 use super::{
     TurnOutcome,
-    registry::Registry,
+    registry::{CallPlace, Registry},
     spawner::Actor,
     worker_queue::{CallMessage, CallWorker, WorkerMessage},
 };
@@ -38,6 +38,18 @@ impl CallWorker {
         drop(parked);
         let actor = CallWorkerActor::new(self.clone(), inbox, registry.clone());
         registry.links.spawner.spawn_call_worker(Box::new(actor));
+    }
+}
+
+impl Registry {
+    /// Ends a call that neither rings nor is answered yet. The call decides: the answer's channel
+    /// closes without a value if it is too late for that. None: it is in no worker, so not queued.
+    pub fn cancel(&self, call: CallId) -> Option<oneshot::Receiver<()>> {
+        let places = self.places.of_call(call);
+        let CallPlace::Worker = places.find(call)? else { return None };
+        let (reply, answer) = oneshot::channel();
+        self.deliver(call, CallMessage::Cancel(reply));
+        Some(answer)
     }
 }
 
@@ -197,6 +209,11 @@ impl CallWorkerActor {
                 let (request, asked) = *transfer;
                 reply = Some(asked);
                 call.transfer(request, effects)
+            }
+            Some(CallMessage::Cancel(asked)) => {
+                let act = call.cancel();
+                reply = matches!(act, CallAct::End(_)).then_some(asked);
+                act
             }
             None => call.tick(now, effects),
         };

@@ -96,6 +96,11 @@ impl Inbound {
         true
     }
 
+    /// The numbers of an account, sorted.
+    pub fn numbers_of(&self, account: &AccountId) -> Vec<Arc<str>> {
+        self.settings.numbers.of(account)
+    }
+
     /// Finds the flow of a call: the number's row, else the flow file with the called name, else
     /// the default one.
     fn route(&self, arrival: &Arrival) -> Result<InboundRoute, NoFlow> {

@@ -430,7 +430,7 @@ impl Registry {
     }
 
     /// Delivers a message to a call in a worker.
-    fn deliver(&self, call: CallId, message: CallMessage) {
+    pub(super) fn deliver(&self, call: CallId, message: CallMessage) {
         self.worker_of(call).deliver(call, message);
     }
 

@@ -31,6 +31,8 @@ pub(super) enum CallMessage {
         cause: Cause,
     },
     Heard(LegEvent),
+    /// The sender is used if the call was queued, and has ended.
+    Cancel(oneshot::Sender<()>),
     /// The sender is used once the transfer is done.
     Transfer(Box<(DocumentRequest, oneshot::Sender<()>)>),
 }

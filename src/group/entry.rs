@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Change, Group, GroupAction, GroupAnswer, GroupId, GroupInfo, GroupMember, GroupRef, JoinPolicy,
-    Joined, PersonId, PersonRef, Rank, Refusal, UnixMillis, state::AccountGroups,
+    Joined, Pending, PersonId, PersonRef, Rank, Refusal, UnixMillis, state::AccountGroups,
 };
 
 impl AccountGroups {
@@ -93,21 +93,47 @@ impl AccountGroups {
     ) -> Result<GroupAnswer, Refusal> {
         let id = self.find_open(group)?;
         self.check_entry(at, id, actor)?;
-        match self.groups[&id].info.join_policy {
-            JoinPolicy::Closed => Err(Refusal::NotInvited),
-            JoinPolicy::Open => {
+        let group = &self.groups[&id];
+        match (group.info.join_policy, group.applications.get(&actor)) {
+            (_, Some(Pending::Invited { .. })) | (JoinPolicy::Open, _) => {
                 self.add_member(at, id, (Some(actor), actor), Rank::Beginner, changes)
             }
-            JoinPolicy::Reviewed if self.groups[&id].applications.contains_key(&actor) => {
-                Ok(GroupAnswer::Pending)
-            }
-            JoinPolicy::Reviewed => {
-                let row = Change::Application(id, actor, Some(at));
+            (JoinPolicy::Closed, _) => Err(Refusal::NotInvited),
+            (JoinPolicy::Reviewed, Some(Pending::Applied(_))) => Ok(GroupAnswer::Pending),
+            (JoinPolicy::Reviewed, None) => {
+                let row = Change::Application(id, actor, Some(Pending::Applied(at)));
                 let entry = (GroupAction::Applied, Some(actor), Some(actor), "");
                 self.commit(at, id, entry, [row], changes);
                 Ok(GroupAnswer::Pending)
             }
         }
+    }
+
+    /// Invites a person. A repeated invitation changes nothing.
+    pub(super) fn invite(
+        &mut self,
+        at: UnixMillis,
+        group: &GroupRef,
+        actor: Option<PersonId>,
+        target: &PersonRef,
+        changes: &mut Vec<Change>,
+    ) -> Result<GroupAnswer, Refusal> {
+        let id = self.find_open(group)?;
+        self.require_rank(id, actor, Rank::Admin)?;
+        let target = self.find_person(target)?;
+        self.check_entry(at, id, target)?;
+        match self.groups[&id].applications.get(&target) {
+            Some(Pending::Applied(_)) => {
+                return self.add_member(at, id, (actor, target), Rank::Beginner, changes);
+            }
+            Some(Pending::Invited { .. }) => (),
+            None => {
+                let row = Change::Application(id, target, Some(Pending::Invited { at, by: actor }));
+                let entry = (GroupAction::Invited, actor, Some(target), "");
+                self.commit(at, id, entry, [row], changes);
+            }
+        }
+        Ok(GroupAnswer::Group(Box::new(self.snapshot(id))))
     }
 
     pub(super) fn decide(
@@ -122,11 +148,14 @@ impl AccountGroups {
         let id = self.find_open(group)?;
         self.require_rank(id, actor, Rank::Admin)?;
         let target = self.find_person(target)?;
-        if !self.groups[&id].applications.contains_key(&target) {
-            return Err(Refusal::NoApplication);
-        }
-        if is_approved {
-            return self.add_member(at, id, (actor, target), Rank::Beginner, changes);
+        match (self.groups[&id].applications.get(&target), is_approved) {
+            (None, _) | (Some(Pending::Invited { .. }), true) => {
+                return Err(Refusal::NoApplication);
+            }
+            (Some(Pending::Applied(_)), true) => {
+                return self.add_member(at, id, (actor, target), Rank::Beginner, changes);
+            }
+            (Some(_), false) => (),
         }
         let row = Change::Application(id, target, None);
         self.commit(at, id, (GroupAction::Denied, actor, Some(target), ""), [row], changes);
@@ -197,6 +226,32 @@ impl AccountGroups {
         }
         let row = Change::Member(id, target, Some(GroupMember { rank, ..member }));
         self.commit(at, id, (GroupAction::Ranked, actor, Some(target), ""), [row], changes);
+        Ok(GroupAnswer::Group(Box::new(self.snapshot(id))))
+    }
+
+    /// An owner and another member change places: the member becomes owner, the owner an admin.
+    pub(super) fn abdicate(
+        &mut self,
+        at: UnixMillis,
+        group: &GroupRef,
+        actor: PersonId,
+        target: &PersonRef,
+        changes: &mut Vec<Change>,
+    ) -> Result<GroupAnswer, Refusal> {
+        let id = self.find_open(group)?;
+        self.require_rank(id, Some(actor), Rank::Owner)?;
+        let target = self.find_person(target)?;
+        let member = |it| self.groups[&id].members.get(&it).copied();
+        let (own, heir) = (member(actor), member(target).ok_or(Refusal::TargetNotMember)?);
+        let own = own.ok_or(Refusal::ActorNotMember)?;
+        if actor == target {
+            return Err(Refusal::SelfTarget);
+        }
+        let rows = [
+            Change::Member(id, target, Some(GroupMember { rank: Rank::Owner, ..heir })),
+            Change::Member(id, actor, Some(GroupMember { rank: Rank::Admin, ..own })),
+        ];
+        self.commit(at, id, (GroupAction::Ranked, Some(actor), Some(target), ""), rows, changes);
         Ok(GroupAnswer::Group(Box::new(self.snapshot(id))))
     }
 

@@ -99,8 +99,23 @@ pub struct Group {
     pub members: PersonMap<GroupMember>,
     /// The bans, expired ones included.
     pub bans: PersonMap<GroupBan>,
-    /// The waiting applications, and their times.
-    pub applications: PersonMap<UnixMillis>,
+    /// The waiting applications and invitations.
+    pub applications: PersonMap<Pending>,
+}
+
+/// A membership that waits for the other side's word.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Pending {
+    /// The person applied, at this time.
+    Applied(UnixMillis),
+    /// The person is invited, and joins when they apply.
+    Invited {
+        /// The time of the invitation.
+        at: UnixMillis,
+        /// The person who invites; None: a machine.
+        by: Option<PersonId>,
+    },
 }
 
 /// A reference to a group, as a request gives it.
@@ -226,15 +241,24 @@ pub enum Ask {
         /// The person who applies.
         actor: PersonId,
     },
-    /// Accepts or rejects an application.
+    /// Invites a person, who joins by applying. One who has applied joins at once.
+    Invite {
+        /// The group to join.
+        group: GroupRef,
+        /// The person who invites.
+        actor: Option<PersonId>,
+        /// The person to invite.
+        target: PersonRef,
+    },
+    /// Accepts or rejects an application, or takes an invitation back.
     Decide {
         /// The group applied to.
         group: GroupRef,
         /// The person who decides.
         actor: Option<PersonId>,
-        /// The person who has applied.
+        /// The person who has applied or is invited.
         target: PersonRef,
-        /// True accepts, false rejects.
+        /// True accepts an application; false rejects it, or takes the invitation back.
         is_approved: bool,
     },
     /// Joins by the invitation link.
@@ -265,6 +289,15 @@ pub enum Ask {
         target: PersonRef,
         /// The rank to give them.
         rank: Rank,
+    },
+    /// An owner makes another member owner, and becomes an admin, in one step.
+    Abdicate {
+        /// The group of both.
+        group: GroupRef,
+        /// The owner who gives the group away.
+        actor: PersonId,
+        /// The member who becomes owner.
+        target: PersonRef,
     },
     /// Reads a group, also a closed one.
     Show(GroupRef),
@@ -424,8 +457,8 @@ pub enum Change {
     Member(GroupId, PersonId, Option<GroupMember>),
     /// A ban; None deletes it.
     Ban(GroupId, PersonId, Option<GroupBan>),
-    /// An application; None deletes it.
-    Application(GroupId, PersonId, Option<UnixMillis>),
+    /// An application or an invitation; None deletes it.
+    Application(GroupId, PersonId, Option<Pending>),
     /// A new entry of a group's history.
     Audit(GroupAuditEntry),
 }
@@ -467,7 +500,9 @@ pub enum GroupAction {
     Unbanned,
     /// A person applied for membership.
     Applied,
-    /// An application was rejected.
+    /// A person was invited.
+    Invited,
+    /// An application was rejected, or an invitation taken back.
     Denied,
     /// A member's rank was changed.
     Ranked,

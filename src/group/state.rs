@@ -49,6 +49,9 @@ impl AccountGroups {
                 self.add_first_owner(at, &group, actor, &target, changes)
             }
             Ask::Apply { group, actor } => self.apply_for(at, &group, actor, changes),
+            Ask::Invite { group, actor, target } => {
+                self.invite(at, &group, actor, &target, changes)
+            }
             Ask::Decide { group, actor, target, is_approved } => {
                 self.decide(at, &group, actor, &target, is_approved, changes)
             }
@@ -58,6 +61,9 @@ impl AccountGroups {
             }
             Ask::SetRank { group, actor, target, rank } => {
                 self.set_rank(at, &group, actor, &target, rank, changes)
+            }
+            Ask::Abdicate { group, actor, target } => {
+                self.abdicate(at, &group, actor, &target, changes)
             }
             Ask::Show(group) => {
                 let id = self.find(&group)?;

@@ -139,7 +139,7 @@ impl Router {
                 Err(its) => error = error.or(Some(its)),
             }
         }
-        let hint = "there are no phones".to_owned();
+        let hint = "simulated phones are off (sim.on), and so is SIP (sip.bind)".to_owned();
         Err(error.unwrap_or_else(|| CannotDial { to: to.into(), hint }))
     }
 

@@ -15,7 +15,9 @@ use super::{
     settings::{Settings, SipEndpoint, SipTrunk},
     sockets::{Incoming, Listener, Losses, SipSockets},
 };
-use crate::media::{Exchange, NoFlow, SignallingBackend, SignallingOrder, legs::Legs};
+use crate::media::{
+    CannotDial, Exchange, NoFlow, SignallingBackend, SignallingOrder, legs::Legs,
+};
 
 /// Signalling backend of real phones. An RTP engine carries their sound.
 pub struct SipBackend {
@@ -171,6 +173,15 @@ impl SignallingBackend for SipBackend {
                 tracing::error!(%call, %to, "SIP places no calls yet, as `can_dial` says");
             }
         }
+    }
+
+    /// Asked after the simulated phones, if there are any.
+    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
+        let hint = match to.starts_with("sim:") {
+            true => "simulated phones are off (sim.on)",
+            false => "calls to real phones are not implemented yet",
+        };
+        Err(CannotDial { to: to.into(), hint: hint.to_owned() })
     }
 }
 

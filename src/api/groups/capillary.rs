@@ -126,6 +126,11 @@ pub(super) fn throttle(wait: Duration) -> Response {
     ))
 }
 
+/// The response to a compressed body.
+pub(super) fn refuse_coding(text: String) -> Response {
+    refuse(&CapillaryError(415, 415, text))
+}
+
 fn refuse(CapillaryError(status, code, message): &CapillaryError) -> Response {
     let status = StatusCode::from_u16(*status).expect("errors have valid statuses");
     let error = json!({ "status": false, "code": code, "message": message });

@@ -8,6 +8,7 @@ mod rate_limit;
 pub(super) mod rocketchat;
 mod sign_in;
 mod time;
+mod vendor;
 
 use std::{
     collections::BTreeMap, convert::Infallible, fmt, net::IpAddr, ops::Deref,
@@ -29,6 +30,7 @@ use tokio::sync::oneshot;
 use tower_service::Service;
 
 pub use self::admin::NewPerson;
+pub(super) use self::vendor::Vendor;
 use self::{
     kirimin::{signals, sockets::Sockets},
     rate_limit::Windows,
@@ -39,7 +41,6 @@ use super::{
     after_response::AfterResponse,
     body,
     context::{RequestContext, RequestOrigin},
-    dialect::ApiDialect,
     failure::{Failure, rounded_up},
     path_row::{PathRow, is_read},
     principal::Principal,
@@ -82,31 +83,6 @@ pub struct Settings {
     pub is_capillary_kept_active: bool,
     /// `groups.limits` is off: the vendors' rate limits do not apply.
     pub is_unlimited: bool,
-}
-
-/// A vendor's dialect, which has error bodies of its own.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Vendor {
-    Bungie,
-    RocketChat,
-    Kirimin,
-    Capillary,
-}
-
-impl Vendor {
-    pub(super) fn of(dialect: ApiDialect) -> Option<Self> {
-        match dialect {
-            ApiDialect::Bungie => Some(Self::Bungie),
-            ApiDialect::RocketChat => Some(Self::RocketChat),
-            ApiDialect::Kirimin => Some(Self::Kirimin),
-            ApiDialect::Capillary => Some(Self::Capillary),
-            ApiDialect::Plivo
-            | ApiDialect::Vobiz
-            | ApiDialect::Sim
-            | ApiDialect::Ops
-            | ApiDialect::Groups => None,
-        }
-    }
 }
 
 /// A request, with the parts decoded that all dialects read alike.
@@ -198,10 +174,18 @@ impl GroupsApi {
             return refused;
         }
         let (mut parts, body) = request.into_parts();
+        let mut body = body::read(&context.headers, body).await;
+        if let Err(failure @ Failure::Coded(_)) = &body {
+            return vendor.refuse_coding(failure);
+        }
+        if let (Vendor::RocketChat, Ok(text)) = (vendor, &body) {
+            // It takes forms. A form that cannot be read has no fields (contract 2.1).
+            body = body::without_form(&context.headers, text.clone()).await;
+        }
         let decoded = GroupsRequest(Arc::new(DecodedRequest {
             query: pairs(context.query()),
             context: context.clone(),
-            body: body::read(body).await,
+            body,
             peer,
             now,
             upgrade,

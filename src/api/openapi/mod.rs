@@ -3,6 +3,8 @@
 //! It is made once, when the API opens, and describes this server: with its forms of answers, and
 //! with simulated phones only if it has some.
 
+mod example;
+mod guide;
 mod operation;
 pub(super) mod ops;
 mod page;
@@ -28,7 +30,7 @@ pub(super) use self::{
 #[derive(Clone, Debug)]
 pub(super) struct OpenApiDocument {
     json: Bytes,
-    page: Bytes,
+    page: String,
 }
 
 impl OpenApiDocument {
@@ -36,15 +38,17 @@ impl OpenApiDocument {
     pub(super) fn new(operations: OperationList, schemas: Schemas) -> Self {
         let document = document(&operations, schemas);
         let json = serde_json::to_vec_pretty(&document).expect("it has names for keys");
-        Self { json: json.into(), page: page::write(&document).into() }
+        Self { json: json.into(), page: page::write(&document) }
     }
 
     pub(super) fn show(&self) -> Response {
         answer(&self.json, "application/json")
     }
 
-    pub(super) fn show_page(&self) -> Response {
-        let mut response = answer(&self.page, "text/html; charset=utf-8");
+    /// The page, with this server's URL in its examples.
+    pub(super) fn show_page(&self, url: &str) -> Response {
+        let page = page::for_server(&self.page, url).into();
+        let mut response = answer(&page, "text/html; charset=utf-8");
         let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
         response
@@ -67,8 +71,10 @@ calls and conferences.\n\n\
 Case matters in paths. The last slash may be missing. HEAD is good wherever GET is. A parameter that \
 conflow ignores is named in a `Conflow-Warning` header. A `traceparent` (W3C Trace Context) is \
 taken over: the requests that come of this one hand it on, and the log has it.\n\n\
-Not in this document: the groups' dialects (Bungie, Capillary, Kirimin, Rocket.Chat), and what \
-conflow asks of an application by itself (answer URLs, callbacks).";
+Parameters are read from JSON and from forms, urlencoded or multipart. What is not implemented yet is \
+answered with 400.\n\n\
+Not in this document, but on the page `/docs`: the groups' dialects (Bungie, Capillary, Kirimin, \
+Rocket.Chat), and what conflow asks of an application by itself (answer URLs, callbacks).";
 
 fn document(listed: &OperationList, schemas: Schemas) -> Value {
     let mut paths = Map::new();

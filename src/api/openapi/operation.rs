@@ -188,8 +188,12 @@ impl DocumentedAnswer {
 }
 
 /// The errors: status, name and description (contracts 1.1 and 1.2).
-pub(super) const REFUSALS: [(u16, &str, &str); 14] = [
-    (400, "Bad", "A parameter, a header or the body is not as it must be; the text says which."),
+pub(super) const REFUSALS: [(u16, &str, &str); 13] = [
+    (
+        400,
+        "Bad",
+        "A parameter, a header or the body is not as it must be, or it is not implemented yet; the text says which.",
+    ),
     (401, "NoCredentials", "There are no credentials, or they are wrong."),
     (403, "ReadOnly", "The token is good for looking only."),
     (404, "NotFound", "What the path names is not there, or is another account's."),
@@ -197,10 +201,9 @@ pub(super) const REFUSALS: [(u16, &str, &str); 14] = [
     (408, "TooSlow", "The body did not come in time."),
     (409, "Conflict", "It is too late for this; or the Idempotency-Key was another request's."),
     (413, "TooLarge", "The body is larger than anything that is meant."),
-    (415, "NotJson", "The body says that it is something other than JSON."),
+    (415, "MediaType", "The body is neither JSON nor a form, or it is compressed."),
     (429, "TooFast", "Too many requests of this account, or too many wrong credentials."),
     (500, "Fault", "A fault of the server: the request may have had its effect or not."),
-    (501, "NotImplemented", "It is known, and not implemented yet."),
     (503, "Unavailable", "For the moment: the engine is full, or shuts down."),
     (504, "Late", "No answer came in time: the request may have had its effect or not."),
 ];

@@ -1,8 +1,13 @@
 //! Web page of the document: one HTML file that loads nothing from elsewhere.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 use serde_json::Value;
+
+use super::{
+    example::{self, SERVER},
+    guide::{self, GUIDES},
+};
 
 /// Plain, with a light and a dark theme.
 const STYLE: &str = include_str!("page.css");
@@ -16,6 +21,13 @@ pub(super) fn write(document: &Value) -> String {
     page.head();
     let tags = document["tags"].as_array().into_iter().flatten();
     tags.filter_map(|it| it["name"].as_str()).for_each(|tag| page.section(tag));
+    GUIDES.iter().for_each(|it| {
+        let (anchor, title) = (it.anchor, it.title);
+        page.put(&format!(
+            "<section id=\"{anchor}\">\n<h2>{title}</h2>\n{}</section>\n",
+            it.html()
+        ));
+    });
     page.html += "</main>\n</html>\n";
     page.html
 }
@@ -33,14 +45,19 @@ impl HtmlPage<'_> {
     fn head(&mut self) {
         let info = &self.document["info"];
         let (title, version) = (escape(&info["title"]), escape(&info["version"]));
-        let about = escape(&info["description"]).replace("\n\n", "</p>\n<p>");
+        let about = describe(&info["description"]);
+        let guides = GUIDES
+            .iter()
+            .map(|it| format!("<li><a href=\"#{}\">{}</a></li>\n", it.anchor, it.title));
+        let guides: String = guides.collect();
         write!(
             self.html,
             "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}: the API</title>\n\
-             <style>\n{STYLE}</style>\n<main>\n<h1>{title} {version}</h1>\n<p>{about}</p>\n\
+             <style>\n{STYLE}</style>\n<main>\n<h1>{title} {version}</h1>\n{about}\n\
              <p>For programs: <a href=\"/openapi.json\">openapi.json</a>. Credentials: HTTP Basic with \
-             auth_id and auth_token, or the headers X-Auth-ID and X-Auth-Token.</p>\n"
+             auth_id and auth_token, or the headers X-Auth-ID and X-Auth-Token. The examples are for a \
+             shell with the variables ID and TOKEN.</p>\n<p>Guides on this page:</p>\n<ul>\n{guides}</ul>\n"
         )
         .expect("a String takes everything");
     }
@@ -58,12 +75,17 @@ impl HtmlPage<'_> {
     }
 
     fn operation(&mut self, path: &str, method: &str, operation: &Value) {
-        let (id, summary) = (escape(&operation["operationId"]), escape(&operation["summary"]));
+        let (id, summary) = (escape(&operation["operationId"]), describe(&operation["summary"]));
+        let curl = example::curl(self.document, path, method, operation);
+        let answer = example::answer(self.document, operation);
         let (path, verb) = (escape_text(path), method.to_uppercase());
         self.put(&format!(
             "<details id=\"{id}\"><summary><b class=\"{method}\">{verb}</b> <code>{path}</code> \
-             {summary}</summary>\n<p>{}</p>\n",
-            escape(&operation["description"])
+             {summary}</summary>\n<p>{}</p>\n<h3>Example</h3>\n<pre><code>{}</code></pre>\n\
+             <pre><code>{}</code></pre>\n",
+            describe(&operation["description"]),
+            escape_text(&curl),
+            escape_text(&answer)
         ));
         self.parameters(&operation["parameters"]);
         let body = &operation["requestBody"];
@@ -75,9 +97,9 @@ impl HtmlPage<'_> {
         self.put("<h3>Answers</h3>\n<dl>\n");
         for (status, response) in operation["responses"].as_object().into_iter().flatten() {
             let response = self.resolve(response);
-            self.put(&format!("<dt>{status}</dt><dd>{}", escape(&response["description"])));
+            self.put(&format!("<dt>{status}</dt><dd>{}", describe(&response["description"])));
             for (name, header) in response["headers"].as_object().into_iter().flatten() {
-                let about = escape(&header["description"]);
+                let about = describe(&header["description"]);
                 self.put(&format!("<br><code>{}</code>: {about}", escape_text(name)));
             }
             self.contents(&response["content"]);
@@ -93,7 +115,7 @@ impl HtmlPage<'_> {
         for parameter in parameters {
             let (name, location) = (escape(&parameter["name"]), escape(&parameter["in"]));
             let must = if parameter["required"] == true { ", required" } else { "" };
-            let about = escape(&parameter["description"]);
+            let about = describe(&parameter["description"]);
             let kind = self.kind(&parameter["schema"]);
             self.put(&format!(
                 "<dt><code>{name}</code> <i>{location}{must}</i></dt><dd>{about} {kind}</dd>\n"
@@ -135,7 +157,7 @@ impl HtmlPage<'_> {
                 it["required"].as_array().is_some_and(|all| all.iter().any(|it| it == name))
             });
             let must = if is_required { " <i>required</i>" } else { "" };
-            let (about, kind) = (escape(&property["description"]), self.kind(property));
+            let (about, kind) = (describe(&property["description"]), self.kind(property));
             let name = escape_text(name);
             self.put(&format!("<dt><code>{name}</code>{must}</dt><dd>{about} {kind}"));
             let inner = self.resolve(property);
@@ -185,6 +207,16 @@ impl HtmlPage<'_> {
         let pointer = value["$ref"].as_str().and_then(|it| it.strip_prefix('#'));
         pointer.and_then(|it| self.document.pointer(it)).unwrap_or(value)
     }
+}
+
+/// A description as HTML; null is empty.
+fn describe(value: &Value) -> Cow<'static, str> {
+    guide::describe(value.as_str().unwrap_or_default())
+}
+
+/// The page for a client that reaches this server by a URL.
+pub(super) fn for_server(page: &str, url: &str) -> String {
+    page.replace(SERVER, &escape_text(url))
 }
 
 /// Escapes a text as it is and other values as JSON; null is empty.

@@ -121,8 +121,10 @@ impl Serialize for MemberIdList<'_> {
                 members.iter().try_for_each(|id| array.serialize_element(&AsText(*id)))?;
                 array.end()
             }
-            (MemberIdForm::Text, None) => serializer.serialize_str("all"),
-            (MemberIdForm::Text, Some(members)) => serializer.collect_str(&CommaSeparated(members)),
+            (MemberIdForm::Text | MemberIdForm::ByClient, None) => serializer.serialize_str("all"),
+            (MemberIdForm::Text | MemberIdForm::ByClient, Some(members)) => {
+                serializer.collect_str(&CommaSeparated(members))
+            }
         }
     }
 }

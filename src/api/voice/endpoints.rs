@@ -1,12 +1,25 @@
 //! Endpoints of the voice API (contracts 2.1 and 5.1), for both dialects.
 
-use super::{bans, calls, events, member_action::MemberAction, members, rooms};
+use super::{account, bans, calls, events, member_action::MemberAction, members, rooms};
 use crate::api::{
     endpoint::{DELETE, Documented::Voice, Endpoint, POST, handler},
     openapi::DialectDescriber,
 };
 
 pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::reads("", handler!(account::show), Voice(DialectDescriber::show_account)),
+    Endpoint::reads(
+        "/Application",
+        handler!(account::applications),
+        Voice(|it| it.list_of("Application")),
+    ),
+    Endpoint::reads("/Endpoint", handler!(account::endpoints), Voice(|it| it.list_of("Endpoint"))),
+    Endpoint::reads("/Number", handler!(account::numbers), Voice(|it| it.list_of("Number"))),
+    Endpoint::reads(
+        "/Recording",
+        handler!(account::recordings),
+        Voice(|it| it.list_of("Recording")),
+    ),
     Endpoint::reads("/Conference", handler!(rooms::list), Voice(DialectDescriber::list_rooms)),
     Endpoint::changes(
         DELETE,

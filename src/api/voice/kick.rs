@@ -32,7 +32,12 @@ pub(super) fn read(client: &ApiClient, body: &[u8]) -> Result<(Kick, Warnings), 
     let query = client.context.query();
     let is_dry = RequestParams::of_query(query).flag("dry_run", false)?;
     let body = body::object(&client.context.headers, body).unwrap_or_default();
-    let target = target(&client.state.registry, body.get("then"))?;
+    // In a form, an object is its JSON text.
+    let then = body.get("then").cloned().map(|then| match then.as_str().map(str::trim_start) {
+        Some(text) if text.starts_with('{') => serde_json::from_str(text).unwrap_or(then),
+        Some(_) | None => then,
+    });
+    let target = target(&client.state.registry, then.as_ref())?;
     let (reason, params) = (reason(&body)?, RequestParams::of(body));
     let mut warnings = Warnings::of(client, &params, &["then", "reason", "ban_seconds", "dry_run"]);
     if params.names().any(|it| it == "dry_run") {

@@ -2,6 +2,7 @@
 //!
 //! The differences between the dialects are in `plivo.rs` and `vobiz.rs`.
 
+mod account;
 mod bans;
 mod bodies;
 mod calls;
@@ -91,7 +92,10 @@ impl ApiClient {
     fn success_reply(&self, action: MemberAction) -> SuccessReply {
         let settings = self.state.voice;
         match self.dialect {
-            Dialect::Plivo => plivo::success_reply(settings.plivo, action),
+            Dialect::Plivo => {
+                let form = settings.plivo.for_client(&self.context.headers);
+                plivo::success_reply(form, action)
+            }
             Dialect::Vobiz => vobiz::success_reply(settings.vobiz, action),
         }
     }
@@ -110,6 +114,8 @@ enum SuccessReply {
 enum MemberIdForm {
     /// An array such as `["10","15"]`.
     Array,
+    /// One or the other: only in descriptions, since an answer has one client.
+    ByClient,
     /// A string such as `"10,15"`.
     Text,
 }

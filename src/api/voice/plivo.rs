@@ -30,6 +30,7 @@ pub(super) fn success_reply(form: PlivoForm, action: MemberAction) -> SuccessRep
     };
     let form = match form {
         PlivoForm::Array => MemberIdForm::Array,
+        PlivoForm::ByClient => MemberIdForm::ByClient,
         PlivoForm::String => MemberIdForm::Text,
     };
     SuccessReply::Body { status: StatusCode::ACCEPTED, message, form }

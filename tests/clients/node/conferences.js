@@ -4,7 +4,16 @@
 const plivo = require('plivo');
 const { AUTH_ID, TOKEN, Phone, flow } = require('./bench.js');
 
-const { conferences } = new plivo.Client(AUTH_ID, TOKEN);
+const client = new plivo.Client(AUTH_ID, TOKEN);
+const { conferences } = client;
+
+// What an application asks for at its start.
+async function start(bench) {
+  bench.check('start: the account', (await client.accounts.get()).name, AUTH_ID);
+  for (const name of ['applications', 'endpoints', 'numbers', 'recordings']) {
+    bench.check(`start: ${name}`, (await client[name].list()).length, 0);
+  }
+}
 
 const OUT = 'speech You are out.';
 
@@ -262,4 +271,4 @@ async function errors(bench) {
   await conferences.hangupAll();
 }
 
-module.exports = [listAndGet, kick, muteAndDeaf, playAndSpeak, hangUp, names, errors];
+module.exports = [start, listAndGet, kick, muteAndDeaf, playAndSpeak, hangUp, names, errors];

@@ -31,6 +31,13 @@ def ids(room, phones):
     return [inside[phone.uuid].member_id for phone in phones]
 
 
+def start(bench):
+    """What an application asks for at its start."""
+    bench.check("start: the account", client.account.get().auth_id, AUTH_ID)
+    for name in ("applications", "endpoints", "numbers", "recordings"):
+        bench.check(f"start: {name}", list(getattr(client, name).list()), [])
+
+
 def list_and_get(bench):
     bench.check("list: there are no conferences", list(conferences.list().conferences), [])
     document = plivo.plivoxml.ResponseElement().add_conference("look")
@@ -243,4 +250,4 @@ def errors(bench):
     conferences.hangup_all()
 
 
-SECTIONS = [list_and_get, kick, mute_and_deaf, play_and_speak, hang_up, names, errors]
+SECTIONS = [start, list_and_get, kick, mute_and_deaf, play_and_speak, hang_up, names, errors]

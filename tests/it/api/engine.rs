@@ -183,6 +183,9 @@ impl TestEngine {
             inbound: inbound_,
             journal: journal_,
             accounts: accounts.clone(),
+            endpoints: Box::new(|of| {
+                Vec::from_iter((of.as_str() == "MA1").then(|| "anna".to_owned()))
+            }),
             callbacks,
             idempotency_keys,
             on_answered: Box::new(|entry| entry.log()),
@@ -289,7 +292,7 @@ pub(crate) async fn check(transcript: &str) {
 ///
 /// In a path, a leading `P` stands for `/v1/Account/MA1`, `V` for `/api/v1/Account/MA1`, `S` for
 /// `/sim/v1/Account/MA1`, and `{N}` for the id of the Nth call. `[none]` sends no credentials. In
-/// responses, `*` stands for an id and `T` for a time.
+/// responses, `*` stands for an id and `T` for a time; in bodies, `⏎` for CR LF.
 pub(crate) async fn check_in(mut engine: TestEngine, transcript: &str) {
     let mut actual = String::new();
     let transcript: Vec<_> = transcript.lines().map(str::trim).collect();
@@ -376,7 +379,7 @@ fn read(method: &str, line: &str, calls: &[CallId]) -> Request<Body> {
     if !has_credentials {
         request = credentials(request, path);
     }
-    request.body(rest.to_owned().into()).unwrap()
+    request.body(rest.replace('⏎', "\r\n").into()).unwrap()
 }
 
 /// Credentials as the clients of each dialect send them.
@@ -398,7 +401,8 @@ fn uri(path: &str, calls: &[CallId]) -> String {
     uri
 }
 
-const HEADERS_SHOWN: &[&str] = &["allow", "conflow-warning", "retry-after", "www-authenticate"];
+const HEADERS_SHOWN: &[&str] =
+    &["accept", "accept-encoding", "allow", "conflow-warning", "retry-after", "www-authenticate"];
 
 /// Shows a response. A call that it made gets the next number.
 async fn show(response: Response<Body>, calls: &mut Vec<CallId>) -> String {

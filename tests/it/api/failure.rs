@@ -22,7 +22,8 @@ async fn an_unknown_path_is_not_found_with_or_without_credentials() {
         GET / => 404 {"api_id":"*","error":"not found"}
         GET /v1/ [none] => 404 {"api_id":"*","error":"not found"}
         GET /v2/Account/MA1/Conference/ => 404 {"api_id":"*","error":"not found"}
-        GET P/ => 404 {"api_id":"*","error":"not found"}
+        GET P/Powerpack/ => 404 {"api_id":"*","error":"not found"}
+        POST P/Endpoint/ => 405 [allow: GET, HEAD] {"api_id":"*","error":"method not allowed: use GET, HEAD"}
         GET P/conference/ => 404 {"api_id":"*","error":"not found"}
         POST P/Conference/weekly/Play/ => 404 {"api_id":"*","error":"not found"}
         POST P/Conference/weekly/Member/1/Kick/x/ => 404 {"api_id":"*","error":"not found"}
@@ -30,7 +31,6 @@ async fn an_unknown_path_is_not_found_with_or_without_credentials() {
         POST P/Conference/a/b/Member/1/Kick/ => 404 {"api_id":"*","error":"conference not found"}
         GET P/1/2/3/4/5/6/7/8/9/10/ => 404 {"api_id":"*","error":"not found"}
         GET /api/ [none] => 404 {"message":"Not Found"}
-        GET V/ => 404 {"message":"Not Found"}
         GET V/conference/ => 404 {"message":"Not Found"}
         GET /api/v1/account/MA1/Conference/ => 404 {"message":"Not Found"}
         POST V/Conference/weekly/Play/ => 404 {"message":"Not Found"}
@@ -151,8 +151,8 @@ async fn wrong_parameters_are_named() {
         POST V/Conference/weekly/Member/1/Speak/ {"text":" "} => 400 {"api_id":"*","error":"text: missing: give the words to be spoken"}
         POST V/Conference/weekly/Member/1/Speak/ {"text":"Hi","voice":"CHILD"} => 400 {"api_id":"*","error":"voice: \"CHILD\" is no voice: give MAN or WOMAN"}
         POST V/Conference/weekly/Member/1/Speak/ {"text":"Hi","language":"en_US"} => 400 {"api_id":"*","error":"language: \"en_US\" is no language: give a tag such as en-US"}
-        POST P/Conference/weekly/Member/1/Play/ [Content-Type: application/x-www-form-urlencoded] url=sound:beep => 415 {"api_id":"*","error":"the body must be JSON: send it with Content-Type: application/json"}
-        POST V/Conference/weekly/Member/1/Speak/ [Content-Type: text/plain] Hi => 415 {"api_id":"*","error":"the body must be JSON: send it with Content-Type: application/json"}
+        POST P/Conference/weekly/Member/1/Play/ [Content-Type: application/x-www-form-urlencoded] url=ftp://a => 400 {"api_id":"*","error":"url: not a sound: give http://… or https://… (2048 bytes at most), flow:NAME, or one of sound:hold, sound:ring and sound:beep"}
+        POST V/Conference/weekly/Member/1/Speak/ [Content-Type: text/plain] Hi => 415 [accept: application/json, application/x-www-form-urlencoded, multipart/form-data] {"api_id":"*","error":"the body must be JSON or a form: send it with Content-Type: application/json, application/x-www-form-urlencoded, multipart/form-data"}
         "##,
     )
     .await;

@@ -1,6 +1,7 @@
 //! REST API over the real router, without sockets: transcripts with a line for each request.
 
 mod audit;
+mod body;
 mod branches;
 mod callbacks;
 pub(crate) mod engine;

@@ -42,7 +42,7 @@ async fn an_invalid_action_of_a_phone_is_refused_with_the_wrong_field() {
         POST S/Phone/ {"to":"weekly","script":[{"after_ms":1,"hang_up":true},{"after_ms":1,"press":"x"}]} => 400 {"api_id":"*","error":"script[1].press: 'x' is not a key of a phone: keys are 0-9, *, #, A-D at line 1 column 81"}
         POST S/Phone/ {"to":"weekly","script":[{"after_ms":1}]} => 400 {"api_id":"*","error":"script[0]: a script item has one of \"press\", \"talk_ms\", \"hold\" and \"hang_up\" beside \"after_ms\" at line 1 column 40"}
         POST S/Phone/ {"to":"weekly","script":{}} => 400 {"api_id":"*","error":"script: invalid type: map, expected a sequence at line 1 column 24"}
-        POST S/Phone/ [Content-Type: text/plain] {"to":"weekly"} => 415 {"api_id":"*","error":"the body must be JSON: send it with Content-Type: application/json"}
+        POST S/Phone/ [Content-Type: text/plain] {"to":"weekly"} => 415 [accept: application/json, application/x-www-form-urlencoded, multipart/form-data] {"api_id":"*","error":"the body must be JSON or a form: send it with Content-Type: application/json, application/x-www-form-urlencoded, multipart/form-data"}
         POST S/Phone/{1}/Press/ {} => 400 {"api_id":"*","error":"the body: missing field `digits` at line 1 column 2"}
         POST S/Phone/{1}/Press/ {"digits":"12x"} => 400 {"api_id":"*","error":"digits: 'x' is not a key of a phone: keys are 0-9, *, #, A-D at line 1 column 16"}
         POST S/Phone/{1}/Press/ {"digits":""} => 400 {"api_id":"*","error":"digits: no keys to press: give 1 to 64 of 0-9, *, #, A-D at line 1 column 13"}

@@ -121,6 +121,7 @@ impl Life {
                     GroupAction::Closed => members.clear(),
                     GroupAction::Unbanned
                     | GroupAction::Applied
+                    | GroupAction::Invited
                     | GroupAction::Denied
                     | GroupAction::Ranked
                     | GroupAction::LinkReset => (),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use conflow::group::{
-    Ask, GroupAnswer, GroupId, GroupInfo, GroupRef, Person, PersonId, PersonName, PersonRef, Rank,
+    Ask, Change, GroupAnswer, GroupId, GroupInfo, GroupRef, Person, PersonId, PersonName,
+    PersonRef, Rank,
     Refusal::{self, *},
     UnixMillis,
     rule::{LastOwner, Rule},
@@ -126,6 +127,60 @@ fn of_two_owners_one_may_leave_but_not_both() {
     let demote =
         Ask::SetRank { group: group_ref(), actor: None, target: person_ref(5), rank: Rank::Member };
     assert_eq!(world.ask(demote).map(drop), Err(LastOwner));
+}
+
+/// Bungie's AbdicateFoundership: there is no moment with two owners, or with none.
+#[test]
+fn an_owner_gives_the_group_away_in_one_step() {
+    let abdicate = |actor, target| Ask::Abdicate {
+        group: group_ref(),
+        actor: PersonId(actor),
+        target: person_ref(target),
+    };
+    let mut world = GroupFixture::new();
+    assert_eq!(world.ask(abdicate(3, 5)).map(drop), Err(RankTooLow));
+    assert_eq!(world.ask(abdicate(OUTSIDER, 5)).map(drop), Err(ActorNotMember));
+    assert_eq!(world.ask(abdicate(1, OUTSIDER)).map(drop), Err(TargetNotMember));
+    assert_eq!(world.ask(abdicate(1, 1)).map(drop), Err(SelfTarget));
+    let before = world.changes.len();
+    world.ask(abdicate(1, 5)).unwrap();
+    let ranks = world.changes[before..].iter().filter_map(|change| match change {
+        Change::Member(_, person, Some(member)) => Some((person.0, member.rank)),
+        _ => None,
+    });
+    assert_eq!(ranks.collect::<Vec<_>>(), [(5, Rank::Owner), (1, Rank::Admin)]);
+    assert_eq!(world.ask(abdicate(1, 5)).map(drop), Err(RankTooLow), "not twice");
+    world.ask(removal(Some(5), 1, Rule::BUNGIE)).unwrap();
+}
+
+#[test]
+fn an_invited_person_joins_when_they_apply() {
+    let mut world = GroupFixture::new();
+    let outsider = PersonId(OUTSIDER);
+    let apply = Ask::Apply { group: group_ref(), actor: outsider };
+    let invite = |actor| {
+        let (group, actor) = (group_ref(), Some(PersonId(actor)));
+        Ask::Invite { group, actor, target: person_ref(OUTSIDER) }
+    };
+    let decide = |is_approved| {
+        let (group, actor, target) = (group_ref(), Some(PersonId(3)), person_ref(OUTSIDER));
+        Ask::Decide { group, actor, target, is_approved }
+    };
+    assert_eq!(world.ask(invite(6)).map(drop), Err(RankTooLow));
+    world.ask(invite(3)).unwrap();
+    let before = world.changes.len();
+    world.ask(invite(3)).unwrap();
+    assert_eq!(world.changes.len(), before, "a repeated invitation changes nothing");
+    assert_eq!(world.ask(decide(true)).map(drop), Err(NoApplication), "they have not applied");
+    world.ask(decide(false)).unwrap();
+    assert_eq!(world.ask(apply.clone()), Ok(GroupAnswer::Pending), "the invitation is taken back");
+    world.ask(invite(3)).unwrap();
+    assert!(world.members().contains(&OUTSIDER), "both want it");
+    world.ask(removal(Some(3), OUTSIDER, Rule::BUNGIE)).unwrap();
+    world.ask(invite(3)).unwrap();
+    world.ask(apply).unwrap();
+    assert!(world.members().contains(&OUTSIDER));
+    assert_eq!(world.ask(invite(3)).map(drop), Err(AlreadyMember));
 }
 
 #[test]
@@ -331,7 +386,7 @@ fn a_machine_restored_from_its_changes_equals_the_original() {
     world.ask(Ask::Apply { group: group_ref(), actor: PersonId(OUTSIDER) }).unwrap();
     let mut other = AccountGroups::default();
     // The group's row is last in a batch, but first when a store is loaded.
-    let is_info = |it: &conflow::group::Change| matches!(it, conflow::group::Change::Info(_));
+    let is_info = |it: &Change| matches!(it, Change::Info(_));
     let (infos, rest): (Vec<_>, Vec<_>) = world.changes.iter().cloned().partition(is_info);
     infos.into_iter().chain(rest).for_each(|it| other.restore(it));
     assert!(other == world.groups);

@@ -178,7 +178,7 @@ impl GroupWriterDriver {
             }
             (GroupAction::Closed, _) => self.audited.retain(|(it, _)| *it != group),
             (GroupAction::Ranked | GroupAction::Unbanned | GroupAction::Applied, _) => (),
-            (GroupAction::Denied | GroupAction::LinkReset, _) => (),
+            (GroupAction::Denied | GroupAction::Invited | GroupAction::LinkReset, _) => (),
             (
                 GroupAction::Created
                 | GroupAction::Joined

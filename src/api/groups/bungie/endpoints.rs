@@ -10,8 +10,8 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    BanParams, DeniedMembership, DenyList, PARSE, Refused, SCOPE, enter, enter_signed_in, member,
-    oauth, parse, rank_of, show, vendor_error,
+    BanParams, CRASH, ListedMembership, MembershipList, PARSE, Refused, SCOPE, enter,
+    enter_account, enter_signed_in, member, oauth, parse, rank_of, show, vendor_error,
 };
 use crate::{
     api::{
@@ -20,7 +20,7 @@ use crate::{
         reply,
     },
     base::ids::is_name,
-    group::{Ask, GroupRef, GroupSnapshot, Rank, Refusal, rule::Rule},
+    group::{Ask, GroupAnswer, GroupRef, GroupSnapshot, PersonRef, Rank, Refusal, rule::Rule},
 };
 
 pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
@@ -61,6 +61,43 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
         ByVendor,
     ),
     Endpoint::changes(POST, "/GroupV2/{group}/Members/DenyList", handler!(deny_list), ByVendor),
+    Endpoint::changes(POST, "/GroupV2/{group}/Members/DenyAll", handler!(deny_all), ByVendor),
+    Endpoint::changes(
+        POST,
+        "/GroupV2/{group}/Members/ApproveList",
+        handler!(approve_list),
+        ByVendor,
+    ),
+    Endpoint::changes(POST, "/GroupV2/{group}/Members/ApproveAll", handler!(approve_all), ByVendor),
+    Endpoint::reads("/GroupV2/{group}/Members/Pending", handler!(list_pending), ByVendor),
+    Endpoint::reads(
+        "/GroupV2/{group}/Members/InvitedIndividuals",
+        handler!(list_invited),
+        ByVendor,
+    ),
+    Endpoint::changes(
+        POST,
+        "/GroupV2/{group}/Members/IndividualInvite/{type}/{member}",
+        handler!(invite),
+        ByVendor,
+    ),
+    Endpoint::changes(
+        POST,
+        "/GroupV2/{group}/Members/IndividualInviteCancel/{type}/{member}",
+        handler!(cancel_invitation),
+        ByVendor,
+    ),
+    Endpoint::changes(
+        POST,
+        "/GroupV2/{group}/Admin/AbdicateFoundership/{type}/{member}",
+        handler!(abdicate),
+        ByVendor,
+    ),
+    Endpoint::reads(
+        "/GroupV2/User/{type}/{member}/{filter}/{kind}",
+        handler!(list_groups),
+        ByVendor,
+    ),
 ];
 
 type Answer = Result<Success, Refused>;
@@ -155,6 +192,46 @@ impl GroupAdmin {
         Ok(snapshot.map_err(|it| vendor_error(&it))?)
     }
 
+    /// The group, for those who may administer it.
+    async fn group_of_admin(&self) -> Result<GroupSnapshot, Refused> {
+        let snapshot = self.snapshot(Ask::Show(self.group.clone())).await?;
+        let own = snapshot.group.members.get(&self.user.person).map(|it| it.rank);
+        match own < Some(Rank::Admin) {
+            true => Err(vendor_error(&Refusal::RankTooLow.into()).into()),
+            false => Ok(snapshot),
+        }
+    }
+
+    /// Accepts or rejects one application.
+    async fn decide(&self, target: PersonRef, is_approved: bool) -> Result<(), Refused> {
+        let (group, actor) = (self.group.clone(), Some(self.user.person));
+        self.snapshot(Ask::Decide { group, actor, target, is_approved }).await.map(drop)
+    }
+
+    /// Decides the applications that the body lists.
+    async fn decide_listed(&self, is_approved: bool) -> Answer {
+        let mut done = Vec::new();
+        for ListedMembership { membership_type, membership_id } in
+            parse::<MembershipList>(&self.request)?.memberships
+        {
+            self.decide(member(&membership_type.to_string(), &membership_id)?, is_approved).await?;
+            done.push(json!({ "entityId": membership_id, "result": 1 }));
+        }
+        Ok(Success(json!(done)))
+    }
+
+    /// Decides every waiting application. One that is decided meanwhile is left out.
+    async fn decide_all(&self, is_approved: bool) -> Answer {
+        let snapshot = self.group_of_admin().await?;
+        let mut done = Vec::new();
+        for (id, _) in snapshot.group.applications.iter().filter(|(_, it)| show::is_applied(it)) {
+            if self.decide(PersonRef::Id(*id), is_approved).await.is_ok() {
+                done.push(json!({ "entityId": id.to_string(), "result": 1 }));
+            }
+        }
+        Ok(Success(json!(done)))
+    }
+
     async fn remove(&self, ask: Ask) -> Result<GroupSnapshot, Refused> {
         let removed = self.api.remove(&self.request, &self.user.account, ask).await;
         Ok(removed.map_err(|it| vendor_error(&it))?)
@@ -163,11 +240,7 @@ impl GroupAdmin {
 
 async fn list_banned(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
     let admin = GroupAdmin::enter(api, request, &group)?;
-    let snapshot = admin.snapshot(Ask::Show(admin.group.clone())).await?;
-    let own = snapshot.group.members.get(&admin.user.person).map(|it| it.rank);
-    if own < Some(Rank::Admin) {
-        return Err(vendor_error(&Refusal::RankTooLow.into()).into());
-    }
+    let snapshot = admin.group_of_admin().await?;
     Ok(Success(show::banned(&admin.api, &admin.user.account, &snapshot.group).await))
 }
 
@@ -229,22 +302,79 @@ async fn approve(
     Path((group, platform, id)): AtMember,
 ) -> Answer {
     let admin = GroupAdmin::enter(api, request, &group)?;
-    let (group, actor) = (admin.group.clone(), Some(admin.user.person));
     let target = member(&platform, &id)?;
-    admin.snapshot(Ask::Decide { group, actor, target, is_approved: true }).await?;
+    admin.decide(target, true).await?;
     Ok(Success(json!(true)))
 }
 
 async fn deny_list(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+    GroupAdmin::enter(api, request, &group)?.decide_listed(false).await
+}
+
+async fn approve_list(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+    GroupAdmin::enter(api, request, &group)?.decide_listed(true).await
+}
+
+async fn deny_all(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+    GroupAdmin::enter(api, request, &group)?.decide_all(false).await
+}
+
+async fn approve_all(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+    GroupAdmin::enter(api, request, &group)?.decide_all(true).await
+}
+
+async fn list_pending(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+    let snapshot = GroupAdmin::enter(api, request, &group)?.group_of_admin().await?;
+    Ok(Success(show::waiting(&snapshot, false)))
+}
+
+async fn list_invited(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+    let snapshot = GroupAdmin::enter(api, request, &group)?.group_of_admin().await?;
+    Ok(Success(show::waiting(&snapshot, true)))
+}
+
+async fn invite(
+    api: Groups,
+    request: GroupsRequest,
+    Path((group, platform, id)): AtMember,
+) -> Answer {
     let admin = GroupAdmin::enter(api, request, &group)?;
-    let mut denied = Vec::new();
-    for DeniedMembership { membership_type, membership_id } in
-        parse::<DenyList>(&admin.request)?.memberships
-    {
-        let target = member(&membership_type.to_string(), &membership_id)?;
-        let (group, actor, is_approved) = (admin.group.clone(), Some(admin.user.person), false);
-        admin.snapshot(Ask::Decide { group, actor, target, is_approved }).await?;
-        denied.push(json!({ "entityId": membership_id, "result": 1 }));
-    }
-    Ok(Success(json!(denied)))
+    let (group, actor) = (admin.group.clone(), Some(admin.user.person));
+    admin.snapshot(Ask::Invite { group, actor, target: member(&platform, &id)? }).await?;
+    Ok(Success(json!({ "resolution": 0 })))
+}
+
+async fn cancel_invitation(
+    api: Groups,
+    request: GroupsRequest,
+    Path((group, platform, id)): AtMember,
+) -> Answer {
+    let admin = GroupAdmin::enter(api, request, &group)?;
+    admin.decide(member(&platform, &id)?, false).await?;
+    Ok(Success(json!({ "resolution": 0 })))
+}
+
+/// The real service has this for its own site only (2108); here a token with the scope will do.
+async fn abdicate(
+    api: Groups,
+    request: GroupsRequest,
+    Path((group, platform, id)): AtMember,
+) -> Answer {
+    let admin = GroupAdmin::enter(api, request, &group)?;
+    let (group, actor) = (admin.group.clone(), admin.user.person);
+    admin.snapshot(Ask::Abdicate { group, actor, target: member(&platform, &id)? }).await?;
+    Ok(Success(json!(true)))
+}
+
+async fn list_groups(
+    Groups(api): Groups,
+    request: GroupsRequest,
+    Path((platform, id, filter, kind)): Path<(String, String, String, String)>,
+) -> Answer {
+    let account = enter_account(&api, &request)?;
+    let person = api.person(&account, member(&platform, &id)?).await;
+    let person = person.map_err(|it| vendor_error(&it))?.id;
+    let groups = api.ask(&account, Ask::ShowOf(person)).await.map_err(|it| vendor_error(&it))?;
+    let GroupAnswer::Groups(groups) = groups else { return Err(CRASH.into()) };
+    Ok(Success(show::groups(&groups, person, &filter, &kind)?))
 }

@@ -48,6 +48,8 @@ const SCOPE: BungieError = BungieError(
 const NO_ROUTE: BungieError = BungieError(404, 21, "NotFound", "There is nothing at this path.");
 const WRONG_METHOD: BungieError =
     BungieError(405, 21, "NotFound", "The path is not for this method.");
+const CODING: BungieError =
+    BungieError(415, 7, "ParameterParseFailure", "Send the body without Content-Encoding.");
 const CRASH: BungieError = BungieError(500, 3, "UnhandledException", "Something went wrong.");
 const BUSY: BungieError = BungieError(503, 5, "SystemDisabled", "Try again later.");
 const CLAN: &str = "Your rank does not permit this.";
@@ -114,13 +116,21 @@ pub(super) fn crash(api: &GroupsApi) -> Response {
     refuse(api, &CRASH)
 }
 
-fn refuse(api: &GroupsApi, BungieError(status, code, name, message): &BungieError) -> Response {
-    let status = match (api.settings.is_bungie_realistic, *status) {
+/// The response to a compressed body.
+pub(super) fn refuse_coding() -> Response {
+    write(StatusCode::UNSUPPORTED_MEDIA_TYPE, &CODING)
+}
+
+fn refuse(api: &GroupsApi, error: &BungieError) -> Response {
+    let status = match (api.settings.is_bungie_realistic, error.0) {
         // The real service sends 500 for all errors but wrong methods and overload (contract 1.5).
         (true, 400..405) => 500,
         (_, status) => status,
     };
-    let status = StatusCode::from_u16(status).expect("errors have valid statuses");
+    write(StatusCode::from_u16(status).expect("errors have valid statuses"), error)
+}
+
+fn write(status: StatusCode, BungieError(_, code, name, message): &BungieError) -> Response {
     reply::json(
         status,
         &json!({
@@ -161,12 +171,18 @@ fn enter(
     request: &GroupsRequest,
     group: &str,
 ) -> Result<(AccountId, GroupRef), Refused> {
+    let account = enter_account(api, request)?;
+    Ok((account, GroupRef::Id(group.parse().map_err(|_| PARSE)?)))
+}
+
+/// Counts a call, and finds the account of its API key.
+fn enter_account(api: &GroupsApi, request: &GroupsRequest) -> Result<AccountId, Refused> {
     count(api, &request.context)?;
     let key = header(request, "x-api-key").ok_or(NO_KEY)?;
     let Ok(Holder { account, bearer: Bearer::Application }) = api.holder(request, key, None) else {
         return Err(BAD_KEY.into());
     };
-    Ok((account, GroupRef::Id(group.parse().map_err(|_| PARSE)?)))
+    Ok(account)
 }
 
 /// Like [`enter`], with the signed-in person, who must be of the key's account.
@@ -242,13 +258,13 @@ impl BanParams {
 }
 
 #[derive(Deserialize)]
-struct DenyList {
-    memberships: Vec<DeniedMembership>,
+struct MembershipList {
+    memberships: Vec<ListedMembership>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct DeniedMembership {
+struct ListedMembership {
     membership_type: i32,
     membership_id: String,
 }

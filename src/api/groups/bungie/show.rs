@@ -6,8 +6,8 @@ use super::{BUNGIE_NEXT, BungieError, PAGE, PARSE, number_of};
 use crate::{
     api::groups::{GroupsApi, GroupsRequest, time::iso},
     group::{
-        Group, GroupId, GroupMember, GroupSnapshot, JoinPolicy, Person, PersonId, PersonName,
-        PersonRef, Rank,
+        Group, GroupId, GroupMember, GroupSnapshot, JoinPolicy, Pending, Person, PersonId,
+        PersonName, PersonRef, Rank,
     },
 };
 
@@ -82,10 +82,61 @@ pub(super) async fn banned(
             "destinyUserInfo": user_card(&person),
         }));
     }
-    let query = json!({ "itemsPerPage": PAGE, "currentPage": 1 });
+    whole_list(results)
+}
+
+/// Whether a membership waits for an admin's decision.
+pub(super) fn is_applied(pending: &Pending) -> bool {
+    matches!(pending, Pending::Applied(_))
+}
+
+/// All that wait: applications, or invitations.
+pub(super) fn waiting(snapshot: &GroupSnapshot, is_invited: bool) -> Value {
+    let waiting = snapshot.group.applications.iter();
+    let waiting = waiting.filter(|(_, it)| is_applied(it) != is_invited);
+    let card = |(id, pending): (&PersonId, &Pending)| {
+        let person = snapshot.people.get(id)?;
+        let (Pending::Applied(at) | Pending::Invited { at, .. }) = *pending;
+        Some(json!({
+            "groupId": snapshot.group.info.id.to_string(), "creationDate": iso(at),
+            "resolveState": 0, "resolveDate": null, "resolvedByMembershipId": null,
+            "requestMessage": "", "resolveMessage": "",
+            "destinyUserInfo": user_card(person), "bungieNetUserInfo": next_card(person),
+        }))
+    };
+    whole_list(waiting.filter_map(card).collect())
+}
+
+/// The groups of a person: all, those that they founded, or the others; all groups are clans.
+pub(super) fn groups(
+    groups: &[GroupSnapshot],
+    person: PersonId,
+    filter: &str,
+    kind: &str,
+) -> Result<Value, BungieError> {
+    let is_meant = |it: &&GroupSnapshot| {
+        let is_founded = it.group.info.creator == Some(person);
+        kind == "1" && (filter == "0" || (filter == "1") == is_founded)
+    };
+    if !["0", "1", "2"].contains(&filter) || !["0", "1"].contains(&kind) {
+        return Err(PARSE);
+    }
+    let meant: Vec<_> = groups.iter().filter(is_meant).collect();
+    let both = |it: &&GroupSnapshot| {
+        let member = it.group.members.get(&person)?;
+        Some(json!({ "member": card(it, person, member), "group": group(it) }))
+    };
+    let mut list = whole_list(meant.iter().filter_map(both).collect());
+    let inactive = meant.iter().map(|it| (it.group.info.id.to_string(), false.into()));
+    list["areAllMembershipsInactive"] = Value::Object(inactive.collect());
+    Ok(list)
+}
+
+/// A list that is one page.
+fn whole_list(results: Vec<Value>) -> Value {
     json!({
-        "totalResults": results.len(), "results": results, "hasMore": false, "query": query,
-        "useTotalResults": true,
+        "totalResults": results.len(), "results": results, "hasMore": false,
+        "query": { "itemsPerPage": PAGE, "currentPage": 1 }, "useTotalResults": true,
     })
 }
 

@@ -78,6 +78,11 @@ pub(super) fn throttle() -> Response {
     refuse(&BUSY)
 }
 
+/// The response to a compressed body.
+pub(super) fn refuse_coding() -> Response {
+    refuse(&KiriminError(415, "ERROR"))
+}
+
 fn refuse(KiriminError(code, msg): &KiriminError) -> Response {
     let status = StatusCode::from_u16(*code).expect("errors have valid statuses");
     let mut body = json!({ "ok": false, "code": code, "msg": msg });

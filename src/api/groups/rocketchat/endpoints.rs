@@ -80,7 +80,7 @@ handlers! {
     /// `GET groups.info`: one group, if the person is a member.
     info: "groups.info", |it, request| it.info();
     /// `GET groups.members`: a page of members, with an optional `filter`.
-    members: "groups.members", |it, request| it.members();
+    members: "groups.members", |it, request| it.members(request);
     /// `GET groups.list`: a page of the person's groups.
     list: "groups.list", |it, request| it.list();
     /// `POST groups.create`: creates a group with the person as owner.

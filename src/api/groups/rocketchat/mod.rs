@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration}
 use axum::{
     http::{
         HeaderName, HeaderValue, Method, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA},
+        header::{CACHE_CONTROL, PRAGMA},
     },
     response::Response,
 };
@@ -49,6 +49,11 @@ pub(super) fn not_found() -> Response {
 
 pub(super) fn wrong_method() -> Response {
     refuse(&RocketChatError(405, "", "Method Not Allowed".to_owned(), None))
+}
+
+/// The response to a compressed body.
+pub(super) fn refuse_coding(text: String) -> Response {
+    refuse(&RocketChatError(415, "", text, None))
 }
 
 pub(super) fn crash() -> Response {
@@ -182,17 +187,15 @@ fn too_many(wait: Duration) -> RocketChatError {
     RocketChatError(429, "error-too-many-requests", text, None)
 }
 
-/// Reads fields from the query, a form, or JSON. Anything else has no fields (contract 2.1).
+/// Reads fields from the query, or from the body: a form that is JSON by now, or JSON. Anything else
+/// has no fields (contract 2.1).
 fn fields(request: &GroupsRequest) -> BTreeMap<String, Value> {
-    let pairs = |it: BTreeMap<String, String>| it.into_iter().map(|(k, v)| (k, v.into())).collect();
-    if request.context.method == Method::GET {
-        return pairs(request.query.clone());
-    }
-    let Ok(body) = &request.body else { return BTreeMap::new() };
-    let media_type = request.context.headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
-    match media_type.is_some_and(|it| it.starts_with("application/x-www-form-urlencoded")) {
-        true => pairs(super::pairs(&String::from_utf8_lossy(body))),
-        false => serde_json::from_slice(body).unwrap_or_default(),
+    match (&request.context.method, &request.body) {
+        (&Method::GET, _) => {
+            request.query.iter().map(|(name, text)| (name.clone(), (**text).into())).collect()
+        }
+        (_, Ok(body)) => serde_json::from_slice(body).unwrap_or_default(),
+        (_, Err(_)) => BTreeMap::new(),
     }
 }
 

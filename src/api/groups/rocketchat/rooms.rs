@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
 use super::{PAGE, RocketChatError, broken, no_room, vendor_error};
 use crate::{
@@ -16,6 +17,9 @@ use crate::{
         rule::Rule,
     },
 };
+
+/// The status of everybody: conflow knows no presence.
+const STATUS: &str = "offline";
 
 /// A request of a signed-in person, with its decoded fields.
 pub(super) struct RocketChatHandler {
@@ -200,15 +204,26 @@ impl RocketChatHandler {
         Ok(self.page("groups", groups))
     }
 
-    pub(super) async fn members(&self) -> Result<Value, RocketChatError> {
+    /// `GET groups.members`: those with the name `filter`, and with one of the statuses.
+    pub(super) async fn members(&self, request: &GroupsRequest) -> Result<Value, RocketChatError> {
         let snapshot = self.room().await?;
         let filter = self.text("filter").unwrap_or_default().to_lowercase();
-        let people = snapshot.group.members.keys().filter_map(|it| snapshot.people.get(it));
+        // `status[]=online`, `status[0]=online` or `status=online`, as clients write lists.
+        let query = form_urlencoded::parse(request.context.query().as_bytes());
+        let is_status = |name: &str| name == "status" || name.starts_with("status[");
+        let wanted: Vec<_> = query.filter(|(name, _)| is_status(name)).map(|(_, it)| it).collect();
+        let is_wanted = wanted.is_empty() || wanted.iter().any(|it| it == STATUS);
+        let people = snapshot
+            .group
+            .members
+            .keys()
+            .filter(|_| is_wanted)
+            .filter_map(|it| snapshot.people.get(it));
         let named = people.filter(|it| it.username.to_lowercase().contains(&filter));
         let updated = iso(snapshot.group.info.modified);
         let card = |person: &Person| {
             let mut card = me(person);
-            card["status"] = "offline".into();
+            card["status"] = STATUS.into();
             card["_updatedAt"] = updated.clone().into();
             card
         };

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Calls cost nothing here.
-const NO_MONEY: &str = "0.00000";
+pub(in crate::api::voice) const NO_MONEY: &str = "0.00000";
 
 /// The schemas of these bodies.
 pub(in crate::api::voice) fn schemas(schemas: &mut Schemas) {
@@ -141,14 +141,14 @@ pub(super) struct CdrListBody {
 
 /// The position of a page in its list (contract 1).
 #[derive(Serialize, ToSchema)]
-pub(super) struct Meta {
-    pub(super) limit: usize,
+pub(in crate::api::voice) struct Meta {
+    pub(in crate::api::voice) limit: usize,
     #[schema(required = true)]
-    pub(super) next: Option<String>,
-    pub(super) offset: usize,
+    pub(in crate::api::voice) next: Option<String>,
+    pub(in crate::api::voice) offset: usize,
     #[schema(required = true)]
-    pub(super) previous: Option<String>,
-    pub(super) total_count: usize,
+    pub(in crate::api::voice) previous: Option<String>,
+    pub(in crate::api::voice) total_count: usize,
 }
 
 /// An ended call.

@@ -128,7 +128,7 @@ fn list_ended(
 }
 
 /// The query of another page of a list, with the same filters.
-fn page_query(query: &str, limit: usize, offset: usize) -> String {
+pub(in crate::api::voice) fn page_query(query: &str, limit: usize, offset: usize) -> String {
     let mut query_of_page = form_urlencoded::Serializer::new(String::new());
     query_of_page
         .append_pair("limit", &limit.to_string())

@@ -15,8 +15,8 @@ use tokio::time::{sleep, timeout};
 
 use self::bodies::{CallDone, Transferred};
 pub(super) use self::{
-    bodies::schemas,
-    cdr::{list, show},
+    bodies::{Meta, NO_MONEY, schemas},
+    cdr::{list, page_query, show},
 };
 use super::{ApiClient, InAccount, members, params::RequestParams, warnings::Warnings};
 use crate::{
@@ -122,7 +122,7 @@ pub(super) async fn record(Path((_, call)): InAccount) -> Result<Response, Failu
 pub(super) async fn stream(names: RawPathParams) -> Result<Response, Failure> {
     let call = names.iter().find(|(name, _)| *name == "call_uuid");
     id(call.map_or("", |(_, call)| call))?;
-    Err(Failure::NotImplemented("streams are not implemented yet"))
+    Err(Failure::NotImplemented("streaming is not implemented yet"))
 }
 
 /// `DELETE Request/{request_uuid}/`: only a call that does not ring yet can be cancelled.
@@ -132,8 +132,13 @@ pub(super) async fn cancel(
 ) -> Result<Response, Failure> {
     let gone = || Failure::NotFound("request not found: no call of that name is queued".into());
     let call = id(&call).map_err(|_| gone())?;
-    find(&client, call, |it| it.status == CallStatus::Queued).map_err(|_| gone())?;
-    hang_up(&client, call).await
+    find(&client, call, |_| true).map_err(|_| gone())?;
+    let answer = client.state.registry.cancel(call).ok_or_else(gone)?;
+    match timeout(ANSWER_WAIT_MAX, answer).await {
+        Ok(Ok(())) => Ok(reply::empty(StatusCode::NO_CONTENT)),
+        Ok(Err(_)) => Err(gone()),
+        Err(_) => Err(AskError::Late.into()),
+    }
 }
 
 /// `GET Call/{call_uuid}/Trace/`: what the call did, step by step, and why. An extension.
@@ -310,7 +315,9 @@ fn times(params: &RequestParams) -> Result<u32, Failure> {
 /// Refuses `bleg`: there are no B legs before `<Dial>` is implemented.
 fn legs(params: &RequestParams, name: &str) -> Result<(), Failure> {
     match params.choice(name, &["aleg", "both", "bleg"])? {
-        "bleg" => Err(Failure::NotImplemented("there are no B legs yet: give aleg")),
+        "bleg" => Err(Failure::NotImplemented(
+            "legs=bleg is not implemented yet: there are no B legs, so give aleg",
+        )),
         _ => Ok(()),
     }
 }

@@ -26,7 +26,7 @@ impl DialectDescriber {
     }
 
     pub(in crate::api::voice) fn record_call(self, id: &str) -> Operation {
-        self.operation(id, Tag::Calls, "Recording is not implemented yet.").refuses(&[501])
+        self.operation(id, Tag::Calls, "Recording is not implemented yet.").refuses(&[400])
     }
 
     pub(in crate::api::voice) fn stop_play(self) -> Operation {
@@ -40,7 +40,7 @@ impl DialectDescriber {
     }
 
     pub(in crate::api::voice) fn stream(self, id: &str) -> Operation {
-        self.operation(id, Tag::Calls, "Streams are not implemented yet.").refuses(&[501])
+        self.operation(id, Tag::Calls, "Streaming is not implemented yet.").refuses(&[400])
     }
 
     pub(in crate::api::voice) fn cancel(self) -> Operation {

@@ -93,6 +93,9 @@ fn kicked(message: &str, form: MemberIdForm) -> Value {
     let ids = json!({ "type": "array", "items": { "type": "string" } });
     let member_id = match form {
         MemberIdForm::Array => ids.clone(),
+        MemberIdForm::ByClient => {
+            json!({ "type": ["string", "array"], "items": { "type": "string" } })
+        }
         MemberIdForm::Text => json!({ "type": "string" }),
     };
     let mut kicked = parameters(&[

@@ -118,9 +118,41 @@ impl DialectDescriber {
         operation.spawns().refuses(&[400])
     }
 
+    /// The account itself.
+    pub(in crate::api::voice) fn show_account(self) -> Operation {
+        let text = || json!({ "type": "string" });
+        let names =
+            ["account_type", "address", "auth_id", "billing_mode", "cash_credits", "city", "name"];
+        let names = names.into_iter().chain(["resource_uri", "state", "timezone"]);
+        let mut keys: Vec<_> = names.map(|it| (it, text())).collect();
+        keys.extend([("api_id", uuid()), ("auto_recharge", json!({ "type": "boolean" }))]);
+        self.operation("show_account", Tag::Account, "Shows the account.")
+            .answers(DocumentedAnswer::json(200, "The account.", object(&keys)))
+    }
+
+    /// A list of what the account has.
+    pub(in crate::api::voice) fn list_of(self, kind: &str) -> Operation {
+        let (id, summary) = match kind {
+            "Application" => ("list_applications", "Lists applications: there are none."),
+            "Endpoint" => ("list_endpoints", "Lists the SIP phones of the configuration."),
+            "Number" => ("list_numbers", "Lists the numbers of the configuration."),
+            _ => ("list_recordings", "Lists recordings: there are none yet."),
+        };
+        let objects = json!({ "type": "array", "items": { "type": "object" } });
+        let keys = [("api_id", uuid()), ("meta", reference("Meta")), ("objects", objects)];
+        self.operation(id, Tag::Account, summary)
+            .takes([
+                query("limit", terms::number(1, 20, ""), ""),
+                query("offset", terms::number(0, u32::MAX, ""), ""),
+            ])
+            .answers(DocumentedAnswer::json(200, "A page.", object(&keys)).with_warnings())
+            .refuses(&[400])
+    }
+
     /// An operation with the id and the heading of its dialect.
     fn operation(self, id: &str, tag: Tag, summary: &'static str) -> Operation {
         let (plivo, vobiz) = match tag {
+            Tag::Account => ("Plivo: account", "Vobiz: account"),
             Tag::Calls => ("Plivo: calls", "Vobiz: calls"),
             Tag::Events => ("Plivo: events", "Vobiz: events"),
             Tag::Members => ("Plivo: members", "Vobiz: members"),
@@ -133,6 +165,7 @@ impl DialectDescriber {
 /// The section of an operation.
 #[derive(Clone, Copy)]
 enum Tag {
+    Account,
     Calls,
     Events,
     Members,

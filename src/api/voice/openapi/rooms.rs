@@ -40,7 +40,7 @@ impl DialectDescriber {
 
     pub(in crate::api::voice) fn record_room(self, id: &str) -> Operation {
         let summary = "Recording is not implemented yet.";
-        self.operation(id, Tag::Rooms, summary).refuses(&[501])
+        self.operation(id, Tag::Rooms, summary).refuses(&[400])
     }
 
     pub(in crate::api::voice) fn members(self, action: MemberAction) -> Operation {
@@ -97,8 +97,9 @@ impl DialectDescriber {
             SuccessReply::Body { status, message, form } => {
                 let mut schema = says("MembersDone", message);
                 let kind = match form {
-                    MemberIdForm::Array => "array",
-                    MemberIdForm::Text => "string",
+                    MemberIdForm::Array => json!("array"),
+                    MemberIdForm::ByClient => json!(["string", "array"]),
+                    MemberIdForm::Text => json!("string"),
                 };
                 schema["properties"]["member_id"] = json!({ "type": kind });
                 DocumentedAnswer::json(

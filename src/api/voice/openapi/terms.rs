@@ -44,7 +44,7 @@ pub(super) fn number(min: u32, max: u32, about: &str) -> Value {
 
 /// The legs of a call. There are only A legs yet.
 pub(super) fn legs() -> Value {
-    let about = "`bleg` is answered with 501: there are no B legs yet.";
+    let about = "`bleg` is answered with 400: there are no B legs yet.";
     json!({ "enum": ["aleg", "both"], "default": "aleg", "description": about })
 }
 

@@ -217,3 +217,50 @@ async fn a_kicked_person_returns_by_the_rule_of_the_dialect() {
         check(UNLIMITED, transcript).await;
     }
 }
+
+/// Neighbours of Bungie's kick (contract 1.6) and of Rocket.Chat's (contract 2.4, and its 404).
+#[tokio::test(start_paused = true)]
+async fn clients_find_the_neighbours_of_a_kick() {
+    check(
+        UNLIMITED,
+        r#"
+            GET /Platform/GroupV2/User/3/505/0/1/ [X-API-Key: KEY] => 200 | "totalResults":1
+            GET /Platform/GroupV2/User/3/505/1/1/ [X-API-Key: KEY] => 200 | "totalResults":0
+            GET /Platform/GroupV2/User/3/501/1/1/ [X-API-Key: KEY] => 200 | "6000001":false
+            GET /Platform/GroupV2/User/3/501/0/0/ [X-API-Key: KEY] => 200 | "totalResults":0
+            GET /Platform/GroupV2/User/3/505/9/1/ [X-API-Key: KEY] => 400
+            GET /Platform/GroupV2/User/3/999/0/1/ [X-API-Key: KEY] => 404
+            POST /Platform/GroupV2/6000001/Members/IndividualInvite/3/507/ [as 6] => 403
+            POST /Platform/GroupV2/6000001/Members/IndividualInvite/3/507/ [as 3] => 200 | "resolution":0
+            GET /Platform/GroupV2/6000001/Members/InvitedIndividuals/ [as 3] => 200 | "totalResults":1
+            GET /Platform/GroupV2/6000001/Members/Pending/ [as 3] => 200 | "totalResults":0
+            POST /Platform/GroupV2/6000001/Members/IndividualInviteCancel/3/507/ [as 3] => 200
+            GET /Platform/GroupV2/6000001/Members/InvitedIndividuals/ [as 3] => 200 | "totalResults":0
+            POST /Platform/GroupV2/6000001/Members/Apply/3/ [as 7] => 200
+            GET /Platform/GroupV2/6000001/Members/Pending/ [as 6] => 403
+            GET /Platform/GroupV2/6000001/Members/Pending/ [as 3] => 200 | "membershipId":"507"
+            POST /Platform/GroupV2/6000001/Members/DenyAll/ [as 3] => 200 | "entityId":"7"
+            POST /Platform/GroupV2/6000001/Members/Apply/3/ [as 7] => 200
+            POST /Platform/GroupV2/6000001/Members/ApproveAll/ [as 3] => 200 | "entityId":"7"
+            GET /Platform/GroupV2/6000001/Members/ [as 3] => 200 | "totalResults":6
+            POST /Platform/GroupV2/6000001/Admin/AbdicateFoundership/3/503/ [as 3] => 403
+            POST /Platform/GroupV2/6000001/Admin/AbdicateFoundership/3/508/ [as 1] => 404
+            POST /Platform/GroupV2/6000001/Admin/AbdicateFoundership/3/501/ [as 1] => 403 | 696
+            POST /Platform/GroupV2/6000001/Admin/AbdicateFoundership/3/505/ [as 1] => 200 | true
+            POST /Platform/GroupV2/6000001/Members/3/501/Kick/ [as 5] => 200
+            GET /Platform/GroupV2/6000001/AdminsAndFounder/ [as 5] => 200 | "totalResults":3
+            GET /api/v1/groups.members?roomId=6000001&status[]=online [as 3] => 200 | "total":0
+            GET /api/v1/groups.members?roomId=6000001&status%5B0%5D=away&status%5B1%5D=offline [as 3] => 200 | "total":5
+            GET /api/v1/groups.members?roomId=6000001&status=busy [as 3] => 200 | "total":0
+            GET /api/v1/subscriptions.get [as 3] => 404 | {"success":false,"error":"404 Not Found"}
+            GET /api/v1/nonsense/deep/ => 404 | {"success":false,"error":"404 Not Found"}
+            POST /api/v1/groups.kick [as 3] [Content-Type: multipart/form-data; boundary=b] --b⏎Content-Disposition: form-data; name="roomId"⏎⏎6000001⏎--b⏎Content-Disposition: form-data; name="userId"⏎⏎6⏎--b--⏎ => 200
+            POST /api/v1/groups.invite [as 3] [Content-Type: Application/X-WWW-Form-Urlencoded; charset=utf-8] roomId=6000001&userIds[]=6&userIds[]=1 => 200
+            POST /api/v1/groups.kick [as 3] [Content-Encoding: gzip] zipped => 415 | (identity)
+            POST /Platform/GroupV2/6000001/Members/3/504/Ban/ [as 5] [Content-Encoding: br] zipped => 415 | ParameterParseFailure
+            POST /x/group/create [as 1] [Content-Encoding: deflate] zipped => 415 | ERROR
+            POST /v2/userGroup2 [till] [Content-Encoding: gzip] zipped => 415 | (identity)
+        "#,
+    )
+    .await;
+}

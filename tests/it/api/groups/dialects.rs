@@ -146,7 +146,7 @@ impl TestGroups {
             request = request.header(name, value);
             rest = after.trim_start();
         }
-        let request = request.body(Body::from(rest.to_owned())).unwrap();
+        let request = request.body(Body::from(rest.replace('⏎', "\r\n"))).unwrap();
         self.engine.api.answer(peer, request).await
     }
 }

@@ -28,6 +28,15 @@ const ROUTES: &str = "
     POST /Platform/GroupV2/{group}/Members/Apply/{type}
     POST /Platform/GroupV2/{group}/Members/Approve/{type}/{member}
     POST /Platform/GroupV2/{group}/Members/DenyList
+    POST /Platform/GroupV2/{group}/Members/DenyAll
+    POST /Platform/GroupV2/{group}/Members/ApproveList
+    POST /Platform/GroupV2/{group}/Members/ApproveAll
+    GET /Platform/GroupV2/{group}/Members/Pending
+    GET /Platform/GroupV2/{group}/Members/InvitedIndividuals
+    POST /Platform/GroupV2/{group}/Members/IndividualInvite/{type}/{member}
+    POST /Platform/GroupV2/{group}/Members/IndividualInviteCancel/{type}/{member}
+    POST /Platform/GroupV2/{group}/Admin/AbdicateFoundership/{type}/{member}
+    GET /Platform/GroupV2/User/{type}/{member}/{filter}/{kind}
     GET /api/info
     GET /api/v1/info
     POST /api/v1/login

@@ -223,9 +223,9 @@ async fn a_call_is_played_and_spoken_to_in_and_outside_of_rooms() {
         POST P/Call/{1}/Play/ {"urls":[1]} => 400 {"api_id":"*","error":"urls: give texts"}
         POST P/Call/{1}/Play/ {} => 400 {"api_id":"*","error":"urls: missing"}
         POST P/Call/{1}/DTMF/ {"digits":"1x"} => 400 {"api_id":"*","error":"digits: give up to 256 of 0-9 * # w (half a second) and W (a second)"}
-        POST P/Call/{1}/DTMF/ {"digits":"1","leg":"bleg"} => 501 {"api_id":"*","error":"there are no B legs yet: give aleg"}
+        POST P/Call/{1}/DTMF/ {"digits":"1","leg":"bleg"} => 400 {"api_id":"*","error":"legs=bleg is not implemented yet: there are no B legs, so give aleg"}
         POST P/Call/x/Play/ {"urls":"sound:ring"} => 404 {"api_id":"*","error":"call not found"}
-        POST P/Call/{1}/Record/ => 501 {"api_id":"*","error":"recording is not implemented yet"}
+        POST P/Call/{1}/Record/ => 400 {"api_id":"*","error":"recording is not implemented yet"}
         "##,
     )
     .await;
