@@ -42,7 +42,10 @@ pub(super) fn admit(state: &AppState, context: &RequestContext) -> Result<Accoun
 pub(super) fn admit_anyone(state: &AppState, context: &RequestContext) -> Result<(), Failure> {
     let sent = SentCredentials::find(&context.headers).ok_or(Failure::NoCredentials)?;
     match state.accounts.verify(&sent.id, &sent.token) {
-        Some(_) => Ok(()),
+        Some(_) => {
+            context.principal.note_known();
+            Ok(())
+        }
         None => Err(guessed(state, context, Some(&sent.id), Failure::WrongCredentials)),
     }
 }

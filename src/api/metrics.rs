@@ -63,7 +63,10 @@ impl Ops {
         context: &RequestContext,
     ) -> Result<Response, Failure> {
         let admitted = match &self.token {
-            Some(token) if is_bearer(&context.headers, token) => Ok(()),
+            Some(token) if is_bearer(&context.headers, token) => {
+                context.principal.note_known();
+                Ok(())
+            }
             Some(_) if has_credentials(&context.headers) => {
                 Err(auth::guessed(state, context, None, Failure::WrongCredentials))
             }

@@ -39,6 +39,7 @@ mod router;
 mod routes;
 pub mod server;
 mod sim;
+mod strangers;
 mod streams;
 mod traffic;
 mod trust;
@@ -239,6 +240,11 @@ impl Api {
     /// Answers a request from an address, counts it, and writes its log lines. A panic in a handler
     /// is answered as an internal error.
     pub async fn answer(&self, peer: IpAddr, request: Request<Body>) -> Response {
+        self.answer_known(peer, request).await.0
+    }
+
+    /// Like [`Self::answer`]; says whether the client has shown good credentials.
+    async fn answer_known(&self, peer: IpAddr, request: Request<Body>) -> (Response, bool) {
         let now = time::Instant::now();
         let trust = self.links.app.trust.read().clone();
         let RoutedRequest { context, canonical, request, upgrade } =
@@ -263,9 +269,10 @@ impl Api {
         self.links.traffic.count(path_row.number, &context.method, status, took);
         let entry = AuditEntry::new(&context, canonical, path_row, status, Some(took));
         (self.links.app.on_answered)(entry);
+        let is_known = context.principal.is_known();
         match context.method == Method::HEAD {
-            true => without_body(response),
-            false => response,
+            true => (without_body(response), is_known),
+            false => (response, is_known),
         }
     }
 }

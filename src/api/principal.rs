@@ -1,6 +1,9 @@
 //! Principals: the owners of the credentials that requests show.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use crate::{
     accounts::{
@@ -12,7 +15,10 @@ use crate::{
 
 /// The principal of a request, once it is known.
 #[derive(Debug, Default)]
-pub(super) struct PrincipalCell(OnceLock<Principal>);
+pub(super) struct PrincipalCell {
+    principal: OnceLock<Principal>,
+    is_known: AtomicBool,
+}
 
 /// An account, and the user of it whose credentials were valid.
 #[derive(Clone, Debug)]
@@ -35,12 +41,22 @@ impl PrincipalCell {
     /// A later principal of the same request is ignored.
     pub(super) fn set(&self, principal: Principal) {
         // A request signs in once.
-        drop(self.0.set(principal));
+        drop(self.principal.set(principal));
+        self.note_known();
+    }
+
+    /// Notes that the credentials are good. Requests that only read need no principal for the audit.
+    pub(super) fn note_known(&self) {
+        self.is_known.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Relaxed)
     }
 
     /// None before authentication, or if it failed.
     pub(super) fn get(&self) -> Option<&Principal> {
-        self.0.get()
+        self.principal.get()
     }
 }
 

@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     Api,
     after_response::{AfterResponse, AfterResponseSlot, NotifyingStream},
+    strangers::{Stranger, Strangers},
 };
 use crate::descriptors;
 
@@ -35,8 +36,9 @@ pub const TAKE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// The largest head of a request: some headers, and a path with a thousand member ids.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 
-/// The largest number of connections; the next one waits to be accepted. With the largest head and
-/// body on each, they take 400 MB. If the system allows fewer files, accepting pauses earlier.
+/// The largest number of connections. The next one takes the place of the oldest one that has shown no
+/// good credentials, or waits if there is none. With the largest head and body on each, they take
+/// 400 MB. If the system allows fewer files, accepting pauses earlier.
 pub const CONNECTIONS_MAX: usize = 4_096;
 
 /// The time for open requests once the server stops: longer than any answer takes.
@@ -50,14 +52,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Idle connections are closed at once. A connection that is not done within [`GOODBYE_MAX`] is
 /// dropped.
 pub async fn serve(listener: TcpListener, api: Api, stop: impl Future<Output = ()>) {
+    serve_at_most(CONNECTIONS_MAX, listener, api, stop).await;
+}
+
+/// [`serve`] with another largest number of connections.
+pub async fn serve_at_most(
+    connections_max: usize,
+    listener: TcpListener,
+    api: Api,
+    stop: impl Future<Output = ()>,
+) {
     let (stopped, stopping) = watch::channel(());
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(connections_max));
+    let strangers = Strangers::default();
     let mut stop = pin!(stop);
     loop {
-        let permit = tokio::select! {
-            () = &mut stop => break,
-            place = permits.clone().acquire_owned() => place.expect("it is never closed"),
-        };
         let accepted = tokio::select! {
             () = &mut stop => break,
             accepted = listener.accept() => accepted,
@@ -65,7 +74,15 @@ pub async fn serve(listener: TcpListener, api: Api, stop: impl Future<Output = (
         match accepted {
             Ok((stream, _)) if descriptors::is_scarce(stream.as_raw_fd()) => refuse(&stream),
             Ok((stream, peer)) => {
-                tokio::spawn(connection(stream, peer, api.clone(), stopping.clone(), permit));
+                if permits.available_permits() == 0 {
+                    strangers.make_room();
+                }
+                let permit = tokio::select! {
+                    () = &mut stop => break,
+                    permit = permits.clone().acquire_owned() => permit.expect("it is never closed"),
+                };
+                let place = (permit, strangers.come_in());
+                tokio::spawn(connection(stream, peer, api.clone(), stopping.clone(), place));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -79,7 +96,7 @@ pub async fn serve(listener: TcpListener, api: Api, stop: impl Future<Output = (
     api.close();
     drop(stopped);
     drop(stopping);
-    let all = u32::try_from(CONNECTIONS_MAX).expect("it is small");
+    let all = u32::try_from(connections_max).expect("it is small");
     if timeout(GOODBYE_MAX, permits.acquire_many(all)).await.is_err() {
         tracing::warn!("some connections are given up in the middle of a request");
     }
@@ -102,16 +119,19 @@ async fn connection(
     peer: SocketAddr,
     api: Api,
     mut stopping: watch::Receiver<()>,
-    permit: OwnedSemaphorePermit,
+    (permit, stranger): (OwnedSemaphorePermit, Stranger),
 ) {
     if let Err(error) = prepare(&stream) {
         tracing::debug!(%peer, %error, "a connection keeps its defaults");
     }
     let slot = AfterResponseSlot::default();
     let service = service_fn(|request: Request<Incoming>| {
-        let slot = &slot;
+        let (slot, stranger) = (&slot, &stranger);
         // An async block would hold the answer's future twice.
-        api.answer(peer.ip(), request.map(Body::new)).map(move |mut answer| {
+        api.answer_known(peer.ip(), request.map(Body::new)).map(move |(mut answer, is_known)| {
+            if is_known {
+                stranger.is_known();
+            }
             if let Some(after) = answer.extensions_mut().remove::<AfterResponse>() {
                 slot.put(after);
             }
@@ -128,6 +148,7 @@ async fn connection(
 
     let served = tokio::select! {
         served = &mut serving => served,
+        () = stranger.must_leave() => return tracing::debug!(%peer, "a connection makes room"),
         // The channel carries no values: it closes when the server stops.
         _ = stopping.changed() => {
             serving.as_mut().graceful_shutdown();

@@ -154,8 +154,10 @@ impl GroupsApi {
         name: Option<&str>,
     ) -> Result<Holder, BadToken> {
         let holder = self.known_holder(token);
-        if holder == Err(BadToken::Unknown) {
-            request.note_bad_credentials(name);
+        match holder {
+            Ok(_) => request.context.principal.note_known(),
+            Err(BadToken::Unknown) => request.note_bad_credentials(name),
+            Err(BadToken::Expired) => (),
         }
         holder
     }
@@ -173,8 +175,9 @@ impl GroupsApi {
     pub(super) fn till(&self, request: &GroupsRequest, name: &str, digest: &str) -> Option<Holder> {
         let holder = self.credentials.till(self.memberships.now(), name, digest);
         let holder = holder.filter(|it| self.app().accounts.has(&it.account));
-        if holder.is_none() {
-            request.note_bad_credentials(Some(name));
+        match holder {
+            Some(_) => request.context.principal.note_known(),
+            None => request.note_bad_credentials(Some(name)),
         }
         holder
     }
@@ -241,6 +244,7 @@ impl GroupsApi {
             return None;
         };
         self.passwords.succeeded(now, peer, &counted);
+        request.context.principal.note_known();
         Some(LogIn { account, person, proof })
     }
 

@@ -5,7 +5,7 @@ use std::{future::Future, mem, net::SocketAddr, time::Duration};
 
 use conflow::api::{
     ANSWER_WAIT_MAX, BODY_BYTES_MAX, BODY_WAIT_MAX,
-    server::{HEAD_BYTES_MAX, HEAD_WAIT_MAX, serve},
+    server::{CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_WAIT_MAX, serve_at_most},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -27,11 +27,16 @@ struct Server {
 
 impl Server {
     async fn start(engine: &TestEngine) -> Self {
+        Self::start_at_most(CONNECTIONS_MAX, engine).await
+    }
+
+    async fn start_at_most(connections_max: usize, engine: &TestEngine) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async move { drop(stopped.await) };
-        let serving = tokio::spawn(serve(listener, engine.api.clone(), stopped));
+        let api = engine.api.clone();
+        let serving = tokio::spawn(serve_at_most(connections_max, listener, api, stopped));
         Self { address, stop, serving }
     }
 
@@ -154,6 +159,35 @@ async fn after<T>(wait: Duration, what: impl Future<Output = T>) -> T {
     let (waited, grace) = (start.elapsed(), Duration::from_millis(10));
     assert!(wait <= waited + grace && waited <= wait + grace, "{waited:?}, not {wait:?}");
     actual
+}
+
+/// Issue 14, A1: nobody without credentials keeps anybody with credentials out.
+#[tokio::test]
+async fn idle_connections_of_strangers_make_room() {
+    let engine = TestEngine::new(TestEngineOptions::default());
+    let server = Server::start_at_most(4, &engine).await;
+    let mut known = server.connect().await;
+    let ask = format!("GET /v1/Account/MA1/Conference/ HTTP/1.1\r\n{CREDENTIALS}\r\n");
+    known.send(&ask).await;
+    starts(&known.receive().await, "200 ");
+    let mut strangers = Vec::new();
+    for n in 0..20 {
+        let mut stranger = server.connect().await;
+        if n % 2 == 0 {
+            stranger.send("GET /v1/Account/MA1/Conference/ HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            starts(&stranger.receive().await, "401 ");
+        }
+        strangers.push(stranger);
+    }
+    let mut next = server.connect().await;
+    next.send(&ask).await;
+    starts(&next.receive().await, "200 ");
+    known.send(&ask).await;
+    starts(&known.receive().await, "200 ");
+    assert_eq!(strangers.remove(0).rest().await, "");
+    drop((known, next, strangers));
+    server.stop().await;
+    engine.close().await;
 }
 
 #[tokio::test]

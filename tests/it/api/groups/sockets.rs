@@ -269,9 +269,9 @@ async fn a_socket_ends_with_its_session_however_that_ends() {
             true => Some(server.mint(person).await),
             false => None,
         };
-        if bare.is_some() {
+        if let Some(id) = &bare {
             assert_eq!(hear(&mut socket).await["type"], "newLoggedIn");
-            let path = format!("/?id={}", bare.as_ref().unwrap());
+            let path = format!("/?id={id}");
             socket = server.connect(&path, None).await.unwrap();
         }
         let status = server.groups.answer(line).await.status().as_u16();
