@@ -11,15 +11,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Settings, sounds::KEY_MS};
+use super::{Settings, TIMELINE_MAX, sounds::KEY_MS};
 use crate::{
     base::ids::RoomId,
     media::{ANNOUNCEMENTS_MAX, AnnouncementAddress, SoundToAll},
 };
 
-/// Limit of sounds kept for a room. A phone that has not been looked at for longer misses the
-/// oldest, as [`super::TIMELINE_MAX`] would leave them out of its timeline.
-const SOUNDS_KEPT: usize = 256;
+/// Limit of sounds kept for a room: as many as fill a timeline, with the room between them. A phone
+/// that has not been looked at for longer misses the oldest.
+pub(super) const SOUNDS_KEPT: usize = TIMELINE_MAX / 2 - 1;
 
 /// The rooms in which phones are.
 #[derive(Debug, Default)]
