@@ -10,7 +10,9 @@ use crate::{
     flow::Cause,
 };
 
-/// Maximum duration of the goodbyes.
+/// Maximum time for the conferences to let all members out: far more than a large one needs.
+const LEAVE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Maximum duration of the goodbyes, which begin then.
 const GOODBYE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// A call that is hung up waits for nothing. Once none has ended for this time, none will.
 const HANG_UP_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -24,7 +26,7 @@ pub(super) async fn drain(registry: &Registry, inbound: &Inbound, drain_time: Du
     if !drain_time.is_zero() && 0 < registry.call_count() {
         let (calls, seconds) = (registry.call_count(), drain_time.as_secs());
         tracing::info!("{calls} calls have {seconds} seconds to end by themselves");
-        wait(registry, drain_time).await;
+        wait(drain_time, || registry.call_count() == 0).await;
     }
 
     // From here on, no call enters a room.
@@ -32,7 +34,8 @@ pub(super) async fn drain(registry: &Registry, inbound: &Inbound, drain_time: Du
         tracing::info!("{} calls are asked to leave", registry.call_count());
     }
     registry.close();
-    wait(registry, GOODBYE_WAIT_MAX).await;
+    wait(LEAVE_WAIT_MAX, || registry.room_count() == 0).await;
+    wait(GOODBYE_WAIT_MAX, || registry.call_count() == 0).await;
 
     let calls = registry.calls();
     if !calls.is_empty() {
@@ -40,7 +43,7 @@ pub(super) async fn drain(registry: &Registry, inbound: &Inbound, drain_time: Du
         calls.into_iter().for_each(|call| registry.hang_up(call, Cause::Drained));
         while 0 < registry.call_count() {
             let before = registry.call_count();
-            wait(registry, HANG_UP_WAIT_MAX).await;
+            wait(HANG_UP_WAIT_MAX, || registry.call_count() == 0).await;
             if before <= registry.call_count() {
                 break;
             }
@@ -52,10 +55,10 @@ pub(super) async fn drain(registry: &Registry, inbound: &Inbound, drain_time: Du
     }
 }
 
-/// Waits until there are no calls, or the time is over.
-async fn wait(registry: &Registry, time_max: Duration) {
+/// Waits until it is done, or the time is over.
+async fn wait(time_max: Duration, is_done: impl Fn() -> bool) {
     let end = Instant::now() + time_max;
-    while 0 < registry.call_count() && Instant::now() < end {
+    while !is_done() && Instant::now() < end {
         sleep(POLL_INTERVAL).await;
     }
 }

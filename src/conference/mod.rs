@@ -14,6 +14,7 @@
 //! is no other way out, and no copy remains.
 mod asks;
 pub mod ban_list;
+mod call_ends;
 mod digits;
 mod effect;
 mod event;

@@ -1,8 +1,7 @@
 //! Conference state: the members and deadlines of a room, and the handling of commands.
 
 use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
     sync::Arc,
     time::{Duration, Instant},
@@ -10,6 +9,7 @@ use std::{
 
 use super::{
     AskTicket, Command, ConferenceEvent, Effect, Notice, Outcome, Refusal, SoundMoment,
+    call_ends::CallEnds,
     floor::Floor,
     member::{Leaver, Listening, Member, TypedKeys},
     pending_sounds::{PendingSounds, SoundRequester},
@@ -37,8 +37,7 @@ pub struct Conference {
     pub(super) members: BTreeMap<MemberId, Box<Member>>,
     /// The members who moderate the room.
     pub(super) moderators: u32,
-    /// When the calls of the members end. Those who have left may still be in it.
-    call_ends: BinaryHeap<Reverse<(Instant, MemberId)>>,
+    call_ends: CallEnds,
     /// The room's other deadlines, except its time limit.
     pub(super) deadlines: BTreeSet<(Instant, DueItem)>,
     sequence: u64,
@@ -72,9 +71,6 @@ impl Default for Settings {
         Self { members_max: MEMBERS_MAX, asks_max: ASKS_MAX, inject_fault_after: None }
     }
 }
-
-/// Entries of members who have left that are kept in any case.
-const CALL_ENDS_MIN: usize = 16;
 
 /// A command to a room of this size is answered within some tens of milliseconds.
 const MEMBERS_MAX: usize = 10_000;
@@ -122,7 +118,7 @@ impl Conference {
             fault_countdown: settings.inject_fault_after,
             members: BTreeMap::new(),
             moderators: 0,
-            call_ends: BinaryHeap::new(),
+            call_ends: CallEnds::new(now),
             deadlines: BTreeSet::new(),
             sequence: 0,
             expelled_at: 0,
@@ -194,8 +190,7 @@ impl Conference {
     /// The time of the next [`Command::Tick`].
     pub fn deadline(&self) -> Option<Instant> {
         let due = self.deadlines.first().map(|(at, _)| *at);
-        let call_ends = self.call_ends.peek().map(|Reverse((at, _))| *at);
-        due.into_iter().chain(call_ends).chain(self.ends_at()).min()
+        due.into_iter().chain(self.call_ends.first()).chain(self.ends_at()).min()
     }
 
     fn ends_at(&self) -> Option<Instant> {
@@ -225,7 +220,7 @@ impl Conference {
         let starts = member.starts();
         let (entry, call, call_ends_at) =
             (member.entry.clone(), member.call.id, member.call.ends_at);
-        self.expect_end(call_ends_at, id);
+        self.call_ends.add(call_ends_at, id);
         let is_first = self.members.len() == 1;
         self.set_time_limit(&entry, is_first);
         if self.members_max.is_none() {
@@ -376,26 +371,17 @@ impl Conference {
         self.members.iter().map(|(id, member)| (*id, &**member))
     }
 
-    /// Notes when a member's call ends.
-    fn expect_end(&mut self, at: Instant, id: MemberId) {
-        self.call_ends.push(Reverse((at, id)));
-        // In a room that many join and leave, this takes as long as their entries did.
-        if 2 * self.members.len() + CALL_ENDS_MIN < self.call_ends.len() {
-            self.call_ends.retain(|Reverse((_, id))| self.members.contains_key(id));
-        }
-    }
-
     /// Takes out the calls whose time is up, in the order of their ends.
     fn end_expired_calls(&mut self, now: Instant) {
-        while let Some(&Reverse((_, id))) = self.call_ends.peek().filter(|it| it.0.0 <= now) {
-            self.call_ends.pop();
-            // No effect if they have left.
+        let members = self.members.iter().map(|(id, it)| (it.call.ends_at, *id));
+        for id in self.call_ends.take_due(now, members) {
             self.take_out(id, &Cause::CallTimeUp.into());
         }
     }
 
     pub(super) fn forget_deadlines(&mut self) {
-        (self.limit, self.call_ends) = (RoomTimeLimit::None, BinaryHeap::new());
+        self.limit = RoomTimeLimit::None;
+        self.call_ends.clear();
         self.deadlines.clear();
     }
 
@@ -434,8 +420,8 @@ impl Conference {
         assert_eq!(self.members.is_empty(), self.phase == RoomPhase::Over);
         assert!(self.leavers.is_empty() && self.reply.is_none());
         let ends_first = self.members.values().map(|it| it.call.ends_at).min();
-        let kept = self.call_ends.peek().map(|it| it.0.0);
-        let is_in_time = ends_first.is_none_or(|at| kept.is_some_and(|it| it <= at));
+        let expected = self.call_ends.first();
+        let is_in_time = ends_first.is_none_or(|at| expected.is_some_and(|it| it <= at));
         assert!(is_in_time, "no call outlives its end");
         let of_digits = self.deadlines.iter().filter(|(_, due)| matches!(due, DueItem::Digits(_)));
         assert_eq!(of_digits.count(), self.typed.len(), "one deadline for each member that types");

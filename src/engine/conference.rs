@@ -8,7 +8,7 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
@@ -70,6 +70,7 @@ pub(super) fn open(
 ) -> (Arc<RoomHandle>, RoomActor) {
     let incarnation = Arc::new(Incarnation { key, id });
     let machine = Conference::new(now, incarnation.clone(), &settings);
+    registry.rooms.fetch_add(1, Ordering::SeqCst);
     let (room, queue) = RoomHandle::new(incarnation, settings.asks_max);
     let actor = RoomActor {
         machine,
@@ -87,6 +88,12 @@ pub(super) fn open(
         registry,
     };
     (room, actor)
+}
+
+impl Drop for RoomActor {
+    fn drop(&mut self) {
+        self.registry.rooms.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Actor for RoomActor {

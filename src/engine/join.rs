@@ -21,6 +21,19 @@ impl Registry {
         self.settings.write().members_max = members_max;
     }
 
+    /// Ends every room; their calls continue their flows. From now on, no call can join a room.
+    pub fn close(&self) {
+        self.is_closing.store(true, Ordering::SeqCst);
+        for names in &self.names.0 {
+            names.lock().rooms().for_each(|room| room.close());
+        }
+    }
+
+    /// The number of rooms that have not let all their members out.
+    pub fn room_count(&self) -> usize {
+        self.rooms.load(Ordering::SeqCst)
+    }
+
     /// Lets a call join again by name: the room that it queued for is over.
     pub(super) fn requeue(
         self: &Arc<Self>,

@@ -9,7 +9,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize},
     },
     time::Instant,
 };
@@ -54,6 +54,8 @@ pub struct Registry {
     pub(super) settings: RwLock<Settings>,
     pub(super) access_lists: AccessLists,
     pub(super) is_closing: AtomicBool,
+    /// The actors of rooms that have not ended.
+    pub(super) rooms: AtomicUsize,
 }
 
 /// The parts of the process that a registry uses. None of their methods waits.
@@ -103,6 +105,7 @@ impl Registry {
             settings: RwLock::new(settings),
             access_lists: AccessLists::default(),
             is_closing: AtomicBool::new(false),
+            rooms: AtomicUsize::new(0),
         })
     }
 
@@ -276,14 +279,6 @@ impl Registry {
             Some(CallPlace::Worker) => self.deliver(call, CallMessage::HangUp { cause }),
             Some(CallPlace::Room { room, member }) => room.hang_up(*member, cause),
             None => (),
-        }
-    }
-
-    /// Ends every room; their calls continue their flows. From now on, no call can join a room.
-    pub fn close(&self) {
-        self.is_closing.store(true, Ordering::SeqCst);
-        for names in &self.names.0 {
-            names.lock().rooms().for_each(|room| room.close());
         }
     }
 

@@ -27,7 +27,7 @@ use crate::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},
     media::{
         AnnouncementAddress, AnnouncementKind, AudioOrder, Ending, LegEvent, MemberAudio, Program,
-        SignallingOrder, SoundToAll,
+        SignallingOrder, Sound, SoundToAll,
     },
 };
 
@@ -221,6 +221,7 @@ impl SimPhone {
     /// Takes over the sounds that were played to its room since the last time, each at its time.
     pub(super) fn catch_up(
         &mut self,
+        now: u32,
         call: CallId,
         sounds: &RoomSounds,
         settings: &Settings,
@@ -230,11 +231,40 @@ impl SimPhone {
         let number = mem::replace(&mut placement.next_sound, sounds.next());
         let (missed, new) = sounds.since(number);
         self.timeline.miss(missed);
-        for (at, sound) in new {
+        let mut new = new.peekable();
+        while let Some((at, sound)) = new.next() {
             let at = self.ms(*at);
             self.advance_to(at, settings, heard);
-            self.hear_with_all(at, call, sound, settings);
+            let until = new.peek().map_or(now, |(next, _)| self.ms(*next));
+            if !self.hear_in_passing(at, until, sound, settings) {
+                self.hear_with_all(at, call, sound, settings);
+            }
         }
+    }
+
+    /// Notes a sound that was over before anything else happened, as most are, without playing it.
+    /// Returns false if it is not such a sound.
+    fn hear_in_passing(
+        &mut self,
+        at: u32,
+        until: u32,
+        sound: &SoundToAll,
+        settings: &Settings,
+    ) -> bool {
+        let (SoundToAll::Play { program, .. }, Some(placement)) = (sound, &self.placement) else {
+            return false;
+        };
+        let [only @ Sound { times: 1, .. }] = &**program else { return false };
+        let end = at.saturating_add(settings.duration(program));
+        let is_listening = !(self.is_holding || placement.is_deaf || placement.is_waiting);
+        let is_alone = self.sounds.is_none() && self.line == LineState::Answered;
+        if !(is_listening && is_alone && at < end && end < until && self.due().is_none()) {
+            return false;
+        }
+        let room = TimelineSound::room(&placement.room.key.name);
+        self.timeline.hear(at, TimelineSound::sound(&only.what));
+        self.timeline.hear(end, room);
+        true
     }
 
     /// Hears a sound that is played to all in its room. The phone must have advanced to `now`.

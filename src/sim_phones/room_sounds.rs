@@ -11,15 +11,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Settings, sounds::KEY_MS};
+use super::{Settings, TIMELINE_MAX, sounds::KEY_MS};
 use crate::{
     base::ids::RoomId,
     media::{ANNOUNCEMENTS_MAX, AnnouncementAddress, SoundToAll},
 };
 
-/// Limit of sounds kept for a room. A phone that has not been looked at for longer misses the
-/// oldest, as [`super::TIMELINE_MAX`] would leave them out of its timeline.
-const SOUNDS_KEPT: usize = 256;
+/// Limit of sounds kept for a room: as many as fill a timeline, with the room between them. A phone
+/// that has not been looked at for longer misses the oldest.
+pub(super) const SOUNDS_KEPT: usize = TIMELINE_MAX / 2 - 1;
 
 /// The rooms in which phones are.
 #[derive(Debug, Default)]
@@ -29,9 +29,16 @@ pub(super) struct SimRooms(BTreeMap<RoomId, RoomSounds>);
 #[derive(Debug, Default)]
 pub(super) struct RoomSounds {
     /// The number of phones in the room.
-    phones: usize,
-    /// The number of the first sound that is kept.
-    first: u32,
+    phones: u32,
+    /// The number of the next sound.
+    next: u32,
+    /// None until there is a sound: most rooms have few, and there are many rooms.
+    sounds: Option<Box<KeptSounds>>,
+}
+
+#[derive(Debug, Default)]
+struct KeptSounds {
+    /// The last ones, in order.
     kept: VecDeque<(Instant, Arc<SoundToAll>)>,
     /// What a phone hears, now and later, that is played nothing else.
     queue: Vec<QueuedSound>,
@@ -86,7 +93,7 @@ impl SimRooms {
 impl RoomSounds {
     /// The number of the next sound.
     pub(super) fn next(&self) -> u32 {
-        self.first.wrapping_add(self.kept.len() as u32)
+        self.next
     }
 
     /// How many sounds from `number` on are no longer kept, and those that are.
@@ -94,11 +101,22 @@ impl RoomSounds {
         &self,
         number: u32,
     ) -> (usize, impl Iterator<Item = &(Instant, Arc<SoundToAll>)>) {
-        let behind = self.next().wrapping_sub(number) as usize;
-        let missed = behind.saturating_sub(self.kept.len());
-        (missed, self.kept.range(self.kept.len() + missed - behind..))
+        let kept = self.sounds.iter().flat_map(|it| &it.kept);
+        let count = self.sounds.as_ref().map_or(0, |it| it.kept.len());
+        let behind = self.next.wrapping_sub(number) as usize;
+        let missed = behind.saturating_sub(count);
+        (missed, kept.skip(count + missed - behind))
     }
 
+    fn add(&mut self, now: Instant, sound: &Arc<SoundToAll>, settings: &Settings) -> bool {
+        let is_new = self.sounds.get_or_insert_default().add(now, sound, settings);
+        self.next = self.next.wrapping_add(u32::from(is_new));
+        is_new
+    }
+}
+
+impl KeptSounds {
+    /// Returns false for an enter or exit sound that plays or waits already.
     fn add(&mut self, now: Instant, sound: &Arc<SoundToAll>, settings: &Settings) -> bool {
         self.queue.retain(|it| now < it.starts_at + it.length);
         let cue = sound.cue();
@@ -114,10 +132,7 @@ impl RoomSounds {
         }
         if self.kept.len() == SOUNDS_KEPT {
             self.kept.pop_front();
-            self.first = self.first.wrapping_add(1);
         }
-        // Most rooms have few sounds, and there are many rooms.
-        self.kept.reserve_exact(1);
         self.kept.push_back((now, Arc::clone(sound)));
         true
     }
@@ -127,7 +142,6 @@ impl RoomSounds {
         if self.queue.len() < ANNOUNCEMENTS_MAX {
             let starts_at = self.queue.last().map_or(now, |it| it.starts_at + it.length);
             let length = Duration::from_millis(ms.into());
-            self.queue.reserve_exact(1);
             self.queue.push(QueuedSound { sound: Arc::clone(sound), starts_at, length });
         }
     }

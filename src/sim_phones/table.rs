@@ -357,7 +357,7 @@ impl PhoneTable {
 
         let room_before = phone.room();
         if let Some(sounds) = room_before.and_then(|room| self.rooms.get(room)) {
-            phone.catch_up(call, sounds, &self.settings, &mut heard);
+            phone.catch_up(ms, call, sounds, &self.settings, &mut heard);
         }
         phone.advance_to(ms, &self.settings, &mut heard);
         let result = then(phone, ms, &self.settings, &mut heard);

@@ -15,9 +15,7 @@ use super::{
     settings::{Settings, SipEndpoint, SipTrunk},
     sockets::{Incoming, Listener, Losses, SipSockets},
 };
-use crate::media::{
-    CannotDial, Exchange, NoFlow, SignallingBackend, SignallingOrder, legs::Legs,
-};
+use crate::media::{CannotDial, Exchange, NoFlow, SignallingBackend, SignallingOrder, legs::Legs};
 
 /// Signalling backend of real phones. An RTP engine carries their sound.
 pub struct SipBackend {

@@ -18,8 +18,8 @@ use super::app::{ID, Program, command, home, run, token};
 
 #[test]
 fn a_small_bench_checks_and_reports_each_measurement() {
-    let scenarios = "kick-one kick-list kick-all idle mute join get list mixed fetch callbacks \
-                     events parse start soak";
+    let scenarios = "kick-one kick-list kick-all idle mute join media get list mixed fetch \
+                     callbacks events parse start soak";
     let flags = "--json --members 100 --rooms 10 --connections 4 --seconds 1";
     let (home, line) = (home(), format!("bench {scenarios} {flags}"));
     let done = command(home.path(), &line).output().unwrap();
@@ -35,6 +35,7 @@ fn a_small_bench_checks_and_reports_each_measurement() {
         assert!(operations <= row["operations"].as_u64().unwrap(), "{row:#}");
     };
     check("ceiling: bare axum JSON POST", 1);
+    check("ceiling, measured again", 1);
     // Kicks of the warm-up are not counted: all but one of each room.
     check("kick one, rooms of 10", 10);
     check("kick lists of 10, rooms of 100", 1);
@@ -43,6 +44,11 @@ fn a_small_bench_checks_and_reports_each_measurement() {
     check("idle: fill 10 rooms of 10", 100);
     check("mute and unmute, rooms of 10", 1);
     check("join, rooms of 10", 100);
+    check("join with sounds, rooms of 10", 100);
+    check("join with sounds, a room of 100", 100);
+    check("get while the room fills", 0);
+    // On a busy machine a packet may be late with any number of calls.
+    check("media: calls in rooms of 10", 0);
     check("get, a room of 100", 1);
     check("list of 10 rooms", 1);
     check("join, kick, mute, get; rooms of 100", 1);
@@ -57,6 +63,9 @@ fn a_small_bench_checks_and_reports_each_measurement() {
     check("soak: 10 rooms of 10", 1);
     check("parse a flow of 1 KB", 1);
     check("start", 10);
+    let kick = rows.iter().find(|row| row["what"] == "kick one, rooms of 10").unwrap();
+    assert!(kick["others_share"].is_number() && kick["ceiling_spread"].is_number(), "{kick:#}");
+    assert_eq!(kick["targets"][0]["unit"], "of the ceiling", "{kick:#}");
     assert_eq!(report["machine"]["conflow"], env!("CARGO_PKG_VERSION"));
 }
 

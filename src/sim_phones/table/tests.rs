@@ -11,7 +11,7 @@ use crate::{
         AnnouncementAddress, AnnouncementKind, Ending, HangupCause, HangupSource, MemberAudio,
         Program, Sound, SoundKind,
     },
-    sim_phones::{PhoneState, TIMELINE_MAX},
+    sim_phones::{HeardSound, PhoneState, room_sounds::SOUNDS_KEPT},
 };
 
 #[test]
@@ -105,7 +105,12 @@ fn a_sound_to_a_room_touches_no_phone() {
         }
         assert_eq!((phones.looks, phones.deadline()), (0, None), "in a room of {size}");
         let kept = phones.rooms.get(ROOM).unwrap().since(0).1.count();
-        assert_eq!(kept, TIMELINE_MAX, "and the room keeps no more than a timeline shows");
+        assert_eq!(kept, SOUNDS_KEPT, "and the room keeps no more than a timeline shows");
+        let at = start + Duration::from_secs(1_000);
+        let heard = phones.details(at, &account("MA1"), CallId::of(0)).unwrap();
+        assert_eq!(heard.timeline_dropped as usize, 1_000 - SOUNDS_KEPT);
+        let beeps = heard.timeline.iter().filter(|it| it.heard == HeardSound::Beep);
+        assert_eq!(beeps.count(), SOUNDS_KEPT);
     }
 }
 
