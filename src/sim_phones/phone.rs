@@ -67,7 +67,7 @@ enum LineState {
 #[derive(Debug)]
 struct Placement {
     room: Arc<Incarnation>,
-    wait: Option<Box<Program>>,
+    wait: Option<Box<TimelineSound>>,
     is_waiting: bool,
     is_deaf: bool,
     /// The number of the first sound of the room that was not taken over.
@@ -336,7 +336,7 @@ impl SimPhone {
         heard(LegEvent::HungUp);
     }
 
-    pub(super) fn details(&self, call: CallId) -> PhoneDetails {
+    pub(super) fn details(&self, now: u32, call: CallId) -> PhoneDetails {
         let state = match self.line {
             LineState::Ringing | LineState::Early => PhoneState::Ringing,
             LineState::Answered => PhoneState::InProgress,
@@ -350,7 +350,7 @@ impl SimPhone {
             hangup_cause_name: self.ending.map(|ending| ending.cause.name()),
             hangup_cause_code: self.ending.map(|ending| ending.cause.code()),
             hangup_source: self.ending.map(|ending| ending.source.text()),
-            timeline: self.timeline.entries(),
+            timeline: self.timeline.entries(now),
             timeline_dropped: self.timeline.dropped(),
         }
     }
@@ -403,7 +403,10 @@ impl SimPhone {
         let (is_deaf, next_sound) = before.map_or((false, 0), |it| (it.is_deaf, it.next_sound));
         let (is_waiting, wait) = match hears {
             MemberAudio::Room => (false, None),
-            MemberAudio::Wait(wait) => (true, wait.clone().map(Box::new)),
+            MemberAudio::Wait(wait) => {
+                let wait = wait.as_ref().map(|it| TimelineSound::wait(it, settings));
+                (true, wait.map(Box::new))
+            }
         };
         let room = room.clone();
         self.placement = Some(Placement { room, wait, is_waiting, is_deaf, next_sound });
@@ -484,7 +487,9 @@ impl SimPhone {
     fn background(&self) -> TimelineSound {
         match &self.placement {
             None => TimelineSound::SILENCE,
-            Some(Placement { wait: Some(wait), is_waiting: true, .. }) => TimelineSound::wait(wait),
+            Some(Placement { wait: Some(wait), is_waiting: true, .. }) => {
+                TimelineSound::clone(wait)
+            }
             Some(placement) if placement.is_waiting || placement.is_deaf => TimelineSound::SILENCE,
             Some(placement) => TimelineSound::room(&placement.room.key.name),
         }

@@ -265,7 +265,7 @@ impl PhoneTable {
         call: CallId,
     ) -> Result<PhoneDetails, PhoneError> {
         self.find(account, call)?;
-        self.with(now, call, |phone, _, _, _| phone.details(call)).ok_or(PhoneError::Unknown)
+        self.with(now, call, |phone, ms, _, _| phone.details(ms, call)).ok_or(PhoneError::Unknown)
     }
 
     /// Returns when [`Self::tick`] is due; a time in the past means now.

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use super::details::{HeardSound, TimelineEntry};
+use super::{
+    Settings,
+    details::{HeardSound, TimelineEntry},
+};
 use crate::{
     base::ids::ConferenceName,
-    media::{Program, SoundKind},
+    media::{Program, Sound, SoundKind},
 };
 
 /// Limit of entries: enough for a beep a second for two minutes. A longer timeline loses entries in
@@ -61,15 +64,25 @@ impl Timeline {
         self.rows.shrink_to_fit();
     }
 
-    /// Returns the entries for the phone's details.
-    pub(super) fn entries(&self) -> Vec<TimelineEntry> {
+    /// Returns the entries for the phone's details. The first round of a wait sound is written sound
+    /// by sound; one entry, that of its first sound, stands for all later rounds.
+    pub(super) fn entries(&self, now: u32) -> Vec<TimelineEntry> {
         let ends = self.rows.iter().skip(1).map(|row| Some(row.from_ms)).chain([self.end]);
         let rows = self.rows.iter().zip(ends);
-        rows.filter_map(|(row, to_ms)| {
-            let heard = row.kind.sounding(row.text.as_ref())?;
-            Some(TimelineEntry { from_ms: row.from_ms, to_ms, heard })
-        })
-        .collect()
+        let mut entries = Vec::new();
+        for (row, to_ms) in rows {
+            match (row.kind, &row.text) {
+                (TimelineKind::WaitProgram, Some(text)) => {
+                    entries.extend(rounds(text, row.from_ms, to_ms, now));
+                }
+                (kind, text) => {
+                    let heard = kind.sounding(text.as_ref());
+                    let entry = |heard| TimelineEntry { from_ms: row.from_ms, to_ms, heard };
+                    entries.extend(heard.map(entry));
+                }
+            }
+        }
+        entries
     }
 
     /// Notes that sounds are missing.
@@ -126,8 +139,14 @@ impl TimelineSound {
         Self { kind, text }
     }
 
-    /// A wait sound: its first sound with a name stands for the whole.
-    pub(super) fn wait(program: &Program) -> Self {
+    /// A wait sound. One of several sounds keeps them all, with their durations.
+    pub(super) fn wait(program: &Program, settings: &Settings) -> Self {
+        if program.iter().any(|it| !matches!(it.what, SoundKind::Silence(_) | SoundKind::Beep(_)))
+            && 1 < program.len()
+        {
+            let text = Some(written(program, settings));
+            return Self { kind: TimelineKind::WaitProgram, text };
+        }
         let marks = program.iter().map(|sound| Self::sound(&sound.what));
         let first = marks.into_iter().find(|mark| mark.text.is_some());
         match first {
@@ -151,6 +170,8 @@ enum TimelineKind {
     Speech,
     Tone(char),
     Url,
+    /// A wait sound of several sounds; the text is that of [`written`].
+    WaitProgram,
     WaitSpeech,
     /// A wait sound of beeps and silence only.
     WaitTone,
@@ -160,7 +181,8 @@ enum TimelineKind {
 impl TimelineKind {
     fn is_background(self) -> bool {
         match self {
-            Self::Room | Self::Silence | Self::WaitSpeech | Self::WaitTone | Self::WaitUrl => true,
+            Self::Room | Self::Silence => true,
+            Self::WaitProgram | Self::WaitSpeech | Self::WaitTone | Self::WaitUrl => true,
             Self::Beep | Self::Dropped | Self::Speech | Self::Tone(_) | Self::Url => false,
         }
     }
@@ -175,11 +197,60 @@ impl TimelineKind {
             Self::Speech => HeardSound::Speech { text: text() },
             Self::Tone(key) => HeardSound::Sound { url: format!("dtmf:{key}").into() },
             Self::Url => HeardSound::Sound { url: text() },
+            // `entries` writes its sounds.
+            Self::WaitProgram => HeardSound::Wait { text: None, url: None },
             Self::WaitSpeech => HeardSound::Wait { text: Some(text()), url: None },
             Self::WaitTone => HeardSound::Wait { text: None, url: None },
             Self::WaitUrl => HeardSound::Wait { text: None, url: Some(text()) },
         })
     }
+}
+
+/// A program as a text, which takes no more room in a row than a name: for each sound a line with its
+/// duration in milliseconds, its kind, and its name.
+fn written(program: &Program, settings: &Settings) -> Arc<str> {
+    let line = |sound: &Sound| {
+        let ms = settings.duration(&[sound.clone()].into());
+        match &sound.what {
+            SoundKind::Beep(_) => format!("{ms} beep "),
+            SoundKind::Silence(_) => format!("{ms} silence "),
+            SoundKind::Url(url) => format!("{ms} url {url}"),
+            SoundKind::Speech { text, .. } => format!("{ms} speech {}", text.replace('\n', " ")),
+        }
+    };
+    program.iter().map(line).collect::<Vec<_>>().join("\n").into()
+}
+
+/// The entries of a wait sound that is heard from `from_ms` on. `to_ms` is None while it is heard.
+fn rounds(text: &str, from_ms: u32, to_ms: Option<u32>, now: u32) -> Vec<TimelineEntry> {
+    let until = to_ms.unwrap_or(now.max(from_ms));
+    let mut entries: Vec<TimelineEntry> = Vec::new();
+    let mut at = from_ms;
+    for line in text.lines() {
+        let mut words = line.splitn(3, ' ');
+        let ms: u32 = words.next().and_then(|it| it.parse().ok()).unwrap_or(u32::MAX);
+        let (kind, name) = (words.next().unwrap_or_default(), words.next().map(Arc::<str>::from));
+        if until <= at && !entries.is_empty() {
+            return entries;
+        }
+        let end = at.saturating_add(ms);
+        let heard = match kind {
+            "beep" => HeardSound::Beep,
+            "silence" => HeardSound::Silence,
+            "url" => HeardSound::Wait { text: None, url: name },
+            _ => HeardSound::Wait { text: name, url: None },
+        };
+        let to_ms = if end < until { Some(end) } else { to_ms };
+        entries.push(TimelineEntry { from_ms: at, to_ms, heard });
+        at = end;
+    }
+    if at < until
+        && let Some(first) = entries.first()
+    {
+        let heard = first.heard.clone();
+        entries.push(TimelineEntry { from_ms: at, to_ms, heard });
+    }
+    entries
 }
 
 /// A [`TimelineSound`] and its start, laid out without padding.
@@ -217,7 +288,7 @@ mod tests {
         timeline.hear(0, beep());
         timeline.hear(7, TimelineSound::SILENCE);
         timeline.end(7);
-        assert_eq!(transcript(&timeline.entries()), "0-7 beep");
+        assert_eq!(transcript(&timeline.entries(7)), "0-7 beep");
     }
 
     #[test]
@@ -227,12 +298,43 @@ mod tests {
             timeline.hear(n, beep());
         }
 
-        let entries = timeline.entries();
+        let entries = timeline.entries(1_000);
         assert!((TIMELINE_MAX - DROPPED_AT_ONCE - 1..=TIMELINE_MAX).contains(&entries.len()));
         assert_eq!(entries.len() + timeline.dropped() as usize, 1_000);
         assert_eq!(entries[HEAD - 1].to_ms, Some(HEAD as u32));
         assert_eq!(entries[HEAD].from_ms, timeline.dropped() + HEAD as u32);
         assert_eq!(entries.last().map(|entry| entry.from_ms), Some(999));
+    }
+
+    /// Issue 14, D9: the author of a wait document sees all of it.
+    #[test]
+    fn the_first_round_of_a_wait_sound_is_written_sound_by_sound() {
+        let speech = SoundKind::Speech {
+            text: "Please hold.".into(),
+            voice: "WOMAN".into(),
+            language: "en-US".into(),
+        };
+        let hold = || SoundKind::Url("sound:hold".into()).into();
+        let program: Program = [hold(), speech.into()].into();
+        let check = |program: &Program, end: Option<u32>, now: u32, expected: &str| {
+            let mut timeline = Timeline::default();
+            timeline.hear(5, TimelineSound::wait(program, &Settings::default()));
+            end.into_iter().for_each(|at| timeline.end(at));
+            assert_eq!(transcript(&timeline.entries(now)), expected, "{end:?} {now}");
+        };
+        let all = "5-1005 wait sound:hold, 1005-1725 wait \"Please hold.\"";
+        check(&program, Some(9_000), 9_000, &format!("{all}, 1725-9000 wait sound:hold"));
+        check(&program, None, 9_000, &format!("{all}, 1725- wait sound:hold"));
+        check(&program, Some(1_725), 9_000, all);
+        check(
+            &program,
+            Some(1_300),
+            9_000,
+            "5-1005 wait sound:hold, 1005-1300 wait \"Please hold.\"",
+        );
+        check(&program, None, 1_300, "5-1005 wait sound:hold, 1005- wait \"Please hold.\"");
+        check(&program, None, 0, "5- wait sound:hold");
+        check(&[hold()].into(), Some(9_000), 9_000, "5-9000 wait sound:hold");
     }
 
     #[test]
@@ -249,6 +351,6 @@ mod tests {
         for (at_ms, mark) in marks {
             timeline.hear(*at_ms, mark.clone());
         }
-        assert_eq!(transcript(&timeline.entries()), expected);
+        assert_eq!(transcript(&timeline.entries(10)), expected);
     }
 }

@@ -316,7 +316,7 @@ impl PhoneRun {
     }
 
     fn details(&self) -> PhoneDetails {
-        self.phone.details(CALL)
+        self.phone.details(100_000, CALL)
     }
 }
 
