@@ -101,9 +101,11 @@ impl Phone {
         let agreed = Agreed {
             remote: Some(self.to),
             remote_rtcp: None,
+            named: None,
             rtcp_mux: true,
             law: Law::Mu,
             payload_type: 0,
+            packet_ms: 20,
             events: None,
             accepts: vec![(0, Payload::Sound(Law::Mu))],
             direction: MediaDirection::SendRecv,

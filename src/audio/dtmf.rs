@@ -3,6 +3,11 @@
 //! Each packet with the negotiated payload type goes to [`DtmfReceiver::receive`]. What a leg's
 //! playout asks for is sent with [`crate::rtp::packet::RtpStream::write_aged`].
 
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
 use crate::rtp::packet;
 
 /// Length of an event's payload, in bytes.
@@ -119,6 +124,55 @@ impl LastEvent {
     }
 }
 
+/// Counts a key once if the far end sends it both as events and by INFO, as some phones do.
+///
+/// A press by one way cancels a press of the same key by the other within a second, pair by pair,
+/// whichever comes first. Presses by one way never cancel each other.
+#[derive(Clone, Debug, Default)]
+pub struct KeyFilter {
+    /// Presses of the last second that counted, and whose double has not come.
+    open: VecDeque<OpenPress>,
+}
+
+/// The way by which a key press comes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KeyWay {
+    /// Telephone events in RTP.
+    Events,
+    /// SIP INFO: the signalling brings them.
+    Info,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OpenPress {
+    at: Instant,
+    key: char,
+    way: KeyWay,
+}
+
+/// The double of a press comes in this time.
+const DOUBLE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Presses kept, so that a flood of them costs no memory. Nobody presses more keys in a second.
+const OPEN_PRESSES_MAX: usize = 32;
+
+impl KeyFilter {
+    /// Whether a press counts: it is not the double of one that came by another way.
+    pub fn admits(&mut self, now: Instant, key: char, way: KeyWay) -> bool {
+        self.open.retain(|it| now.saturating_duration_since(it.at) < DOUBLE_WITHIN);
+        let double = self.open.iter().position(|it| it.key == key && it.way != way);
+        if let Some(at) = double {
+            self.open.remove(at);
+            return false;
+        }
+        if self.open.len() == OPEN_PRESSES_MAX {
+            self.open.pop_front();
+        }
+        self.open.push_back(OpenPress { at: now, key, way });
+        true
+    }
+}
+
 /// A key press that we send: one packet each tick, the last one three times (2.5.1.4).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct KeyPress {
@@ -191,6 +245,67 @@ mod tests {
             receiver.receive(&packet)
         });
         assert_eq!(keys.collect::<String>(), expected);
+    }
+
+    /// Time in ms, key, way, and whether it counts.
+    type Press = (u64, char, KeyWay, bool);
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "an origin, from which the test counts")]
+    fn a_key_that_comes_by_two_ways_counts_once() {
+        use KeyWay::{Events, Info};
+        let start = Instant::now();
+        let cases: [&[Press]; 7] = [
+            &[
+                (0, '1', Events, true),
+                (5, '1', Info, false),
+                (300, '1', Events, true),
+                (310, '1', Info, false),
+            ],
+            &[
+                (0, '1', Info, true),
+                (5, '1', Events, false),
+                (300, '1', Info, true),
+                (310, '1', Events, false),
+            ],
+            // Pair by pair, in any order.
+            &[
+                (0, '1', Events, true),
+                (50, '1', Events, true),
+                (60, '1', Info, false),
+                (70, '1', Info, false),
+            ],
+            &[
+                (0, '1', Events, true),
+                (5, '1', Info, false),
+                (10, '1', Info, true),
+                (20, '1', Events, false),
+            ],
+            // By one way alone, every press counts.
+            &[(0, '1', Info, true), (10, '1', Info, true), (20, '1', Info, true)],
+            &[
+                (0, '1', Events, true),
+                (999, '1', Info, false),
+                (1_000, '1', Events, true),
+                (2_000, '1', Info, true),
+            ],
+            &[
+                (0, '1', Events, true),
+                (10, '2', Info, true),
+                (20, '1', Info, false),
+                (30, '2', Events, false),
+            ],
+        ];
+        for case in cases {
+            let mut filter = KeyFilter::default();
+            for &(ms, key, way, counts) in case {
+                let now = start + Duration::from_millis(ms);
+                assert_eq!(filter.admits(now, key, way), counts, "{key} at {ms} of {case:?}");
+            }
+        }
+        let mut filter = KeyFilter::default();
+        assert!((0..1_000).all(|_| filter.admits(start, '1', Events)));
+        assert_eq!(filter.open.len(), OPEN_PRESSES_MAX);
     }
 
     #[test]

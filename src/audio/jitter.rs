@@ -43,8 +43,10 @@ pub enum Pushed {
     Duplicate,
     /// It does not belong to the stream. If the next packet continues it, a new stream starts.
     OtherStream,
-    /// Its payload is empty, or longer than [`PACKET_MAX`].
-    BadLength,
+    /// Its payload is empty: it keeps a NAT open, and no more.
+    Empty,
+    /// Its payload is longer than [`PACKET_MAX`].
+    TooLong,
 }
 
 /// The frame to play in a tick.
@@ -77,11 +79,12 @@ pub const TARGET_MIN: u8 = 2;
 /// Highest target, in frames: a delay above 100 ms is worse than a lost frame.
 pub const TARGET_MAX: u8 = 5;
 
-/// Longest payload, in bytes: 80 ms. No phone sends more than 60 ms at once.
-pub const PACKET_MAX: usize = 4 * FRAME;
+/// Longest payload, in bytes: 200 ms, which a receiver should accept (RFC 3551, section 4.2).
+/// Satellite and low-rate gateways send such packets.
+pub const PACKET_MAX: usize = 10 * FRAME;
 
-/// 256 ms: the largest delay, the largest packet, and some spare.
-const RING: usize = 2_048;
+/// 512 ms: the largest delay, the largest packet, and some spare.
+const RING: usize = 4_096;
 
 /// Frames synthesized in a row before silence: 60 ms.
 const CONCEALED_MAX: u8 = 3;
@@ -123,7 +126,11 @@ struct JitterStream {
     seen: u64,
     /// Frames synthesized or silent since the last complete one.
     missing: u8,
+    /// Length of the last packet, in units.
     packet: i32,
+    /// Length of the longest packet, which shrinks by a frame in each window. Until then, sound that
+    /// came in long packets is no excess.
+    packet_max: i32,
     /// Consecutive ticks that found the buffer empty.
     stalled: u8,
     /// Ticks to be synthesized, so that the delay grows.
@@ -154,8 +161,10 @@ impl Jitter {
     /// Stores a packet of sound in this law.
     pub fn push(&mut self, packet: &packet::Packet<'_>, law: Law) -> Pushed {
         let len = packet.payload.len();
-        if !(1..=PACKET_MAX).contains(&len) {
-            return Pushed::BadLength;
+        match len {
+            0 => return Pushed::Empty,
+            1..=PACKET_MAX => {}
+            _ => return Pushed::TooLong,
         }
         let Some(stream) = &mut self.stream else {
             return self.begin(packet, law);
@@ -236,6 +245,7 @@ impl Jitter {
             seen: 1,
             missing: CONCEALED_MAX,
             packet: 0,
+            packet_max: 0,
             stalled: 0,
             hold: 0,
             ticks: 0,
@@ -250,6 +260,7 @@ impl Jitter {
     fn keep(&mut self, packet: &packet::Packet<'_>) {
         let Some(stream) = &mut self.stream else { return };
         stream.packet = packet.payload.len() as i32;
+        stream.packet_max = stream.packet_max.max(stream.packet);
         let over = packet::timestamp_after(stream.next, packet.timestamp).max(0) as usize;
         let payload = packet.payload.get(over..).unwrap_or_default();
         let start = packet.timestamp.wrapping_add(over as u32);
@@ -288,7 +299,7 @@ impl Jitter {
     fn adapt(&mut self) {
         let Some(stream) = &mut self.stream else { return };
         let depth = stream.depth();
-        let excess = depth - i32::from(self.target) * UNITS - stream.packet;
+        let excess = depth - i32::from(self.target) * UNITS - stream.packet_max;
         if EXCESS_MAX < excess {
             (0..excess / UNITS).for_each(|_| _ = self.take());
             return;
@@ -309,6 +320,7 @@ impl Jitter {
         if stream.ticks == WINDOW {
             let is_spare = DEPTH_SPARE <= stream.depth_min;
             (stream.ticks, stream.depth_min) = (0, i32::MAX);
+            stream.packet_max = (stream.packet_max - UNITS).max(stream.packet);
             stream.spare = is_spare.then_some(QUIET_WAIT);
         }
     }

@@ -1,5 +1,5 @@
 //! Base: the types that every floor uses: ids, the call map, histograms, networks, token buckets, trace
-//! context, dates.
+//! context, numbers and names in addresses, dates.
 
 pub mod call_map;
 pub mod histogram;
@@ -7,4 +7,5 @@ pub mod ids;
 pub mod network;
 pub mod token_bucket;
 pub mod traceparent;
+pub mod user_part;
 pub mod utc;

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    base::ids::{AccountId, Dialect},
+    base::{
+        ids::{AccountId, Dialect},
+        user_part::UserPart,
+    },
     call::{AnswerUrls, Hook},
 };
 
@@ -38,13 +41,13 @@ pub enum FlowSource {
 impl Numbers {
     /// Adds a row. A later row for the same number replaces it.
     pub fn insert(&mut self, called: &str, row: NumberRoute) {
-        self.rows.insert(bare_number(called).into(), row);
+        self.rows.insert(UserPart::read(called).user.into(), row);
     }
 
     /// The row of a called number. If the caller belongs to `account`, only a row of that account.
     pub fn find(&self, called: &str, account: Option<&AccountId>) -> Option<&NumberRoute> {
         let is_theirs = |row: &&NumberRoute| account.is_none_or(|it| *it == row.account);
-        self.rows.get(bare_number(called)).filter(is_theirs)
+        self.rows.get(&*UserPart::read(called).user).filter(is_theirs)
     }
 
     /// The numbers of an account, sorted.
@@ -52,14 +55,6 @@ impl Numbers {
         let theirs = self.rows.iter().filter(|(_, row)| row.account == *account);
         theirs.map(|(number, _)| number.clone()).collect()
     }
-}
-
-/// The user part of a SIP URI, or a number, without a leading `+`.
-pub fn bare_number(called: &str) -> &str {
-    let called = called.trim();
-    let uri = called.strip_prefix("sip:").or_else(|| called.strip_prefix("sips:"));
-    let user = uri.map_or(called, |uri| uri.split(['@', ';']).next().unwrap_or(uri));
-    user.strip_prefix('+').unwrap_or(user)
 }
 
 #[cfg(test)]
@@ -75,7 +70,12 @@ mod tests {
     fn a_number_is_found_in_every_notation() {
         let mut numbers = Numbers::default();
         numbers.insert("+14155550100", row("MA1", "weekly"));
-        for called in ["14155550100", "+14155550100", "sip:14155550100@example.com;x=y"] {
+        for called in [
+            "14155550100",
+            "+14155550100",
+            "sip:14155550100@example.com;x=y",
+            "+1-415-555-0100;npdi",
+        ] {
             assert_eq!(numbers.find(called, None), Some(&row("MA1", "weekly")), "{called}");
         }
         assert_eq!(numbers.find("14155550101", None), None);

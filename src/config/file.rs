@@ -10,8 +10,7 @@ use super::{
 };
 use crate::{
     accounts::{READ_ONLY_TOKENS_MAX, TOKENS_MAX},
-    base::ids::AccountId,
-    call::numbers::bare_number,
+    base::{ids::AccountId, user_part::UserPart},
     cli::{
         account::{ACCOUNT_CHARS_MAX, is_id},
         settings::{self, Secret, Settings},
@@ -134,14 +133,14 @@ impl ConfigSource<'_> {
         let mut lines = BTreeMap::new();
         let mut numbers = Vec::with_capacity(rows.len());
         for row in rows {
-            let called = bare_number(row.called.as_ref());
+            let called = UserPart::read(row.called.as_ref()).user;
             let invalid = |why| Err(self.error_at(row.called.span(), why));
             if called.is_empty() {
                 return invalid(
                     "write a number (14155550100), or the user of a SIP URI".to_owned(),
                 );
             }
-            if let Some(line) = lines.insert(called, self.line(row.called.span())) {
+            if let Some(line) = lines.insert(called.clone(), self.line(row.called.span())) {
                 return invalid(format!("{called} has a [[number]] already, in line {line}"));
             }
             let account = self.owner(&row.account, accounts)?;
@@ -155,7 +154,7 @@ impl ConfigSource<'_> {
                 }
             }
             numbers.push(NumberConfig {
-                called: called.to_owned(),
+                called,
                 account,
                 flow: row.flow.clone(),
                 answer_url: row.answer_url.clone(),

@@ -14,10 +14,13 @@ use tokio::time::Instant;
 use super::registry::Registry;
 use crate::{
     accounts::Accounts,
-    base::ids::{AccountId, CallId, Dialect},
+    base::{
+        ids::{AccountId, CallId, Dialect},
+        user_part::UserPart,
+    },
     call::{
         AnswerUrls, Call, CallDirection, CallSession, Hook, OutgoingCall, Party, SessionDetails,
-        numbers::{FlowSource, NumberRoute, Numbers, bare_number},
+        numbers::{FlowSource, NumberRoute, Numbers},
     },
     cdr::CdrStore,
     documents::{DocumentStore, LocalFlow},
@@ -105,7 +108,7 @@ impl Inbound {
     /// the default one.
     fn route(&self, arrival: &Arrival) -> Result<InboundRoute, NoFlow> {
         let no_flow = |hint: String| NoFlow { to: arrival.to.clone(), hint, is_temporary: false };
-        let called = bare_number(&arrival.to);
+        let called = &*UserPart::read(&arrival.to).user;
         let settings = self.settings.read();
         let row = settings.numbers.find(called, arrival.account.as_ref()).cloned();
         let accounts = settings.accounts.clone();

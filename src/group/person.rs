@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::PersonId;
-use crate::base::ids::Trusted;
+use crate::base::{ids::Trusted, user_part::bare_number};
 
 /// A person of an account.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -63,9 +63,11 @@ impl PersonName {
         Self::Username(text.trim().to_lowercase().into())
     }
 
-    /// A calling number; a leading `+` does not count.
+    /// A calling number, in any of its forms; a leading `+` and separators do not count.
     pub fn caller(text: &str) -> Self {
-        Self::Caller(text.trim().trim_start_matches('+').into())
+        let text = text.trim();
+        let number = bare_number(text).map(Box::from);
+        Self::Caller(number.unwrap_or_else(|| text.trim_start_matches('+').into()))
     }
 
     /// The name for a trusted identity.

@@ -18,6 +18,10 @@ pub trait Legs: Send + Sync + 'static {
     /// Takes what has been agreed with the far end, at first or again. Sound flows from now on.
     fn agree(&self, call: CallId, session: LegSession);
 
+    /// Takes a key that the far end pressed, of which the signalling tells (INFO). It is reported
+    /// unless the same press has come in the sound, too: some phones send each key both ways.
+    fn press(&self, call: CallId, key: char);
+
     /// Stops the sound of a call that is over: no packet is sent once this has returned. Its port is
     /// kept until [`Self::close`]. A call that is not open is ignored.
     fn end(&self, call: CallId);
@@ -31,8 +35,8 @@ pub trait Legs: Send + Sync + 'static {
 pub struct LegSession {
     /// Codec, addresses and direction.
     pub agreed: Agreed,
-    /// The source of the signalling. If the SDP names another address, the far end is behind NAT,
-    /// and its sound comes from here.
+    /// The source of the signalling. If the far end is behind NAT, its sound comes from here,
+    /// whatever address its SDP names.
     pub source: IpAddr,
 }
 

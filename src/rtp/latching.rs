@@ -1,31 +1,44 @@
 //! Source latching: the address that a leg's packets go to, and which packets it accepts.
 //!
-//! SDP names an address, but a phone behind NAT cannot know its own. So the address is learnt from
-//! the first packets that come from the host of the signalling. Packets from anywhere else are
-//! dropped: somebody who guesses a port can neither speak in a call nor redirect its sound.
+//! SDP names an address, but a phone behind NAT cannot know its own (RFC 4961 asks phones to send from
+//! the port that they name; many do not). So the address is learnt from the packets:
 //!
-//! The demultiplexer asks [`RtpSource::receive`] for each well-formed packet of a negotiated
-//! payload type, before anything else reads it. The mixer thread sends to
-//! [`RtpSource::destination`].
+//! - Until the first accepted packet, it is that of the first packet from the host that SDP names or
+//!   that the signalling comes from, whatever its port.
+//! - After that it is locked. It moves with a new description, or with a packet that continues the
+//!   stream from the same host: same SSRC, the next sequence numbers, a timestamp that fits. That is
+//!   a NAT that has changed its mapping.
+//!
+//! Time alone opens nothing: behind a shared address, a neighbour would get the call of a phone that
+//! is silent (Asterisk AST-2017-005). Packets from anywhere else are dropped: somebody who guesses a
+//! port can neither speak in a call nor redirect its sound.
+//!
+//! The leg asks [`RtpSource::receive`] for each well-formed packet of a negotiated payload type,
+//! before anything else reads it, and sends to [`RtpSource::destination`]. It does so for every
+//! stream, however it began: answer, early media, re-INVITE, UPDATE.
 
 use std::{
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
+use super::{
+    g711::RATE,
+    packet::{Packet, sequence_after, timestamp_after},
+};
+
 /// The far end of one leg's media.
 #[derive(Clone, Debug)]
 pub struct RtpSource {
-    sdp_address: SocketAddr,
-    signalling: IpAddr,
+    /// Where the description says that packets go.
+    named: SocketAddr,
+    /// The hosts from which the first packet may come.
+    hosts: [IpAddr; 2],
     destination: SocketAddr,
-    /// Packets from the signalling's address that may still move the destination.
-    learning: u8,
-    heard_at: Instant,
+    /// The last accepted packet. None since a description: the address may be learnt.
+    last: Option<LastPacket>,
     /// When the last packet of RTP or RTCP came.
     alive_at: Instant,
-    /// The payload type of the last packet of sound.
-    payload_type: Option<u8>,
 }
 
 /// The verdict on a packet: whether the far end sent it.
@@ -39,59 +52,68 @@ pub enum PacketOrigin {
     Stranger,
 }
 
-/// After this many accepted packets the address is locked.
-const LEARN_PACKETS: u8 = 5;
+/// What must continue if the far end comes from another port.
+#[derive(Clone, Copy, Debug)]
+struct LastPacket {
+    at: Instant,
+    ssrc: u32,
+    sequence: u16,
+    timestamp: u32,
+}
 
-/// After this much silence the far end may continue from another port.
-const SILENCE: Duration = Duration::from_secs(2);
+/// A continued stream has lost fewer packets than this: a minute of them.
+const CONTINUES_WITHIN: i16 = 3_000;
+
+/// By how much a timestamp may differ from the time that has passed: clocks drift, packets are late.
+/// A phone may also stop its clock while it sends nothing.
+const CLOCK_SLACK: Duration = Duration::from_secs(1);
 
 impl RtpSource {
-    /// Starts with the address that SDP names. `signalling` is the address that SIP came from.
-    pub fn new(now: Instant, named: SocketAddr, signalling: IpAddr) -> Self {
-        let (named, signalling) = (canonical(named), signalling.to_canonical());
-        Self {
-            sdp_address: named,
-            signalling,
-            destination: named,
-            learning: packets_to_learn(named, signalling),
-            heard_at: now,
-            alive_at: now,
-            payload_type: None,
-        }
+    /// Starts with the address to send to. `hosts` are those that SDP names and that the signalling
+    /// comes from: the first packet may come from either.
+    pub fn new(now: Instant, named: SocketAddr, hosts: [IpAddr; 2]) -> Self {
+        let named = canonical(named);
+        let hosts = hosts.map(|it| it.to_canonical());
+        Self { named, hosts, destination: named, last: None, alive_at: now }
     }
 
-    /// Learns again after a new SDP exchange. If SDP names the same address as before, the learnt
-    /// one stays until a packet comes. Not for a hold without an address (`0.0.0.0`).
-    pub fn renew(&mut self, now: Instant, named: SocketAddr, signalling: IpAddr) {
+    /// Learns again after a new SDP exchange. If it names the same address as before, the learnt one
+    /// stays until a packet comes. Not for a hold without an address (`0.0.0.0`).
+    pub fn renew(&mut self, now: Instant, named: SocketAddr, hosts: [IpAddr; 2]) {
         let found = self.destination;
-        let is_same = self.sdp_address == canonical(named);
-        *self = Self::new(now, named, signalling);
+        let is_same = self.named == canonical(named);
+        *self = Self::new(now, named, hosts);
         if is_same {
             self.destination = found;
         }
     }
 
     /// Judges a packet of sound or of telephone events, and learns from it.
-    pub fn receive(&mut self, now: Instant, from: SocketAddr, payload_type: u8) -> PacketOrigin {
+    pub fn receive(&mut self, now: Instant, from: SocketAddr, packet: &Packet<'_>) -> PacketOrigin {
         let from = canonical(from);
-        let has_moved = from != self.destination;
-        if has_moved && !self.may_move(now, from, payload_type) {
+        let is_known = from == self.destination;
+        let is_accepted = match self.last {
+            None => self.hosts.contains(&from.ip()),
+            Some(_) if is_known => true,
+            Some(last) => from.ip() == self.destination.ip() && last.is_continued_by(now, packet),
+        };
+        if !is_accepted {
             return PacketOrigin::Stranger;
         }
 
-        self.learning = match from == self.sdp_address {
-            true => 0,
-            false => self.learning.saturating_sub(1),
-        };
-        (self.heard_at, self.alive_at) = (now, now);
-        self.payload_type = Some(payload_type);
+        let Packet { ssrc, sequence, timestamp, .. } = *packet;
+        self.last = Some(LastPacket { at: now, ssrc, sequence, timestamp });
+        self.alive_at = now;
         self.destination = from;
-        if has_moved { PacketOrigin::Moved } else { PacketOrigin::Known }
+        if is_known { PacketOrigin::Known } else { PacketOrigin::Moved }
     }
 
-    /// Judges an RTCP packet. Only its IP address counts: RTCP has a port of its own.
+    /// Judges an RTCP packet. Only its IP address counts: RTCP has a port of its own, and is not
+    /// learnt from.
     pub fn receive_rtcp(&mut self, now: Instant, from: SocketAddr) -> PacketOrigin {
-        if from.ip().to_canonical() != self.destination.ip() {
+        let ip = from.ip().to_canonical();
+        let may_begin = self.last.is_none() && self.hosts.contains(&ip);
+        if ip != self.destination.ip() && !may_begin {
             return PacketOrigin::Stranger;
         }
         self.alive_at = now;
@@ -107,20 +129,18 @@ impl RtpSource {
     pub fn silence(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.alive_at)
     }
-
-    fn may_move(&self, now: Instant, from: SocketAddr, payload_type: u8) -> bool {
-        if 0 < self.learning {
-            return from == self.sdp_address || from.ip() == self.signalling;
-        }
-        let is_silent = SILENCE <= now.saturating_duration_since(self.heard_at);
-        let is_alike = self.payload_type.is_none_or(|it| it == payload_type);
-        is_silent && is_alike && from.ip() == self.destination.ip()
-    }
 }
 
-/// 0 if the signalling came from the address in SDP.
-fn packets_to_learn(named: SocketAddr, signalling: IpAddr) -> u8 {
-    if named.ip() == signalling { 0 } else { LEARN_PACKETS }
+impl LastPacket {
+    fn is_continued_by(&self, now: Instant, packet: &Packet<'_>) -> bool {
+        let sequence = sequence_after(packet.sequence, self.sequence);
+        let units = |time: Duration| time.as_millis() as i64 * i64::from(RATE) / 1_000;
+        let (passed, slack) = (now.saturating_duration_since(self.at), units(CLOCK_SLACK));
+        let timestamp = i64::from(timestamp_after(packet.timestamp, self.timestamp));
+        packet.ssrc == self.ssrc
+            && (1..=CONTINUES_WITHIN).contains(&sequence)
+            && (-slack..=units(passed) + slack).contains(&timestamp)
+    }
 }
 
 /// Unwraps IPv4-mapped IPv6 addresses, which a dual-stack socket reports. True IPv6 addresses keep
@@ -140,123 +160,151 @@ mod tests {
     const NAMED: &str = "10.0.0.7:4000";
     const NAT: &str = "192.0.2.1";
 
-    /// Checks the verdict on each packet of (ms, from, payload type); returns the destination.
-    #[track_caller]
-    fn check(
-        source: &mut RtpSource,
+    /// A far end, and the numbers of its stream.
+    struct Bench {
+        source: RtpSource,
         start: Instant,
-        packets: &[(u64, &str, u8, PacketOrigin)],
-    ) -> String {
-        for &(ms, from, payload_type, expected) in packets {
-            let now = start + Duration::from_millis(ms);
-            let verdict = source.receive(now, from.parse().unwrap(), payload_type);
+    }
+
+    /// The time in ms at which a packet comes, and what it says of itself.
+    #[derive(Clone, Copy)]
+    struct Sent(u64, u32, u16, u32);
+
+    /// The packet that a phone sends after so many ms: 50 packets a second, from 100 on.
+    fn sent(ms: u64) -> Sent {
+        Sent(ms, 9, 100 + (ms / 20) as u16, 50_000 + 8 * ms as u32)
+    }
+
+    impl Bench {
+        #[expect(clippy::disallowed_methods, reason = "an origin, from which the tests count")]
+        fn new(signalling: &str) -> Self {
+            let start = Instant::now();
+            Self { source: RtpSource::new(start, NAMED.parse().unwrap(), hosts(signalling)), start }
+        }
+
+        #[track_caller]
+        fn check(
+            &mut self,
+            from: &str,
+            Sent(ms, ssrc, sequence, timestamp): Sent,
+            expected: PacketOrigin,
+        ) {
+            let now = self.start + Duration::from_millis(ms);
+            let (marker, payload_type, payload) = (false, 0, &[][..]);
+            let packet = Packet { marker, payload_type, sequence, timestamp, ssrc, payload };
+            let verdict = self.source.receive(now, from.parse().unwrap(), &packet);
             assert_eq!(verdict, expected, "{from} at {ms}");
         }
-        source.destination().to_string()
+
+        fn destination(&self) -> String {
+            self.source.destination().to_string()
+        }
+
+        fn renew(&mut self, named: &str) -> String {
+            self.source.renew(self.start, named.parse().unwrap(), hosts(NAT));
+            self.destination()
+        }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "an origin, from which the tests count")]
-    fn source(signalling: &str) -> (RtpSource, Instant) {
-        let start = Instant::now();
-        (RtpSource::new(start, NAMED.parse().unwrap(), signalling.parse().unwrap()), start)
+    fn hosts(signalling: &str) -> [IpAddr; 2] {
+        [NAMED.parse::<SocketAddr>().unwrap().ip(), signalling.parse().unwrap()]
+    }
+
+    /// The port differs from that of SDP: STUN, an ALG, or an asymmetric sender (baresip#3720,
+    /// sipwise/rtpengine#1566).
+    #[test]
+    fn the_first_packet_from_the_host_of_sdp_or_signalling_sets_the_port_at_once() {
+        for (signalling, from) in [
+            ("10.0.0.7", "10.0.0.7:4002"),
+            (NAT, "192.0.2.1:5000"),
+            (NAT, "10.0.0.7:4002"),
+            (NAT, NAMED),
+        ] {
+            let mut it = Bench::new(signalling);
+            assert_eq!(it.destination(), NAMED, "packets go there from the first tick");
+            it.check("198.51.100.9:4000", sent(0), Stranger);
+            it.check(from, sent(0), if from == NAMED { Known } else { Moved });
+            it.check(from, sent(20), Known);
+            it.check("198.51.100.9:4000", sent(40), Stranger);
+            assert_eq!(it.destination(), from);
+        }
+    }
+
+    /// Asterisk AST-2017-005: media takeover.
+    #[test]
+    fn after_the_first_packet_only_its_own_stream_moves_the_address_however_long_it_is_silent() {
+        let mut it = Bench::new(NAT);
+        it.check("192.0.2.1:5000", sent(0), Moved);
+        let Sent(_, ssrc, sequence, timestamp) = sent(0);
+        let (later, next, at) = (60_000, sequence + 1, timestamp + 480_000);
+        for stranger in [
+            Sent(later, ssrc + 1, next, at),
+            Sent(later, ssrc, sequence, at),
+            Sent(later, ssrc, sequence + 3_001, at),
+            Sent(later, ssrc, sequence.wrapping_sub(1), at),
+            Sent(later, ssrc, next, at + 8_001),
+            Sent(later, ssrc, next, timestamp - 8_001),
+        ] {
+            it.check("192.0.2.1:5002", stranger, Stranger);
+            it.check(NAMED, stranger, Stranger);
+        }
+        it.check("198.51.100.9:5000", Sent(later, ssrc, next, at), Stranger);
+        assert_eq!(it.destination(), "192.0.2.1:5000");
+
+        it.check("192.0.2.1:5002", Sent(later, ssrc, sequence + 3_000, at), Moved);
+        assert_eq!(it.destination(), "192.0.2.1:5002");
+        it.check("192.0.2.1:5000", Sent(later, ssrc + 1, next, at), Stranger);
+        // A new stream from the locked address: a PBX has transferred the caller.
+        it.check("192.0.2.1:5002", Sent(later, 77, 1, 1), Known);
     }
 
     #[test]
-    fn where_sdp_and_signalling_agree_nothing_is_learnt() {
-        let (mut it, start) = source("10.0.0.7");
-        assert_eq!(it.destination().to_string(), NAMED);
-        let packets = [
-            (0, "10.0.0.7:4002", 0, Stranger),
-            (0, "192.0.2.1:4000", 0, Stranger),
-            (20, NAMED, 0, Known),
-            (40, "10.0.0.7:4002", 0, Stranger),
-        ];
-        assert_eq!(check(&mut it, start, &packets), NAMED);
+    fn a_phone_whose_clock_stops_while_it_is_mute_may_move() {
+        let mut it = Bench::new("10.0.0.7");
+        it.check(NAMED, sent(0), Known);
+        let Sent(_, ssrc, sequence, timestamp) = sent(20);
+        it.check("10.0.0.7:4002", Sent(2_300, ssrc, sequence, timestamp), Moved);
+        // Numbers wrap.
+        let mut it = Bench::new("10.0.0.7");
+        it.check(NAMED, Sent(0, 9, u16::MAX, u32::MAX - 10), Known);
+        it.check("10.0.0.7:4002", Sent(20, 9, 0, 149), Moved);
     }
 
     #[test]
-    fn behind_nat_the_port_is_learnt_within_five_packets_and_then_locked() {
-        let (mut it, start) = source(NAT);
-        assert_eq!(it.destination().to_string(), NAMED, "sent there from the first tick");
-        let packets = [
-            (0, "198.51.100.9:5000", 0, Stranger),
-            (0, "192.0.2.1:5000", 0, Moved),
-            (20, "192.0.2.1:5000", 0, Known),
-            (40, "192.0.2.1:5002", 0, Moved),
-            (60, "192.0.2.1:5002", 0, Known),
-            (80, "198.51.100.9:5002", 0, Stranger),
-            (80, "192.0.2.1:5002", 0, Known),
-            (100, "192.0.2.1:5004", 0, Stranger),
-            (120, "192.0.2.1:5002", 0, Known),
-        ];
-        assert_eq!(check(&mut it, start, &packets), "192.0.2.1:5002");
-    }
-
-    #[test]
-    fn behind_a_proxy_the_address_of_sdp_is_taken_at_once() {
-        let (mut it, start) = source(NAT);
-        let packets = [(0, NAMED, 0, Known), (20, "192.0.2.1:5000", 0, Stranger)];
-        assert_eq!(check(&mut it, start, &packets), NAMED);
-        let (mut it, start) = source(NAT);
-        let packets = [
-            (0, "192.0.2.1:5000", 0, Moved),
-            (20, NAMED, 0, Moved),
-            (40, "192.0.2.1:5000", 0, Stranger),
-        ];
-        assert_eq!(check(&mut it, start, &packets), NAMED);
-    }
-
-    #[test]
-    fn after_two_seconds_of_silence_the_same_host_may_come_from_another_port() {
-        let (mut it, start) = source("10.0.0.7");
-        let packets = [
-            (0, NAMED, 8, Known),
-            (1_999, "10.0.0.7:4002", 8, Stranger),
-            (2_000, "10.0.0.7:4002", 0, Stranger),
-            (2_000, "192.0.2.1:4002", 8, Stranger),
-            (2_000, "10.0.0.7:4002", 8, Moved),
-            (2_020, NAMED, 8, Stranger),
-            (2_020, "10.0.0.7:4002", 0, Known),
-        ];
-        assert_eq!(check(&mut it, start, &packets), "10.0.0.7:4002");
-        let (mut it, start) = source("10.0.0.7");
-        check(&mut it, start, &[(2_000, "10.0.0.7:4002", 8, Moved)]);
-    }
-
-    #[test]
-    fn a_new_exchange_learns_anew_but_keeps_what_was_found() {
-        let (mut it, start) = source(NAT);
-        check(&mut it, start, &[(0, "192.0.2.1:5000", 0, Moved)]);
-        (0..9).for_each(|_| _ = check(&mut it, start, &[(0, "192.0.2.1:5000", 0, Known)]));
-        let renew = |it: &mut RtpSource, named: &str| {
-            it.renew(start, named.parse().unwrap(), NAT.parse().unwrap());
-            it.destination().to_string()
-        };
-        assert_eq!(renew(&mut it, NAMED), "192.0.2.1:5000");
-        assert_eq!(check(&mut it, start, &[(0, "192.0.2.1:6000", 0, Moved)]), "192.0.2.1:6000");
-        assert_eq!(renew(&mut it, "10.0.0.8:7000"), "10.0.0.8:7000");
-        check(&mut it, start, &[(0, NAMED, 0, Stranger), (0, "192.0.2.1:6000", 0, Moved)]);
+    fn a_new_exchange_learns_again_but_keeps_what_was_found() {
+        let mut it = Bench::new(NAT);
+        it.check("192.0.2.1:5000", sent(0), Moved);
+        assert_eq!(it.renew(NAMED), "192.0.2.1:5000");
+        it.check("192.0.2.1:6000", Sent(0, 1, 1, 1), Moved);
+        assert_eq!(it.renew("10.0.0.8:7000"), "10.0.0.8:7000");
+        it.check("192.0.2.9:6000", sent(20), Stranger);
+        it.check("192.0.2.1:6000", sent(20), Moved);
     }
 
     #[test]
     fn addresses_are_the_same_in_either_family() {
-        let (mut it, start) = source("::ffff:10.0.0.7");
-        let packets = [(0, "[::ffff:10.0.0.7]:4000", 0, Known), (0, NAMED, 0, Known)];
-        assert_eq!(check(&mut it, start, &packets), NAMED);
+        let mut it = Bench::new("::ffff:10.0.0.7");
+        it.check("[::ffff:10.0.0.7]:4000", sent(0), Known);
+        it.check(NAMED, sent(20), Known);
+        assert_eq!(it.destination(), NAMED);
     }
 
     #[test]
     fn both_protocols_keep_a_leg_alive_and_strangers_do_not() {
-        let (mut it, start) = source("10.0.0.7");
+        let mut it = Bench::new(NAT);
+        let start = it.start;
         let at = |ms| start + Duration::from_millis(ms);
-        assert_eq!(it.silence(at(30)), Duration::from_millis(30));
         let rtcp =
-            |it: &mut RtpSource, ms, from: &str| it.receive_rtcp(at(ms), from.parse().unwrap());
-        assert_eq!(rtcp(&mut it, 50, "192.0.2.1:4001"), Stranger);
-        assert_eq!(it.silence(at(50)), Duration::from_millis(50));
-        assert_eq!(rtcp(&mut it, 50, "10.0.0.7:4001"), Known);
-        assert_eq!(it.silence(at(60)), Duration::from_millis(10));
-        check(&mut it, start, &[(70, NAMED, 0, Known), (80, "192.0.2.1:1", 0, Stranger)]);
-        assert_eq!(it.silence(at(90)), Duration::from_millis(20));
+            |it: &mut Bench, ms, from: &str| it.source.receive_rtcp(at(ms), from.parse().unwrap());
+        assert_eq!(it.source.silence(at(30)), Duration::from_millis(30));
+        assert_eq!(rtcp(&mut it, 50, "198.51.100.9:4001"), Stranger);
+        assert_eq!(it.source.silence(at(50)), Duration::from_millis(50));
+        assert_eq!(rtcp(&mut it, 50, "192.0.2.1:4001"), Known, "behind NAT, before any sound");
+        assert_eq!(it.source.silence(at(60)), Duration::from_millis(10));
+        it.check(NAMED, sent(70), Known);
+        it.check("198.51.100.9:1", sent(80), Stranger);
+        assert_eq!(it.source.silence(at(90)), Duration::from_millis(20));
+        assert_eq!(rtcp(&mut it, 100, "192.0.2.1:4001"), Stranger);
+        assert_eq!(rtcp(&mut it, 100, "10.0.0.7:4001"), Known);
     }
 }

@@ -3,14 +3,18 @@
 //! Each call has one [`Negotiation`]. The signalling gives it every offer ([`Negotiation::answer`])
 //! and every answer ([`Negotiation::accept`]), sends the description that it writes, and hands the
 //! result, [`Agreed`], to the leg. A refusal changes nothing: the previous agreement still holds.
+//!
+//! Only what the sound needs can be refused: an audio line with a port, a profile and a codec of
+//! ours. Any other line may be odd.
+
+mod lines;
 
 use std::{
     fmt::Write,
     net::{IpAddr, SocketAddr},
 };
 
-use sdp_types::{Media, Session};
-
+use self::lines::{Description, MediaLine};
 use super::g711::Law;
 
 /// The offer and answer state of one call.
@@ -21,6 +25,10 @@ pub struct Negotiation {
     /// The media lines in all descriptions of this call; `sound` is the index of the audio line.
     lines: Vec<String>,
     sound: usize,
+    /// The profile of the audio line.
+    profile: &'static str,
+    /// Length of the packets that we send, in ms.
+    packet_ms: u8,
     /// The payload types in our last description.
     payloads: Vec<(u8, Payload)>,
     /// Our last description, without its origin line.
@@ -44,6 +52,9 @@ pub struct LocalMedia {
 pub struct Agreed {
     /// Address to send RTP to. None: an old-style hold, without an address.
     pub remote: Option<SocketAddr>,
+    /// The address that the description names, whether or not it can be reached. None if it names
+    /// none that can be read.
+    pub named: Option<IpAddr>,
     /// Address to send RTCP to. None when `remote` is None.
     pub remote_rtcp: Option<SocketAddr>,
     /// RTP and RTCP share one port, at both ends.
@@ -52,6 +63,8 @@ pub struct Agreed {
     pub law: Law,
     /// The payload type number for `law`.
     pub payload_type: u8,
+    /// Length of the packets that we send, in ms: 20, or less if the far end says so (`maxptime`).
+    pub packet_ms: u8,
     /// The payload type of telephone events that we send. None if the far end accepts none.
     pub events: Option<u8>,
     /// The payload types that we accept, and their contents.
@@ -98,24 +111,18 @@ pub enum Refusal {
     /// It has more than [`BYTES_MAX`] bytes or [`LINES_MAX`] media lines.
     #[error("the description is too long: at most {BYTES_MAX} bytes and {LINES_MAX} media lines")]
     TooLong,
-    /// It is not SDP; the text is the parser's error.
-    #[error("not a session description: {0}")]
-    Malformed(String),
+    /// It is not SDP: it has neither a version nor a media line.
+    #[error("not a session description: it has neither v= nor m=")]
+    Malformed,
     /// It has no audio line, or its audio line has port 0.
     #[error("no audio offered; offer m=audio with a port")]
     NoAudio,
-    /// The transport of its audio line is not `RTP/AVP`.
-    #[error("audio over {0} is not supported; offer RTP/AVP")]
+    /// The profile of its audio line is not one of [`PROFILES`].
+    #[error("audio over {0} is not supported; offer RTP/AVP or RTP/AVPF")]
     Transport(String),
     /// Its audio line offers neither PCMU nor PCMA.
     #[error("no codec in common; offer PCMU or PCMA at 8000 Hz")]
     Codec,
-    /// It has no address, or one that sound cannot be sent to.
-    #[error("not an address to send to: {0:?}; name one IP address of one host")]
-    Address(String),
-    /// The address is of another IP version than ours.
-    #[error("{0} cannot be reached from {1}: both ends need the same IP version")]
-    Family(IpAddr, IpAddr),
     /// The answer has another number of media lines than the offer.
     #[error("the answer has {answered} media lines, the offer had {offered}")]
     Lines {
@@ -130,12 +137,10 @@ impl Refusal {
     /// Returns the code for a SIP `Warning` header (RFC 3261, 20.43).
     pub fn warning(&self) -> u16 {
         match self {
-            Self::TooLong | Self::Malformed(_) | Self::Lines { .. } => 399,
+            Self::TooLong | Self::Malformed | Self::Lines { .. } => 399,
             Self::NoAudio => 304,
             Self::Transport(_) => 302,
             Self::Codec => 305,
-            Self::Address(_) => 301,
-            Self::Family(..) => 300,
         }
     }
 }
@@ -150,7 +155,16 @@ pub const LINES_MAX: usize = 16;
 const OFFER: [(u8, Payload); 3] =
     [(0, Payload::Sound(Law::Mu)), (8, Payload::Sound(Law::A)), (101, Payload::Events)];
 
-const TRANSPORT: &str = "RTP/AVP";
+/// The profiles whose packets we read. Feedback (RFC 4585) may be ignored, and we send none. We offer
+/// the first.
+pub const PROFILES: [&str; 2] = ["RTP/AVP", "RTP/AVPF"];
+
+/// Length of a frame, and of the packets that we receive, in ms.
+const FRAME_MS: u8 = 20;
+
+/// The address to send to, for the one that a description names (None if it cannot be read). The
+/// signalling decides it: it knows where the far end is.
+pub type MediaRoute<'a> = &'a dyn Fn(Option<IpAddr>) -> IpAddr;
 
 impl Negotiation {
     /// Starts a negotiation without an offer yet.
@@ -160,6 +174,8 @@ impl Negotiation {
             version: 1,
             lines: vec![String::new()],
             sound: 0,
+            profile: PROFILES[0],
+            packet_ms: FRAME_MS,
             payloads: OFFER.to_vec(),
             sent: None,
             agreed: None,
@@ -170,19 +186,24 @@ impl Negotiation {
     /// agreement.
     ///
     /// Takes the first audio line that we support and declines the others. Keeps the offerer's
-    /// order and payload type numbers.
+    /// order and payload type numbers. A new `route` counts from the next description on.
     ///
     /// # Errors
     ///
     /// No line is acceptable; the refusal is that of the first audio line.
-    pub fn answer(&mut self, offer: &[u8]) -> Result<(String, Agreed), Refusal> {
-        let session = parse(offer)?;
+    pub fn answer(
+        &mut self,
+        offer: &[u8],
+        route: MediaRoute<'_>,
+    ) -> Result<(String, Agreed), Refusal> {
+        let text = String::from_utf8_lossy(offer);
+        let session = parse(&text)?;
         let mut first_refusal = None;
         let (sound, remote) = session
             .medias
             .iter()
             .enumerate()
-            .find_map(|(line, media)| match RemoteMedia::of(&session, media, &self.local, &OFFER) {
+            .find_map(|(line, media)| match RemoteMedia::of(&session, media, route, &OFFER) {
                 Ok(far) => Some((line, far?)),
                 Err(refusal) => {
                     first_refusal.get_or_insert(refusal);
@@ -191,9 +212,9 @@ impl Negotiation {
             })
             .ok_or_else(|| first_refusal.unwrap_or(Refusal::NoAudio))?;
 
-        let declined = |it: &Media| format!("m={} 0 {} {}\r\n", it.media, it.proto, it.fmt);
-        self.lines = session.medias.iter().map(declined).collect();
+        self.lines = session.medias.iter().map(MediaLine::declined).collect();
         self.sound = sound;
+        (self.profile, self.packet_ms) = (remote.profile, remote.packet_ms);
         self.payloads = remote.payloads.clone();
         let agreed = remote.agreed(&[]);
         self.agreed = Some(agreed.clone());
@@ -213,14 +234,15 @@ impl Negotiation {
     /// # Errors
     ///
     /// The answer does not fit the offer.
-    pub fn accept(&mut self, answer: &[u8]) -> Result<Agreed, Refusal> {
-        let session = parse(answer)?;
+    pub fn accept(&mut self, answer: &[u8], route: MediaRoute<'_>) -> Result<Agreed, Refusal> {
+        let text = String::from_utf8_lossy(answer);
+        let session = parse(&text)?;
         let (offered, answered) = (self.lines.len(), session.medias.len());
         if offered != answered {
             return Err(Refusal::Lines { offered, answered });
         }
         let media = &session.medias[self.sound];
-        let remote = RemoteMedia::of(&session, media, &self.local, &self.payloads)?;
+        let remote = RemoteMedia::of(&session, media, route, &self.payloads)?;
         let agreed = remote.ok_or(Refusal::NoAudio)?.agreed(&self.payloads);
         self.agreed = Some(agreed.clone());
         Ok(agreed)
@@ -249,7 +271,7 @@ impl Negotiation {
     }
 
     fn describe_sound(&self, text: &mut String, direction: MediaDirection, rtcp_mux: bool) {
-        let _ = write!(text, "m=audio {} {TRANSPORT}", self.local.port);
+        let _ = write!(text, "m=audio {} {}", self.local.port, self.profile);
         for (number, _) in &self.payloads {
             let _ = write!(text, " {number}");
         }
@@ -263,7 +285,7 @@ impl Negotiation {
                 ),
             };
         }
-        let _ = write!(text, "a=ptime:20\r\na={}\r\n", direction.name());
+        let _ = write!(text, "a=ptime:{}\r\na={}\r\n", self.packet_ms, direction.name());
         if rtcp_mux {
             text.push_str("a=rtcp-mux\r\n");
         }
@@ -316,11 +338,11 @@ fn address_of(address: IpAddr) -> String {
     }
 }
 
-fn parse(text: &[u8]) -> Result<Session, Refusal> {
+fn parse(text: &str) -> Result<Description<'_>, Refusal> {
     if BYTES_MAX < text.len() {
         return Err(Refusal::TooLong);
     }
-    let session = Session::parse(text).map_err(|it| Refusal::Malformed(it.to_string()))?;
+    let session = Description::parse(text).ok_or(Refusal::Malformed)?;
     if LINES_MAX < session.medias.len() {
         return Err(Refusal::TooLong);
     }
@@ -331,7 +353,10 @@ fn parse(text: &[u8]) -> Result<Session, Refusal> {
 struct RemoteMedia {
     remote: Option<SocketAddr>,
     remote_rtcp: Option<SocketAddr>,
+    named: Option<IpAddr>,
     rtcp_mux: bool,
+    profile: &'static str,
+    packet_ms: u8,
     /// In the far end's order; at least one is audio.
     payloads: Vec<(u8, Payload)>,
     law: (u8, Law),
@@ -342,28 +367,34 @@ struct RemoteMedia {
 impl RemoteMedia {
     /// None if the line is not audio, or is declined.
     fn of(
-        session: &Session,
-        media: &Media,
-        local: &LocalMedia,
+        session: &Description<'_>,
+        media: &MediaLine<'_>,
+        route: MediaRoute<'_>,
         known: &[(u8, Payload)],
     ) -> Result<Option<Self>, Refusal> {
-        if !media.media.eq_ignore_ascii_case("audio") || media.port == 0 {
+        if !media.is_audio() || media.port == 0 {
             return Ok(None);
         }
-        if !media.proto.eq_ignore_ascii_case(TRANSPORT) {
-            return Err(Refusal::Transport(media.proto.clone()));
-        }
+        let mut profiles = PROFILES.into_iter();
+        let profile = profiles
+            .find(|it| it.eq_ignore_ascii_case(media.profile))
+            .ok_or_else(|| Refusal::Transport(media.profile.to_owned()))?;
         let payloads = payloads_of(media, known);
         let sound = payloads.iter().find_map(|(number, payload)| match payload {
             Payload::Sound(law) => Some((*number, *law)),
             Payload::Events => None,
         });
-        let ip = ip_of(session, media, local)?;
-        let (remote, remote_rtcp) = ends_of(media, ip);
+        let named = session.address(media);
+        // An unspecified address is an old-style hold (RFC 3264, 8.4).
+        let is_held = named.is_some_and(|it| it.is_unspecified());
+        let (remote, remote_rtcp) = ends_of(media, (!is_held).then(|| route(named)));
         Ok(Some(Self {
             remote,
             remote_rtcp,
-            rtcp_mux: media.has_attribute("rtcp-mux"),
+            named,
+            rtcp_mux: media.attribute("rtcp-mux").is_some(),
+            profile,
+            packet_ms: packet_ms(session.attribute(media, "maxptime")),
             law: sound.ok_or(Refusal::Codec)?,
             payloads,
             direction: direction_of(session, media),
@@ -384,9 +415,11 @@ impl RemoteMedia {
         Agreed {
             remote: self.remote,
             remote_rtcp: self.remote_rtcp,
+            named: self.named,
             rtcp_mux: self.rtcp_mux,
             law: self.law.1,
             payload_type: self.law.0,
+            packet_ms: self.packet_ms,
             events,
             accepts,
             direction: MediaDirection::of(
@@ -398,10 +431,20 @@ impl RemoteMedia {
     }
 }
 
+/// The length of packets that a `maxptime` in ms allows (RFC 8866, 6.5): a half or a quarter of a
+/// frame if need be. Nothing that phones can do is shorter.
+fn packet_ms(maxptime: Option<&str>) -> u8 {
+    match maxptime.and_then(|it| it.trim().parse::<f32>().ok()) {
+        Some(max) if 0.0 < max && max < 10.0 => FRAME_MS / 4,
+        Some(max) if (10.0..20.0).contains(&max) => FRAME_MS / 2,
+        Some(_) | None => FRAME_MS,
+    }
+}
+
 /// The payloads of a line that are among `known`, in the line's order; one number for each.
-fn payloads_of(media: &Media, known: &[(u8, Payload)]) -> Vec<(u8, Payload)> {
+fn payloads_of(media: &MediaLine<'_>, known: &[(u8, Payload)]) -> Vec<(u8, Payload)> {
     let mut payloads: Vec<(u8, Payload)> = Vec::new();
-    for number in media.fmt.split_ascii_whitespace().filter_map(|it| it.parse().ok()) {
+    for number in media.payload_types() {
         let payload = payload_of(media, number).filter(|it| known.iter().any(|our| our.1 == *it));
         if let Some(payload) = payload
             && payloads.iter().all(|it| it.0 != number && it.1 != payload)
@@ -413,13 +456,13 @@ fn payloads_of(media: &Media, known: &[(u8, Payload)]) -> Vec<(u8, Payload)> {
 }
 
 /// Identifies a payload by its `rtpmap` (`97 PCMA/8000/1`), or by its number if it needs none.
-fn payload_of(media: &Media, number: u8) -> Option<Payload> {
+fn payload_of(media: &MediaLine<'_>, number: u8) -> Option<Payload> {
     // A packet has seven bits for the payload type.
     if 127 < number {
         return None;
     }
-    let map = media.get_attribute_values("rtpmap").flatten().find_map(|it| {
-        let (its_number, encoding) = it.trim().split_once(' ')?;
+    let map = media.attributes("rtpmap").find_map(|it| {
+        let (its_number, encoding) = it.split_once(char::is_whitespace)?;
         (its_number.parse() == Ok(number)).then_some(encoding.trim())
     });
     let Some(encoding) = map else {
@@ -434,42 +477,24 @@ fn payload_of(media: &Media, number: u8) -> Option<Payload> {
     }
 }
 
-/// None: an old-style hold (RFC 3264, 8.4).
-fn ip_of(session: &Session, media: &Media, local: &LocalMedia) -> Result<Option<IpAddr>, Refusal> {
-    let connection = media.connections.first().or(session.connection.as_ref());
-    let text = connection.map(|it| it.connection_address.as_str()).unwrap_or_default();
-    let ip: IpAddr = text.parse().map_err(|_| Refusal::Address(text.to_owned()))?;
-    let is_broadcast = matches!(ip, IpAddr::V4(it) if it.is_broadcast());
-    if ip.is_multicast() || is_broadcast {
-        return Err(Refusal::Address(text.to_owned()));
-    }
-    if ip.is_unspecified() {
-        return Ok(None);
-    }
-    match ip.is_ipv4() == local.address.is_ipv4() {
-        true => Ok(Some(ip)),
-        false => Err(Refusal::Family(ip, local.address)),
-    }
-}
-
 /// Returns the addresses of RTP and RTCP. `a=rtcp:4001` may name another port (RFC 3605). An
 /// address in it is ignored: reports go to the host that the sound goes to.
-fn ends_of(media: &Media, ip: Option<IpAddr>) -> (Option<SocketAddr>, Option<SocketAddr>) {
+fn ends_of(media: &MediaLine<'_>, ip: Option<IpAddr>) -> (Option<SocketAddr>, Option<SocketAddr>) {
     let named = || {
-        let value = media.get_first_attribute_value("rtcp")??;
-        value.split_ascii_whitespace().next()?.parse().ok().filter(|port| *port != 0)
+        let port = media.attribute("rtcp")?.split_ascii_whitespace().next()?.parse().ok();
+        port.filter(|port| *port != 0)
     };
-    let rtcp_port = match media.has_attribute("rtcp-mux") {
-        true => media.port,
-        false => named().unwrap_or_else(|| media.port.saturating_add(1)),
+    let rtcp_port = match media.attribute("rtcp-mux") {
+        Some(_) => media.port,
+        None => named().unwrap_or_else(|| media.port.saturating_add(1)),
     };
     (ip.map(|ip| SocketAddr::new(ip, media.port)), ip.map(|ip| SocketAddr::new(ip, rtcp_port)))
 }
 
 /// The direction of the line, else of the session, else both ways.
-fn direction_of(session: &Session, media: &Media) -> MediaDirection {
+fn direction_of(session: &Description<'_>, media: &MediaLine<'_>) -> MediaDirection {
     let of = |has: &dyn Fn(&str) -> bool| MediaDirection::ALL.into_iter().find(|it| has(it.name()));
-    of(&|name| media.has_attribute(name))
-        .or_else(|| of(&|name| session.has_attribute(name)))
+    of(&|name| media.attribute(name).is_some())
+        .or_else(|| of(&|name| session.attribute(media, name).is_some()))
         .unwrap_or(MediaDirection::SendRecv)
 }

@@ -45,6 +45,10 @@ impl<W: RtpSocket> MixerThread<W> {
                 leg.programs.play(loaded);
             }
             Command::Stop => leg.playout.stop(),
+            Command::Press(key) => {
+                let (call, key) = (leg.call, leg.press(now, key));
+                self.report(call, key);
+            }
             Command::SendDigits { number, digits } => {
                 let (call, over) = (leg.call, leg.send_digits(number, digits));
                 self.report(call, over);

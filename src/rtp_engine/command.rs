@@ -41,6 +41,8 @@ pub(super) enum Command {
         loaded: LoadedProgram,
     },
     Stop,
+    /// The signalling brings a key that the far end pressed.
+    Press(char),
     SendDigits {
         number: u32,
         digits: Arc<str>,

@@ -24,12 +24,78 @@ pub struct RtpGauges {
     pub unsent: AtomicU64,
     /// Packets received from the far ends.
     pub received: AtomicU64,
-    /// Datagrams dropped: from unknown sources, of payload types not agreed on, or malformed.
-    pub dropped: AtomicU64,
+    /// Datagrams dropped, by their reason.
+    dropped: [AtomicU64; PacketDrop::ALL.len()],
     /// Delay between the scheduled and the actual start of ticks.
     pub late: TickHistogram,
     /// Delay between the scheduled start of ticks and their last packet.
     pub done: TickHistogram,
+}
+
+/// The reason why a datagram is dropped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PacketDrop {
+    /// No description has been exchanged yet.
+    NoAgreement,
+    /// It is neither RTP nor RTCP, or contradicts itself.
+    Malformed,
+    /// Its payload type has not been agreed on.
+    PayloadType,
+    /// It comes from somebody else.
+    Stranger,
+    /// Its sound is longer than 200 ms.
+    TooLong,
+    /// It came after its time.
+    Late,
+    /// A packet with its sequence number came before.
+    Duplicate,
+    /// Its numbers do not belong to the stream, and the next packet does not continue them.
+    OtherStream,
+}
+
+impl PacketDrop {
+    /// All reasons, in the order of their counters.
+    pub const ALL: [Self; 8] = [
+        Self::NoAgreement,
+        Self::Malformed,
+        Self::PayloadType,
+        Self::Stranger,
+        Self::TooLong,
+        Self::Late,
+        Self::Duplicate,
+        Self::OtherStream,
+    ];
+
+    /// The name in metrics and in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoAgreement => "no_agreement",
+            Self::Malformed => "malformed",
+            Self::PayloadType => "payload_type",
+            Self::Stranger => "stranger",
+            Self::TooLong => "too_long",
+            Self::Late => "late",
+            Self::Duplicate => "duplicate",
+            Self::OtherStream => "other_stream",
+        }
+    }
+
+    /// Whether it is the network's doing: no peer is wrong, and the log says nothing.
+    pub(super) fn is_usual(self) -> bool {
+        matches!(self, Self::NoAgreement | Self::Late | Self::Duplicate | Self::OtherStream)
+    }
+}
+
+impl RtpGauges {
+    /// Counts a dropped datagram.
+    pub(super) fn count_drop(&self, why: PacketDrop) {
+        self.dropped[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how many datagrams were dropped for this reason.
+    pub fn dropped(&self, why: PacketDrop) -> u64 {
+        self.dropped[why as usize].load(Ordering::Relaxed)
+    }
 }
 
 /// Histogram of durations in steps of 100 µs.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    gauges::{GaugeGuard, RtpGauges},
+    gauges::{GaugeGuard, PacketDrop, RtpGauges},
     loader::{LegPrograms, LegSounds},
     socket::{RtpSocket, SocketKind},
 };
@@ -18,7 +18,7 @@ use crate::{
     audio::{
         dtmf,
         gate::Gate,
-        jitter::{Jitter, Pulled},
+        jitter::{self, Jitter, Pulled, Pushed},
         mix::{LegMix, Slot},
         playout::{self, DtmfMode, OutgoingAudio, Playout},
         tone::Tones,
@@ -63,6 +63,9 @@ pub(super) struct RtpLeg<W> {
     report_at: u64,
     jitter: Jitter,
     dtmf: dtmf::DtmfReceiver,
+    keys: dtmf::KeyFilter,
+    /// Reasons of drops that the log has told of this call, one bit each.
+    told: u8,
     /// Talk detection while the leg is in no room.
     gate: Gate,
     is_lost: bool,
@@ -109,8 +112,9 @@ pub(super) struct TickContext {
 /// Longest packet that we send: a frame, or a report.
 const PACKET_MAX: usize = rtcp::REPORT_MAX;
 
-/// Longest datagram that we read: sound never exceeds a usual network's packet size.
-const DATAGRAM_MAX: usize = 1_500;
+/// Longest datagram that we read: the longest packet of sound, its header with an extension, and a
+/// byte that shows that it was longer.
+const DATAGRAM_MAX: usize = jitter::PACKET_MAX + 449;
 
 /// Limit of datagrams per leg and tick. The rest waits for the next tick, then the system drops.
 const DATAGRAMS_MAX: usize = 32;
@@ -127,6 +131,9 @@ const REPORT_SPREAD: u64 = 100;
 
 /// Timestamp units per tick.
 const UNITS: u32 = FRAME as u32;
+
+/// Timestamp units per millisecond; each is a byte.
+const UNITS_PER_MS: usize = g711::RATE as usize / 1_000;
 
 impl<W: RtpSocket> RtpLeg<W> {
     /// Creates a leg without an agreement. `random` seeds its stream numbers and its CNAME.
@@ -154,6 +161,8 @@ impl<W: RtpSocket> RtpLeg<W> {
             report_at: 0,
             jitter: Jitter::default(),
             dtmf: dtmf::DtmfReceiver::default(),
+            keys: dtmf::KeyFilter::default(),
+            told: 0,
             gate: Gate::default(),
             is_lost: false,
             counters: Arc::default(),
@@ -170,10 +179,13 @@ impl<W: RtpSocket> RtpLeg<W> {
         let agreed = &session.agreed;
         let keys = if agreed.events.is_some() { DtmfMode::Events } else { DtmfMode::Tones };
         self.playout.set_dtmf_mode(keys);
-        if let Some(remote) = agreed.remote {
+        // A refresh that changes nothing leaves the learnt address locked.
+        let is_new = self.session.as_ref() != Some(&session);
+        if let Some(remote) = agreed.remote.filter(|_| is_new) {
+            let hosts = [agreed.named.unwrap_or_else(|| remote.ip()), session.source];
             match &mut self.source {
-                Some(source) => source.renew(now, remote, session.source),
-                None => self.source = Some(RtpSource::new(now, remote, session.source)),
+                Some(source) => source.renew(now, remote, hosts),
+                None => self.source = Some(RtpSource::new(now, remote, hosts)),
             }
         }
         self.session = Some(session);
@@ -196,20 +208,22 @@ impl<W: RtpSocket> RtpLeg<W> {
             else {
                 break;
             };
-            let is_ours = match packet::is_rtcp(&context.datagram[..len]) {
+            let received = match packet::is_rtcp(&context.datagram[..len]) {
                 true => self.receive_control(len, from, context),
                 false => self.receive_packet(len, from, context),
             };
-            let gauge = if is_ours { &context.gauges.received } else { &context.gauges.dropped };
-            gauge.fetch_add(1, Ordering::Relaxed);
+            match received {
+                Ok(()) => _ = context.gauges.received.fetch_add(1, Ordering::Relaxed),
+                Err(why) => self.dropped(why, len, from, context),
+            }
         }
 
         if (context.tick ^ u64::from(self.stream.ssrc())).is_multiple_of(CONTROL_TICKS) {
             for _ in 0..DATAGRAMS_MAX {
                 let received = self.socket.receive(SocketKind::Rtcp, &mut context.datagram);
                 let Some((len, from)) = received else { break };
-                if !self.receive_control(len, from, context) {
-                    context.gauges.dropped.fetch_add(1, Ordering::Relaxed);
+                if let Err(why) = self.receive_control(len, from, context) {
+                    self.dropped(why, len, from, context);
                 }
             }
             self.check_media_lost(context);
@@ -281,8 +295,12 @@ impl<W: RtpSocket> RtpLeg<W> {
                 &context.encoded[..]
             }
         };
-        let len = self.stream.write(agreed.payload_type, payload, UNITS, &mut context.packet);
-        send(&mut self.socket, SocketKind::Rtp, len, source.destination(), context);
+        // The far end may want shorter packets than a frame.
+        for part in payload.chunks(UNITS_PER_MS * usize::from(agreed.packet_ms.max(1))) {
+            let (units, packet) = (part.len() as u32, &mut context.packet);
+            let len = self.stream.write(agreed.payload_type, part, units, packet);
+            send(&mut self.socket, SocketKind::Rtp, len, source.destination(), context);
+        }
         self.counters.publish(&self.stream, &self.reception);
     }
 
@@ -328,12 +346,21 @@ impl<W: RtpSocket> RtpLeg<W> {
         Some((SocketKind::Rtcp, if is_found { beside } else { agreed.remote_rtcp? }))
     }
 
-    fn receive_packet(&mut self, len: usize, from: SocketAddr, context: &mut TickContext) -> bool {
-        let (Some(session), Some(source)) = (&self.session, &mut self.source) else { return false };
-        let Ok(packet) = packet::Packet::parse(&context.datagram[..len]) else { return false };
-        let Some(payload) = session.agreed.payload(packet.payload_type) else { return false };
-        if source.receive(context.now, from, packet.payload_type) == PacketOrigin::Stranger {
-            return false;
+    fn receive_packet(
+        &mut self,
+        len: usize,
+        from: SocketAddr,
+        context: &mut TickContext,
+    ) -> Result<(), PacketDrop> {
+        let (Some(session), Some(source)) = (&self.session, &mut self.source) else {
+            return Err(PacketDrop::NoAgreement);
+        };
+        let packet = packet::Packet::parse(&context.datagram[..len]);
+        let packet = packet.map_err(|_| PacketDrop::Malformed)?;
+        let payload = session.agreed.payload(packet.payload_type);
+        let payload = payload.ok_or(PacketDrop::PayloadType)?;
+        if source.receive(context.now, from, &packet) == PacketOrigin::Stranger {
+            return Err(PacketDrop::Stranger);
         }
 
         let arrival = (context.tick as u32).wrapping_mul(UNITS);
@@ -341,25 +368,63 @@ impl<W: RtpSocket> RtpLeg<W> {
             Payload::Sound(law) => {
                 self.transit = Some(arrival.wrapping_sub(packet.timestamp));
                 self.reception.count(&packet, arrival);
-                self.jitter.push(&packet, law);
+                match self.jitter.push(&packet, law) {
+                    Pushed::Kept | Pushed::Empty => Ok(()),
+                    Pushed::TooLong => Err(PacketDrop::TooLong),
+                    Pushed::Late => Err(PacketDrop::Late),
+                    Pushed::Duplicate => Err(PacketDrop::Duplicate),
+                    Pushed::OtherStream => Err(PacketDrop::OtherStream),
+                }
             }
             Payload::Events => {
                 // All packets of an event carry the time of its start: that is no jitter.
                 if let Some(transit) = self.transit {
                     self.reception.count(&packet, packet.timestamp.wrapping_add(transit));
                 }
-                context.heard.extend(self.dtmf.receive(&packet).map(LegEvent::Digit));
+                let key = self.dtmf.receive(&packet);
+                context.heard.extend(key.and_then(|it| {
+                    self.keys
+                        .admits(context.now, it, dtmf::KeyWay::Events)
+                        .then_some(LegEvent::Digit(it))
+                }));
+                Ok(())
             }
         }
-        true
     }
 
-    fn receive_control(&mut self, len: usize, from: SocketAddr, context: &TickContext) -> bool {
-        let Some(source) = &mut self.source else { return false };
-        let (ntp, datagram) = (context.ntp, &context.datagram[..len]);
+    /// Takes a key that the signalling brings. None if it has come as an event, too.
+    pub(super) fn press(&mut self, now: Instant, key: char) -> Option<LegEvent> {
+        self.keys.admits(now, key, dtmf::KeyWay::Info).then_some(LegEvent::Digit(key))
+    }
+
+    fn receive_control(
+        &mut self,
+        len: usize,
+        from: SocketAddr,
+        context: &TickContext,
+    ) -> Result<(), PacketDrop> {
+        let source = self.source.as_mut().ok_or(PacketDrop::NoAgreement)?;
         // The address is checked first: reports from unknown sources are not read.
-        source.receive_rtcp(context.now, from) != PacketOrigin::Stranger
-            && self.rtcp.receive(ntp, self.stream.ssrc(), datagram).is_ok()
+        if source.receive_rtcp(context.now, from) == PacketOrigin::Stranger {
+            return Err(PacketDrop::Stranger);
+        }
+        let received = self.rtcp.receive(context.ntp, self.stream.ssrc(), &context.datagram[..len]);
+        received.map(|_| ()).map_err(|_| PacketDrop::Malformed)
+    }
+
+    /// Counts a dropped datagram. The log tells of each reason once in a call.
+    fn dropped(&mut self, why: PacketDrop, len: usize, from: SocketAddr, context: &TickContext) {
+        context.gauges.count_drop(why);
+        let bit = 1 << why as u8;
+        if why.is_usual() || self.told & bit != 0 {
+            return;
+        }
+        self.told |= bit;
+        let (call, name) = (self.call, why.name());
+        match why == PacketDrop::TooLong {
+            true => tracing::warn!(%call, %from, why = name, bytes = len, "sound is dropped"),
+            false => tracing::info!(%call, %from, why = name, bytes = len, "sound is dropped"),
+        }
     }
 
     /// Reports, once, that the far end has been silent for too long.

@@ -50,7 +50,7 @@ use self::{
     ticker::Epoch,
 };
 pub use self::{
-    gauges::{RtpGauges, TickHistogram},
+    gauges::{PacketDrop, RtpGauges, TickHistogram},
     loader::{OnSoundLoaded, SoundLoader},
     ticker::Ticker,
 };
@@ -197,6 +197,11 @@ impl Legs for RtpEngine {
     fn agree(&self, call: CallId, session: LegSession) {
         let command = Command::Agree(Arc::new(session));
         self.core.demultiplexer.send_to_leg(call, command, WaitFor::Nothing);
+    }
+
+    fn press(&self, call: CallId, key: char) {
+        let wait_for = WaitFor::Nothing;
+        self.core.demultiplexer.send_to_leg(call, Command::Press(key), wait_for);
     }
 
     fn end(&self, call: CallId) {

@@ -1,7 +1,10 @@
 //! Media properties: network input of the RTP engine, for a fuzzer, and for the mutation test that
 //! runs with every build. Nothing may panic, whatever the bytes.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use conflow::{
     audio::{
@@ -20,23 +23,25 @@ use conflow::{
 /// The bytes are an offer, and then an answer to an offer of ours.
 pub(crate) fn sdp(bytes: &[u8]) {
     let local = LocalMedia { address: [198, 51, 100, 1].into(), port: 20_000, session: 1 };
+    let route = |named: Option<IpAddr>| named.unwrap_or_else(|| [192, 0, 2, 1].into());
     let mut negotiation = Negotiation::new(local);
-    if let Ok((answer, agreed)) = negotiation.answer(bytes) {
+    if let Ok((answer, agreed)) = negotiation.answer(bytes, &route) {
         assert!(bytes.len() <= BYTES_MAX);
-        assert!(answer.len() <= bytes.len() + 512, "an answer is hardly longer than its offer");
+        assert!(answer.len() <= bytes.len() + 1_024, "an answer is hardly longer than its offer");
         assert!(agreed.payload(agreed.payload_type).is_some());
         assert!(agreed.events.is_none_or(|it| agreed.payload(it).is_some()));
         assert!(agreed.remote.is_none_or(|it| it.port() != 0 && !it.ip().is_multicast()));
         assert!(agreed.remote.is_some() || !agreed.direction.sends());
         // We understand our own answer.
         let mut far_end = Negotiation::new(local);
-        let (_, again) = far_end.answer(answer.as_bytes()).expect("an answer of ours is SDP");
+        let (_, again) =
+            far_end.answer(answer.as_bytes(), &route).expect("an answer of ours is SDP");
         assert_eq!((again.law, again.payload_type), (agreed.law, agreed.payload_type));
         assert_eq!(again.rtcp_mux, agreed.rtcp_mux);
     }
     let mut negotiation = Negotiation::new(local);
     negotiation.offer();
-    if let Ok(agreed) = negotiation.accept(bytes) {
+    if let Ok(agreed) = negotiation.accept(bytes, &route) {
         assert!(agreed.payload(agreed.payload_type).is_some());
     }
 }
@@ -44,8 +49,8 @@ pub(crate) fn sdp(bytes: &[u8]) {
 /// The datagrams of one leg. Each is preceded by its length in two bytes; a length above 0x8000 is
 /// a tick.
 pub(crate) fn datagrams(start: Instant, mut bytes: &[u8]) {
-    let (named, signalling) = (([192, 0, 2, 7], 4_000).into(), [192, 0, 2, 1].into());
-    let mut source = RtpSource::new(start, named, signalling);
+    let hosts = [[192, 0, 2, 7].into(), [192, 0, 2, 1].into()];
+    let mut source = RtpSource::new(start, ([192, 0, 2, 7], 4_000).into(), hosts);
     let (mut jitter, mut received) = (Jitter::default(), ReceptionStats::default());
     let (mut receiver, mut control) = (dtmf::DtmfReceiver::default(), RtcpSession::new("x"));
     let mut ticks = 0;
@@ -66,7 +71,7 @@ pub(crate) fn datagrams(start: Instant, mut bytes: &[u8]) {
             source.receive_rtcp(now, ([192, 0, 2, 1], 4_001).into());
             rtcp(&mut control, datagram);
         } else if let Ok(packet) = Packet::parse(datagram) {
-            source.receive(now, ([192, 0, 2, 1], packet.sequence).into(), packet.payload_type);
+            source.receive(now, ([192, 0, 2, 1], packet.sequence).into(), &packet);
             same_again(&packet);
             received.count(&packet, 160 * ticks as u32);
             if let Some(key) = receiver.receive(&packet) {

@@ -25,7 +25,8 @@ macro_rules! input {
             action: Option<Arc<str>> = "action" [AttrKind::Target], like "https://example.com/input";
             /// HTTP method for `action`.
             method: RequestMethod = "method" [METHOD] or "POST", like "GET";
-            /// Kind of input: keys, speech or both.
+            /// Kind of input: keys, speech or both. Keys are telephone events or INFO; tones in the
+            /// sound are not recognized.
             input_type: Option<Arc<str>> = "inputType"
                 [AttrKind::Choice(&["dtmf", "speech", "dtmf speech", "speech dtmf"])], like "dtmf";
             /// Seconds from the end of the prompts to the end of the try.

@@ -6,7 +6,7 @@ mod teardown;
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use super::super::{demultiplexer::Demultiplexer, mailbox::WaitFor};
+use super::super::{demultiplexer::Demultiplexer, gauges::PacketDrop, mailbox::WaitFor};
 use super::*;
 use crate::{
     audio::tone::{amplitude, key_in},
@@ -14,9 +14,9 @@ use crate::{
         AnnouncementAddress, AnnouncementKind, AudioOrder, LegEvent, MemberAudio, Program, Sound,
         SoundKind, SoundToAll,
     },
-    rtp::sdp::MediaDirection,
+    rtp::sdp::{Agreed, MediaDirection},
 };
-use harness::{EngineHarness, ROOM, beep, place, remove, wait};
+use harness::{EngineHarness, ROOM, agreed, beep, place, remove, wait};
 use room_sounds::{address, to_room};
 
 /// Three in a room, each with a tone, for long enough that all hear each other.
@@ -342,6 +342,54 @@ fn keys_are_heard_and_sent_as_events() {
     assert_eq!((summary.jitter_us, summary.lost), (0, 0), "keys are no jitter");
 }
 
+/// Phones set to "RFC 2833 and INFO" send each key both ways.
+#[test]
+fn a_key_that_comes_as_an_event_and_by_info_is_one_key() {
+    let mut harness = EngineHarness::new(1);
+    let call = harness.dial(None);
+    for key in "112".chars() {
+        harness.press(call, key);
+        harness.ticks(4);
+        harness.press_by_info(call, key);
+        harness.ticks(11);
+    }
+    assert_eq!(harness.reports(call), ['1', '1', '2'].map(LegEvent::Digit));
+    harness.ticks(50);
+    harness.press_by_info(call, '2');
+    harness.ticks(1);
+    assert_eq!(harness.reports(call), [LegEvent::Digit('2')]);
+}
+
+#[test]
+fn a_far_end_that_wants_short_packets_gets_them() {
+    let mut harness = EngineHarness::new(1);
+    let call = harness.dial(None);
+    harness.agree_on(call, Agreed { packet_ms: 10, ..agreed() });
+    harness.ticks(1);
+    let before = harness.sent(call).len();
+    harness.ticks(50);
+    let sent = harness.sent(call);
+    assert_eq!(sent.len() - before, 100);
+    for pair in sent[before..].windows(2) {
+        assert_eq!(pair[1].payload.len(), 80);
+        assert_eq!(pair[1].timestamp.wrapping_sub(pair[0].timestamp), 80);
+        assert_eq!(pair[1].sequence.wrapping_sub(pair[0].sequence), 1);
+    }
+}
+
+#[test]
+fn a_packet_that_is_too_long_is_counted() {
+    let mut harness = EngineHarness::new(1);
+    let call = harness.dial(None);
+    let packet =
+        |bytes: usize| [&[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9][..], &vec![0xff; bytes]].concat();
+    for bytes in [1_600, 1_601, 1_900] {
+        harness.receive_raw(call, &packet(bytes));
+    }
+    harness.ticks(1);
+    assert_eq!(harness.gauges.dropped(PacketDrop::TooLong), 2);
+}
+
 #[test]
 fn without_events_keys_are_sent_as_tones() {
     let mut harness = EngineHarness::new(1);
@@ -392,14 +440,14 @@ fn strangers_are_neither_heard_nor_taken_for_a_sign_of_life() {
     let (mut harness, [a, b, _]) = three(1);
     harness.voice(a, None);
     harness.ticks(60);
-    harness.gauges.dropped.store(0, Ordering::Relaxed);
     for _ in 0..20 {
         harness.say_from("203.0.113.9:4000", a, 2_500.0);
         harness.receive_raw(a, &[0x80]);
         harness.ticks(1);
     }
     assert!(amplitude(&harness.heard(b, 20), 8_000, 2_500.0) < 0.002);
-    assert_eq!(harness.gauges.dropped.load(Ordering::Relaxed), 40);
+    let dropped = |why| harness.gauges.dropped(why);
+    assert_eq!([PacketDrop::Stranger, PacketDrop::Malformed].map(dropped), [20, 20]);
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn a_stalled_network_delays_but_loses_nothing() {
 #[test]
 fn after_too_much_at_once_the_newest_is_played() {
     let stand = |n: usize| if (3..14).contains(&n) { 280 - n * 20 } else { 0 };
-    let counts = check(&sent("abcdefghijklmnopqrst", stand), "..abc~~~........nopqrst");
+    let counts = check(&sent("abcdefghijklmnopqrst", stand), "..abc~~~......mnopqrst");
     assert_eq!(counts.late, 0);
 }
 
@@ -141,9 +141,83 @@ fn packets_of_other_lengths_are_played_in_order() {
     check(&of(480, 4), "..abcdefghi");
     check(&of(640, 3), "..abcdefghi");
     let mut jitter = Jitter::default();
-    assert_eq!(push(&mut jitter, 1, 0, 641), Pushed::BadLength);
-    assert_eq!(push(&mut jitter, 1, 0, 0), Pushed::BadLength);
+    assert_eq!(push(&mut jitter, 1, 0, 1_601), Pushed::TooLong);
+    assert_eq!(push(&mut jitter, 1, 0, 0), Pushed::Empty);
     assert_eq!(jitter.pull(), Pulled::Nothing);
+}
+
+/// RFC 3551, section 4.2: a receiver should accept packets of up to 200 ms.
+#[test]
+fn packets_of_up_to_200_ms_are_played_whole_on_any_network() {
+    for units in [800, 960, 1_200, 1_600] {
+        let due = |n: usize| n * units / 8;
+        let (frames, ticks) = (6 * units / FRAME, 6 * units / FRAME + 12);
+        let all: String = (0..frames).map(|it| char::from(b'a' + (it % 26) as u8)).collect();
+        let on_time: Vec<_> = (0..6).map(|n| (due(n), n, units)).collect();
+        let (heard, counts) = played(&on_time, frames + 2);
+        assert_eq!((heard, counts.late), (format!("..{all}"), 0), "{units}");
+
+        // Up to 40 ms late.
+        let jittery: Vec<_> = (0..6).map(|n| (due(n) + [0, 39, 15][n % 3], n, units)).collect();
+        assert_eq!(played(&jittery, frames + 2).0, format!("..{all}"), "{units}");
+
+        if !units.is_multiple_of(FRAME) {
+            // A frame of two packets is lost with either.
+            continue;
+        }
+        // The third is lost: all others are heard.
+        let lossy: Vec<_> = on_time.iter().copied().filter(|it| it.1 != 2).collect();
+        let without = |lost: usize| -> String {
+            let rest = all.char_indices().filter(|(at, _)| at * FRAME / units != lost);
+            rest.map(|it| it.1).collect()
+        };
+        let letters = |heard: String| heard.chars().filter(char::is_ascii_alphabetic).collect();
+        let (heard, counts) = played(&lossy, ticks);
+        let heard: String = letters(heard);
+        assert_eq!((heard, counts.late), (without(2), 0), "{units}");
+
+        // The second comes after the third: its last 40 ms are in time, and nothing else is lost.
+        let mut swapped = on_time.clone();
+        swapped[1].0 = due(2) + 5;
+        swapped.swap(1, 2);
+        let per_packet = units / FRAME;
+        let is_lost = |at: usize| at / per_packet == 1 && at % per_packet < per_packet - 2;
+        let expected: String =
+            all.char_indices().filter(|it| !is_lost(it.0)).map(|it| it.1).collect();
+        let heard: String = letters(played(&swapped, ticks).0);
+        assert_eq!(heard, expected, "{units}");
+    }
+}
+
+#[test]
+fn packets_may_change_their_length_in_a_call() {
+    // Packets of 200 ms, then of 20 ms, then of 200 ms; a packet is sent when its sound is over.
+    let lengths = [vec![10; 3], vec![1; 60], vec![10; 3]].concat();
+    let (mut jitter, mut frames, mut heard) = (Jitter::default(), 0, String::new());
+    let mut due = Vec::new();
+    for (number, length) in lengths.iter().enumerate() {
+        frames += length;
+        due.push((frames, number, frames - length, *length));
+    }
+    for tick in 0..frames + 12 {
+        for &(at, number, first, length) in &due {
+            if at == tick {
+                let payload: Vec<u8> = (0..length * FRAME)
+                    .map(|it| ((first + it / FRAME) % 26) as u8 + 0x10)
+                    .collect();
+                let (sequence, timestamp) = (number as u16, (first * FRAME) as u32);
+                let (marker, payload_type, payload) = (false, 0, &payload[..]);
+                let packet =
+                    packet::Packet { marker, payload_type, sequence, timestamp, ssrc: 1, payload };
+                assert_eq!(jitter.push(&packet, Law::Mu), Pushed::Kept, "{number}");
+            }
+        }
+        if let Pulled::Frame(_, frame) = jitter.pull() {
+            heard.push(frame_char(frame[0]));
+        }
+    }
+    let lost = frames - heard.len();
+    assert!(lost <= 2, "{lost} of {frames} frames are lost: {heard}");
 }
 
 #[test]

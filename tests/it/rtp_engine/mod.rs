@@ -26,7 +26,7 @@ use conflow::{
         packet::{HEADER, Packet, RtpStream},
         sdp::{Agreed, MediaDirection, Payload},
     },
-    rtp_engine::{OnSoundLoaded, RtpEngine, Settings, SoundLoader, Ticker},
+    rtp_engine::{OnSoundLoaded, PacketDrop, RtpEngine, Settings, SoundLoader, Ticker},
 };
 
 use crate::allocations::{Allocations, counted};
@@ -120,9 +120,11 @@ fn session(remote: SocketAddr) -> LegSession {
     let agreed = Agreed {
         remote: Some(remote),
         remote_rtcp: None,
+        named: None,
         rtcp_mux: false,
         law: Law::Mu,
         payload_type: 0,
+        packet_ms: 20,
         events: Some(101),
         accepts: vec![(0, Payload::Sound(Law::Mu)), (101, Payload::Events)],
         direction: MediaDirection::SendRecv,
@@ -318,7 +320,8 @@ fn packets_of_strangers_are_not_heard() {
         harness.ticks(1, &mut phones);
     }
     assert_eq!(phones[1].hears(20), [true, false, false]);
-    assert_eq!(harness.engine.gauges().dropped.load(Ordering::Relaxed), 40);
+    let dropped = |why| harness.engine.gauges().dropped(why);
+    assert_eq!([PacketDrop::Stranger, PacketDrop::Malformed].map(dropped), [20, 20]);
     assert!(stranger.set_nonblocking(true).is_ok() && stranger.recv(&mut [0; 9]).is_err());
 }
 

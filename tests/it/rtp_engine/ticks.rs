@@ -110,7 +110,7 @@ impl TickLeg {
         let address = SocketAddr::from(([192, 0, 2, 7], 4_000 + number as u16));
         let settings = playout::Settings { rate: g711::RATE, dtmf_mode: DtmfMode::Events };
         let mut leg = Self {
-            source: RtpSource::new(start, address, address.ip()),
+            source: RtpSource::new(start, address, [address.ip(); 2]),
             jitter: Jitter::default(),
             reception: ReceptionStats::default(),
             keys: dtmf::DtmfReceiver::default(),
@@ -161,7 +161,7 @@ impl TickLeg {
 
     fn receive(&mut self, now: Instant, tick: u32, datagram: &[u8]) {
         let packet = Packet::parse(datagram).unwrap();
-        let verdict = self.source.receive(now, self.address, packet.payload_type);
+        let verdict = self.source.receive(now, self.address, &packet);
         assert_eq!(verdict, PacketOrigin::Known);
         self.reception.count(&packet, tick * 160);
         match packet.payload_type {

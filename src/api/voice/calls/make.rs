@@ -17,7 +17,10 @@ use crate::{
         reply,
         voice::{ApiClient, params::RequestParams, warnings::Warnings},
     },
-    base::ids::{CallId, Trusted},
+    base::{
+        ids::{CallId, Trusted},
+        user_part::bare_number,
+    },
     call::{AnswerUrls, CallDirection, CallSession, Headers, OutgoingCall, Party, SessionDetails},
     engine::inbound,
 };
@@ -216,9 +219,10 @@ fn split(text: &str) -> Vec<&str> {
     text.split('<').map(str::trim).filter(|it| !it.is_empty()).collect()
 }
 
-/// A number without its plus, or a SIP URI.
+/// A number without its plus and separators, or a SIP URI.
 fn address(name: &str, text: &str) -> Result<Arc<str>, Failure> {
-    let text = text.strip_prefix('+').unwrap_or(text);
+    let number = bare_number(text);
+    let text = number.as_deref().unwrap_or_else(|| text.strip_prefix('+').unwrap_or(text));
     let is_good = (1..=ADDRESS_CHARS_MAX).contains(&text.chars().count())
         && !text.contains(|it: char| it.is_control());
     match is_good {

@@ -75,7 +75,7 @@ pub(super) struct Packet {
     pub(super) timestamp: u32,
     pub(super) ssrc: u32,
     payload_type: u8,
-    payload: Vec<u8>,
+    pub(super) payload: Vec<u8>,
 }
 
 impl RtpSocket for FakeSocket {
@@ -212,7 +212,7 @@ impl EngineHarness {
         self.agree_on(call, Agreed { events: None, ..agreed() });
     }
 
-    fn agree_on(&self, call: CallId, agreed: Agreed) {
+    pub(super) fn agree_on(&self, call: CallId, agreed: Agreed) {
         let session = LegSession { agreed, source: far().ip() };
         self.demultiplexer.send_to_leg(call, Command::Agree(Arc::new(session)), WaitFor::Nothing);
     }
@@ -244,6 +244,11 @@ impl EngineHarness {
         let mut out = [0; 200];
         let len = packet.write(&mut out).unwrap();
         self.phone(call).line.put(SocketKind::Rtp, &out[..len], from.parse().unwrap());
+    }
+
+    /// Presses a key by INFO.
+    pub(super) fn press_by_info(&self, call: CallId, key: char) {
+        self.demultiplexer.send_to_leg(call, Command::Press(key), WaitFor::Nothing);
     }
 
     /// Sends a datagram from the far end that is not a packet.
@@ -398,13 +403,15 @@ fn far() -> SocketAddr {
     FAR.parse().unwrap()
 }
 
-fn agreed() -> Agreed {
+pub(super) fn agreed() -> Agreed {
     Agreed {
         remote: Some(far()),
         remote_rtcp: Some(SocketAddr::new(far().ip(), far().port() + 1)),
+        named: Some(far().ip()),
         rtcp_mux: false,
         law: Law::Mu,
         payload_type: 0,
+        packet_ms: 20,
         events: Some(EVENTS),
         accepts: vec![(0, Payload::Sound(Law::Mu)), (EVENTS, Payload::Events)],
         direction: MediaDirection::SendRecv,
