@@ -143,6 +143,7 @@ impl FarEnd {
         socket.set_nonblocking(true)?;
         let agreed = Agreed {
             remote: Some(socket.local_addr()?),
+            named: Some(LOCAL),
             remote_rtcp: None,
             rtcp_mux: true,
             law: Law::Mu,
@@ -151,6 +152,7 @@ impl FarEnd {
             accepts: vec![(0, Payload::Sound(Law::Mu))],
             direction: MediaDirection::SendRecv,
             held: false,
+            packet_ms: 20,
         };
         engine.agree(call, LegSession { agreed, source: LOCAL });
         Ok(Self { call, socket, to, stream: RtpStream::new(n as u32, 0, 0) })
