@@ -218,6 +218,8 @@ impl Legs for Nowhere {
 
     fn agree(&self, _: CallId, _: LegSession) {}
 
+    fn press(&self, _: CallId, _: char) {}
+
     fn end(&self, _: CallId) {}
 
     fn close(&self, _: CallId) -> LegSummary {

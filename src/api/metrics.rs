@@ -26,8 +26,8 @@ use crate::{
     engine::counters::CallCounters,
     fetch::ResultCounters,
     flow::Cause,
-    rtp_engine,
-    sip::SipBackend,
+    rtp_engine::{self, PacketDrop},
+    sip::{SipBackend, note::MessageDrop},
     store::rows::{RowStore, StoreHealth},
     webhooks::{delivery::DropReason, dispatcher},
 };
@@ -233,6 +233,16 @@ fn phones(page: &mut MetricsText, sip: &SipBackend, media: &rtp_engine::RtpGauge
         .sample(&[], signalling.registered);
     page.family("conflow_sip_streams", MetricKind::Gauge, "TCP connections of SIP.")
         .sample(&[], sip.streams());
+    page.family(
+        "conflow_sip_dropped_total",
+        MetricKind::Counter,
+        "SIP messages and connections that were dropped without an answer.",
+    );
+    for why in MessageDrop::ALL {
+        page.sample(&[("why", why.name())], sip.losses().dropped(why));
+    }
+    page.family("conflow_sip_unsent_total", MetricKind::Counter, "SIP messages not sent.")
+        .sample(&[], sip.losses().unsent.load(Relaxed));
     page.family("conflow_media_legs", MetricKind::Gauge, "Calls whose sound is open.")
         .sample(&[], media.legs.load(Relaxed));
     page.family("conflow_media_sockets", MetricKind::Gauge, "Sockets that are bound for sound.")
@@ -247,7 +257,18 @@ fn phones(page: &mut MetricsText, sip: &SipBackend, media: &rtp_engine::RtpGauge
     .sample(&[("what", "sent")], media.sent.load(Relaxed))
     .sample(&[("what", "unsent")], media.unsent.load(Relaxed))
     .sample(&[("what", "received")], media.received.load(Relaxed))
-    .sample(&[("what", "dropped")], media.dropped.load(Relaxed));
+    .sample(
+        &[("what", "dropped")],
+        PacketDrop::ALL.map(|it| media.dropped(it)).iter().sum::<u64>(),
+    );
+    page.family(
+        "conflow_media_dropped_total",
+        MetricKind::Counter,
+        "Datagrams for calls that were dropped.",
+    );
+    for why in PacketDrop::ALL {
+        page.sample(&[("why", why.name())], media.dropped(why));
+    }
     page.family(
         "conflow_media_tick_late_seconds",
         MetricKind::Gauge,

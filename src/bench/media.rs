@@ -144,9 +144,11 @@ impl FarEnd {
         let agreed = Agreed {
             remote: Some(socket.local_addr()?),
             remote_rtcp: None,
+            named: None,
             rtcp_mux: true,
             law: Law::Mu,
             payload_type: 0,
+            packet_ms: 20,
             events: None,
             accepts: vec![(0, Payload::Sound(Law::Mu))],
             direction: MediaDirection::SendRecv,

@@ -101,7 +101,7 @@ impl Inbound {
 
     /// The numbers of an account, sorted.
     pub fn numbers_of(&self, account: &AccountId) -> Vec<Arc<str>> {
-        self.settings.numbers.of(account)
+        self.settings.read().numbers.of(account)
     }
 
     /// Finds the flow of a call: the number's row, else the flow file with the called name, else

@@ -8,10 +8,14 @@ use super::{
     header_value::NameAddr,
     name::HeaderName,
     request::{Hop, SipRequest},
+    text::readable,
     uri::{SipUri, Uri},
 };
 use crate::{
-    base::ids::{AccountId, CallId, Trusted},
+    base::{
+        ids::{AccountId, CallId, Trusted},
+        user_part::UserPart,
+    },
     media::Arrival,
 };
 
@@ -54,6 +58,26 @@ impl Agent {
             return Ok(SipCaller::Anonymous);
         }
         self.authenticate(now, hop, request).map(SipCaller::Endpoint)
+    }
+
+    /// Returns the user that a REGISTER is for, if it may come. Where anybody may call, anybody may
+    /// register with a name that is not an endpoint's: there is no password to ask for.
+    ///
+    /// # Errors
+    ///
+    /// They must authenticate first; the value is the headers of a 401.
+    pub(super) fn admit_registration(
+        &mut self,
+        now: Instant,
+        hop: &Hop,
+        request: &SipRequest,
+        user: &str,
+    ) -> Result<Arc<str>, ExtraHeaders> {
+        let is_free = !user.is_empty() && self.settings.endpoint(user).is_none();
+        match self.settings.is_open() && is_free {
+            true => Ok(user.into()),
+            false => self.authenticate(now, hop, request),
+        }
     }
 
     /// Returns the user whose password the request proves.
@@ -132,7 +156,7 @@ impl Agent {
             account: self.account(hop, caller),
             from: caller_number(&from.uri).into(),
             to: called_number(&request.uri).into(),
-            caller_name: from.display.as_str().into(),
+            caller_name: readable(&from.display).into(),
             headers: custom_headers(request),
             trusted,
         }
@@ -171,49 +195,50 @@ const WITHHELD: [&str; 4] = ["anonymous", "restricted", "unavailable", "unknown"
 
 /// Returns the number without `+`, or the URI without its parameters.
 fn caller_number(uri: &Uri) -> String {
+    let part = UserPart::read(&uri.to_string());
     match uri {
-        Uri::Sip(uri) => match uri.user_unescaped() {
-            Some(user) if is_number(&user) => user.trim_start_matches('+').to_owned(),
-            Some(_) | None => {
-                let user = uri.user.as_deref().map_or(String::new(), |user| format!("{user}@"));
-                format!("sip:{user}{}", uri.host)
-            }
-        },
-        Uri::Other { scheme, rest } => {
-            let number =
-                rest.split(';').next().unwrap_or_default().replace(['-', '.', '(', ')'], "");
-            match scheme == "tel" && is_number(&number) {
-                true => number.trim_start_matches('+').to_owned(),
-                false => uri.to_string(),
-            }
+        _ if part.is_number => part.user,
+        Uri::Sip(uri) => {
+            let user = uri.user.as_deref().map_or(String::new(), |user| format!("{user}@"));
+            readable(&format!("sip:{user}{}", uri.host))
         }
+        Uri::Other { .. } => readable(&uri.to_string()),
     }
 }
 
 /// Returns the called user: a number without `+`, or a name.
 fn called_number(uri: &Uri) -> String {
-    let user = uri.sip().and_then(SipUri::user_unescaped).unwrap_or_default();
-    match is_number(&user) {
-        true => user.trim_start_matches('+').to_owned(),
-        false => user,
+    match uri {
+        Uri::Sip(SipUri { user: None, .. }) => String::new(),
+        Uri::Sip(_) | Uri::Other { .. } => readable(&UserPart::read(&uri.to_string()).user),
     }
 }
 
-fn is_number(text: &str) -> bool {
-    let digits = text.strip_prefix('+').unwrap_or(text);
-    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// Returns the `X-PH-…` and `X-VH-…` headers, which become callback fields.
+/// Returns the `X-PH-…` and `X-VH-…` headers, which become callback fields, after the facts of number
+/// portability (RFC 4694) that the Request-URI has.
 fn custom_headers(request: &SipRequest) -> Vec<(Arc<str>, Arc<str>)> {
+    let called = UserPart::read(&request.uri.to_string());
+    let routing = called.routing_number.map(|it| (ROUTING_NUMBER.into(), it.into()));
+    let looked_up = called.is_looked_up.then(|| (LOOKED_UP.into(), "yes".into()));
     let rows = request.message.headers.iter().filter_map(|(name, value)| {
         let name = name.as_str();
-        let prefix = name.get(..5)?;
+        let (prefix, own) = (name.get(..5)?, name.get(5..)?);
         let is_ours = ["X-PH-", "X-VH-"].iter().any(|it| prefix.eq_ignore_ascii_case(it));
-        (is_ours && value.len() <= CUSTOM_BYTES_MAX).then(|| (name.into(), value.as_str().into()))
+        // A fact is not for the caller to claim.
+        let is_fact =
+            [ROUTING_NUMBER, LOOKED_UP].iter().any(|it| it[5..].eq_ignore_ascii_case(own));
+        (is_ours && !is_fact && value.len() <= CUSTOM_BYTES_MAX)
+            .then(|| (name.into(), readable(value).into()))
     });
-    rows.take(CUSTOM_HEADERS_MAX).collect()
+    let facts = routing.into_iter().chain(looked_up);
+    facts.chain(rows).take(CUSTOM_HEADERS_MAX).collect()
 }
+
+/// The number that a call to a ported number is routed by, without `+`.
+const ROUTING_NUMBER: &str = "X-PH-rn";
+
+/// `yes`: the database of ported numbers has been asked.
+const LOOKED_UP: &str = "X-PH-npdi";
 
 #[cfg(test)]
 mod tests {
@@ -226,6 +251,9 @@ mod tests {
             ("sip:14155550100@example.com:5061", "14155550100"),
             ("sip:anna@example.com:5061;transport=tcp", "sip:anna@example.com"),
             ("tel:+1-415-555-0100;phone-context=x", "14155550100"),
+            ("sip:+49-30-123@127.0.0.1", "4930123"),
+            ("sip:+4930123;npdi;rn=+4930999@127.0.0.1", "4930123"),
+            ("tel:anna", "tel:anna"),
             ("sip:example.com", "sip:example.com"),
             ("mailto:anna@example.com", "mailto:anna@example.com"),
         ] {
@@ -240,6 +268,8 @@ mod tests {
             ("sip:+14155550100@x", "14155550100"),
             ("sip:sip%3Auser%40x@x", "sip:user@x"),
             ("sip:127.0.0.1", ""),
+            ("sip:+1(415)555-0100;npdi=yes;rn=+14155559999@x", "14155550100"),
+            ("tel:+1-415-555-0100", "14155550100"),
         ] {
             assert_eq!(called_number(&Uri::parse(uri).unwrap()), expected, "{uri}");
         }

@@ -10,20 +10,24 @@ use std::{
 };
 
 use super::{
+    body::DESCRIPTION_TYPES,
     call::SipCall,
     digest::Nonces,
     effect::{Command, Effect},
     error::SipError,
     ids::{SipIds, SipSecret},
+    info_digits::KEY_TYPES,
     message::{SipMessage, StartLine},
     name::{HeaderName, SipMethod},
+    note::{MessageDrop, SipNote},
     registrar::Registrar,
     request::{Hop, InvalidRequest, SipRequest, reply, reply_hop, top_via},
     settings::Settings,
+    text::readable,
     throttle::Guesses,
     timers::{Timer, Timers},
     transaction::{ClientTransactions, ServerTransactions, TransactionKey},
-    uri::SipUri,
+    uri::{SipUri, Uri},
 };
 use crate::base::ids::CallId;
 
@@ -63,6 +67,9 @@ pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGIST
 /// Limit of transactions; beyond it, requests get a 503. Each keeps its last reply, a kilobyte or
 /// two, for half a minute.
 const TRANSACTIONS_MAX: usize = 131_072;
+
+/// Limit of bindings from which on users without an endpoint are refused: nobody knows who they are.
+const FREE_MAX: usize = 10_000;
 
 /// An empty message, which every SIP element ignores (RFC 3261, 7.5).
 const KEEP_ALIVE: &[u8] = b"\r\n\r\n";
@@ -150,18 +157,27 @@ impl Agent {
         let method = match &message.start {
             StartLine::Status { code, .. } => {
                 let code = *code;
-                return self.receive_reply(now, hop, code, message, effects);
+                if !self.receive_reply(now, hop, code, message, effects) {
+                    note_drop(&hop, MessageDrop::StrayResponse, effects);
+                }
+                return;
             }
             StartLine::Request { method, .. } => method.clone(),
         };
+        if let Some(error) = message.left_out.clone() {
+            effects.push_back(Effect::Note(SipNote::LeftOut { peer: hop.remote, error }));
+        }
         match SipRequest::read(message) {
             Ok(request) => self.receive_request(now, hop, request, effects),
-            Err(_) if method == SipMethod::Ack => {}
+            Err(_) if method == SipMethod::Ack => note_drop(&hop, MessageDrop::StrayAck, effects),
             Err(InvalidRequest { error, message }) => {
                 // Without a readable Via there is no address to reply to.
-                let Ok(via) = top_via(&message) else { return };
+                let Ok(via) = top_via(&message) else {
+                    return note_drop(&hop, MessageDrop::NoVia, effects);
+                };
                 let reply = reply(&message, &hop, error.code, error.reason, &self.ids.tag());
                 send(&reply_hop(&via, &hop), &reply, effects);
+                note_refusal(&hop, &method, error.code, error.reason.to_owned(), effects);
             }
         }
     }
@@ -176,8 +192,9 @@ impl Agent {
         let key = TransactionKey::of(&request);
         match request.method {
             SipMethod::Ack => {
-                if !self.servers.acknowledge(now, &key, &mut self.timers) {
-                    self.acked(now, &request, effects);
+                let is_of_refusal = self.servers.acknowledge(now, &key, &mut self.timers);
+                if !is_of_refusal && !self.acked(now, &hop, &request, effects) {
+                    note_drop(&hop, MessageDrop::StrayAck, effects);
                 }
                 return;
             }
@@ -207,12 +224,15 @@ impl Agent {
         if matches!(request.method, SipMethod::Other(_)) {
             return Err((405, vec![(HeaderName::Allow, ALLOW.to_owned())]));
         }
-        match request.hops_left() {
-            Ok(Some(0)) => return Err((483, vec![])),
-            Ok(_) => {}
-            Err(_) => return Err((400, vec![])),
+        if request.is_spent() {
+            return Err((483, vec![]));
         }
-        if request.uri.sip().is_none_or(|uri| uri.is_secure) {
+        let is_known = match &request.uri {
+            Uri::Sip(uri) => !uri.is_secure,
+            // A number, as carriers call it (RFC 3966). Only a call can reach one.
+            Uri::Other { scheme, .. } => scheme == "tel" && request.method == SipMethod::Invite,
+        };
+        if !is_known {
             return Err((416, vec![]));
         }
         let unknown: Vec<_> = request
@@ -264,20 +284,23 @@ impl Agent {
         key: TransactionKey,
         effects: &mut Effects,
     ) {
-        let user = match self.authenticate(now, &hop, &request) {
+        let own = request.to.uri.sip().and_then(SipUri::user_unescaped).unwrap_or_default();
+        let user = match self.admit_registration(now, &hop, &request, &own) {
             Ok(user) => user,
             Err(challenge) => return self.refuse(&hop, &request, 401, &challenge, effects),
         };
-        let is_own =
-            request.to.uri.sip().and_then(SipUri::user_unescaped).as_deref() == Some(&*user);
+        let is_known = self.registrar.bindings(now, &user).next().is_some();
+        if !is_known && self.settings.endpoint(&user).is_none() && FREE_MAX <= self.registered {
+            return self.refuse(&hop, &request, 503, &retry_after(), effects);
+        }
         let limits = self.settings.register_for;
-        let done = match is_own {
+        let done = match *own == *user {
             true => self.registrar.register(now, &user, &request, &hop, limits),
             false => Err(SipError { code: 403, reason: "Not Your Address" }),
         };
         let (code, mut extra) = match done {
             Ok(()) => (200, vec![]),
-            Err(error) => (error.code, vec![]),
+            Err(error) => (error.code, vec![warning(&hop, error.reason)]),
         };
         if code == 423 {
             extra.push((HeaderName::MinExpires, limits.0.as_secs().to_string()));
@@ -314,6 +337,7 @@ impl Agent {
         let reply = self.reply_to(hop, request, code, extra);
         let kind = (code, request.method == SipMethod::Invite);
         self.servers.reply(now, server, kind, reply.to_bytes().into(), &mut self.timers, effects);
+        note_reply(hop, request, code, extra, effects);
     }
 
     /// Sends a reply without keeping it: a retransmitted request gets a new one.
@@ -327,6 +351,7 @@ impl Agent {
     ) {
         let reply = self.reply_to(hop, request, code, extra);
         send(&reply_hop(&request.via, hop), &reply, effects);
+        note_reply(hop, request, code, extra, effects);
     }
 
     fn reply_to(
@@ -354,9 +379,48 @@ pub(super) fn retry_after() -> ExtraHeaders {
 pub(super) fn capabilities() -> ExtraHeaders {
     vec![
         (HeaderName::Allow, ALLOW.to_owned()),
-        (HeaderName::Accept, "application/sdp, application/dtmf-relay".to_owned()),
+        (HeaderName::Accept, [&DESCRIPTION_TYPES[..], &KEY_TYPES[..]].concat().join(", ")),
         (HeaderName::Supported, "timer".to_owned()),
     ]
+}
+
+/// A Warning header that tells the sender what is wrong (RFC 3261, 20.43; 399 is "miscellaneous").
+pub(super) fn warning(hop: &Hop, error: &str) -> (HeaderName, String) {
+    (HeaderName::Warning, format!("399 {} \"{error}\"", hop.local.ip()))
+}
+
+fn note_drop(hop: &Hop, why: MessageDrop, effects: &mut Effects) {
+    let note = SipNote::Dropped { peer: hop.remote, why, error: "" };
+    effects.push_back(Effect::Note(note));
+}
+
+/// Notes a refusal that is the request's own doing.
+pub(super) fn note_reply(
+    hop: &Hop,
+    request: &SipRequest,
+    code: u16,
+    extra: &[(HeaderName, String)],
+    effects: &mut Effects,
+) {
+    if !matches!(code, 400 | 405 | 406 | 415 | 416 | 420 | 422 | 423 | 482 | 483 | 488) {
+        return;
+    }
+    let told =
+        extra.iter().find(|it| matches!(it.0, HeaderName::Warning | HeaderName::Unsupported));
+    let error = match (code, told) {
+        (415, _) => {
+            format!("Content-Type {:?}", request.get(&HeaderName::ContentType).unwrap_or_default())
+        }
+        (_, Some((name, text))) => format!("{}: {text}", name.as_str()),
+        (_, None) => super::request::phrase(code).to_owned(),
+    };
+    note_refusal(hop, &request.method, code, error, effects);
+}
+
+fn note_refusal(hop: &Hop, method: &SipMethod, code: u16, error: String, effects: &mut Effects) {
+    let (peer, method) = (hop.remote, readable(method.as_str()));
+    let note = SipNote::Refused { peer, method, code, error: readable(&error) };
+    effects.push_back(Effect::Note(note));
 }
 
 pub(super) fn send(hop: &Hop, message: &SipMessage, effects: &mut Effects) {

@@ -17,6 +17,11 @@ pub(super) enum SipBody {
     Refused(u16, Vec<(HeaderName, String)>),
 }
 
+/// The types of bodies that can be or hold a description.
+pub const DESCRIPTION_TYPES: [&str; 3] = [SDP, "multipart/mixed", "multipart/alternative"];
+
+const SDP: &str = "application/sdp";
+
 /// Limit of parts in a multipart body. Phones send two or three.
 const PARTS_MAX: usize = 16;
 
@@ -31,9 +36,12 @@ pub(super) fn body_of(request: &SipRequest) -> SipBody {
     }
     let kind = request.get(&HeaderName::ContentType).unwrap_or_default();
     let (name, params) = kind.split_once(';').unwrap_or((kind, ""));
-    match name.trim().to_ascii_lowercase().as_str() {
-        "application/sdp" => SipBody::Description(body.clone()),
-        "multipart/mixed" | "multipart/alternative" => {
+    let name = name.trim().to_ascii_lowercase();
+    match name.as_str() {
+        SDP => SipBody::Description(body.clone()),
+        // A sender that names no type, or none that can be read: the description says what it is.
+        _ if !name.contains('/') && body.starts_with(b"v=") => SipBody::Description(body.clone()),
+        name if DESCRIPTION_TYPES.contains(&name) => {
             let boundary = SipParams::parse(params).ok();
             let boundary = boundary.as_ref().and_then(|it| it.get("boundary"));
             match boundary.and_then(|boundary| description_among(body, boundary)) {
@@ -47,7 +55,7 @@ pub(super) fn body_of(request: &SipRequest) -> SipBody {
 }
 
 fn unsupported() -> SipBody {
-    SipBody::Refused(415, vec![(HeaderName::Accept, "application/sdp".to_owned())])
+    SipBody::Refused(415, vec![(HeaderName::Accept, DESCRIPTION_TYPES.join(", "))])
 }
 
 /// `handling=optional`: the sender allows us to ignore the body (RFC 3204).
@@ -66,7 +74,8 @@ fn description_among(body: &[u8], boundary: &str) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(body);
     let mark = format!("--{boundary}");
     for part in text.split(mark.as_str()).skip(1).take(PARTS_MAX) {
-        let Some((head, content)) = part.split_once("\r\n\r\n") else { continue };
+        let parts = part.split_once("\r\n\r\n").or_else(|| part.split_once("\n\n"));
+        let Some((head, content)) = parts else { continue };
         let is_description =
             head.lines().filter_map(|line| line.split_once(':')).any(|(name, value)| {
                 let kind = value.split(';').next().unwrap_or_default().trim();
@@ -103,9 +112,12 @@ mod tests {
             ("Content-Type: application/sdp\r\n", "v=0", description("v=0")),
             ("c: Application/SDP; charset=utf-8\r\n", "v=0", description("v=0")),
             (mixed, parts, description("v=0\r\n")),
+            (mixed, &parts.replace("\r\n", "\n"), description("v=0\n\n")),
             (mixed, "--=_b\r\n\r\nhi\r\n--=_b--", unsupported()),
             ("Content-Type: text/plain\r\n", "hi", unsupported()),
             ("", "hi", unsupported()),
+            ("", "v=0", description("v=0")),
+            ("Content-Type:\r\n", "v=0", description("v=0")),
             (
                 "Content-Type: text/plain\r\nContent-Disposition: x;handling=optional\r\n",
                 "hi",

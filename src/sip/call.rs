@@ -15,7 +15,7 @@ use super::{
 use crate::{
     base::ids::CallId,
     media::{Arrival, Ending},
-    rtp::sdp::{Agreed, LocalMedia, Negotiation, Refusal},
+    rtp::sdp::{Agreed, LocalMedia, MediaRoute, Negotiation, Refusal},
 };
 
 /// The signalling state of one call.
@@ -105,6 +105,8 @@ pub struct CallMedia {
     pub text: String,
     /// Whether the engine knows that the far end has put us on hold.
     pub is_held: bool,
+    /// Whether the log knows that the far end sends no keys as events.
+    pub has_told_keys: bool,
 }
 
 /// Interval between provisional replies, so that no proxy gives up (RFC 3261, 13.3.1.1).
@@ -146,7 +148,8 @@ impl CallMedia {
     /// Starts without an agreement. The far end sends its media to `address`.
     pub fn new(address: SocketAddr, session: u64) -> Self {
         let local = LocalMedia { address: address.ip(), port: address.port(), session };
-        Self { negotiation: Negotiation::new(local), text: String::new(), is_held: false }
+        let negotiation = Negotiation::new(local);
+        Self { negotiation, text: String::new(), is_held: false, has_told_keys: false }
     }
 
     /// Returns the last agreement. None before the first one.
@@ -159,8 +162,8 @@ impl CallMedia {
     /// # Errors
     ///
     /// The offer is not acceptable. The previous agreement still holds.
-    pub fn answer(&mut self, offer: &[u8]) -> Result<(), Refusal> {
-        self.text = self.negotiation.answer(offer)?.0;
+    pub fn answer(&mut self, offer: &[u8], route: MediaRoute<'_>) -> Result<(), Refusal> {
+        self.text = self.negotiation.answer(offer, route)?.0;
         Ok(())
     }
 
@@ -174,9 +177,9 @@ impl CallMedia {
     /// # Errors
     ///
     /// The answer is not acceptable. The previous agreement still holds.
-    pub fn accept(&mut self, answer: &[u8]) -> Result<bool, Refusal> {
+    pub fn accept(&mut self, answer: &[u8], route: MediaRoute<'_>) -> Result<bool, Refusal> {
         let before = self.negotiation.agreed().cloned();
-        let agreed = self.negotiation.accept(answer)?;
+        let agreed = self.negotiation.accept(answer, route)?;
         Ok(before.as_ref() != Some(&agreed))
     }
 }

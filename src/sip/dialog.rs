@@ -43,7 +43,7 @@ struct RouteEntry {
 
 impl Dialog {
     /// Creates the dialog that an INVITE begins.
-    pub fn of(request: &SipRequest, hop: &Hop, contact: NameAddr, local_tag: String) -> Self {
+    pub fn of(request: &SipRequest, hop: &Hop, target: Uri, local_tag: String) -> Self {
         let header = |name| request.get(&name).unwrap_or_default().to_owned();
         let routes = request.message.all(&HeaderName::RecordRoute).flat_map(|value| {
             let parts = super::uri::split_unquoted(value, b',').unwrap_or_default();
@@ -58,7 +58,7 @@ impl Dialog {
             hop: *hop,
             local: format!("{};tag={local_tag}", header(HeaderName::To)),
             remote: header(HeaderName::From),
-            target: contact.uri,
+            target,
             routes: routes.collect(),
             local_cseq: 0,
             local_tag,
@@ -97,8 +97,7 @@ impl Dialog {
         let is_strict = self.routes.first().is_some_and(|it| !is_loose(&it.uri));
         let uri = if is_strict { &self.routes[0].uri } else { &self.target };
         let start = StartLine::Request { method: method.clone(), uri: uri.to_string() };
-        let mut message =
-            SipMessage { start, headers: Vec::with_capacity(12), body: vec![], error: None };
+        let mut message = SipMessage::new(start);
         let us = settings.address_for(hop.local.ip(), hop.remote.ip());
         let us = SocketAddr::new(us, hop.local.port());
         let via = format!("SIP/2.0/{} {us};branch={branch};rport", hop.transport.as_str());
@@ -175,7 +174,7 @@ mod tests {
         let local = "198.51.100.1:5060".parse().unwrap();
         let hop =
             Hop { transport: Transport::Udp, link: 0, local, remote: source.parse().unwrap() };
-        Dialog::of(&request, &hop, NameAddr::parse(contact).unwrap(), "me".to_owned())
+        Dialog::of(&request, &hop, NameAddr::parse(contact).unwrap().uri, "me".to_owned())
     }
 
     #[test]

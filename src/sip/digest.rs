@@ -1,6 +1,8 @@
-//! Digest authentication: MD5 and SHA-256, `qop=auth` (RFC 3261, section 22; RFC 7616; RFC 8760).
+//! Digest authentication: MD5 and SHA-256, `qop=auth` (RFC 3261, section 22; RFC 7616; RFC 8760), or
+//! without qop, as old phones and pyVoIP answer (RFC 2069, kept by RFC 2617, section 3.2.2.1).
 //!
-//! A nonce is valid once, for one address, for a minute. It contains its own proof, so a challenge
+//! A nonce is valid once, for one address, for a minute; for 32 seconds if it is answered without
+//! qop, which has no number from the client in it. It contains its own proof, so a challenge
 //! costs no memory: only used nonces are kept, until they expire. The `uri` of the credentials is
 //! not compared with that of the request: phones write different ones, and a nonce that is valid
 //! once leaves nothing to replay.
@@ -68,6 +70,9 @@ pub struct Nonces {
 /// Lifetime of a nonce: enough for a slow phone to answer.
 const NONCE_LIFE: Duration = Duration::from_secs(60);
 
+/// Lifetime of a nonce that is answered without qop: as long as the request is repeated (64 × T1).
+const NONCE_LIFE_WITHOUT_QOP: Duration = Duration::from_secs(32);
+
 /// Compared for unknown users, so that the answer takes as long as for a known one.
 const PASSWORD_OF_NOBODY: &str = "a password that is never right";
 
@@ -101,7 +106,7 @@ impl DigestCredentials {
         }
         let mut it = Self { algorithm: Some(Algorithm::Md5), ..Self::default() };
         for part in split_unquoted(rest, b',').ok()? {
-            let (name, value) = part.split_once('=')?;
+            let Some((name, value)) = part.split_once('=') else { continue };
             let value = unquote(value.trim());
             match name.trim().to_ascii_lowercase().as_str() {
                 "username" => it.username = value,
@@ -125,6 +130,9 @@ impl DigestCredentials {
         let Self { username, realm, nonce, uri, nonce_count, client_nonce, qop, .. } = self;
         let who = algorithm.hex(&format!("{username}:{realm}:{password}"));
         let what = algorithm.hex(&format!("{method}:{uri}"));
+        if qop.is_empty() {
+            return algorithm.hex(&format!("{who}:{nonce}:{what}"));
+        }
         algorithm.hex(&format!("{who}:{nonce}:{nonce_count}:{client_nonce}:{qop}:{what}"))
     }
 
@@ -136,7 +144,12 @@ impl DigestCredentials {
     fn matches(&self, method: &str, password: &str) -> bool {
         let Some(algorithm) = self.algorithm else { return false };
         let expected = self.expected(algorithm, method, password);
-        self.qop.eq_ignore_ascii_case("auth") && is_same(&expected, &self.response)
+        let is_ours = self.qop.is_empty() || self.qop.eq_ignore_ascii_case("auth");
+        is_ours && is_same(&expected, &self.response)
+    }
+
+    fn nonce_life(&self) -> Duration {
+        if self.qop.is_empty() { NONCE_LIFE_WITHOUT_QOP } else { NONCE_LIFE }
     }
 }
 
@@ -176,7 +189,8 @@ impl Nonces {
         if !matches || password.is_none() || credentials.realm != self.realm {
             return DigestResult::Bad;
         }
-        let Some(number) = self.number(now, source, &credentials.nonce) else {
+        let life = credentials.nonce_life();
+        let Some(number) = self.number(now, source, &credentials.nonce, life) else {
             return DigestResult::Stale;
         };
         self.used.retain(|_, expires| *expires > now);
@@ -189,14 +203,15 @@ impl Nonces {
     /// Whether the nonce of these credentials is ours, for this address, and not too old. What an
     /// address has not asked for, it may not have sent.
     pub fn is_ours(&self, now: Instant, source: IpAddr, credentials: &DigestCredentials) -> bool {
-        self.number(now, source, &credentials.nonce).is_some()
+        let life = credentials.nonce_life();
+        self.number(now, source, &credentials.nonce, life).is_some()
     }
 
-    /// Returns the number of a nonce if we issued it, for this address, and it has not expired.
-    fn number(&self, now: Instant, source: IpAddr, nonce: &str) -> Option<u64> {
+    /// Returns the number of a nonce if we issued it, for this address, not longer ago than `life`.
+    fn number(&self, now: Instant, source: IpAddr, nonce: &str, life: Duration) -> Option<u64> {
         let field = |from: usize| u64::from_str_radix(nonce.get(from..from + 16)?, 16).ok();
         let (age, number) = (field(0)?, field(16)?);
-        let is_fresh = self.age(now).checked_sub(age)? < NONCE_LIFE.as_secs();
+        let is_fresh = self.age(now).checked_sub(age)? < life.as_secs();
         (is_same(&self.nonce(age, number, source), nonce) && is_fresh).then_some(number)
     }
 
@@ -322,6 +337,36 @@ pub(super) mod tests {
         assert_eq!(judge(now, here, "BYE"), DigestResult::Bad);
         assert_eq!(judge(now, here, "INVITE"), DigestResult::Good);
         assert_eq!(judge(now, here, "INVITE"), DigestResult::Stale);
+    }
+
+    /// RFC 2617, section 3.2.2.1; pyVoIP 1.6.8 answers so.
+    #[test]
+    fn an_answer_without_qop_is_good_once_for_32_seconds() {
+        for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
+            let (mut nonces, now, here) = realm();
+            let challenge = nonces.challenge(now, here, algorithm, false);
+            assert!(challenge.contains("qop=\"auth\""), "it is still offered");
+            let with_qop = answer(&challenge, "anna", "pw", "REGISTER", 1);
+            let mut it = DigestCredentials::parse(&with_qop).unwrap();
+            (it.qop, it.nonce_count, it.client_nonce) = <(String, String, String)>::default();
+            it.response = it.expected(algorithm, "REGISTER", "pw");
+            let mut judge = |after: u64, source, method, password| {
+                let now = now + Duration::from_secs(after);
+                nonces.verify(now, source, method, &it, Some(password))
+            };
+            let there = IpAddr::from([192, 0, 2, 2]);
+            assert_eq!(judge(0, here, "REGISTER", "wrong"), DigestResult::Bad);
+            assert_eq!(judge(0, here, "INVITE", "pw"), DigestResult::Bad);
+            assert_eq!(judge(0, there, "REGISTER", "pw"), DigestResult::Stale);
+            assert_eq!(judge(33, here, "REGISTER", "pw"), DigestResult::Stale);
+            assert_eq!(judge(31, here, "REGISTER", "pw"), DigestResult::Good);
+            assert_eq!(judge(31, here, "REGISTER", "pw"), DigestResult::Stale);
+        }
+        // RFC 2617, section 3.5, without qop: the value that RFC 2069's errata give.
+        let rfc2069 = "Digest username=\"Mufasa\", realm=\"testrealm@host.com\", \
+            nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", uri=\"/dir/index.html\", \
+            response=\"1949323746fe6a43ef61f9606e7febea\", opaque=\"5ccc069c403ebaf9f0171e9517f40e41\",";
+        assert!(DigestCredentials::parse(rfc2069).unwrap().matches("GET", "CircleOfLife"));
     }
 
     #[test]

@@ -12,12 +12,11 @@ use super::{
     agent::{Agent, SipGauges},
     effect::{Command, Effect},
     ids::SipSecret,
+    note::Losses,
     settings::{Settings, SipEndpoint, SipTrunk},
-    sockets::{Incoming, Listener, Losses, SipSockets},
+    sockets::{Incoming, Listener, SipSockets},
 };
-use crate::media::{
-    CannotDial, Exchange, NoFlow, SignallingBackend, SignallingOrder, legs::Legs,
-};
+use crate::media::{CannotDial, Exchange, NoFlow, SignallingBackend, SignallingOrder, legs::Legs};
 
 /// Signalling backend of real phones. An RTP engine carries their sound.
 pub struct SipBackend {
@@ -41,7 +40,7 @@ pub struct SipDriver {
 }
 
 enum DriverCommand {
-    Command(Command),
+    Command(Box<Command>),
     Stop,
 }
 
@@ -150,7 +149,7 @@ impl SipBackend {
     }
 
     fn command(&self, command: Command) {
-        self.send_to_driver(DriverCommand::Command(command));
+        self.send_to_driver(DriverCommand::Command(Box::new(command)));
     }
 
     fn send_to_driver(&self, command: DriverCommand) {
@@ -196,7 +195,7 @@ impl SipDriver {
             tokio::select! {
                 biased;
                 order = self.orders.recv() => match order {
-                    Some(DriverCommand::Command(order)) => self.handle(order, &*exchange),
+                    Some(DriverCommand::Command(order)) => self.handle(*order, &*exchange),
                     Some(DriverCommand::Stop) | None => break,
                 },
                 () = sleep_until(at) => self.handle(Command::Tick, &*exchange),
@@ -235,6 +234,8 @@ impl SipDriver {
                 return Some(Command::Opened { call, port: self.legs.open(call, local) });
             }
             Effect::Agree { call, session } => self.legs.agree(call, session),
+            Effect::Note(note) => self.sockets.note(&note),
+            Effect::Press { call, key } => self.legs.press(call, key),
             Effect::Close { call } => {
                 exchange.media_ended(call, self.legs.close(call));
             }

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     message::SipMessage,
+    note::SipNote,
     request::Hop,
     settings::{SipEndpoint, SipTrunk},
 };
@@ -80,6 +81,14 @@ pub enum Effect {
         /// The agreement, and the address that the signalling came from.
         session: LegSession,
     },
+    /// Give the RTP engine a key that came by INFO. It reports the key, unless it came in the sound,
+    /// too.
+    Press {
+        /// The call whose far end pressed it.
+        call: CallId,
+        /// The key: one of `0-9*#ABCD`.
+        key: char,
+    },
     /// Close the RTP port of a call.
     Close {
         /// The call whose sound ends.
@@ -87,6 +96,8 @@ pub enum Effect {
     },
     /// Announce a call to the engine; [`Command::Arrived`] must follow.
     Arrive(Arrival),
+    /// Tell the log and the counters.
+    Note(SipNote),
     /// Report an event of a call to the engine.
     Report(Report),
 }

@@ -131,7 +131,7 @@ impl Agent {
         clients.begin(now, id, method, branch, hop, bytes, timers, effects);
     }
 
-    /// Handles a reply to a request of ours.
+    /// Handles a reply to a request of ours. Returns false if it belongs to none.
     pub(super) fn receive_reply(
         &mut self,
         now: Instant,
@@ -139,19 +139,23 @@ impl Agent {
         code: u16,
         message: SipMessage,
         effects: &mut Effects,
-    ) {
-        let Ok(via) = top_via(&message) else { return };
-        let Some(Ok(cseq)) = message.get(&HeaderName::CSeq).map(CSeq::parse) else { return };
+    ) -> bool {
+        let Ok(via) = top_via(&message) else { return false };
+        let Some(Ok(cseq)) = message.get(&HeaderName::CSeq).map(CSeq::parse) else { return false };
         if message.error.is_some() {
-            return;
+            return false;
         }
         let branch = via.branch().unwrap_or_default();
+        let is_awaited = self.clients.awaits(branch, &cseq.method);
         let client = self.clients.receive(branch, &cseq.method, code, &mut self.timers);
         match client {
             Some(client) => self.replied(now, &hop, client, code, branch, &message, effects),
-            None if cseq.method == SipMethod::Invite => self.resend_ack(code, &message, effects),
-            None => {}
+            None if cseq.method == SipMethod::Invite && !is_awaited => {
+                return self.resend_ack(code, &message, effects);
+            }
+            None => return is_awaited,
         }
+        true
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one reply")]
@@ -180,7 +184,8 @@ impl Agent {
             effects.push_back(Effect::Send { hop: ack_hop, bytes: bytes.clone() });
             call.ack = (code < 300).then_some((ack_hop, bytes));
             let media = call.media.as_mut().filter(|_| code < 300);
-            if let Some(Ok(true)) = media.map(|it| it.accept(&message.body)) {
+            let route = |named| us.media_address(named, hop.remote.ip());
+            if let Some(Ok(true)) = media.map(|it| it.accept(&message.body, &route)) {
                 self.agree(client.call, effects);
             }
         }
@@ -211,16 +216,15 @@ impl Agent {
         self.rearm(client.call);
     }
 
-    /// Sends our ACK again for a retransmitted 200: the first one was lost.
-    fn resend_ack(&mut self, code: u16, message: &SipMessage, effects: &mut Effects) {
+    /// Sends our ACK again for a retransmitted 200: the first one was lost. Returns false if there is
+    /// none.
+    fn resend_ack(&mut self, code: u16, message: &SipMessage, effects: &mut Effects) -> bool {
         let tag = message.get(&HeaderName::From).and_then(|it| NameAddr::parse(it).ok());
         let id = tag.as_ref().and_then(|it| it.tag()).and_then(|tag| self.dialogs.get(tag));
-        let call = id.and_then(|id| self.calls.get(id));
-        if let Some((hop, bytes)) =
-            call.and_then(|it| it.ack.clone()).filter(|_| (200..300).contains(&code))
-        {
-            effects.push_back(Effect::Send { hop, bytes });
-        }
+        let ack = id.and_then(|id| self.calls.get(id)).and_then(|it| it.ack.clone());
+        let Some((hop, bytes)) = ack.filter(|_| (200..300).contains(&code)) else { return false };
+        effects.push_back(Effect::Send { hop, bytes });
+        true
     }
 
     /// Handles a due timer of a client transaction.

@@ -8,7 +8,7 @@ use super::{
     call::{SipPhase, Unacked},
     dialog::contact,
     effect::Effect,
-    info_digits::InfoBody,
+    info_digits::{InfoBody, KEY_TYPES},
     invite::{write_description, write_dialog},
     name::{HeaderName, SipMethod},
     request::{Hop, SipRequest, reply_hop},
@@ -40,6 +40,7 @@ impl Agent {
         }
         call.dialog.remote_cseq = request.cseq;
         let is_leaving = matches!(call.phase, SipPhase::ByeSent);
+        let has_sound = matches!(call.phase, SipPhase::Ringing(_) | SipPhase::Established);
         let server = self.servers.begin(&request, key, &hop, Some(id));
         let reply = |agent: &mut Self, code, extra: &[_], effects: &mut Effects| {
             agent.reply(now, server, &hop, &request, code, extra, effects);
@@ -57,17 +58,13 @@ impl Agent {
                 match InfoBody::read(request.get(&HeaderName::ContentType), &request.message.body) {
                     InfoBody::Digit(key) => {
                         reply(self, 200, &[], effects);
-                        effects.push_back(Effect::Report(Report {
-                            call: id,
-                            event: LegEvent::Digit(key),
-                        }));
+                        if has_sound {
+                            effects.push_back(Effect::Press { call: id, key });
+                        }
                     }
                     InfoBody::Nothing => reply(self, 200, &[], effects),
                     InfoBody::Unknown => {
-                        let accept = (
-                            HeaderName::Accept,
-                            "application/dtmf-relay, application/dtmf".to_owned(),
-                        );
+                        let accept = (HeaderName::Accept, KEY_TYPES.join(", "));
                         reply(self, 415, &[accept], effects);
                     }
                 }
@@ -110,8 +107,10 @@ impl Agent {
         let has_offer = is_invite && body == SipBody::Nothing;
         match &body {
             SipBody::Description(offer) => {
-                if media.answer(offer).is_err() {
-                    return self.reply(now, server, &hop, &request, 488, &[], effects);
+                let route = |named| self.settings.media_address(named, hop.remote.ip());
+                if let Err(refusal) = media.answer(offer, &route) {
+                    let warning = self.warning(&hop, &refusal);
+                    return self.reply(now, server, &hop, &request, 488, &[warning], effects);
                 }
             }
             SipBody::Nothing if is_invite => media.offer(),

@@ -1,4 +1,4 @@
-//! INFO bodies: key presses as `application/dtmf-relay` and `application/dtmf`.
+//! INFO bodies: key presses, in the forms that phones send.
 
 /// The contents of an INFO body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -11,24 +11,31 @@ pub enum InfoBody {
     Unknown,
 }
 
+/// The types of bodies that can be a key. All are read the same way.
+pub const KEY_TYPES: [&str; 4] = [
+    "application/dtmf-relay",
+    "application/dtmf",
+    "audio/telephone-event",
+    "application/vnd.nortelnetworks.digits",
+];
+
 impl InfoBody {
-    /// Reads a body of this content type.
+    /// Reads a body of this content type: `Signal=5` or `d=5` in one of its lines, or the key alone.
     pub fn read(content_type: Option<&str>, body: &[u8]) -> Self {
         if body.is_empty() {
             return Self::Nothing;
         }
         let kind = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        let Ok(text) = std::str::from_utf8(body) else { return Self::Unknown };
-        let signal = if kind.eq_ignore_ascii_case("application/dtmf-relay") {
-            let lines = text.lines().filter_map(|line| line.split_once('='));
-            let mut signals = lines.filter(|(name, _)| name.trim().eq_ignore_ascii_case("signal"));
-            signals.next().map(|(_, value)| value)
-        } else if kind.eq_ignore_ascii_case("application/dtmf") {
-            Some(text)
-        } else {
+        if !KEY_TYPES.iter().any(|it| it.eq_ignore_ascii_case(kind)) {
             return Self::Unknown;
-        };
-        signal.and_then(digit).map_or(Self::Nothing, Self::Digit)
+        }
+        let text = String::from_utf8_lossy(body);
+        let named = text.lines().find_map(|line| {
+            let (name, value) = line.split_once(['=', ':'])?;
+            let name = name.trim();
+            (name.eq_ignore_ascii_case("signal") || name.eq_ignore_ascii_case("d")).then_some(value)
+        });
+        digit(named.unwrap_or(&text)).map_or(Self::Nothing, Self::Digit)
     }
 }
 
@@ -67,12 +74,26 @@ mod tests {
             (RELAY, "Duration=160", InfoBody::Nothing),
             ("application/dtmf", "7", InfoBody::Digit('7')),
             ("Application/DTMF; x=y", "*\r\n", InfoBody::Digit('*')),
+            // hass-sip#24
+            ("audio/telephone-event", "Signal=5\r\n", InfoBody::Digit('5')),
+            ("audio/telephone-event", "d=*", InfoBody::Digit('*')),
+            ("audio/telephone-event", "11", InfoBody::Digit('#')),
+            ("audio/telephone-event;x=y", " 7\r\n", InfoBody::Digit('7')),
+            ("application/dtmf", "Signal=5\r\nDuration=160\r\n", InfoBody::Digit('5')),
+            (RELAY, "5", InfoBody::Digit('5')),
+            (RELAY, "Signal: 5", InfoBody::Digit('5')),
+            (
+                "application/vnd.nortelnetworks.digits",
+                "p=Digit-Collection\r\ny=Digits\r\nd=8",
+                InfoBody::Digit('8'),
+            ),
             ("text/plain", "5", InfoBody::Unknown),
             ("", "", InfoBody::Nothing),
         ] {
             assert_eq!(InfoBody::read(Some(kind), body.as_bytes()), expected, "{kind} {body:?}");
         }
         assert_eq!(InfoBody::read(None, b"5"), InfoBody::Unknown);
-        assert_eq!(InfoBody::read(Some(RELAY), b"\xff"), InfoBody::Unknown);
+        assert_eq!(InfoBody::read(Some(RELAY), b"\xff"), InfoBody::Nothing);
+        assert_eq!(InfoBody::read(Some(RELAY), b"Signal=5\nx=\xff"), InfoBody::Digit('5'));
     }
 }

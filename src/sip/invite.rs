@@ -3,17 +3,20 @@
 use std::{net::SocketAddr, time::Instant};
 
 use super::{
-    agent::{ALLOW, Agent, Effects, ExtraHeaders, retry_after},
+    agent::{ALLOW, Agent, Effects, ExtraHeaders, note_reply, retry_after, warning},
     body::{SipBody, body_of},
     call::{CallMedia, PROGRESS_EVERY, Ringing, SipCall, SipPhase, Unacked},
     dialog::{Dialog, contact},
     effect::Effect,
     message::SipMessage,
-    name::{HeaderName, SipMethod},
-    request::{Hop, SipRequest},
+    name::{HeaderName, SipMethod, is_token},
+    note::SipNote,
+    request::{ContactError, Hop, SipRequest},
     session_timer::Terms,
+    text::readable,
     timers::Timer,
     transaction::TransactionKey,
+    uri::{Host, SipParams, SipUri, Uri},
 };
 use crate::{
     base::ids::CallId,
@@ -21,6 +24,7 @@ use crate::{
         LegEvent, Report,
         legs::{LegSession, NoPort},
     },
+    rtp::sdp::Refusal,
 };
 
 impl Agent {
@@ -82,10 +86,17 @@ impl Agent {
         if self.servers.is_merged(request) {
             return Err(plain(482));
         }
-        let contact = request.contact().map_err(|_| plain(400))?;
-        if contact.uri.sip().is_none_or(|uri| uri.is_secure) {
-            return Err(plain(400));
-        }
+        let contact = match request.contact() {
+            Ok(contact) if contact.uri.sip().is_some_and(|uri| !uri.is_secure) => contact.uri,
+            // The far end is reached at its source anyway, as if it were behind NAT.
+            Err(ContactError::Unreadable) if request.get(&HeaderName::Contact) != Some("*") => {
+                source_uri(request, hop)
+            }
+            Ok(_) | Err(_) => {
+                let error = "a call needs a Contact with a sip: address";
+                return Err((400, vec![warning(hop, error)]));
+            }
+        };
         let caller = self.admit(now, hop, request).map_err(|challenge| (401, challenge))?;
         if self.is_draining || self.calls.len() >= self.settings.calls_max {
             return Err((503, retry_after()));
@@ -95,13 +106,7 @@ impl Agent {
             SipBody::Description(text) => Some(text),
             SipBody::Refused(code, extra) => return Err((code, extra)),
         };
-        let accepts = |it: &str| {
-            let kind = it.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-            ["application/sdp", "application/*", "*/*"].contains(&kind.as_str())
-        };
-        if request.get(&HeaderName::Accept).is_some_and(|it| !it.is_empty())
-            && !request.message.words(&HeaderName::Accept).any(accepts)
-        {
+        if !accepts_description(request) {
             return Err(plain(406));
         }
         let terms = self.session_terms(request)?;
@@ -136,20 +141,25 @@ impl Agent {
         };
         let us = self.settings.address_for(port.ip(), ringing.hop.remote.ip());
         let mut media = CallMedia::new(SocketAddr::new(us, port.port()), session);
-        let refusal = ringing.offer.as_ref().and_then(|offer| media.answer(offer).err());
+        let source = call.dialog.hop.remote.ip();
+        let route = |named| self.settings.media_address(named, source);
+        let refusal = ringing.offer.as_ref().and_then(|offer| media.answer(offer, &route).err());
         let arrival = ringing.arrival.take();
         call.media = Some(media);
         if let Some(refusal) = refusal {
-            let us =
-                self.settings.address_for(call.dialog.hop.local.ip(), call.dialog.hop.remote.ip());
-            let warning = (
-                HeaderName::Warning,
-                format!("{} {us} \"{}\"", refusal.warning(), quotable(&refusal.to_string())),
-            );
+            let hop = call.dialog.hop;
+            let warning = self.warning(&hop, &refusal);
             effects.push_back(Effect::Close { call: id });
             return self.reject(now, id, 488, &[warning], effects);
         }
         effects.extend(arrival.map(Effect::Arrive));
+    }
+
+    /// The header that says why a description is refused (RFC 3261, 20.43).
+    pub(super) fn warning(&self, hop: &Hop, refusal: &Refusal) -> (HeaderName, String) {
+        let us = self.settings.address_for(hop.local.ip(), hop.remote.ip());
+        let text = format!("{} {us} \"{}\"", refusal.warning(), quotable(&refusal.to_string()));
+        (HeaderName::Warning, text)
     }
 
     /// The engine has taken the call, or has no flow for it.
@@ -232,6 +242,10 @@ impl Agent {
         let Some(media) = &mut call.media else { return };
         let Some(agreed) = media.agreed().cloned() else { return };
         let is_held = agreed.held;
+        if agreed.events.is_none() && !media.has_told_keys {
+            media.has_told_keys = true;
+            effects.push_back(Effect::Note(SipNote::KeysByInfoOnly { call: id }));
+        }
         let session = LegSession { agreed, source: call.dialog.hop.remote.ip() };
         effects.push_back(Effect::Agree { call: id, session });
         if is_held != media.is_held {
@@ -255,6 +269,7 @@ impl Agent {
         reply.headers.extend_from_slice(extra);
         let bytes = reply.to_bytes().into();
         self.servers.reply(now, ringing.server, (code, true), bytes, &mut self.timers, effects);
+        note_reply(&ringing.hop, &ringing.invite, code, extra, effects);
     }
 
     /// Handles a CANCEL: the caller hangs up before the answer.
@@ -283,31 +298,67 @@ impl Agent {
         }
     }
 
-    /// Handles the ACK of a 200.
-    pub(super) fn acked(&mut self, now: Instant, request: &SipRequest, effects: &mut Effects) {
-        let id = request.to.tag().and_then(|tag| self.dialogs.get(tag)).copied();
-        let Some(call) = id.and_then(|id| self.calls.get_mut(&id)) else { return };
-        if !call.dialog.owns(request) {
-            return;
-        }
-        let id = call.id;
-        let Some(unacked) = call.unacked.take_if(|it| it.cseq == request.cseq) else { return };
+    /// Handles the ACK of a 200. Returns false if it belongs to no call.
+    pub(super) fn acked(
+        &mut self,
+        now: Instant,
+        hop: &Hop,
+        request: &SipRequest,
+        effects: &mut Effects,
+    ) -> bool {
+        let Some(id) = self.call_of_ack(hop, request, effects) else { return false };
+        let Some(call) = self.calls.get_mut(&id) else { return false };
+        // A repeated ACK finds nothing to confirm.
+        let Some(unacked) = call.unacked.take_if(|it| it.cseq == request.cseq) else { return true };
         self.rearm(id);
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else { return true };
         if let SipPhase::EndAfterAck(ending) = call.phase {
-            return self.send_bye(now, id, Some(ending), effects);
+            self.send_bye(now, id, Some(ending), effects);
+        } else if unacked.has_offer {
+            self.take_answer(now, id, request, effects);
         }
-        if !unacked.has_offer {
-            return;
+        true
+    }
+
+    /// Finds the call that an ACK confirms. Some phones (pyVoIP) send a To tag that is not ours: then
+    /// Call-ID, From tag and CSeq number say which INVITE it is for (RFC 3261, 13.2.2.4), unless
+    /// another dialog has the tag, or the ACK has a description. No other method is let off so.
+    fn call_of_ack(
+        &self,
+        hop: &Hop,
+        request: &SipRequest,
+        effects: &mut Effects,
+    ) -> Option<CallId> {
+        if let Some(id) = request.to.tag().and_then(|tag| self.dialogs.get(tag)) {
+            return self.calls.get(id).filter(|it| it.dialog.owns(request)).map(|it| it.id);
         }
+        let id = self.servers.call_of_ack(request).filter(|_| request.message.body.is_empty())?;
+        let is_awaited = |it: &Unacked| it.cseq == request.cseq;
+        self.calls.get(&id)?.unacked.as_ref().filter(|it| is_awaited(it))?;
+        let user_agent = readable(request.get(&HeaderName::UserAgent).unwrap_or_default());
+        let peer = hop.remote;
+        effects.push_back(Effect::Note(SipNote::ForeignAck { peer, user_agent }));
+        Some(id)
+    }
+
+    /// Takes the answer to the offer in our 200. Without a usable one there is no call.
+    fn take_answer(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        request: &SipRequest,
+        effects: &mut Effects,
+    ) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
         let answer = match body_of(request) {
             SipBody::Description(text) => Some(text),
             SipBody::Nothing | SipBody::Refused(..) => None,
         };
         let media = call.media.as_mut();
-        match media.zip(answer).map(|(media, answer)| media.accept(&answer).is_ok()) {
+        let source = call.dialog.hop.remote.ip();
+        let route = |named| self.settings.media_address(named, source);
+        match media.zip(answer).map(|(media, answer)| media.accept(&answer, &route).is_ok()) {
             Some(true) => self.agree(id, effects),
-            // Without a usable answer there is no call.
             Some(false) | None => {
                 self.report_hangup(id, effects);
                 self.send_bye(now, id, None, effects);
@@ -334,10 +385,27 @@ impl Agent {
 
 /// The parts of an acceptable INVITE.
 struct AcceptedInvite {
-    contact: super::header_value::NameAddr,
+    contact: Uri,
     caller: super::admission::SipCaller,
     offer: Option<Vec<u8>>,
     terms: Option<Terms>,
+}
+
+/// Whether a caller takes a description. What is no media type in its Accept says nothing.
+fn accepts_description(request: &SipRequest) -> bool {
+    let kind = |it: &str| it.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kinds: Vec<_> = request.message.words(&HeaderName::Accept).map(kind).collect();
+    let mut kinds = kinds.iter().filter(|it| it.split('/').filter(|it| is_token(it)).count() == 2);
+    let accepts = |it: &String| ["application/sdp", "application/*", "*/*"].contains(&it.as_str());
+    kinds.clone().count() == 0 || kinds.any(accepts)
+}
+
+/// The address of a far end by its name and the source of its request.
+fn source_uri(request: &SipRequest, hop: &Hop) -> Uri {
+    let user = request.from.uri.sip().and_then(|it| it.user.clone());
+    let (host, port) = (Host::Address(hop.remote.ip()), Some(hop.remote.port()));
+    let params = SipParams::default();
+    Uri::Sip(SipUri { is_secure: false, user, host, port, params, headers: None })
 }
 
 /// Removes characters that would end a quoted string.

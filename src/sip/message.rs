@@ -3,10 +3,9 @@
 //! If a message has an error but its Via, From, To, Call-ID and CSeq are readable, the error is
 //! kept in [`SipMessage::error`] so that the message can be answered. Otherwise parsing fails.
 
-use std::fmt::Write as _;
-
 use super::{
     error::SipError,
+    head::{HEAD_BYTES_MAX, Head, parse_headers},
     name::{HeaderName, SipMethod, is_token},
 };
 
@@ -21,6 +20,8 @@ pub struct SipMessage {
     pub body: Vec<u8>,
     /// The first error in the message, if there is one.
     pub error: Option<SipError>,
+    /// The first part of the message that was left out because it is odd, for the log.
+    pub left_out: Option<String>,
 }
 
 /// The first line of a message.
@@ -53,17 +54,16 @@ pub enum Frame {
     Whole(usize),
 }
 
-/// Limit of headers; no phone sends more. A header costs some 60 bytes of memory besides its text.
-pub const HEADERS_MAX: usize = 128;
-
-/// Limit of the header section, in bytes. Values in RFC 4475, 3.1.1.7 have some 500 bytes; proxies
-/// and certificates make longer ones.
-pub const HEAD_BYTES_MAX: usize = 32 * 1024;
-
 /// Limit of the body, in bytes. We read SDP and DTMF only; a datagram cannot carry more.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
 impl SipMessage {
+    /// Starts a message of ours.
+    pub fn new(start: StartLine) -> Self {
+        let headers = Vec::with_capacity(12);
+        Self { start, headers, body: Vec::new(), error: None, left_out: None }
+    }
+
     /// Parses one datagram, or one frame of a stream. None is a keep-alive.
     ///
     /// # Errors
@@ -75,20 +75,20 @@ impl SipMessage {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let head_len =
-            find(bytes, b"\r\n\r\n").ok_or(SipError::bad_request("no end of headers"))?;
-        if head_len > HEAD_BYTES_MAX {
-            return Err(SipError { code: 513, reason: "Headers Too Large" });
-        }
-        let head = std::str::from_utf8(&bytes[..head_len])
-            .map_err(|_| SipError::bad_request("headers are not UTF-8"))?;
-        let (start, headers) = head.split_once("\r\n").unwrap_or((head, ""));
-
-        let mut error = None;
-        let start = StartLine::parse(start, &mut error)?;
-        let headers = parse_headers(headers, &mut error)?;
-        let mut message = Self { start, headers, body: Vec::new(), error };
-        let rest = &bytes[head_len + 4..];
+        let head = Head::of(bytes);
+        let mut error = head.error;
+        let mut lines = head.lines();
+        let start = super::text::decode(lines.next().unwrap_or_default());
+        let (headers, left_out) = parse_headers(lines, &mut error);
+        let start = match StartLine::parse(&start, &mut error) {
+            // Whoever names their Via gets an answer.
+            Err(bad) if headers.iter().any(|it| it.0 == HeaderName::Via) => {
+                StartLine::unreadable(&start, bad, &mut error)?
+            }
+            start => start?,
+        };
+        let mut message = Self { start, headers, body: Vec::new(), error, left_out };
+        let rest = &bytes[head.body..];
         let len = match content_length(message.all(&HeaderName::ContentLength)) {
             Ok(len) => len.unwrap_or(rest.len()),
             Err(error) => {
@@ -96,7 +96,8 @@ impl SipMessage {
                 0
             }
         };
-        if len > rest.len() {
+        // A sender of bare LF may have counted CR LF.
+        if len > rest.len() && !head.is_bare {
             message.error.get_or_insert(SipError::bad_request(
                 "Content-Length beyond the end of the message",
             ));
@@ -118,21 +119,27 @@ impl SipMessage {
         if blank > 0 {
             return Ok(Frame::Blank(blank));
         }
-        let Some(head_len) = find(bytes, b"\r\n\r\n") else {
+        let head = Head::of(bytes);
+        if !head.is_whole {
             return match bytes.len() > HEAD_BYTES_MAX {
                 true => Err(SipError { code: 513, reason: "Headers Too Large" }),
                 false => Ok(Frame::Partial),
             };
-        };
-        let head = String::from_utf8_lossy(&bytes[..head_len]);
-        let headers = head.split_once("\r\n").map_or("", |(_, headers)| headers);
-        let headers = parse_headers(headers, &mut None)?;
+        }
+        if head.is_bare {
+            // Where such a message ends cannot be relied on.
+            return Err(SipError::bad_request("lines end in LF, not CR LF"));
+        }
+        if let Some(error) = head.error {
+            return Err(error);
+        }
+        let (headers, _) = parse_headers(head.lines().skip(1), &mut None);
         let lengths = headers.iter().filter(|(name, _)| *name == HeaderName::ContentLength);
         let len = content_length(lengths.map(|(_, value)| value.as_str()))?.unwrap_or(0);
-        if len > BODY_BYTES_MAX || head_len > HEAD_BYTES_MAX {
+        if len > BODY_BYTES_MAX {
             return Err(SipError { code: 513, reason: "Message Too Large" });
         }
-        match head_len + 4 + len {
+        match head.body + len {
             whole if whole <= bytes.len() => Ok(Frame::Whole(whole)),
             _ => Ok(Frame::Partial),
         }
@@ -161,22 +168,18 @@ impl SipMessage {
     /// Serializes the message, with its Content-Length.
     pub fn to_bytes(&self) -> Vec<u8> {
         let len: usize = self.headers.iter().map(|(_, value)| value.len() + 24).sum();
-        let mut text = String::with_capacity(len + 128 + self.body.len());
-        let written = match &self.start {
-            StartLine::Request { method, uri } => write!(text, "{method} {uri} SIP/2.0\r\n"),
-            StartLine::Status { code, reason } => write!(text, "SIP/2.0 {code} {reason}\r\n"),
-        };
-        written.expect("a string takes all that is written");
+        let mut bytes = Vec::with_capacity(len + 128 + self.body.len());
+        let mut write = |text: &str| super::text::encode(text, &mut bytes);
+        match &self.start {
+            StartLine::Request { method, uri } => write(&format!("{method} {uri} SIP/2.0\r\n")),
+            StartLine::Status { code, reason } => write(&format!("SIP/2.0 {code} {reason}\r\n")),
+        }
         for (name, value) in
             self.headers.iter().filter(|(name, _)| *name != HeaderName::ContentLength)
         {
-            for part in [name.as_str(), ": ", value, "\r\n"] {
-                text.push_str(part);
-            }
+            [name.as_str(), ": ", value, "\r\n"].into_iter().for_each(&mut write);
         }
-        write!(text, "Content-Length: {}\r\n\r\n", self.body.len())
-            .expect("a string takes all that is written");
-        let mut bytes = text.into_bytes();
+        write(&format!("Content-Length: {}\r\n\r\n", self.body.len()));
         bytes.extend_from_slice(&self.body);
         bytes
     }
@@ -205,6 +208,24 @@ impl StartLine {
         Ok(Self::Request { method: SipMethod::of(method), uri: uri.to_owned() })
     }
 
+    /// A request line that cannot be read, in a message that can be answered: it is.
+    ///
+    /// # Errors
+    ///
+    /// It is the line of a response, which nobody answers.
+    fn unreadable(
+        line: &str,
+        bad: SipError,
+        error: &mut Option<SipError>,
+    ) -> Result<Self, SipError> {
+        if line.trim_start().get(..4).is_some_and(|it| it.eq_ignore_ascii_case("SIP/")) {
+            return Err(bad);
+        }
+        *error = Some(bad);
+        let method = line.split_whitespace().next().unwrap_or_default();
+        Ok(Self::Request { method: SipMethod::of(method), uri: String::new() })
+    }
+
     fn parse_status(line: &str) -> Result<Self, SipError> {
         const BAD: SipError = SipError::bad_request("bad status line");
         let rest = line.get(7..).filter(|_| line[..7].eq_ignore_ascii_case("SIP/2.0"));
@@ -226,57 +247,10 @@ fn is_version(text: &str) -> bool {
     number.and_then(|it| it.split_once('.')).is_some_and(|(a, b)| digits(a) && digits(b))
 }
 
-fn parse_headers(
-    text: &str,
-    error: &mut Option<SipError>,
-) -> Result<Vec<(HeaderName, String)>, SipError> {
-    let mut headers: Vec<(HeaderName, String)> = Vec::with_capacity(16);
-    for line in text.split("\r\n") {
-        if line.contains(|c: char| c.is_control() && c != '\t') {
-            // It would be copied into our replies.
-            error.get_or_insert(SipError::bad_request("control character in a header"));
-            continue;
-        }
-        if line.starts_with([' ', '\t']) {
-            match headers.last_mut() {
-                Some((_, value)) => unfold(value, line.trim()),
-                None => {
-                    error.get_or_insert(SipError::bad_request("headers begin with a continuation"));
-                }
-            }
-            continue;
-        }
-        let Some((name, value)) = line.split_once(':') else {
-            if !line.is_empty() {
-                error.get_or_insert(SipError::bad_request("header without a colon"));
-            }
-            continue;
-        };
-        let name = name.trim_end_matches([' ', '\t']);
-        if !is_token(name) {
-            error.get_or_insert(SipError::bad_request("bad header name"));
-            continue;
-        }
-        if headers.len() == HEADERS_MAX {
-            return Err(SipError { code: 513, reason: "Too Many Headers" });
-        }
-        headers.push((HeaderName::of(name), value.trim().to_owned()));
-    }
-    Ok(headers)
-}
-
-/// Joins a folded line (RFC 3261, 7.3.1).
-fn unfold(value: &mut String, more: &str) {
-    if !value.is_empty() && !more.is_empty() {
-        value.push(' ');
-    }
-    value.push_str(more);
-}
-
 /// Reads Content-Length. None if there is none.
 fn content_length<'a>(values: impl Iterator<Item = &'a str>) -> Result<Option<usize>, SipError> {
     let mut len = None;
-    for value in values {
+    for value in values.filter(|it| !it.is_empty()) {
         if !value.bytes().all(|b| b.is_ascii_digit()) {
             return Err(SipError::bad_request("bad Content-Length"));
         }
@@ -290,13 +264,9 @@ fn content_length<'a>(values: impl Iterator<Item = &'a str>) -> Result<Option<us
     Ok(len)
 }
 
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::head::HEADERS_MAX, *};
 
     fn request(text: &str) -> SipMessage {
         SipMessage::parse(text.replace('\n', "\r\n").as_bytes()).unwrap().unwrap()
@@ -329,10 +299,9 @@ mod tests {
             ("INVITE sip:a; x@b SIP/2.0\n\n", 400),
             ("INVITE sip:a@b\n\n", 400),
             ("INVITE sip:a@b SIP/7.0\n\n", 505),
-            ("INVITE sip:a@b SIP/2.0\nno colon\n\n", 400),
-            ("INVITE sip:a@b SIP/2.0\nbad name: x\n\n", 400),
-            ("INVITE sip:a@b SIP/2.0\nTo: x\n \0\n\n", 400),
-            ("INVITE sip:a@b SIP/2.0\nTo: x\ry\n\n", 400),
+            ("INVITE sip:a@b SIP/2.0\nVia: x", 400),
+            ("INV\u{fc}ITE sip:a@b SIP/2.0\nVia: x\n\n", 400),
+            ("INVITE\nVia: x\n\n", 400),
         ] {
             let error = request(text).error;
             assert_eq!(error.map(|error| error.code), Some(code), "{text:?}");
@@ -345,11 +314,75 @@ mod tests {
         {
             assert!(SipMessage::parse(text.as_bytes()).is_err(), "{text:?}");
         }
-        assert!(SipMessage::parse(b"OPTIONS sip:a SIP/2.0\r\nx: \xff\r\n\r\n").is_err());
-        let many = format!("OPTIONS sip:a SIP/2.0\r\n{}\r\n", "a: b\r\n".repeat(HEADERS_MAX + 1));
-        assert!(SipMessage::parse(many.as_bytes()).is_err());
-        let long = format!("OPTIONS sip:a SIP/2.0\r\na: {}\r\n\r\n", "x".repeat(HEAD_BYTES_MAX));
-        assert!(SipMessage::parse(long.as_bytes()).is_err());
+        for text in ["SIP/2.0 99 x\r\nVia: x\r\n\r\n", "GET\r\n\r\n"] {
+            assert!(SipMessage::parse(text.as_bytes()).is_err_and(|it| it.code == 400), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_can_be_answered() {
+        let many = format!("OPTIONS sip:a SIP/2.0\nv: x\n{}\n", "a: b\n".repeat(HEADERS_MAX));
+        let long = format!("OPTIONS sip:a SIP/2.0\nv: x\na: {}\n\n", "x".repeat(HEAD_BYTES_MAX));
+        for text in [many, long] {
+            let message = request(&text);
+            assert_eq!(message.error.map(|error| error.code), Some(513));
+            assert_eq!(message.get(&HeaderName::Via), Some("x"));
+        }
+    }
+
+    /// A message costs at most what is odd in it.
+    #[test]
+    fn a_line_that_cannot_be_read_is_left_out() {
+        for (lines, left_out) in [
+            ("no colon\n", Some("a header without a colon")),
+            ("bad name: x\n", Some("a header with a bad name")),
+            ("bad name: x\n continued\n", Some("a header with a bad name")),
+            (": x\n", Some("a header with a bad name")),
+            ("Subject: \x01\n", Some("Subject: a control character")),
+            (" continued\n", None),
+            ("Subject:\nUser-Agent:\nContent-Length:\n", None),
+        ] {
+            let text = format!("OPTIONS sip:a@b SIP/2.0\n{lines}To: x\n\n");
+            let message = request(&text);
+            assert_eq!(message.error, None, "{lines:?}");
+            assert_eq!(message.left_out.as_deref(), left_out, "{lines:?}");
+            assert_eq!(message.get(&HeaderName::To), Some("x"), "{lines:?}");
+        }
+        let message = request("OPTIONS sip:a@b SIP/2.0\nTo: \"a\rb\x01\"\n <x>\n\n");
+        assert_eq!((message.error, message.get(&HeaderName::To)), (None, Some("\"a b\x01\" <x>")));
+    }
+
+    /// doubango#333, opensips#1408: senders of Latin-1.
+    #[test]
+    fn bytes_that_are_not_utf8_come_back_as_they_were() {
+        let bytes =
+            b"SIP/2.0 200 gr\xfcn\r\nFrom: \"J\xfcrgen\" <sip:a@b>;tag=\xff\r\nTo: \xc3\xbc\r\n\
+            X-\xfc: y\r\nContent-Length: 0\r\n\r\n";
+        let message = SipMessage::parse(bytes).unwrap().unwrap();
+        assert_eq!(message.get(&HeaderName::To), Some("\u{fc}"));
+        assert_eq!(message.error, None);
+        assert_eq!(message.left_out.as_deref(), Some("a header with a bad name"));
+        let sent = message.to_bytes();
+        let expected = bytes.to_vec();
+        let gone = b"X-\xfc: y\r\n";
+        let at = expected.windows(gone.len()).position(|it| it == gone).unwrap();
+        assert_eq!(sent, [&expected[..at], &expected[at + gone.len()..]].concat());
+    }
+
+    /// RFC 3261, section 7 asks for CR LF; scripts and some small phones send LF.
+    #[test]
+    fn bare_line_ends_are_read_in_a_datagram_only() {
+        let bytes = b"INVITE sip:a@b SIP/2.0\nTo: x\n\ty\nl: 9\n\nv=0\n";
+        let message = SipMessage::parse(bytes).unwrap().unwrap();
+        assert_eq!((message.error, message.get(&HeaderName::To)), (None, Some("x y")));
+        assert_eq!(message.body, b"v=0\n");
+        assert!(SipMessage::frame(bytes).is_err_and(|it| it.code == 400));
+        assert_eq!(SipMessage::frame(b"INVITE sip:a@b SIP/2.0\nTo: x\n"), Ok(Frame::Partial));
+        // In a message with CR LF, a bare LF ends no header: nobody smuggles one in.
+        let bytes = b"INVITE sip:a@b SIP/2.0\r\nTo: x\nP-Asserted-Identity: <sip:boss@b>\r\n\r\n";
+        let message = SipMessage::parse(bytes).unwrap().unwrap();
+        assert_eq!(message.get(&HeaderName::PAssertedIdentity), None);
+        assert_eq!(message.get(&HeaderName::To), Some("x P-Asserted-Identity: <sip:boss@b>"));
     }
 
     #[test]

@@ -59,10 +59,8 @@ impl Registrar {
         (shortest, longest): (Duration, Duration),
     ) -> Result<(), SipError> {
         let contacts = contacts(request)?;
-        let expires = match request.get(&HeaderName::Expires) {
-            Some(text) => Some(parse_number(text).ok_or(SipError::bad_request("bad Expires"))?),
-            None => None,
-        };
+        // What is no number counts as absent (RFC 3261, 10.2.1.1).
+        let expires = request.get(&HeaderName::Expires).and_then(number);
         let mut bindings = self.users.get(user).cloned().unwrap_or_default();
         bindings.retain(|it| it.ends_at > now);
         let is_late = |it: &Binding| it.call_id == request.call_id && request.cseq <= it.cseq;
@@ -71,12 +69,7 @@ impl Registrar {
             Contacts::All => return Err(SipError::bad_request("Contact * without Expires 0")),
             Contacts::These(contacts) => {
                 for contact in contacts {
-                    let asked = match contact.params.get("expires") {
-                        Some(text) => {
-                            Some(parse_number(text).ok_or(SipError::bad_request("bad expires"))?)
-                        }
-                        None => expires,
-                    };
+                    let asked = contact.params.get("expires").and_then(number).or(expires);
                     let asked = asked.map(|it| Duration::from_secs(it.into())).unwrap_or(longest);
                     if !asked.is_zero() && asked < shortest {
                         return Err(SipError { code: 423, reason: "Interval Too Brief" });
@@ -147,6 +140,12 @@ impl Registrar {
         });
         keep_alives
     }
+}
+
+/// Reads seconds. A number that is too large is the largest.
+fn number(text: &str) -> Option<u32> {
+    let is_number = !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    is_number.then(|| parse_number(text).unwrap_or(u32::MAX))
 }
 
 /// Whether the phone uses UDP and its Contact has another address than its source.
@@ -235,13 +234,29 @@ mod tests {
             ("Contact: *\r\nContact: <sip:a@1.1.1.1>\r\nExpires: 0\r\n", Err(400)),
             ("Contact: <tel:+1>\r\n", Err(400)),
             ("Contact: sip:a@1.1.1.1?Route=x\r\n", Err(400)),
-            ("Contact: <sip:a@1.1.1.1>\r\nExpires: soon\r\n", Err(400)),
             ("Contact: *\r\nExpires: 0\r\n", Ok(vec![])),
         ] {
             let expected = expected.map(|it| it.iter().map(|it| (*it).to_owned()).collect());
             assert_eq!(bench.register(headers), expected, "{headers:?}");
         }
         assert_eq!(bench.registrar.count(), 0);
+    }
+
+    #[test]
+    fn a_lifetime_that_cannot_be_read_is_the_longest() {
+        for headers in [
+            "Contact: <sip:a@1.1.1.1>\r\nExpires: soon\r\n",
+            "Contact: <sip:a@1.1.1.1>;expires=soon\r\nExpires:\r\n",
+            "Contact: <sip:a@1.1.1.1>;expires=-1\r\n",
+            "Contact: <sip:a@1.1.1.1>;expires=99999999999999999999\r\n",
+        ] {
+            let mut bench = RegistrarHarness::new();
+            assert_eq!(
+                bench.register(headers),
+                Ok(vec!["sip:a@1.1.1.1 3600".to_owned()]),
+                "{headers}"
+            );
+        }
     }
 
     #[test]

@@ -83,35 +83,37 @@ impl SipRequest {
         self.message.get(name)
     }
 
-    /// Returns the Contact of a request that needs exactly one.
+    /// Returns the first Contact that can be read.
     ///
     /// # Errors
     ///
-    /// There is no Contact, more than one, or a malformed one.
-    pub fn contact(&self) -> Result<NameAddr, SipError> {
-        let text = self.get(&HeaderName::Contact).ok_or(SipError::bad_request("no Contact"))?;
-        let mut list = NameAddr::parse_list(text)?;
-        match (list.pop(), list.is_empty()) {
-            (Some(contact), true) => Ok(contact),
-            _ => Err(SipError::bad_request("more than one Contact")),
-        }
+    /// There is no Contact, or none can be read.
+    pub fn contact(&self) -> Result<NameAddr, ContactError> {
+        let mut all = self.message.all(&HeaderName::Contact).peekable();
+        all.peek().ok_or(ContactError::Missing)?;
+        let first = |text| split_unquoted(text, b',').ok()?.first().copied();
+        all.find_map(|text| NameAddr::parse(first(text)?).ok()).ok_or(ContactError::Unreadable)
     }
 
-    /// Returns Max-Forwards. None if the header is missing.
-    ///
-    /// # Errors
-    ///
-    /// It is not a number from 0 to 255.
-    pub fn hops_left(&self) -> Result<Option<u32>, SipError> {
-        let Some(text) = self.get(&HeaderName::MaxForwards) else { return Ok(None) };
-        let hops = parse_number(text).filter(|it| *it <= 255);
-        hops.map(Some).ok_or(SipError::bad_request("bad Max-Forwards"))
+    /// Whether Max-Forwards says that no hop is left. Without it, or with one that cannot be read,
+    /// there are some: only a proxy needs to know.
+    pub fn is_spent(&self) -> bool {
+        self.get(&HeaderName::MaxForwards).and_then(parse_number) == Some(0)
     }
 
     /// Builds a reply. `tag` is our To tag, used if the request has none.
     pub fn reply(&self, hop: &Hop, code: u16, tag: &str) -> SipMessage {
         reply(&self.message, hop, code, phrase(code), tag)
     }
+}
+
+/// Why a request has no usable Contact.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ContactError {
+    /// It has no such header.
+    Missing,
+    /// None of its values is an address.
+    Unreadable,
 }
 
 /// A request that can be answered but not processed.
@@ -149,17 +151,15 @@ impl RequestParts {
         let from = NameAddr::parse(single_header(message, &HeaderName::From)?)?;
         let to = NameAddr::parse(single_header(message, &HeaderName::To)?)?;
         let call_id = single_header(message, &HeaderName::CallId)?.to_owned();
-        if call_id.is_empty() || call_id.contains(char::is_whitespace) {
+        if call_id.is_empty() {
             return Err(SipError::bad_request("bad Call-ID"));
         }
         let cseq = CSeq::parse(single_header(message, &HeaderName::CSeq)?)?;
         if cseq.method != *method {
             return Err(SipError::bad_request("CSeq of another method"));
         }
-        for name in [HeaderName::MaxForwards, HeaderName::ContentType, HeaderName::Expires] {
-            if message.all(&name).count() > 1 {
-                return Err(TWICE);
-            }
+        if !message.body.is_empty() && message.get(&HeaderName::ContentType).is_some() {
+            single_header(message, &HeaderName::ContentType)?;
         }
         let uri = Uri::parse(uri)?;
         match uri.sip() {
@@ -175,13 +175,13 @@ impl RequestParts {
 
 const TWICE: SipError = SipError::bad_request("two values where one must be");
 
-/// Returns the value of a header that must occur exactly once.
+/// Returns the value of a header that must occur once. Another one with the same value does no harm.
 fn single_header<'a>(message: &'a SipMessage, name: &HeaderName) -> Result<&'a str, SipError> {
     let mut values = message.all(name);
-    match (values.next(), values.next()) {
-        (Some(value), None) => Ok(value),
-        (None, _) => Err(SipError::bad_request("no From, To, Call-ID or CSeq")),
-        (Some(_), Some(_)) => Err(TWICE),
+    let value = values.next().ok_or(SipError::bad_request("no From, To, Call-ID or CSeq"))?;
+    match values.all(|it| it == value) {
+        true => Ok(value),
+        false => Err(TWICE),
     }
 }
 
@@ -192,17 +192,13 @@ fn single_header<'a>(message: &'a SipMessage, name: &HeaderName) -> Result<&'a s
 /// It is missing or malformed. Then the request cannot be answered.
 pub fn top_via(message: &SipMessage) -> Result<Via, SipError> {
     let text = message.get(&HeaderName::Via).ok_or(SipError::bad_request("no Via"))?;
-    Via::parse(split_unquoted(text, b',')?[0])
+    let first = split_unquoted(text, b',').map(|it| it[0]);
+    Via::parse(first.unwrap_or_else(|_| text.split(',').next().unwrap_or(text)))
 }
 
 /// Builds a reply to a message with a Via (RFC 3261, 8.2.6; RFC 3581 for the Via).
 pub fn reply(request: &SipMessage, hop: &Hop, code: u16, reason: &str, tag: &str) -> SipMessage {
-    let mut reply = SipMessage {
-        start: StartLine::Status { code, reason: reason.to_owned() },
-        headers: Vec::with_capacity(12),
-        body: Vec::new(),
-        error: None,
-    };
+    let mut reply = SipMessage::new(StartLine::Status { code, reason: reason.to_owned() });
     for (at, via) in request.all(&HeaderName::Via).enumerate() {
         match at {
             0 => reply.push(HeaderName::Via, with_received(via, hop)),
@@ -246,7 +242,7 @@ fn with_received(value: &str, hop: &Hop) -> String {
         let name = it.split('=').next().unwrap_or(it).trim();
         !["rport", "received"].iter().any(|ours| name.eq_ignore_ascii_case(ours))
     };
-    let mut parts = first.split(';').map(str::trim).enumerate();
+    let mut parts = first.split(';').map(str::trim).filter(|it| !it.is_empty()).enumerate();
     let mut text = parts.next().map(|(_, it)| it.to_owned()).unwrap_or_default();
     for (_, part) in parts.filter(|(_, it)| is_ours(it)) {
         text.push(';');
@@ -344,6 +340,25 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn headers_that_no_call_needs_may_be_odd() {
+        for (from, to) in [
+            ("Max-Forwards: 70", "Max-Forwards: 70\nMax-Forwards: 1"),
+            ("Max-Forwards: 70", "Max-Forwards: many\nExpires: 1\nExpires: never"),
+            ("Max-Forwards: 70", "Route: <\nRecord-Route: ;;\nContact: \nSupported: ,,\nDate: \""),
+            ("Call-ID: i", "Call-ID: i\nCall-ID: i"),
+            ("Call-ID: i", "Call-ID: i j"),
+            ("x;rport;branch", "x;;rport; ;branch"),
+            ("<sip:c@d>", "\"\x01\u{85}\" <sip:c@d>"),
+            ("<sip:c@d>", "M\u{fc}ller (B\u{fc}ro), Hans <sip:c@d>"),
+        ] {
+            let request = read(&GOOD.replace(from, to)).unwrap();
+            assert_eq!((request.via.branch(), request.from.tag()), (Some("z9hG4bK1"), Some("1")));
+            assert!(!request.is_spent(), "{to}");
+        }
+        assert!(read(&GOOD.replace("70", "0")).unwrap().is_spent());
+    }
+
+    #[test]
     fn a_request_without_what_all_must_have_is_refused() {
         for (from, to) in [
             ("From:", "X:"),
@@ -357,7 +372,9 @@ pub(super) mod tests {
             ("INVITE sip:a@b", "INVITE sip:a@b?Route=x"),
             ("INVITE sip:a@b", "INVITE <sip:a@b>"),
             ("branch=z9hG4bK1", "branch=z9hG4bK"),
-            ("Max-Forwards: 70", "Max-Forwards: 70\nMax-Forwards: 1"),
+            ("Call-ID: i", "Call-ID: i\nCall-ID: j"),
+            ("Call-ID: i", "Call-ID:"),
+            ("sip:a@b SIP", "sip:a\x01@b SIP"),
         ] {
             assert!(read(GOOD).is_ok());
             let text = GOOD.replace(from, to);

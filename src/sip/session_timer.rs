@@ -28,13 +28,14 @@ pub struct SessionTimer {
 }
 
 impl Terms {
-    /// Reads the timer that an INVITE or UPDATE asks us for. None if it asks for none.
+    /// Reads the timer that an INVITE or UPDATE asks us for. None if it asks for none, or for one
+    /// that cannot be read: a call does without.
     ///
     /// # Errors
     ///
-    /// 400 if the header is malformed; 422, to be sent with Min-SE, if the interval is too short.
+    /// 422, to be sent with Min-SE, if the interval is too short.
     pub fn asked(request: &SipRequest, shortest: Duration) -> Result<Option<Self>, SipError> {
-        let Some((interval, refresher)) = read(&request.message)? else { return Ok(None) };
+        let Some((interval, refresher)) = read(&request.message) else { return Ok(None) };
         let has_timer = request
             .message
             .words(&HeaderName::Supported)
@@ -49,7 +50,7 @@ impl Terms {
 
     /// Reads the timer from the answer to our refresh. None if the far end has no timers.
     pub fn granted(response: &SipMessage) -> Option<Self> {
-        let (interval, refresher) = read(response).ok()??;
+        let (interval, refresher) = read(response)?;
         Some(Self { interval, is_ours: refresher != Some(Refresher::Callee) })
     }
 
@@ -83,11 +84,9 @@ enum Refresher {
     Callee,
 }
 
-fn read(message: &SipMessage) -> Result<Option<(Duration, Option<Refresher>)>, SipError> {
-    const BAD: SipError = SipError::bad_request("bad Session-Expires");
-    let Some(text) = message.get(&HeaderName::SessionExpires) else { return Ok(None) };
-    let mut parts = text.split(';').map(str::trim);
-    let seconds = parts.next().filter(|it| !it.is_empty()).and_then(parse_number).ok_or(BAD)?;
+fn read(message: &SipMessage) -> Option<(Duration, Option<Refresher>)> {
+    let mut parts = message.get(&HeaderName::SessionExpires)?.split(';').map(str::trim);
+    let seconds = parts.next().filter(|it| !it.is_empty()).and_then(parse_number)?;
     let refresher = parts.find_map(|part| {
         let (name, value) = part.split_once('=')?;
         name.trim().eq_ignore_ascii_case("refresher").then(|| value.trim().to_ascii_lowercase())
@@ -95,10 +94,9 @@ fn read(message: &SipMessage) -> Result<Option<(Duration, Option<Refresher>)>, S
     let refresher = match refresher.as_deref() {
         Some("uac") => Some(Refresher::Caller),
         Some("uas") => Some(Refresher::Callee),
-        Some(_) => return Err(BAD),
-        None => None,
+        Some(_) | None => None,
     };
-    Ok(Some((Duration::from_secs(seconds.into()), refresher)))
+    Some((Duration::from_secs(seconds.into()), refresher))
 }
 
 #[cfg(test)]
@@ -136,8 +134,12 @@ mod tests {
             ("Session-Expires: 1800\r\n", Ok(Some((1800, true)))),
             ("Session-Expires: 30\r\n", Ok(Some((90, true)))),
             ("Supported: timer\r\nSession-Expires: 89\r\n", Err(422)),
-            ("Supported: timer\r\nSession-Expires: soon\r\n", Err(400)),
-            ("Supported: timer\r\nSession-Expires: 1800;refresher=me\r\n", Err(400)),
+            ("Supported: timer\r\nSession-Expires: soon\r\n", Ok(None)),
+            ("Supported: timer\r\nSession-Expires:\r\n", Ok(None)),
+            (
+                "Supported: timer\r\nSession-Expires: 1800;refresher=me;;\r\n",
+                Ok(Some((1800, false))),
+            ),
         ] {
             assert_eq!(asked(headers), expected, "{headers:?}");
         }

@@ -124,6 +124,27 @@ impl Settings {
         }
     }
 
+    /// Returns the address to send sound to, for the one that SDP names. If that cannot be read or
+    /// reached from here while `source`, where the signalling comes from, can be, the far end is
+    /// taken for a phone behind NAT: another IP version, a private address, a host name.
+    pub fn media_address(&self, named: Option<IpAddr>, source: IpAddr) -> IpAddr {
+        let source = source.to_canonical();
+        let can_reach = |named: &IpAddr| {
+            if named.is_ipv4() != source.is_ipv4() {
+                return false;
+            }
+            match named.is_loopback() || source.is_loopback() {
+                // A socket on loopback reaches nothing else.
+                true => named.is_loopback() && source.is_loopback(),
+                false => {
+                    let is_public = |it| !super::network::is_private(it);
+                    is_public(*named) || !is_public(source) || self.is_local(*named)
+                }
+            }
+        };
+        named.map(|it| it.to_canonical()).filter(can_reach).unwrap_or(source)
+    }
+
     /// Returns the trunk that has this address.
     pub fn trunk_at(&self, address: IpAddr) -> Option<&SipTrunk> {
         let address = address.to_canonical();
@@ -194,6 +215,33 @@ mod tests {
             let local = "10.0.0.1".parse().unwrap();
             let address = settings.address_for(local, remote.parse().unwrap());
             assert_eq!(address, expected.parse::<IpAddr>().unwrap(), "{remote}");
+        }
+    }
+
+    /// RFC 3264 and RFC 4961: a phone sends from where it can be reached, whatever it names.
+    #[test]
+    fn sound_goes_to_the_source_of_the_signalling_if_sdp_names_what_cannot_be_reached() {
+        let settings =
+            Settings { local_networks: vec!["10.0.0.0/8".parse().unwrap()], ..Settings::default() };
+        for (named, source, expected) in [
+            (Some("198.51.100.7"), "203.0.113.1", "198.51.100.7"),
+            (Some("192.168.1.5"), "203.0.113.1", "203.0.113.1"),
+            (Some("10.0.0.7"), "203.0.113.1", "10.0.0.7"),
+            (Some("192.168.1.5"), "192.168.1.1", "192.168.1.5"),
+            (Some("198.51.100.7"), "192.168.1.1", "198.51.100.7"),
+            (Some("127.0.0.1"), "203.0.113.1", "203.0.113.1"),
+            (Some("127.0.0.2"), "127.0.0.1", "127.0.0.2"),
+            (Some("192.168.1.5"), "127.0.0.1", "127.0.0.1"),
+            (Some("fd00::2"), "127.0.0.1", "127.0.0.1"),
+            (Some("2001:db8::2"), "203.0.113.1", "203.0.113.1"),
+            (Some("203.0.113.1"), "2001:db8::2", "2001:db8::2"),
+            (Some("203.0.113.7"), "::ffff:203.0.113.1", "203.0.113.7"),
+            (Some("fe80::1"), "2001:db8::2", "2001:db8::2"),
+            (None, "203.0.113.1", "203.0.113.1"),
+        ] {
+            let named = named.map(|it| it.parse().unwrap());
+            let address = settings.media_address(named, source.parse().unwrap());
+            assert_eq!(address, expected.parse::<IpAddr>().unwrap(), "{named:?} from {source}");
         }
     }
 

@@ -12,9 +12,15 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, UdpSocket},
     sync::mpsc,
+    time::Instant,
 };
 
-use super::{message::SipMessage, request::Hop, settings::Settings};
+use super::{
+    message::SipMessage,
+    note::{Losses, NoteLimit, SipNote},
+    request::Hop,
+    settings::Settings,
+};
 
 /// A received message and its hop.
 #[derive(Debug)]
@@ -25,24 +31,12 @@ pub struct Incoming {
     pub message: SipMessage,
 }
 
-/// Counters of messages that were dropped outside of the agent.
-#[derive(Debug, Default)]
-pub struct Losses {
-    /// Messages from sources above their rate limit.
-    pub throttled: AtomicU64,
-    /// Datagrams and frames that were not messages.
-    pub unreadable: AtomicU64,
-    /// Messages dropped because the inbox was full; senders repeat them.
-    pub overrun: AtomicU64,
-    /// Messages that could not be sent.
-    pub unsent: AtomicU64,
-}
-
 /// All SIP sockets of the process.
 pub struct SipSockets {
     pub(super) settings: RwLock<Arc<Settings>>,
     pub(super) inbox: mpsc::Sender<Incoming>,
     pub(super) losses: Losses,
+    pub(super) told: Mutex<NoteLimit>,
     pub(super) streams: Mutex<BTreeMap<u64, SipStream>>,
     pub(super) stream_last: AtomicU64,
     pub(super) datagrams: Vec<Arc<UdpSocket>>,
@@ -114,10 +108,33 @@ impl SipSockets {
             settings: RwLock::new(settings),
             inbox,
             losses: Losses::default(),
+            told: Mutex::default(),
             streams: Mutex::default(),
             stream_last: AtomicU64::new(0),
             datagrams: listeners.iter().map(|it| it.udp.clone()).collect(),
             routes: Mutex::default(),
+        }
+    }
+}
+
+impl SipSockets {
+    /// Counts what a note says, and writes it to the log, unless that has just been done.
+    pub(super) fn note(&self, note: &SipNote) {
+        if let SipNote::Dropped { why, .. } = note {
+            self.losses.count(*why);
+        }
+        if !self.told.lock().admits(Instant::now().into_std(), note) {
+            return;
+        }
+        match note {
+            SipNote::KeysByInfoOnly { call } => tracing::info!(%call, "{note}"),
+            SipNote::Dropped { peer, .. }
+            | SipNote::Refused { peer, .. }
+            | SipNote::LeftOut { peer, .. }
+            | SipNote::ForeignAck { peer, .. } => match note.is_warning() {
+                true => tracing::warn!(%peer, "{note}"),
+                false => tracing::info!(%peer, "{note}"),
+            },
         }
     }
 }

@@ -2,10 +2,7 @@
 
 use std::{
     net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -21,9 +18,10 @@ use tokio::{
 
 use super::{
     error::SipError,
-    message::{Frame, SipMessage},
-    name::HeaderName,
-    request::{Hop, Transport},
+    message::{Frame, SipMessage, StartLine},
+    name::{HeaderName, SipMethod},
+    note::MessageDrop,
+    request::{Hop, Transport, reply, top_via},
     sockets::{Incoming, SipSockets, SipStream},
     throttle::Throttle,
 };
@@ -61,8 +59,9 @@ pub async fn accept(sockets: Arc<SipSockets>, listener: TcpListener) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        if has_room(&sockets, remote.ip()) {
-            tokio::spawn(run(sockets.clone(), stream, None));
+        match has_room(&sockets, remote.ip()) {
+            true => drop(tokio::spawn(run(sockets.clone(), stream, None))),
+            false => sockets.note_drop(remote, MessageDrop::TooManyStreams, ""),
         }
     }
 }
@@ -139,12 +138,16 @@ async fn read(
                 }
                 Ok(NextMessage::Blank(_)) => continue,
                 Ok(NextMessage::Message(message)) => message,
-                Err(_) => return count(&sockets.losses.unreadable),
+                Err(error) => {
+                    sockets.note_drop(hop.remote, MessageDrop::Unreadable, error.reason);
+                    // The connection ends once this is written.
+                    return refusal(&bytes, &hop, error).map_or((), |it| _ = out.try_send(it));
+                }
             };
             is_new = false;
             let rate = sockets.settings.read().rate_of(hop.remote.ip());
             if !throttle.admit(Instant::now().into_std(), hop.remote.ip(), rate) {
-                return count(&sockets.losses.throttled);
+                return sockets.note_drop(hop.remote, MessageDrop::Throttled, "");
             }
             // A full inbox blocks this connection only.
             if sockets.inbox.send(Incoming { hop, message: *message }).await.is_err() {
@@ -188,8 +191,14 @@ fn take_message(bytes: &mut Vec<u8>) -> Result<NextMessage, SipError> {
     Ok(cut)
 }
 
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
+/// Answers the request at the beginning of a stream whose framing is lost, if it can be answered.
+fn refusal(bytes: &[u8], hop: &Hop, error: SipError) -> Option<Arc<[u8]>> {
+    let message = SipMessage::parse(bytes).ok()??;
+    let StartLine::Request { method, .. } = &message.start else { return None };
+    top_via(&message).ok().filter(|_| *method != SipMethod::Ack)?;
+    // Nothing is kept, and no other message of this connection is answered.
+    let tag = format!("{:x}-{:x}", hop.link, hop.remote.port());
+    Some(reply(&message, hop, error.code, error.reason, &tag).to_bytes().into())
 }
 
 async fn write(mut writer: OwnedWriteHalf, mut outbox: mpsc::Receiver<Arc<[u8]>>) {

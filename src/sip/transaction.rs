@@ -121,8 +121,7 @@ impl ServerTransactions {
         call: Option<CallId>,
     ) -> u64 {
         self.last += 1;
-        let is_first = request.method == SipMethod::Invite && request.to.tag().is_none();
-        let merge = is_first.then(|| merge_of(request));
+        let merge = (request.method == SipMethod::Invite).then(|| merge_of(request));
         let hop = reply_hop(&request.via, hop);
         self.ids.insert(key.clone(), self.last);
         if let Some(merge) = merge.clone() {
@@ -144,6 +143,11 @@ impl ServerTransactions {
     /// Returns the call of an INVITE's transaction.
     pub fn call_of(&self, key: &TransactionKey) -> Option<CallId> {
         self.transactions.get(self.ids.get(key)?)?.call
+    }
+
+    /// Returns the call of the INVITE that an ACK is for by Call-ID, From tag and CSeq number.
+    pub fn call_of_ack(&self, ack: &SipRequest) -> Option<CallId> {
+        self.transactions.get(self.merges.get(&merge_of(ack))?)?.call
     }
 
     /// Asserts, in debug builds, that the indexes agree with the table.
@@ -230,7 +234,7 @@ impl ServerTransactions {
     fn remove(&mut self, id: u64) {
         let Some(server) = self.transactions.remove(&id) else { return };
         self.ids.remove(&server.key);
-        if let Some(merge) = server.merge {
+        if let Some(merge) = server.merge.filter(|it| self.merges.get(it) == Some(&id)) {
             self.merges.remove(&merge);
         }
     }
@@ -302,6 +306,12 @@ impl ClientTransactions {
         timers.set(Timer::Client(self.last), &mut client.due, Some(resend_at.unwrap_or(ends)));
         self.ids.insert(branch, self.last);
         self.transactions.insert(self.last, client);
+    }
+
+    /// Whether a request of ours awaits a reply with this branch.
+    pub fn awaits(&self, branch: &str, method: &SipMethod) -> bool {
+        let client = self.ids.get(branch).and_then(|id| self.transactions.get(id));
+        client.is_some_and(|it| it.method == *method)
     }
 
     /// Handles a reply. Returns the transaction that it completes, if it is final and awaited.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     message::SipMessage,
+    note::{MessageDrop, SipNote},
     request::{Hop, Transport},
     sockets::{Incoming, Listener, SipSockets},
     stream,
@@ -57,7 +58,7 @@ impl SipSockets {
             let Ok((len, remote)) = socket.recv_from(&mut buffer).await else { continue };
             let rate = self.settings.read().rate_of(remote.ip());
             if !throttle.admit(Instant::now().into_std(), remote.ip(), rate) {
-                self.losses.throttled.fetch_add(1, Ordering::Relaxed);
+                self.note_drop(remote, MessageDrop::Throttled, "");
                 continue;
             }
             let local = SocketAddr::new(self.local_for(bound.ip(), remote), bound.port());
@@ -65,17 +66,21 @@ impl SipSockets {
             match SipMessage::parse(&buffer[..len]) {
                 Ok(Some(message)) => self.take_in(Incoming { hop, message }),
                 Ok(None) => {}
-                Err(_) => {
-                    self.losses.unreadable.fetch_add(1, Ordering::Relaxed);
-                }
+                Err(error) => self.note_drop(remote, MessageDrop::Unreadable, error.reason),
             }
         }
     }
 
     fn take_in(&self, incoming: Incoming) {
+        let peer = incoming.hop.remote;
         if self.inbox.try_send(incoming).is_err() {
-            self.losses.overrun.fetch_add(1, Ordering::Relaxed);
+            self.note_drop(peer, MessageDrop::Overrun, "");
         }
+    }
+
+    /// Counts a message that is dropped, and tells the log.
+    pub(super) fn note_drop(&self, peer: SocketAddr, why: MessageDrop, error: &'static str) {
+        self.note(&SipNote::Dropped { peer, why, error });
     }
 
     /// Our address towards a peer, for a socket that is bound to all addresses.

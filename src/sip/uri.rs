@@ -3,6 +3,7 @@
 use std::{fmt, net::IpAddr};
 
 use super::error::SipError;
+use crate::base::user_part::unescape;
 
 /// A URI of any scheme.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -90,7 +91,9 @@ impl SipUri {
             None => (None, rest),
         };
         let user = user.map(|user| user.split_once(':').map_or(user, |(user, _)| user));
-        if user.is_some_and(|user| user.is_empty() || user.contains('@')) {
+        if user.is_some_and(|user| {
+            user.is_empty() || user.contains('@') || user.contains(char::is_control)
+        }) {
             return Err(SipError::bad_request("URI with a bad user part"));
         }
         let (rest, headers) = match rest.split_once('?') {
@@ -188,6 +191,13 @@ impl SipParams {
         Ok(Self(params))
     }
 
+    /// Parses what can be read of a text, and leaves the rest out.
+    pub fn parse_some(text: &str) -> Self {
+        let parts = split_unquoted(text, b';').unwrap_or_else(|_| text.split(';').collect());
+        let params = parts.into_iter().filter_map(|part| Self::parse(part).ok());
+        Self(params.flat_map(|it| it.0).collect())
+    }
+
     /// Returns the value of a parameter: None if it is missing, empty if it has no value.
     pub fn get(&self, name: &str) -> Option<&str> {
         let row = self.0.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
@@ -238,26 +248,6 @@ pub fn unquote(text: &str) -> String {
         }
     }
     plain
-}
-
-/// Decodes `%41`. Anything that is not an escape stays, as does the whole if it is not UTF-8.
-fn unescape(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let (mut plain, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while let Some(&byte) = bytes.get(at) {
-        let hex = |at: usize| bytes.get(at).and_then(|&b| char::from(b).to_digit(16));
-        match (byte, hex(at + 1), hex(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                plain.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            _ => {
-                plain.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(plain).unwrap_or_else(|_| text.to_owned())
 }
 
 impl fmt::Display for Uri {

@@ -32,6 +32,7 @@ pub(crate) fn messages(start: Instant, bytes: &[u8]) {
     for (number, text) in split(bytes, NEXT).into_iter().enumerate() {
         let text = replace(text, TAG, fuzz_agent.tag.as_bytes());
         if let Ok(Some(message)) = SipMessage::parse(&text) {
+            answered(start, message.clone());
             let hop = fuzz_agent.hop;
             fuzz_agent.handle(Command::Received { hop, message });
         }
@@ -46,6 +47,15 @@ pub(crate) fn messages(start: Instant, bytes: &[u8]) {
         }
     }
     fuzz_agent.end();
+}
+
+/// A message that comes first is answered, or the log and the counters know why not.
+fn answered(start: Instant, message: SipMessage) {
+    let FuzzAgent { mut agent, now, hop, .. } = FuzzAgent::new(start);
+    let (mut effects, shown) = (VecDeque::new(), format!("{message:?}"));
+    agent.handle(now, Command::Received { hop, message }, &mut effects);
+    let is_told = |it: &Effect| matches!(it, Effect::Send { .. } | Effect::Note(_));
+    assert!(effects.iter().any(is_told), "{shown}");
 }
 
 /// Cuts a stream into messages up to its end.
@@ -107,6 +117,8 @@ impl FuzzAgent {
                 return Some(Command::Opened { call, port: Ok((local, 20_000).into()) });
             }
             Effect::Agree { call, .. } => assert!(self.open.contains(&call), "the leg is not open"),
+            Effect::Note(_) => {}
+            Effect::Press { call, .. } => assert!(self.open.contains(&call), "the leg is not open"),
             Effect::Close { call } => assert!(self.open.remove(&call), "closed once"),
             Effect::Arrive(arrival) => {
                 self.calls.push(arrival.call);
@@ -139,7 +151,7 @@ impl FuzzAgent {
         self.now = until;
     }
 
-    /// Ends all calls and checks that half a minute later no state is left.
+    /// Ends all calls and checks that no state is left: soon after, or when registrations expire.
     fn end(mut self) {
         let ending = Ending { cause: HangupCause::Normal, source: HangupSource::ApiRequest };
         for call in self.calls.clone() {
@@ -147,6 +159,9 @@ impl FuzzAgent {
         }
         assert_eq!(self.open, BTreeSet::new(), "legs are left open");
         self.wait(Duration::from_secs(120));
+        let SipGauges { calls, transactions, .. } = self.agent.gauges();
+        assert_eq!((calls, transactions), (0, 0));
+        self.wait(Settings::default().register_for.1);
         assert_eq!(self.agent.gauges(), SipGauges::default());
         assert_eq!(self.agent.deadline(), None);
     }

@@ -3,6 +3,7 @@
 mod admission;
 mod calls;
 mod changes;
+mod odd;
 
 use std::{
     collections::VecDeque,
@@ -23,6 +24,7 @@ use conflow::{
         digest::Algorithm,
         effect::{Command, Effect},
         message::SipMessage,
+        note::{MessageDrop, SipNote},
         request::{Hop, Transport},
     },
 };
@@ -40,6 +42,8 @@ pub(crate) struct AgentHarness {
     pub(crate) sent: Vec<(SocketAddr, String)>,
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) agreed: Vec<LegSession>,
+    /// What the log and the counters get to know.
+    pub(crate) notes: Vec<SipNote>,
 }
 
 pub(crate) const HERE: &str = "127.0.0.1:5070";
@@ -62,12 +66,17 @@ impl AgentHarness {
             sent: Vec::new(),
             arrivals: Vec::new(),
             agreed: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
     /// Receives a message and returns the effects in short form.
     pub(crate) fn receive(&mut self, text: &str) -> Vec<String> {
-        let Some(message) = SipMessage::parse(text.as_bytes()).unwrap() else { return vec![] };
+        self.receive_bytes(text.as_bytes())
+    }
+
+    pub(crate) fn receive_bytes(&mut self, bytes: &[u8]) -> Vec<String> {
+        let Some(message) = SipMessage::parse(bytes).unwrap() else { return vec![] };
         let (transport, remote) = (self.transport, self.remote);
         let local = "127.0.0.1:5060".parse().unwrap();
         let hop = Hop { transport, link: 0, local, remote };
@@ -78,6 +87,10 @@ impl AgentHarness {
         let (mut effects, mut brief) = (VecDeque::new(), Vec::new());
         self.agent.handle(self.now, command, &mut effects);
         while let Some(effect) = effects.pop_front() {
+            if let Effect::Note(note) = effect {
+                self.notes.push(note);
+                continue;
+            }
             let (said, command) = self.perform(effect);
             brief.push(said);
             if let Some(command) = command {
@@ -90,7 +103,7 @@ impl AgentHarness {
     fn perform(&mut self, effect: Effect) -> (String, Option<Command>) {
         match effect {
             Effect::Send { hop, bytes } => {
-                let text = String::from_utf8(bytes.to_vec()).unwrap();
+                let text = String::from_utf8_lossy(&bytes).into_owned();
                 let said = brief(&text);
                 self.sent.push((hop.remote, text));
                 (said, None)
@@ -105,6 +118,7 @@ impl AgentHarness {
                 self.agreed.push(session);
                 (said, None)
             }
+            Effect::Press { key, .. } => (format!("press {key}"), None),
             Effect::Close { .. } => ("close".to_owned(), None),
             Effect::Arrive(arrival) => {
                 let call = arrival.call;
@@ -114,6 +128,7 @@ impl AgentHarness {
                 ("arrive".to_owned(), Some(command))
             }
             Effect::Report(report) => (format!("{:?}", report.event), None),
+            Effect::Note(_) => unreachable!("notes are kept apart"),
         }
     }
 
