@@ -23,7 +23,7 @@ use crate::{
         scheduler::Scheduler,
         trace_log,
     },
-    flow::{DocumentError, Fetched, is_target},
+    flow::{DocumentError, Fetched, Flow, Purpose, is_audio_name, is_target},
     media::{AudioEngine, AudioOrder, SignallingBackend, SignallingOrder},
     sim_phones::{self, PhoneTable},
     store::MemberIdSource,
@@ -223,6 +223,12 @@ impl DocumentStore for SimulatedWorld {
             Some(name) => (0, self.flows.fetched(name, fetch.party.dialect)),
             None if !is_target(url) => (0, Err(DocumentError::NotUrl(url.clone()))),
             None => self.web.lock().get(&self.script.documents, &fetch.request),
+        };
+        // A sound file instead of a sound document is played.
+        let is_file = fetch.request.purpose == Purpose::Sound && is_audio_name(url);
+        let fetched = match fetched {
+            Err(_) if is_file => Ok(Arc::new(Flow::playing(url, fetch.party.dialect))),
+            fetched => fetched,
         };
         let mut note = format!("{name} asks {url}");
         if let Err(missing) = &fetched {

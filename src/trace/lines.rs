@@ -171,6 +171,7 @@ pub const HEAD_MAX: usize = 100;
 
 /// The number of a call's last lines that are kept. With the first ones they take 10 kB at most, and
 /// 18 kB more if each is of another document: of a dropped text 88 bytes stay while traces refer to it.
+/// A request takes 150 bytes more, and one that failed up to 1.5 kB: its URL, the error and an excerpt.
 pub const TAIL_MAX: usize = 100;
 
 /// The number of ended calls in the process whose traces are kept: 280 MB if each trace has full
