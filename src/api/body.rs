@@ -118,17 +118,18 @@ fn form(pairs: Vec<(String, String)>) -> Result<Map<String, Value>, Failure> {
         if name.contains('\u{FFFD}') || text.contains('\u{FFFD}') {
             return Err(Failure::Bad(format!("{name}: not UTF-8")));
         }
+        let (name, is_list) = match name.strip_suffix("[]") {
+            Some(list) => (list.to_owned(), true),
+            None => (name, false),
+        };
         let text = Value::String(text);
-        match name.strip_suffix("[]") {
-            Some(list) => match fields.entry(list).or_insert_with(|| Value::Array(Vec::new())) {
-                Value::Array(items) => items.push(text),
-                one => *one = Value::Array(vec![one.take(), text]),
-            },
-            None => match fields.get_mut(&name) {
-                None => drop(fields.insert(name, text)),
-                Some(Value::Array(items)) => items.push(text),
-                Some(one) => *one = Value::Array(vec![one.take(), text]),
-            },
+        let Some(slot) = fields.get_mut(&name) else {
+            fields.insert(name, if is_list { vec![text].into() } else { text });
+            continue;
+        };
+        match slot.as_array_mut() {
+            Some(items) => items.push(text),
+            None => *slot = vec![slot.take(), text].into(),
         }
     }
     Ok(fields)

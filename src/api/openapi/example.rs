@@ -13,7 +13,9 @@ pub(super) fn curl(document: &Value, path: &str, method: &str, operation: &Value
     let method = method.to_uppercase();
     let path = path.split('{').map(|part| match part.split_once('}') {
         Some(("auth_id", rest)) => format!("$ID{rest}"),
-        Some((name, rest)) => format!("{}{rest}", plain(&named(name).unwrap_or(json!("1")))),
+        Some((name, rest)) => {
+            format!("{}{rest}", plain(&named(name).unwrap_or_else(|| json!("1"))))
+        }
         None => part.to_owned(),
     });
     let path = path.collect::<String>();
@@ -21,12 +23,10 @@ pub(super) fn curl(document: &Value, path: &str, method: &str, operation: &Value
         "GET" => format!("curl \"{SERVER}{path}\""),
         _ => format!("curl -X {method} \"{SERVER}{path}\""),
     };
-    match &operation["security"] {
-        Value::Null => line += " -u \"$ID:$TOKEN\"",
-        Value::Array(schemes) if !schemes.is_empty() => {
-            line += " -H \"Authorization: Bearer $OPS_TOKEN\"";
-        }
-        _ => (),
+    match operation["security"].as_array() {
+        None => line += " -u \"$ID:$TOKEN\"",
+        Some(open) if open.is_empty() => (),
+        Some(_) => line += " -H \"Authorization: Bearer $OPS_TOKEN\"",
     }
     let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
     let body = parameters(document, schema);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, html};
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 
 /// A guide on the page.
 pub(super) struct Guide {
@@ -48,22 +48,22 @@ impl Guide {
         let mut heading = None;
         let mut events: Vec<Event<'_>> = Vec::new();
         for event in parse(self.text) {
-            match event {
-                Event::Start(Tag::Heading { .. }) => heading = Some(events.len()),
-                Event::End(TagEnd::Heading(level)) => {
-                    let first = heading.take().unwrap_or(events.len());
-                    let level = (level as usize + 1).min(6);
-                    let id = format!("{}-{}", self.anchor, slug(&events[first..]));
-                    let start = format!("<h{level} id=\"{id}\">");
-                    events.insert(first, Event::Html(start.into()));
-                    events.push(Event::Html(format!("</h{level}>\n").into()));
-                }
-                Event::Start(Tag::Link { dest_url, .. }) => {
-                    let link = self.link(&dest_url).unwrap_or_default();
-                    events.push(Event::InlineHtml(format!("<a{link}>").into()));
-                }
-                Event::End(TagEnd::Link) => events.push(Event::InlineHtml("</a>".into())),
-                other => events.push(other),
+            if let Event::Start(Tag::Heading { .. }) = event {
+                heading = Some(events.len());
+            } else if let Event::End(TagEnd::Heading(level)) = event {
+                let first = heading.take().unwrap_or(events.len());
+                let level = (level as usize + 1).min(6);
+                let id = format!("{}-{}", self.anchor, slug(&events[first..]));
+                let start = format!("<h{level} id=\"{id}\">");
+                events.insert(first, Event::Html(start.into()));
+                events.push(Event::Html(format!("</h{level}>\n").into()));
+            } else if let Event::Start(Tag::Link { dest_url, .. }) = &event {
+                let link = self.link(dest_url).unwrap_or_default();
+                events.push(Event::InlineHtml(format!("<a{link}>").into()));
+            } else if let Event::End(TagEnd::Link) = event {
+                events.push(Event::InlineHtml("</a>".into()));
+            } else {
+                events.push(event);
             }
         }
         write(events)
@@ -75,7 +75,7 @@ impl Guide {
         if target.starts_with("https://") || target.starts_with("http://") {
             return Some(format!(" href=\"{}\"", target.replace('"', "%22")));
         }
-        let is_it = |guide: &&Guide| {
+        let is_it = |guide: &&Self| {
             !file.is_empty() && (guide.file.ends_with(file) || file.ends_with(guide.file))
         };
         let guide = if file.is_empty() { self } else { GUIDES.iter().find(is_it)? };
@@ -99,11 +99,9 @@ pub(super) fn describe(text: &str) -> Cow<'static, str> {
 
 /// The events of a text. HTML in it is text, except comments, which are left out.
 fn parse(text: &str) -> impl Iterator<Item = Event<'_>> {
-    Parser::new_ext(text, Options::ENABLE_TABLES).filter_map(|event| match event {
-        Event::Html(html) | Event::InlineHtml(html) => {
-            (!html.trim_start().starts_with("<!--")).then_some(Event::Text(html))
-        }
-        other => Some(other),
+    Parser::new_ext(text, Options::ENABLE_TABLES).filter_map(|event| {
+        let (Event::Html(html) | Event::InlineHtml(html)) = event else { return Some(event) };
+        (!html.trim_start().starts_with("<!--")).then_some(Event::Text(html))
     })
 }
 
@@ -115,11 +113,11 @@ fn write<'a>(events: impl IntoIterator<Item = Event<'a>>) -> String {
 
 /// The anchor of a heading, as GitHub makes it: links of the guides rely on it.
 fn slug(heading: &[Event<'_>]) -> String {
-    let words = heading.iter().map(|event| match event {
-        Event::Text(text) | Event::Code(text) => text.clone(),
-        _ => CowStr::Borrowed(""),
+    let words = heading.iter().filter_map(|event| {
+        let (Event::Text(text) | Event::Code(text)) = event else { return None };
+        Some(&**text)
     });
-    let words: String = words.collect::<Vec<_>>().concat();
+    let words: String = words.collect();
     let kept = words.chars().filter(|it| it.is_alphanumeric() || " -_".contains(*it));
     kept.flat_map(char::to_lowercase).map(|it| if it == ' ' { '-' } else { it }).collect()
 }

@@ -144,9 +144,9 @@ fn an_owner_gives_the_group_away_in_one_step() {
     assert_eq!(world.ask(abdicate(1, 1)).map(drop), Err(SelfTarget));
     let before = world.changes.len();
     world.ask(abdicate(1, 5)).unwrap();
-    let ranks = world.changes[before..].iter().filter_map(|change| match change {
-        Change::Member(_, person, Some(member)) => Some((person.0, member.rank)),
-        _ => None,
+    let ranks = world.changes[before..].iter().filter_map(|change| {
+        let Change::Member(_, person, Some(member)) = change else { return None };
+        Some((person.0, member.rank))
     });
     assert_eq!(ranks.collect::<Vec<_>>(), [(5, Rank::Owner), (1, Rank::Admin)]);
     assert_eq!(world.ask(abdicate(1, 5)).map(drop), Err(RankTooLow), "not twice");
