@@ -4,6 +4,8 @@
 //! call belongs to the backend through whose exchange it arrived, or to the first one that can dial
 //! its address, until [`SignallingOrder::End`]. Nothing else in the process knows the backends.
 //!
+//! An order for a whole room has no calls, and goes to every engine.
+//!
 //! An order that no backend can take is answered by a report: [`LegEvent::Failed`] for an address
 //! that none can dial, [`LegEvent::MediaLost`] for a call that none has, which ends the call. (An
 //! `End` for such a call asks for what is the case already.) Reports come from a task of the
