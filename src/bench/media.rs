@@ -143,10 +143,12 @@ impl FarEnd {
         socket.set_nonblocking(true)?;
         let agreed = Agreed {
             remote: Some(socket.local_addr()?),
+            named: Some(LOCAL),
             remote_rtcp: None,
             rtcp_mux: true,
             law: Law::Mu,
             payload_type: 0,
+            packet_ms: 20,
             events: None,
             accepts: vec![(0, Payload::Sound(Law::Mu))],
             direction: MediaDirection::SendRecv,

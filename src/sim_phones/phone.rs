@@ -26,7 +26,7 @@ use super::{
 use crate::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},
     media::{
-        AnnouncementAddress, AnnouncementKind, AudioOrder, Ending, LegEvent, MemberAudio, Program,
+        AnnouncementAddress, AnnouncementKind, AudioOrder, Ending, LegEvent, MemberAudio,
         SignallingOrder, Sound, SoundToAll,
     },
 };
