@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequestParts, Path, State},
+    extract::{FromRequestParts, Path},
     http::{StatusCode, request::Parts},
     response::Response,
 };
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::{
-    AppState, Links, body,
+    Links, body,
     context::{Context, RequestBody, RequestContext},
     endpoint::{DELETE, Documented::Here, Endpoint, POST, handler},
     failure::Failure,
@@ -70,21 +70,13 @@ struct SimAccepted {
 }
 
 /// `POST Phone/`: a phone dials in.
-async fn dial(
-    State(state): State<Arc<AppState>>,
-    client: SimClient,
-    RequestBody(body): RequestBody,
-) -> Result<Response, Failure> {
+async fn dial(client: SimClient, RequestBody(body): RequestBody) -> Result<Response, Failure> {
     #[derive(Serialize)]
     struct DialReply {
         call_uuid: CallId,
     }
 
     let dial: Dial = client.parse(&body)?;
-    if !state.inbound.is_open() {
-        let text = "the engine is shutting down, and takes no new calls";
-        return Err(Failure::Unavailable(text.to_owned()));
-    }
     let dialled = client.phones.dial(&client.account, dial);
     let call_uuid = dialled.map_err(|error| {
         let text = error.to_string();

@@ -90,7 +90,7 @@ async fn a_draining_engine_is_healthy_but_not_ready_and_takes_no_calls() {
         r##"
         GET /healthz [none] => 200 ok
         GET /readyz [none] => 503 draining
-        POST S/Phone/ {"to":"weekly"} => 503 [retry-after: 1] {"api_id":"*","error":"the engine is shutting down, and takes no new calls"}
+        POST S/Phone/ {"to":"weekly"} => 503 [retry-after: 1] {"api_id":"*","error":"at present no flow for \"weekly\": the engine is shutting down, and takes no new calls"}
         GET P/Conference/ => 200 {"api_id":"*","conferences":["weekly"]}
         "##,
     )
