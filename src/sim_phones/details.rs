@@ -86,7 +86,8 @@ pub enum HeardSound {
         /// The text as the flow gives it.
         text: Arc<str>,
     },
-    /// A conference's wait sound, repeated. Its first sound with a name stands for all.
+    /// A sound of a conference's wait sound, or all its later rounds: then its first sound with a name
+    /// stands for all.
     Wait {
         /// The text, if that sound is speech.
         #[serde(skip_serializing_if = "Option::is_none")]

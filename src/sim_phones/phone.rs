@@ -403,10 +403,7 @@ impl SimPhone {
         let (is_deaf, next_sound) = before.map_or((false, 0), |it| (it.is_deaf, it.next_sound));
         let (is_waiting, wait) = match hears {
             MemberAudio::Room => (false, None),
-            MemberAudio::Wait(wait) => {
-                let wait = wait.as_ref().map(|it| TimelineSound::wait(it, settings));
-                (true, wait.map(Box::new))
-            }
+            MemberAudio::Wait(wait) => (true, TimelineSound::waiting(wait.as_ref(), settings)),
         };
         let room = room.clone();
         self.placement = Some(Placement { room, wait, is_waiting, is_deaf, next_sound });
@@ -487,9 +484,7 @@ impl SimPhone {
     fn background(&self) -> TimelineSound {
         match &self.placement {
             None => TimelineSound::SILENCE,
-            Some(Placement { wait: Some(wait), is_waiting: true, .. }) => {
-                TimelineSound::clone(wait)
-            }
+            Some(Placement { wait: Some(wait), is_waiting: true, .. }) => (**wait).clone(),
             Some(placement) if placement.is_waiting || placement.is_deaf => TimelineSound::SILENCE,
             Some(placement) => TimelineSound::room(&placement.room.key.name),
         }

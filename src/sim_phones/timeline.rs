@@ -139,6 +139,11 @@ impl TimelineSound {
         Self { kind, text }
     }
 
+    /// The wait sound of a member, if it has one.
+    pub(super) fn waiting(wait: Option<&Program>, settings: &Settings) -> Option<Box<Self>> {
+        wait.map(|it| Box::new(Self::wait(it, settings)))
+    }
+
     /// A wait sound. One of several sounds keeps them all, with their durations.
     pub(super) fn wait(program: &Program, settings: &Settings) -> Self {
         if program.iter().any(|it| !matches!(it.what, SoundKind::Silence(_) | SoundKind::Beep(_)))
