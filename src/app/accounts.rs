@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io::Write, path::Path, sync::Arc, time::Duratio
 use anyhow::{Context, Result, bail};
 use tokio::time::sleep;
 
-use super::random;
+use super::{random, store::KEY_FILE};
 use crate::{
     accounts::{
         Accounts, Role,
@@ -21,8 +21,6 @@ use crate::{
     },
 };
 
-/// File in the data folder, without which the tokens of stored accounts are lost.
-pub(super) const KEY_FILE: &str = "account-key";
 /// How often changes of `conflow account` are looked for: they take effect within a second, also on a
 /// busy machine.
 const POLL_INTERVAL: Duration = Duration::from_millis(400);

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::Signal;
 use toml::{Table, Value};
 
-use super::{accounts, phones::OpenPhones};
+use super::{accounts, phones::OpenPhones, settings};
 use crate::{
     accounts::{Accounts, file::AccountStore},
     api::AppState,
@@ -54,7 +54,7 @@ const RELOADED: &[(&str, Apply)] = &[
     ("cors.origins", trust),
     ("endpoint", phones),
     ("fetch.allow", |parts, config| {
-        parts.client.set_allowed(super::fetch_settings(config, parts.http).allow);
+        parts.client.set_allowed(settings::fetch_settings(config, parts.http).allow);
         Ok(())
     }),
     ("log.level", |parts, config| {
@@ -72,13 +72,13 @@ const RELOADED: &[(&str, Apply)] = &[
 ];
 
 fn calls(parts: &ReloadableParts, config: &Config) -> Result<()> {
-    let settings = super::inbound_settings(config, parts.accounts.clone());
+    let settings = settings::inbound_settings(config, parts.accounts.clone());
     parts.inbound.configure(settings.numbers, settings.call_time_limit);
     Ok(())
 }
 
 fn limits(parts: &ReloadableParts, config: &Config) -> Result<()> {
-    let settings = super::api_settings(config);
+    let settings = settings::api_settings(config);
     parts.api.set_limits(settings.rate_limit, settings.caps);
     Ok(())
 }
@@ -91,7 +91,7 @@ fn phones(parts: &ReloadableParts, config: &Config) -> Result<()> {
 }
 
 fn trust(parts: &ReloadableParts, config: &Config) -> Result<()> {
-    parts.api.set_trust(super::trust(config));
+    parts.api.set_trust(settings::trust(config));
     Ok(())
 }
 

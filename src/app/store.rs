@@ -10,7 +10,6 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tokio::time::Instant;
 
-use super::accounts::KEY_FILE;
 use crate::{
     accounts::file,
     cdr::store::{self, CachedCdrStore},
@@ -33,6 +32,8 @@ use crate::{
 
 /// Name of the store's file in the data folder.
 pub(super) const STORE_FILE: &str = "conflow.db";
+/// File in the data folder, without which the tokens of stored accounts are lost.
+pub(super) const KEY_FILE: &str = "account-key";
 /// Errors that are printed; further ones tell nothing new.
 const ERRORS_SHOWN_MAX: usize = 20;
 

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use self::rule::Rule;
 pub use self::{
     access_list::{Admission, Expulsion},
-    ids::{GroupId, PersonId, UnixMillis},
+    ids::{GroupId, GroupRef, GroupSelector, PersonId, PersonRef, UnixMillis},
     person::{Permission, Person, PersonName},
     person_map::PersonMap,
     rank::Rank,
@@ -116,41 +116,6 @@ pub enum Pending {
         /// The person who invites; None: a machine.
         by: Option<PersonId>,
     },
-}
-
-/// A reference to a group, as a request gives it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum GroupRef {
-    /// By the group's id.
-    Id(GroupId),
-    /// By name; an open group wins over closed ones.
-    Name(Box<str>),
-    /// By the id in the client's system.
-    ExternalId(Box<str>),
-    /// By the secret of the invitation link.
-    Link(Box<str>),
-    /// By the group's id, if the group also has all of the selectors.
-    Selected(GroupId, Box<[GroupSelector]>),
-}
-
-/// A fact that a group must have for [`GroupRef::Selected`] to name it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum GroupSelector {
-    /// The id in the client's system.
-    ExternalId(Box<str>),
-    /// A member with the rank of an owner; None: the text of the request is nobody's id.
-    Owner(Option<PersonId>),
-}
-
-/// A reference to a person, as a request gives it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum PersonRef {
-    /// By the person's id.
-    Id(PersonId),
-    /// By one of the person's names.
-    Name(PersonName),
-    /// The text of the request cannot be anybody's id.
-    Nobody,
 }
 
 /// A request to the groups of an account. `actor` is the person who asks; None: a machine with
