@@ -201,7 +201,8 @@ pub(crate) mod tests {
         }
         let neither = "neither a WAV nor an MP3 file: convert it to one of these";
         check("empty.mp3", b"", neither);
-        check("page.mp3", b"<html><body>404 not found</body></html>", neither);
+        let document = "a document (XML or HTML), and no WAV or MP3 file: name the file itself";
+        check("page.mp3", b"<html><body>404 not found</body></html>", document);
         check("zeros.mp3", &[0; 10_000], neither);
         check("tag.mp3", b"ID3\x03\0\0\x7f\x7f\x7f\x7f", neither);
         let adpcm = "a WAV file of format 17 with 4 bits; save it as PCM with 16 bits";

@@ -300,9 +300,9 @@ mod tests {
             "<Speak>${kick.reson} <emphasis>${price}</emphasis> $${price} ${a b}</Speak>",
             "${kick.reson} ${price} $${price} ${a b}\n\
              1:18: ${kick.reson} is not a variable (did you mean kick.reason?): it stays as written\n\
-             1:43: ${price} is not a variable: it stays as written\n\
-             1:64: ${price} is not a variable: it stays as written\n\
-             1:73: ${a b} is not a variable: it stays as written",
+             1:42: ${price} is not a variable: it stays as written\n\
+             1:63: ${price} is not a variable: it stays as written\n\
+             1:72: ${a b} is not a variable: it stays as written",
         );
     }
 

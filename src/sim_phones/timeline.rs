@@ -249,10 +249,11 @@ fn rounds(text: &str, from_ms: u32, to_ms: Option<u32>, now: u32) -> Vec<Timelin
         entries.push(TimelineEntry { from_ms: at, to_ms, heard });
         at = end;
     }
+    // The first sound with a name stands for all later rounds.
+    let named = entries.iter().find(|it| matches!(it.heard, HeardSound::Wait { .. }));
     if at < until
-        && let Some(first) = entries.first()
+        && let Some(heard) = named.map(|it| it.heard.clone())
     {
-        let heard = first.heard.clone();
         entries.push(TimelineEntry { from_ms: at, to_ms, heard });
     }
     entries

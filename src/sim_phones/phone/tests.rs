@@ -97,12 +97,16 @@ fn a_hush_takes_all_that_has_its_address_and_nothing_else() {
 }
 
 #[test]
-fn a_wait_sound_is_one_entry_and_needs_no_timer() {
+fn a_wait_sound_needs_no_timer() {
     let wait = |sounds: &[Sound]| hears(ROOM, MemberAudio::Wait(Some(sounds.into())));
     let start = |order| check(&[(0, answer()), (0, order)]);
 
-    start(wait(&[url("sound:hold"), say("Soon")])).hears("0- wait sound:hold").sleeps();
-    start(wait(&[pause(9), say("Soon")])).hears("0- wait \"Soon\"").sleeps();
+    start(wait(&[url("sound:hold"), say("Soon")]))
+        .hears("0-1000 wait sound:hold, 1000-1240 wait \"Soon\", 1240- wait sound:hold")
+        .sleeps();
+    start(wait(&[pause(9), say("Soon")]))
+        .hears("0-9 silence, 9-249 wait \"Soon\", 249- wait \"Soon\"")
+        .sleeps();
     start(wait(&[beep()])).hears("0- wait").sleeps();
     start(wait(&[])).hears("0- silence").sleeps();
     start(hears(ROOM, MemberAudio::Wait(None))).hears("0- silence").sleeps();

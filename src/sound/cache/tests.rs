@@ -361,7 +361,8 @@ fn a_server_that_fails_leaves_what_it_had_said_and_one_that_says_no_does_not() {
     let bytes = "<html>".into();
     world.answer(|| Ok(Downloaded::File { bytes, validity: valid(60, "") }));
     let error = broken.recv().unwrap().unwrap_err().to_string();
-    let expected = "https://x.example/c: neither a WAV nor an MP3 file: convert it to one of these";
+    let expected = "https://x.example/c: a document (XML or HTML), and no WAV or MP3 file: \
+                    name the file itself";
     assert_eq!(error, expected, "without what may be secret");
 }
 

@@ -272,7 +272,7 @@ fn needs_a_room() {
     check("<Conference> \n </Conference>", &format!("1:11: \"\" {names}"));
     let long = "x".repeat(257);
     let clipped = "x".repeat(60);
-    check(&format!("<Conference>{long}</Conference>"), &format!("1:11: \"{clipped}…\" {names}"));
+    check(&format!("<Conference>{long}</Conference>"), &format!("1:23: \"{clipped}…\" {names}"));
     let got = read(Dialect::Vobiz, "<Conference> a &amp;\n <![CDATA[<b>]]> é </Conference>");
     assert!(
         got.starts_with(r#"Conference(ConferenceVerb { room: ConferenceName("a & <b> é"),"#),
