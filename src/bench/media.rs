@@ -145,7 +145,6 @@ impl FarEnd {
             remote: Some(socket.local_addr()?),
             named: Some(LOCAL),
             remote_rtcp: None,
-            named: None,
             rtcp_mux: true,
             law: Law::Mu,
             payload_type: 0,
@@ -154,7 +153,6 @@ impl FarEnd {
             accepts: vec![(0, Payload::Sound(Law::Mu))],
             direction: MediaDirection::SendRecv,
             held: false,
-            packet_ms: 20,
         };
         engine.agree(call, LegSession { agreed, source: LOCAL });
         Ok(Self { call, socket, to, stream: RtpStream::new(n as u32, 0, 0) })
