@@ -144,7 +144,6 @@ impl FarEnd {
         let agreed = Agreed {
             remote: Some(socket.local_addr()?),
             remote_rtcp: None,
-            named: None,
             rtcp_mux: true,
             law: Law::Mu,
             payload_type: 0,
