@@ -203,7 +203,7 @@ mod tests {
         check("a//b/c/Member/all", "a%2Fb%2Fc/Member/all/");
         check("a%2Fb/c/Ban/5/", "a%2Fb%2Fc/Ban/5/");
         check("Member/1/Kick/Record/", "Member%2F1%2FKick/Record/");
-        check("Member/1/Kick/", "Member/1/Kick/");
+        check("Member/1/Kick/", "Member%2F1%2FKick/");
         check("Ban/Ban/Ban/", "Ban%2FBan/Ban/");
         check("team/Member/Record/", "team%2FMember/Record/");
         check("team/Member/Member/all/Mute/", "team%2FMember/Member/all/Mute/");
