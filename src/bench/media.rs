@@ -143,6 +143,7 @@ impl FarEnd {
         socket.set_nonblocking(true)?;
         let agreed = Agreed {
             remote: Some(socket.local_addr()?),
+            named: Some(LOCAL),
             remote_rtcp: None,
             rtcp_mux: true,
             law: Law::Mu,
