@@ -19,7 +19,6 @@ pub(super) fn limited(requests: u32, seconds: u64) -> RateLimit {
 async fn an_unknown_path_is_not_found_with_or_without_credentials() {
     check(
         r##"
-        GET / => 404 {"api_id":"*","error":"not found"}
         GET /v1/ [none] => 404 {"api_id":"*","error":"not found"}
         GET /v2/Account/MA1/Conference/ => 404 {"api_id":"*","error":"not found"}
         GET P/Powerpack/ => 404 {"api_id":"*","error":"not found"}

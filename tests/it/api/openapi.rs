@@ -239,7 +239,7 @@ async fn the_page_has_examples_with_this_servers_address_and_the_guides() {
         "callbackOrder",
         "GroupV2",
         "groups.kick",
-        "GetDigits",
+        "onKick",
     ] {
         assert!(shown.contains(wanted), "{wanted}");
     }
