@@ -68,6 +68,13 @@ pub(super) enum Failure {
     /// The named object does not exist.
     #[error("{0}")]
     NotFound(Cow<'static, str>),
+    /// A web page of an origin that is not listed makes a change with credentials that its browser adds
+    /// by itself.
+    #[error(
+        "a web page of another origin may not do this with HTTP Basic: list the origin in cors.origins, \
+         or send X-Auth-ID and X-Auth-Token"
+    )]
+    ForeignPage,
     /// The token is read-only.
     #[error("this token is read-only: it is good for GET; use a full token of the account")]
     ReadOnly,
@@ -153,6 +160,7 @@ impl Failure {
             | Self::KeyReused
             | Self::KeyInterrupted
             | Self::Conflict(_)
+            | Self::ForeignPage
             | Self::ReadOnly
             | Self::TooLarge { .. }
             | Self::TooSlow { .. }
@@ -181,7 +189,7 @@ impl Failure {
             | Self::KeyReused
             | Self::KeyInterrupted
             | Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::ReadOnly => StatusCode::FORBIDDEN,
+            Self::ForeignPage | Self::ReadOnly => StatusCode::FORBIDDEN,
             Self::TooFast { .. }
             | Self::TooManyCalls { .. }
             | Self::TooManyGuesses { .. }

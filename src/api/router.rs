@@ -19,19 +19,19 @@ use axum::{
     Router,
     body::{Body, HttpBody},
     extract::Request,
-    http::Method,
+    http::{Method, header::AUTHORIZATION},
     response::{IntoResponse, Response},
 };
 use tower_service::Service;
 
 use super::{
     Links, auth, body,
-    context::{Context, RequestBody, RequestContext},
+    context::{Context, RequestBody, RequestContext, RequestOrigin},
     dialect::ApiDialect,
     endpoint::Endpoint,
     failure::Failure,
     groups,
-    path_row::PathRow,
+    path_row::{PathRow, is_read},
     reply,
     routes::PATHS,
     voice::deferred::DeferredRequest,
@@ -185,6 +185,12 @@ fn enter(
 
 fn admit(links: &Links, context: &RequestContext) -> Result<(), Failure> {
     let account = auth::admit(&links.app, context)?;
+    // A browser sends remembered Basic credentials with forms of any page, unasked (CSRF; OWASP ASVS
+    // 4.0.3, 4.2.2).
+    let is_unasked = context.origin == RequestOrigin::Foreign && !is_read(&context.method);
+    if is_unasked && context.headers.contains_key(AUTHORIZATION) {
+        return Err(Failure::ForeignPage);
+    }
     match links.app.requests.read().as_ref().filter(|_| is_voice(context.dialect)) {
         Some(limit) => limit.take(context.now, &account).map_err(|wait| Failure::TooFast { wait }),
         None => Ok(()),

@@ -33,7 +33,7 @@ use self::{
         api_settings, endpoint_users, fetch_settings, inbound_settings, is_open_to_itself,
         simulated_phones, trust,
     },
-    signals::Signals,
+    signals::{Signals, StopSignals},
     store::Stores,
 };
 use super::log::LogSender;
@@ -128,19 +128,7 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
     let serving = tokio::spawn(server::serve(listener, engine.api.clone(), stopped));
-    let name = signals.stop.next().await;
-    tracing::info!("{name}: no new calls from now on");
-    if let Some(phones) = &engine.phones {
-        phones.drain();
-    }
-    let patience = drain_time(&config);
-    let is_drained = select! {
-        () = drain::drain(&engine.registry, &engine.inbound, patience) => true,
-        name = signals.stop.next() => {
-            tracing::warn!("{name} again: conflow ends at once");
-            false
-        }
-    };
+    let is_drained = engine.drain(drain_time(&config), &mut signals.stop).await;
     drop(stop);
     if is_drained {
         drop(timeout(ANSWERS_WAIT_MAX, serving).await);
@@ -243,6 +231,22 @@ fn flows_folder(config: &Config) -> FlowsFolder {
 }
 
 impl Engine {
+    /// Waits for a signal, and lets all callers leave; false if a second signal ends that.
+    async fn drain(&self, patience: Duration, stop: &mut StopSignals) -> bool {
+        let name = stop.next().await;
+        tracing::info!("{name}: no new calls from now on");
+        if let Some(phones) = &self.phones {
+            phones.drain();
+        }
+        select! {
+            () = drain::drain(&self.registry, &self.inbound, patience) => true,
+            name = stop.next() => {
+                tracing::warn!("{name} again: conflow ends at once");
+                false
+            }
+        }
+    }
+
     fn build(
         config: &Config,
         http: SocketAddr,

@@ -117,11 +117,11 @@ impl Snapshot {
         let table = Table::try_from(config).expect("names, numbers and words are TOML");
         let mut settings = BTreeMap::new();
         for (key, value) in table {
-            match value {
-                Value::Table(inner) => settings.extend(
-                    inner.into_iter().map(|(name, value)| (format!("{key}.{name}"), value)),
-                ),
-                value => drop(settings.insert(key, value)),
+            if let Value::Table(inner) = value {
+                let inner = inner.into_iter().map(|(name, value)| (format!("{key}.{name}"), value));
+                settings.extend(inner);
+            } else {
+                settings.insert(key, value);
             }
         }
         Self {

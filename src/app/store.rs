@@ -107,14 +107,11 @@ pub fn store(command: StoreCommand, out: &mut impl Write) -> Result<()> {
             store.copy_to(&file, key.as_deref())?;
             let bytes = file.metadata().with_context(|| file.display().to_string())?.len();
             writeln!(out, "{}: {bytes} bytes", file.display())?;
-            Ok(match key {
-                Some(_) => {
-                    writeln!(out, "it has the account-key, so it is as secret as the tokens")?
-                }
-                None => {
-                    writeln!(out, "there is no account-key, because there are no accounts yet")?
-                }
-            })
+            let about_key = match key {
+                Some(_) => "it has the account-key, so it is as secret as the tokens",
+                None => "there is no account-key, because there are no accounts yet",
+            };
+            Ok(writeln!(out, "{about_key}")?)
         }
         StoreCommand::Restore(RestoreStore { file, data }) => restore(&file, &data, out),
     }

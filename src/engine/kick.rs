@@ -32,12 +32,10 @@ impl Registry {
         key: &RoomKey,
         ask: Ask,
     ) -> Result<ConferenceAnswer, AskError> {
-        match ask {
-            Ask::Kick { who, kick: kick @ Kick { ban: Some(_), is_dry_run: false, .. } } => {
-                self.kick_and_ban(api_id, key, who, kick).await
-            }
-            ask => self.answer(api_id, key, ask).await,
+        if let Ask::Kick { who, kick: kick @ Kick { ban: Some(_), is_dry_run: false, .. } } = ask {
+            return self.kick_and_ban(api_id, key, who, kick).await;
         }
+        self.answer(api_id, key, ask).await
     }
 
     async fn kick_and_ban(

@@ -37,8 +37,8 @@ impl HiddenNames {
         let mut shown = match address.split_once("://") {
             Some((scheme, rest)) => {
                 let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-                let host =
-                    host.rsplit_once('@').map_or(host.to_owned(), |(_, it)| format!("{MASK}@{it}"));
+                let masked = host.rsplit_once('@').map(|(_, it)| format!("{MASK}@{it}"));
+                let host = masked.unwrap_or_else(|| host.to_owned());
                 format!("{scheme}://{host}{path}")
             }
             None => address.to_owned(),

@@ -154,7 +154,7 @@ impl ElementReader<'_, '_> {
                 TextPiece::Text(_) | TextPiece::Variable(..) => continue,
             };
             // A `${` that is written with entities has no place of its own.
-            let at = places.get(n).or(self.element.text_at.first());
+            let at = places.get(n).or_else(|| self.element.text_at.first());
             self.warn(at.copied().unwrap_or(self.element.at), warning);
         }
     }

@@ -228,7 +228,7 @@ fn written(program: &Program, settings: &Settings) -> Arc<str> {
 
 /// The entries of a wait sound that is heard from `from_ms` on. `to_ms` is None while it is heard.
 fn rounds(text: &str, from_ms: u32, to_ms: Option<u32>, now: u32) -> Vec<TimelineEntry> {
-    let until = to_ms.unwrap_or(now.max(from_ms));
+    let until = to_ms.unwrap_or_else(|| now.max(from_ms));
     let mut entries: Vec<TimelineEntry> = Vec::new();
     let mut at = from_ms;
     for line in text.lines() {

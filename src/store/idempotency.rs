@@ -380,7 +380,8 @@ mod tests {
         assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::New);
         answers.reserve(now, &request, Box::new(|it| assert!(it.is_err())));
         assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::Busy);
-        rows.waiting.lock().pop().unwrap()(Err(WriteError::Full));
+        let done = rows.waiting.lock().pop().expect("a write waits");
+        done(Err(WriteError::Full));
         assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::New);
     }
 

@@ -4,6 +4,7 @@ use axum::{
     body::Body,
     http::{Request, Response},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use conflow::api::{FailureLimits, Settings, Trust};
 
 use super::{
@@ -157,4 +158,36 @@ async fn a_cookie_is_good_for_our_own_and_for_listed_pages_only() {
     // Elsewhere no credentials come by themselves.
     assert_eq!(send(&groups, "GET /api/v1/me ORIGIN [as 5]", EVIL).await.status(), 200);
     groups.engine.close().await;
+}
+
+/// A form of any page could act with the credentials that a browser remembers: OWASP ASVS 4.0.3,
+/// 4.2.2.
+#[tokio::test(start_paused = true)]
+async fn a_page_of_another_origin_changes_nothing_with_remembered_credentials() {
+    let engine = TestEngine::new(TestEngineOptions::default());
+    trust(&engine, &[APP]);
+    let ask = async |method: &str, origin: &str, basic: bool| {
+        let request = Request::builder()
+            .method(method)
+            .uri("/v1/Account/MA1/Conference/weekly/Member/all/Kick/")
+            .header("Host", "here.example")
+            .header("Content-Type", "application/x-www-form-urlencoded");
+        let request = match basic {
+            true => request
+                .header("Authorization", format!("Basic {}", BASE64_STANDARD.encode("MA1:one"))),
+            false => request.header("X-Auth-ID", "MA1").header("X-Auth-Token", "one"),
+        };
+        let request = if origin.is_empty() { request } else { request.header("Origin", origin) };
+        let request = request.body(Body::empty()).unwrap();
+        engine.api.answer("192.0.2.1".parse().unwrap(), request).await.status().as_u16()
+    };
+    // There is no such conference: 404 is the answer to whoever may ask.
+    for origin in ["", "https://here.example", APP] {
+        assert_eq!(ask("POST", origin, true).await, 404, "{origin}");
+    }
+    assert_eq!(ask("POST", EVIL, true).await, 403);
+    assert_eq!(ask("POST", "null", true).await, 403);
+    assert_eq!(ask("GET", EVIL, true).await, 405);
+    assert_eq!(ask("POST", EVIL, false).await, 404);
+    engine.close().await;
 }

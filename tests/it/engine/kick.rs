@@ -65,7 +65,11 @@ async fn the_kicks_target_comes_before_the_flows_branches() {
         "1 exited kicked, fetch flow:nowhere, call 1 hears next",
     )
     .await;
-    check(KickTarget::Fetch("nonsense".into()), "1 exited kicked, call 1 hears next").await;
+    check(
+        KickTarget::Fetch("nonsense".into()),
+        "1 exited kicked, fetch nonsense, call 1 hears next",
+    )
+    .await;
     check(KickTarget::HangUp, "1 exited kicked, call 1 ended Normal Hangup").await;
 }
 
