@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod banner;
+mod causes;
 mod drain;
 mod phones;
 mod random;
@@ -13,7 +14,7 @@ pub mod trace;
 pub mod users;
 
 use std::{
-    env, iter,
+    env,
     net::SocketAddr,
     path::{Path, PathBuf, absolute},
     sync::Arc,
@@ -24,7 +25,7 @@ use anyhow::{Context, Result, bail};
 use tokio::{net::TcpListener, select, sync::oneshot, time::timeout};
 use uuid::Uuid;
 
-pub use self::reload::LoadConfig;
+pub use self::{causes::causes, reload::LoadConfig};
 use self::{
     phones::{Backends, RealPhones},
     random::random,
@@ -148,19 +149,6 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
         (0, rows) => bail!("{rows} rows of calls are lost, because the store cannot write"),
         (calls, _) => bail!("{calls} calls were cut off"),
     }
-}
-
-/// The text of an error with its causes; none is there twice.
-pub fn causes(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in iter::chain([error.to_string()], error.chain().skip(1).map(ToString::to_string)) {
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text += &format!(": {cause}");
-        }
-    }
-    text
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");

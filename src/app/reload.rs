@@ -164,7 +164,7 @@ impl Reloader {
             if let Err(error) = self.reload() {
                 tracing::error!(
                     "SIGHUP: the settings are unchanged: {}",
-                    crate::app::causes(&error)
+                    super::causes::causes(&error)
                 );
             }
         }

@@ -9,6 +9,7 @@ mod ids;
 pub mod person;
 mod person_map;
 mod rank;
+mod reference;
 mod removal;
 pub mod rule;
 pub mod state;
@@ -20,10 +21,11 @@ use serde::{Deserialize, Serialize};
 use self::rule::Rule;
 pub use self::{
     access_list::{Admission, Expulsion},
-    ids::{GroupId, GroupRef, GroupSelector, PersonId, PersonRef, UnixMillis},
+    ids::{GroupId, PersonId, UnixMillis},
     person::{Permission, Person, PersonName},
     person_map::PersonMap,
     rank::Rank,
+    reference::{GroupRef, GroupSelector, PersonRef},
 };
 
 /// A person's membership of a group.
