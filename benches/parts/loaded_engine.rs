@@ -80,7 +80,7 @@ impl LoadedEngine {
         tokio::spawn(dispatcher.run(std::future::pending()));
         let records: Arc<dyn CdrStore> = Arc::new(CachedCdrStore::default());
         let journal =
-            Journal::new(UNIX_EPOCH, accounts.clone(), callbacks.clone(), records.clone());
+            Journal::new(UNIX_EPOCH, None, accounts.clone(), callbacks.clone(), records.clone());
         let journal = Arc::new(journal);
         let registry = registry(&sim, journal.clone(), notes.clone());
         let settings = inbound::Settings {

@@ -346,7 +346,7 @@ pub struct AppState {
     inbound: Arc<Inbound>,
     journal: Arc<Journal>,
     accounts: Arc<Accounts>,
-    endpoints: EndpointUsers,
+    endpoints: RwLock<EndpointUsers>,
     phones: Option<Arc<SimPhones>>,
     callbacks: WebhookQueue,
     idempotency_keys: Arc<dyn IdempotencyStore>,
@@ -384,7 +384,7 @@ impl AppState {
             inbound,
             journal,
             accounts,
-            endpoints,
+            endpoints: RwLock::new(endpoints),
             phones,
             callbacks,
             idempotency_keys,
@@ -403,6 +403,11 @@ impl AppState {
     /// Replaces what the edge trusts, from the next request on.
     pub fn set_trust(&self, trust: Trust) {
         *self.trust.write() = Arc::new(trust);
+    }
+
+    /// Replaces the users that `Endpoint/` lists.
+    pub fn set_endpoints(&self, endpoints: EndpointUsers) {
+        *self.endpoints.write() = endpoints;
     }
 
     /// Replaces the limits of every account. What is used up of them begins anew.

@@ -35,7 +35,7 @@ use self::{
         simulated_phones, trust,
     },
     signals::{Signals, StopSignals},
-    store::Stores,
+    store::{StateRemains, Stores},
 };
 use super::log::LogSender;
 use crate::{
@@ -53,9 +53,11 @@ use crate::{
         inbound::{self, Inbound},
         journal::Journal,
         registry::{self, Observed, Registry, TokioSpawner},
+        resume::Resumed,
     },
     fetch::{self, FetchClient, Internet},
     media::Exchange,
+    state_log::StateLog,
     store::{
         folder::{DataFolder, StoreError},
         member_ids::MemberIdBlocks,
@@ -75,6 +77,8 @@ struct Engine {
     client: FetchClient,
     api: Api,
     phones: Option<phones::OpenPhones>,
+    journal: Arc<Journal>,
+    state_log: Arc<StateLog>,
 }
 
 /// File of the development account's token, in the data folder.
@@ -103,7 +107,7 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let http = listener.local_addr()?;
     let documents = Arc::new(flows_folder(&config));
     let rows = store::open(&folder, config.is_new_store)?;
-    let stores = Stores::open(&folder, &rows)?;
+    let (stores, remains) = Stores::open(&folder, &rows)?;
     let (stored_accounts, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
     let group_stores = users::open(rows.clone())?;
     let prepared = stores.member_ids.prepare(&accounts.ids());
@@ -113,6 +117,7 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     drop(tokio::spawn(accounts::watch(stored_accounts.clone(), accounts.clone())));
     let (closed, closing) = oneshot::channel::<()>();
     let dispatching = tokio::spawn(dispatcher.run(async move { drop(closing.await) }));
+    engine.resume(remains);
     engine.api = engine.api.with_groups(users::groups_api(group_stores, &engine.registry, &config));
 
     let sip = engine.phones.as_ref().map(|it| it.gauges().0.addresses().to_vec());
@@ -141,6 +146,7 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
         phones.close().await;
     }
     let ids = engine.member_ids.close();
+    engine.state_log.close().context("the last events may be lost if the power fails now")?;
     let lost = rows.flush(FLUSH_MAX);
     ids.context("the member ids will have a gap after the next start")?;
     tracing::info!("conflow has ended");
@@ -219,6 +225,14 @@ fn flows_folder(config: &Config) -> FlowsFolder {
 }
 
 impl Engine {
+    /// Tells of the calls that the last process has left, and of what it has not told.
+    fn resume(&self, StateRemains { rows, last_sign }: StateRemains) {
+        let Resumed { calls, callbacks } = self.journal.resume(rows, last_sign);
+        if 0 < calls + callbacks {
+            tracing::info!(calls, callbacks, "the last process has left calls and callbacks");
+        }
+    }
+
     /// Waits for a signal, and lets all callers leave; false if a second signal ends that.
     async fn drain(&self, patience: Duration, stop: &mut StopSignals) -> bool {
         let name = stop.next().await;
@@ -238,7 +252,7 @@ impl Engine {
     fn build(
         config: &Config,
         http: SocketAddr,
-        Stores { rows, ban_list, member_ids, cdrs, idempotency_keys }: Stores,
+        Stores { rows, ban_list, member_ids, cdrs, idempotency_keys, state_log }: Stores,
         folder: Arc<FlowsFolder>,
         accounts: Arc<Accounts>,
         log: LogSender,
@@ -251,6 +265,7 @@ impl Engine {
         let cdrs: Arc<dyn CdrStore> = cdrs;
         let journal = Arc::new(Journal::new(
             inbound::wall_clock(),
+            Some(state_log.clone()),
             accounts.clone(),
             callbacks.clone(),
             cdrs.clone(),
@@ -272,16 +287,15 @@ impl Engine {
             spawner: Box::new(TokioSpawner),
         };
         let members_max = config.members_max.get() as usize;
-        let rooms = conference::Settings { members_max, ..Default::default() };
-        let registry = Registry::new(rooms, links);
+        let registry =
+            Registry::new(conference::Settings { members_max, ..Default::default() }, links);
         let inbound = Arc::new(Inbound::new(
             registry.clone(),
             documents,
             cdrs,
             inbound_settings(config, accounts.clone()),
         ));
-        let exchange: Arc<dyn Exchange> = inbound.clone();
-        router.connect(Arc::downgrade(&exchange));
+        router.connect(Arc::downgrade(&(inbound.clone() as Arc<dyn Exchange>)));
         if let (Some(sim), Some(exchange)) = (&sim, &backends.sim) {
             sim.connect(Arc::downgrade(exchange));
         }
@@ -290,7 +304,7 @@ impl Engine {
         let links = api::ApiDependencies {
             registry: registry.clone(),
             inbound: inbound.clone(),
-            journal,
+            journal: journal.clone(),
             accounts,
             endpoints: endpoint_users(config),
             callbacks,
@@ -301,7 +315,9 @@ impl Engine {
         let ops = ops(config, http, counters, results, rows, phones.as_ref());
         let api = Api::new(links, api_settings(config)).with_ops(ops);
         api.state().set_trust(trust(config));
-        Ok((Self { registry, inbound, member_ids, client, api, phones }, dispatcher))
+        let engine =
+            Self { registry, inbound, member_ids, client, api, phones, journal, state_log };
+        Ok((engine, dispatcher))
     }
 
     fn reloadable(

@@ -84,6 +84,7 @@ fn limits(parts: &ReloadableParts, config: &Config) -> Result<()> {
 }
 
 fn phones(parts: &ReloadableParts, config: &Config) -> Result<()> {
+    parts.api.set_endpoints(settings::endpoint_users(config));
     if let Some(sip) = &parts.sip {
         OpenPhones::configure(sip, config);
     }

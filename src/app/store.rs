@@ -5,10 +5,12 @@ use std::{
     io::{self, ErrorKind, Write},
     path::Path,
     sync::Arc,
+    time::UNIX_EPOCH,
 };
 
 use anyhow::{Context, Result, bail};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::{
     accounts::file,
@@ -20,6 +22,7 @@ use crate::{
         inbound::wall_clock,
         membership,
     },
+    state_log::{Opened, RowRecord, StateLog, StateLogSettings},
     store::{
         folder::DataFolder,
         idempotency::{self, StoredResponses},
@@ -32,6 +35,16 @@ use crate::{
 
 /// Name of the store's file in the data folder.
 pub(super) const STORE_FILE: &str = "conflow.db";
+/// Folder of the state log in the data folder.
+const STATE_FOLDER: &str = "state";
+/// A segment of the state log: small enough to be read at a start without its index.
+const SEGMENT_BYTES: u32 = 64 << 20;
+/// Events are kept for a day, in microseconds …
+const EVENTS_KEPT_MICROS: u64 = 24 * 3_600 * 1_000_000;
+/// … and up to 1 GiB.
+const EVENTS_BYTES_MAX: u64 = 1 << 30;
+/// Events that wait while the disk is full.
+const EVENTS_HELD_MAX: usize = 65_536;
 /// File in the data folder, without which the tokens of stored accounts are lost.
 pub(super) const KEY_FILE: &str = "account-key";
 /// Errors that are printed; further ones tell nothing new.
@@ -44,20 +57,59 @@ pub(super) struct Stores {
     pub(super) member_ids: Arc<MemberIdBlocks>,
     pub(super) cdrs: Arc<CachedCdrStore>,
     pub(super) idempotency_keys: Arc<StoredResponses>,
+    pub(super) state_log: Arc<StateLog>,
+}
+
+/// What the last process has left in the state log.
+pub(super) struct StateRemains {
+    pub(super) rows: Vec<RowRecord>,
+    pub(super) last_sign: u64,
 }
 
 impl Stores {
     /// Opens the stores with the data of the last process.
-    pub(super) fn open(folder: &DataFolder, rows: &Arc<dyn RowStore>) -> Result<Self> {
+    pub(super) fn open(
+        folder: &DataFolder,
+        rows: &Arc<dyn RowStore>,
+    ) -> Result<(Self, StateRemains)> {
         let (now, wall) = (Instant::now().into_std(), wall_clock());
-        Ok(Self {
+        let (state_log, remains) = open_state_log(folder)?;
+        let stores = Self {
             rows: rows.clone(),
             ban_list: Arc::new(BanList::open(rows.clone(), now, wall)?),
             member_ids: Arc::new(MemberIdBlocks::open(folder, rows.clone())?),
             cdrs: Arc::new(CachedCdrStore::open(rows.clone(), wall)?),
             idempotency_keys: Arc::new(StoredResponses::open(rows.clone(), now, wall)?),
-        })
+            state_log,
+        };
+        Ok((stores, remains))
     }
+}
+
+/// Opens the state log of a data folder.
+fn open_state_log(folder: &DataFolder) -> Result<(Arc<StateLog>, StateRemains)> {
+    let path = folder.folder(STATE_FOLDER)?;
+    let settings = StateLogSettings {
+        folder: path.clone(),
+        segment_bytes: SEGMENT_BYTES,
+        bytes_max: EVENTS_BYTES_MAX,
+        keep_micros: EVENTS_KEPT_MICROS,
+        held_max: EVENTS_HELD_MAX,
+    };
+    let since = wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let epoch = u64::try_from(since.as_millis()).unwrap_or(1);
+    let opened = StateLog::open(settings, epoch, boot_id());
+    let opened = opened.with_context(|| format!("the state log in {}", path.display()))?;
+    let Opened { log, rows, last_sign, findings, .. } = opened;
+    findings.iter().for_each(|it| tracing::warn!("the state log: {it}"));
+    log.start().context("the thread of the state log")?;
+    Ok((Arc::new(log), StateRemains { rows, last_sign }))
+}
+
+/// The kernel's boot; 0 if it does not say.
+fn boot_id() -> u128 {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().parse::<Uuid>().map_or(0, |it| it.as_u128())
 }
 
 /// Opens the rows of a data folder; its lock keeps other writers out. If the folder has an account

@@ -51,7 +51,7 @@ impl fmt::Display for MemberId {
 }
 
 /// The key by which a conference is found.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct RoomKey {
     /// The account that has the conference.
     pub account: AccountId,
@@ -60,7 +60,7 @@ pub struct RoomKey {
 }
 
 /// One incarnation of a conference, from its first member's entry to its end.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Incarnation {
     /// The account and the name.
     pub key: RoomKey,
@@ -81,7 +81,7 @@ impl Incarnation {
 }
 
 /// An identity of a call's far end that somebody vouches for. A caller's own claim (From) is none.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Trusted {
     /// A number without `+` that a trusted peer asserts (RFC 3325), or the URI in its place.
     Number(Arc<str>),

@@ -6,12 +6,14 @@
 //! not forwarded: our requests go to other parties' servers, and a sender's vendor data is not for
 //! them.
 
+use serde::{Deserialize, Serialize};
+
 use std::fmt;
 
 use uuid::Uuid;
 
 /// The trace of a request or a call.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Traceparent {
     /// The trace id, never zero.
     trace: u128,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     base::ids::{ConferenceName, MemberId, RoomId},
     flow::{DocumentRequest, JoinOptions},
@@ -20,7 +22,7 @@ pub struct PastMembership {
 }
 
 /// An event of a call that is published to subscribers.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum CallEvent {
     /// Either side has answered.
     Answered,

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     base::{
         ids::{CallId, Dialect, Trusted},
@@ -15,7 +17,7 @@ use crate::{
 };
 
 /// The facts of a call that do not change.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Party {
     /// A number without `+`, or a SIP URI.
     pub from: Arc<str>,
@@ -34,7 +36,7 @@ pub struct Party {
 }
 
 /// The start time of a call, and the details that few calls have.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct CallSession {
     /// `SessionStart`: the time when the call arrived or was requested.
     pub began_at: SystemTime,
@@ -46,7 +48,7 @@ pub struct CallSession {
 const _: () = assert!(size_of::<Party>() <= 88);
 
 /// Details of requested calls, and of calls with hooks or headers.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SessionDetails {
     /// `sip_headers`: names without the vendor's prefix, and values.
     pub headers: Headers,
@@ -97,7 +99,7 @@ impl CallSession {
 pub type Headers = Arc<[(Arc<str>, Arc<str>)]>;
 
 /// A URL and the method of its request.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Hook {
     /// The text as the author wrote it.
     pub url: Arc<str>,
@@ -128,7 +130,7 @@ pub struct OutgoingCall {
 }
 
 /// The direction of a call, seen from conflow.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum CallDirection {
     /// The far end called us.
     Inbound,
@@ -152,7 +154,7 @@ impl CallDirection {
 }
 
 /// `CallStatus` of callbacks and the API (contract 4.2).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum CallStatus {
     /// The far end was busy.
     Busy,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     base::ids::{CallId, MemberId},
     call::Party,
@@ -10,7 +12,7 @@ use crate::{
 };
 
 /// An event of a room, numbered without gaps.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Notice {
     /// From 1, rising by one.
     pub sequence: u64,
@@ -19,7 +21,7 @@ pub struct Notice {
 }
 
 /// An event of a conference, as subscribers get it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub enum ConferenceEvent {
     /// A member entered the room.
     Entered {
@@ -73,7 +75,7 @@ impl ConferenceEvent {
 }
 
 /// A member in an event.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct MemberInfo {
     /// The id in the API's paths.
     pub member: MemberId,

@@ -14,28 +14,29 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use tokio::{sync::watch, time::Instant};
 
-use super::{registry::Observed, trace_log::TraceLog};
+use super::{
+    callbacks::{Callbacks, EventCallback},
+    event_store::{EventKeys, EventStore, callback_key},
+    registry::Observed,
+    trace_log::TraceLog,
+};
 use crate::{
     accounts::Accounts,
     base::{
         call_map::CallMap,
-        ids::{AccountId, CallId, Dialect, Incarnation},
-        traceparent::Traceparent,
+        ids::{AccountId, CallId, Incarnation},
     },
-    call::{self, CallStatus, Hook, Party},
+    call::{self, CallStatus, Party},
     cdr::{Cdr, CdrStore, OpenCdr},
-    conference::{self, Notice},
+    conference::{ConferenceEvent, Notice},
     events::{
-        AccountEvent, CallSequence, fields,
-        log::{Event, EventCursor, EventFilter, EventLog, EventPage},
+        AccountEvent, CallSequence,
+        log::{EventCursor, EventFilter, EventPage},
     },
-    fetch::{TargetUrl, signature::FormField},
     media::Ending,
+    state_log::StateLog,
     trace,
-    webhooks::{
-        delivery::{QueueKey, QueueOwner},
-        dispatcher::{Webhook, WebhookFields, WebhookQueue},
-    },
+    webhooks::dispatcher::WebhookQueue,
 };
 
 /// The event logs and live calls of every account.
@@ -43,18 +44,17 @@ pub struct Journal {
     /// Accounts that have had a call or a reader: bounded by the number of accounts.
     journals: RwLock<HashMap<AccountId, Arc<AccountJournal>>>,
     epoch: u64,
+    /// None if nothing outlives the process.
+    state_log: Option<Arc<StateLog>>,
     /// The zero of ages.
     opened: Instant,
-    accounts: Arc<Accounts>,
-    callbacks: WebhookQueue,
+    callbacks: Arc<Callbacks>,
     cdrs: Arc<dyn CdrStore>,
     trace_log: TraceLog,
 }
 
 struct AccountJournal {
-    log: Mutex<EventLog<AccountEvent>>,
-    /// Wakes the readers of the log.
-    changed: watch::Sender<()>,
+    events: Arc<EventStore>,
     live: Mutex<CallMap<ActiveCall>>,
 }
 
@@ -94,22 +94,22 @@ struct FinishedCall {
 }
 
 impl Journal {
-    /// Empty logs. `began_at` is the epoch of event ids: it tells this process's events from those
-    /// of earlier ones.
+    /// No live calls, and the events that the state log has. Without one, `began_at` is the epoch of
+    /// event ids: it tells this process's events from those of earlier ones.
     pub fn new(
         began_at: SystemTime,
+        state_log: Option<Arc<StateLog>>,
         accounts: Arc<Accounts>,
         callbacks: WebhookQueue,
         cdrs: Arc<dyn CdrStore>,
     ) -> Self {
-        let epoch = began_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let epoch = u64::try_from(epoch.as_millis()).unwrap_or_default();
+        let epoch = state_log.as_ref().map_or_else(|| epoch_of(began_at), |it| it.epoch());
         Self {
             journals: RwLock::default(),
             epoch,
+            state_log: state_log.clone(),
             opened: Instant::now(),
-            accounts,
-            callbacks,
+            callbacks: Arc::new(Callbacks { accounts, queue: callbacks, epoch, state_log }),
             cdrs,
             trace_log: TraceLog::new(),
         }
@@ -131,19 +131,25 @@ impl Journal {
     }
 
     /// The events of an account's log after a cursor.
-    pub fn read(
+    pub async fn read(
         &self,
         account: &AccountId,
         cursor: EventCursor,
         filter: &EventFilter,
         events_max: usize,
     ) -> EventPage<AccountEvent> {
-        self.account_journal(account).log.lock().read(cursor, filter, events_max)
+        let events = self.account_journal(account).events.clone();
+        events.read(cursor, filter, events_max).await
+    }
+
+    /// A cursor before the first event of an account from a time on; events between may be older.
+    pub fn cursor_since(&self, account: &AccountId, at: SystemTime) -> EventCursor {
+        self.account_journal(account).events.since(at)
     }
 
     /// A receiver that every event of the account marks as changed.
     pub fn subscribe(&self, account: &AccountId) -> watch::Receiver<()> {
-        self.account_journal(account).changed.subscribe()
+        self.account_journal(account).events.subscribe()
     }
 
     /// A live call of an account; None if it has ended or is another account's.
@@ -180,13 +186,22 @@ impl Journal {
         &self.cdrs
     }
 
+    /// Adds a call of the last process, which must be ended.
+    pub(super) fn add_lost(&self, account: &AccountId, call: CallId, lost: ActiveCall) {
+        self.account_journal(account).live.lock().insert(call, lost);
+    }
+
+    /// The sender of callbacks.
+    pub(super) fn callbacks(&self) -> &Callbacks {
+        &self.callbacks
+    }
+
     fn account_journal(&self, account: &AccountId) -> Arc<AccountJournal> {
         if let Some(journal) = self.journals.read().get(account) {
             return journal.clone();
         }
         let new = || AccountJournal {
-            log: Mutex::new(EventLog::new(self.epoch)),
-            changed: watch::Sender::new(()),
+            events: Arc::new(EventStore::new(account.clone(), self.epoch, self.state_log.clone())),
             live: Mutex::default(),
         };
         self.journals.write().entry(account.clone()).or_insert_with(|| Arc::new(new())).clone()
@@ -199,13 +214,25 @@ impl Journal {
         party: &Arc<Party>,
         call_event: call::CallEvent,
     ) {
-        let journal = self.account_journal(account);
         let age = u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.call_at(age, account, call, party, call_event);
+    }
+
+    pub(super) fn call_at(
+        &self,
+        age: u64,
+        account: &AccountId,
+        call: CallId,
+        party: &Arc<Party>,
+        call_event: call::CallEvent,
+    ) {
+        let journal = self.account_journal(account);
         let detail = self.detail(call, call_event);
         let updated = journal.update_live(age, account, call, party, call_event, detail);
         let Some(kept) = updated else { return };
         let CallUpdate { status, at, call_sequence, cdr } = kept;
-        if call_event == call::CallEvent::Answered {
+        // The state log knows the calls that were up, too.
+        if call_event == call::CallEvent::Answered && self.state_log.is_none() {
             let open_cdr = self.cdrs.answered(account, call, party, at);
             journal.live.lock().get_mut(call).into_iter().for_each(|it| it.open_cdr = open_cdr);
         }
@@ -213,29 +240,10 @@ impl Journal {
             self.cdrs.add(cdr.clone(), open_cdr);
             cdr
         });
-
-        let session = &party.session;
-        let what = AccountEvent::Call {
-            call,
-            call_sequence,
-            party: party.clone(),
-            status,
-            event: call_event,
-            cdr,
-        };
-        let event = journal.append(at, what);
-        let hook = match call_event {
-            call::CallEvent::Ended(_) => session.details().and_then(|it| it.hangup.as_ref()),
-            call::CallEvent::Rang => session.details().and_then(|it| it.ring.as_ref()),
-            call::CallEvent::Answered | call::CallEvent::Begun => None,
-        };
-        if let Some(Hook { url, method }) = hook {
-            let queue = QueueKey { owner: QueueOwner::Call(call), url: url.clone(), by_call: None };
-            let trace = session.trace(call);
-            let event_fields =
-                EventFields { account: account.clone(), dialect: party.dialect, trace, event };
-            self.queue(queue, call_sequence.get().into(), *method, event_fields);
-        }
+        let party = party.clone();
+        let what =
+            AccountEvent::Call { call, call_sequence, party, status, event: call_event, cdr };
+        self.append(&journal, account, at, what);
     }
 
     /// Why a call ends, if a document is missing.
@@ -252,70 +260,57 @@ impl Journal {
     }
 
     fn conference(&self, room: &Arc<Incarnation>, notice: &Notice) {
+        self.conference_at(super::inbound::wall_clock(), room, notice);
+    }
+
+    pub(super) fn conference_at(&self, at: SystemTime, room: &Arc<Incarnation>, notice: &Notice) {
         let account = &room.key.account;
         let journal = self.account_journal(account);
         let who = notice.event.who();
-        let call_sequence = who.map(|it| journal.number(it.call));
-        if let conference::ConferenceEvent::Entered { who, .. } = &notice.event {
+        let call_sequence = who.and_then(|it| journal.number(it.call));
+        if let ConferenceEvent::Entered { who, .. } = &notice.event {
             let mut live = journal.live.lock();
             live.get_mut(who.call).into_iter().for_each(|it| it.conference = Some(room.clone()));
         }
         let what =
             AccountEvent::Conference { room: room.clone(), notice: notice.clone(), call_sequence };
-        let event = journal.append(super::inbound::wall_clock(), what);
-
-        let Some(who) = who else { return };
-        let is_floor = matches!(notice.event, conference::ConferenceEvent::FloorTaken { .. });
-        let Some(callback) = &who.callback else { return };
-        if is_floor && !callback.reports_floor {
-            return;
-        }
-        let by_call = callback.by_call.then_some(who.call);
-        let queue =
-            QueueKey { owner: QueueOwner::Room(room.id), url: callback.url.clone(), by_call };
-        let dialect = who.party.dialect;
-        let trace = who.party.session.trace(who.call);
-        let event_fields = EventFields { account: account.clone(), dialect, trace, event };
-        self.queue(queue, notice.sequence, callback.method, event_fields);
+        self.append(&journal, account, at, what);
     }
 
-    fn queue(
+    /// Writes and publishes an event, and queues its callback.
+    fn append(
         &self,
-        queue: QueueKey,
-        sequence: u64,
-        method: crate::flow::RequestMethod,
-        event_fields: EventFields,
+        journal: &AccountJournal,
+        account: &AccountId,
+        at: SystemTime,
+        what: AccountEvent,
     ) {
-        let target = match TargetUrl::parse(&queue.url) {
-            Ok(target) => Arc::new(target),
-            Err(error) => {
-                let owner = queue.owner;
-                return tracing::warn!(%owner, sequence, "callback not sent: bad URL: {error}");
-            }
+        let callback = EventCallback::of(&what);
+        let is_told = callback.is_some();
+        let keys = |number, what: &AccountEvent| {
+            EventKeys::of(what, is_told.then(|| callback_key(account, number)))
         };
-        let (dialect, signer) = (
-            event_fields.dialect,
-            self.accounts.signer(&event_fields.account, event_fields.dialect),
-        );
-        let fields = Arc::new(event_fields);
-        self.callbacks.send(Webhook { queue, sequence, target, method, dialect, signer, fields });
+        let (callbacks, owner) = (self.callbacks.clone(), account.clone());
+        journal.events.append(at, what, keys, move |event| {
+            if let Some(callback) = callback {
+                let kept = callback_key(&owner, event.number);
+                callbacks.send(&owner, callback, kept, event);
+            }
+        });
     }
 }
 
-impl AccountJournal {
-    fn append(&self, at: SystemTime, what: AccountEvent) -> Arc<Event<AccountEvent>> {
-        let event = self.log.lock().append(at, what);
-        // A reader that subscribes after this finds the event in the log.
-        if 0 < self.changed.receiver_count() {
-            self.changed.send_replace(());
-        }
-        event
-    }
+/// The epoch of a process's events, if they do not outlive it.
+fn epoch_of(began_at: SystemTime) -> u64 {
+    let since = began_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or_default()
+}
 
-    /// Numbers one more event of a call. A call is in one place at a time, which publishes its
-    /// events, so they are appended in the order of their numbers.
-    fn number(&self, call: CallId) -> CallSequence {
-        self.live.lock().get_mut(call).map_or(CallSequence::MIN, ActiveCall::number)
+impl AccountJournal {
+    /// Numbers one more event of a call; None if it has ended. A call is in one place at a time, which
+    /// publishes its events, so they are appended in the order of their numbers.
+    fn number(&self, call: CallId) -> Option<CallSequence> {
+        self.live.lock().get_mut(call).map(ActiveCall::number)
     }
 
     /// Updates the list of live calls. None if the call is not in it.
@@ -373,6 +368,19 @@ impl AccountJournal {
 }
 
 impl ActiveCall {
+    /// A call of the last process. `answered`: nanoseconds from its begin to its answer. The ages of
+    /// its events are counted from its begin.
+    pub(super) fn lost(
+        party: Arc<Party>,
+        status: CallStatus,
+        answered: Option<u64>,
+        events: CallSequence,
+        conference: Option<Arc<Incarnation>>,
+    ) -> Self {
+        let answered = answered.map(|it| NonZeroU64::MIN.saturating_add(it));
+        Self { party, status, since: 0, answered, open_cdr: None, events, conference }
+    }
+
     fn number(&mut self) -> CallSequence {
         self.events = self.events.saturating_add(1);
         self.events
@@ -408,27 +416,8 @@ impl ActiveCall {
     }
 }
 
-/// An event to be sent to a URL. Its form fields are made when it is sent.
-#[derive(Debug)]
-struct EventFields {
-    account: AccountId,
-    dialect: Dialect,
-    trace: Traceparent,
-    event: Arc<Event<AccountEvent>>,
-}
-
-impl WebhookFields for EventFields {
-    fn fields(&self) -> Vec<FormField> {
-        fields::of_event(&self.account, &self.event, self.dialect)
-    }
-
-    fn trace(&self) -> Option<Traceparent> {
-        Some(self.trace)
-    }
-}
-
 impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Journal").field("accounts", &self.accounts).finish_non_exhaustive()
+        f.debug_struct("Journal").field("epoch", &self.epoch).finish_non_exhaustive()
     }
 }

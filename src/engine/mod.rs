@@ -6,9 +6,11 @@
 
 pub mod ban_list;
 mod call_worker;
+mod callbacks;
 pub mod conference;
 pub mod counters;
 pub mod directory;
+mod event_store;
 mod group_guard;
 pub mod group_writer;
 pub mod inbound;
@@ -20,6 +22,7 @@ mod observed;
 mod partitions;
 mod queue;
 pub mod registry;
+pub mod resume;
 mod room_queue;
 pub mod scheduler;
 pub mod spawner;

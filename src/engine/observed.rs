@@ -140,7 +140,8 @@ impl Blame {
         match cause {
             Cause::Alone | Cause::Ended => self.taker.map(|(_, call)| Initiator::Call(call)),
             Cause::HungUpByApi | Cause::Kicked | Cause::Transferred => self.request,
-            Cause::CallTimeUp | Cause::CallerLeft | Cause::Drained | Cause::Fault => None,
+            Cause::CallTimeUp | Cause::CallerLeft | Cause::Crashed => None,
+            Cause::Drained | Cause::Fault => None,
             Cause::Banned | Cause::GroupKicked | Cause::NotMember => None,
             Cause::Full | Cause::MediaLost | Cause::Starred | Cause::TimeUp => None,
         }

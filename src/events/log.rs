@@ -19,30 +19,41 @@ pub struct EventLog<T> {
 }
 
 impl<T: Topic> EventLog<T> {
-    /// An empty log that keeps [`EVENTS_MAX`] events.
+    /// An empty log that keeps [`EVENTS_MAX`] events, and begins with the number `first`.
     ///
-    /// No two logs of an account may have the same `epoch`, since a cursor outlives its log. The
-    /// start time of the process is a good one.
-    pub fn new(epoch: u64) -> Self {
-        Self::with_capacity(EVENTS_MAX, epoch)
+    /// No two logs of an account may have the same `epoch`, since a cursor outlives its log.
+    pub fn new(epoch: u64, first: u64) -> Self {
+        Self::with_capacity(EVENTS_MAX, epoch, first)
     }
 
     /// An empty log that keeps `events_max` events, at least one.
-    pub fn with_capacity(events_max: usize, epoch: u64) -> Self {
+    pub fn with_capacity(events_max: usize, epoch: u64, first: u64) -> Self {
         let events_max = events_max.max(1);
-        Self { epoch, first: 1, events: VecDeque::new(), events_max }
+        Self { epoch, first, events: VecDeque::new(), events_max }
     }
 
-    /// Appends an event. Drops the oldest one if the log is full.
-    pub fn append(&mut self, at: SystemTime, what: T) -> Arc<Event<T>> {
-        let event = Arc::new(Event { number: self.next(), at, what });
-
+    /// Appends an event, whose number is above all before. Drops the oldest one if the log is full,
+    /// and all of them if numbers are missing before it.
+    pub fn append(&mut self, event: Arc<Event<T>>) {
+        if event.number != self.next() {
+            self.events.clear();
+            self.first = event.number;
+        }
         if self.events.len() == self.events_max {
             self.events.pop_front();
             self.first += 1;
         }
-        self.events.push_back(Arc::clone(&event));
-        event
+        self.events.push_back(event);
+    }
+
+    /// The number to read from in a store of older events; None: this log has what a cursor wants.
+    pub fn older(&self, cursor: EventCursor) -> Option<u64> {
+        let from = match cursor {
+            EventCursor::Now => return None,
+            EventCursor::After(id) if id.epoch == self.epoch => id.number.saturating_add(1),
+            EventCursor::After(_) | EventCursor::Oldest => 1,
+        };
+        (from < self.first).then_some(from)
     }
 
     /// The events after a cursor that pass a filter, at most `events_max`.
@@ -66,7 +77,7 @@ impl<T: Topic> EventLog<T> {
                 page.is_last = false;
                 break;
             }
-            if filter.lets_through(&event.what) {
+            if filter.lets_through(event) {
                 page.events.push(Arc::clone(event));
             }
             seen += 1;
@@ -130,6 +141,13 @@ impl fmt::Display for EventId {
     }
 }
 
+impl EventId {
+    /// The id of the event with a number.
+    pub fn new(epoch: u64, number: u64) -> Self {
+        Self { epoch, number }
+    }
+}
+
 impl FromStr for EventId {
     type Err = BadEventId;
 
@@ -164,13 +182,17 @@ pub struct EventFilter {
     pub call: Option<CallId>,
     /// Only events about the conferences of this name, in all incarnations.
     pub conference: Option<ConferenceName>,
+    /// Only events from this time on.
+    pub since: Option<SystemTime>,
 }
 
 impl EventFilter {
-    fn lets_through(&self, what: &impl Topic) -> bool {
+    fn lets_through(&self, event: &Event<impl Topic>) -> bool {
+        let what = &event.what;
+        let since = self.since.is_none_or(|it| it <= event.at);
         let call = self.call.is_none_or(|it| what.call() == Some(it));
         let conference = self.conference.as_ref();
-        call && conference.is_none_or(|it| what.conference() == Some(it))
+        since && call && conference.is_none_or(|it| what.conference() == Some(it))
     }
 }
 
@@ -186,6 +208,35 @@ pub struct EventPage<T> {
     pub cursor: EventCursor,
     /// Whether the read has reached the end of the log.
     pub is_last: bool,
+}
+
+impl<T: Topic> EventPage<T> {
+    /// A page of older events of a log, which were read from a number on for a cursor; at least one.
+    pub fn stored(
+        epoch: u64,
+        cursor: EventCursor,
+        from: u64,
+        mut events: Vec<Event<T>>,
+        filter: &EventFilter,
+    ) -> Option<Self> {
+        let first = events.first()?.number;
+        // Events behind a hole are for the next read, which reports it.
+        events.truncate((first..).zip(&events).take_while(|(n, it)| *n == it.number).count());
+        let last = events.last()?.number;
+        let missed = match cursor {
+            EventCursor::After(id) if id.epoch != epoch => Some(None),
+            EventCursor::After(_) if from < first => Some(Some(first - from)),
+            EventCursor::After(_) | EventCursor::Now | EventCursor::Oldest => None,
+        };
+        let events = events.into_iter().filter(|it| filter.lets_through(it));
+        Some(Self {
+            epoch,
+            gap: missed.map(|missed| Gap { missed }),
+            events: events.map(Arc::new).collect(),
+            cursor: EventCursor::After(EventId { epoch, number: last }),
+            is_last: false,
+        })
+    }
 }
 
 impl<T> EventPage<T> {
@@ -241,12 +292,16 @@ mod tests {
 
     /// Ten events with their own numbers; every second one is about call 1 in room "a".
     fn log(events_max: usize) -> EventLog<TestEvent> {
-        let mut log = EventLog::with_capacity(events_max, EPOCH);
+        let mut log = EventLog::with_capacity(events_max, EPOCH, 1);
         for n in 1..=10 {
             let (call, name) = if n % 2 == 0 { (1, "a") } else { (2, "") };
-            log.append(AT, test_event(n, call, name));
+            append(&mut log, n, test_event(n, call, name));
         }
         log
+    }
+
+    fn append(log: &mut EventLog<TestEvent>, number: u64, what: TestEvent) {
+        log.append(Arc::new(Event { number, at: AT, what }));
     }
 
     fn after(epoch: u64, number: u64) -> EventCursor {
@@ -292,6 +347,7 @@ mod tests {
             let filter = EventFilter {
                 call: call.map(CallId::of),
                 conference: conference.map(|it| it.parse().unwrap()),
+                since: None,
             };
             assert_eq!(whats(&log(10).read(EventCursor::Oldest, &filter, 100)), expected);
         };
@@ -306,7 +362,7 @@ mod tests {
 
     #[test]
     fn page_by_page_everything_comes_once() {
-        let filter = EventFilter { call: Some(CallId::of(1)), conference: None };
+        let filter = EventFilter { call: Some(CallId::of(1)), ..EventFilter::default() };
         for size in 1..=6 {
             let (mut cursor, mut all, mut pages) = (EventCursor::Oldest, Vec::new(), 0);
             loop {
@@ -325,10 +381,10 @@ mod tests {
 
     #[test]
     fn a_read_that_finds_little_ends_early_and_goes_on_from_there() {
-        let mut log = EventLog::new(EPOCH);
-        (0..SCAN_MAX).for_each(|n| drop(log.append(AT, test_event(n, 2, ""))));
-        log.append(AT, test_event(SCAN_MAX, 1, ""));
-        let filter = EventFilter { call: Some(CallId::of(1)), conference: None };
+        let mut log = EventLog::new(EPOCH, 1);
+        (0..SCAN_MAX).for_each(|n| append(&mut log, n + 1, test_event(n, 2, "")));
+        append(&mut log, SCAN_MAX + 1, test_event(SCAN_MAX, 1, ""));
+        let filter = EventFilter { call: Some(CallId::of(1)), ..EventFilter::default() };
         let page = log.read(EventCursor::Oldest, &filter, 1);
         assert_eq!((whats(&page), page.is_last), (vec![], false));
         let page = log.read(page.cursor, &filter, 1);

@@ -2,6 +2,7 @@
 
 pub mod fields;
 pub mod log;
+pub mod row;
 
 use std::{num::NonZeroU32, sync::Arc};
 

@@ -67,7 +67,7 @@ impl Branch {
             Cause::Starred => Some(Self::Star),
             Cause::TimeUp => Some(Self::TimeUp),
             Cause::CallTimeUp | Cause::CallerLeft | Cause::HungUpByApi | Cause::MediaLost => None,
-            Cause::Fault | Cause::Transferred => None,
+            Cause::Crashed | Cause::Fault | Cause::Transferred => None,
         }
     }
 }

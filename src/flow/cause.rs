@@ -19,6 +19,8 @@ pub enum Cause {
     CallTimeUp,
     /// The caller hung up.
     CallerLeft,
+    /// The process that had the call has died.
+    Crashed,
     /// The engine shuts down as planned.
     Drained,
     /// A member with `endConferenceOnExit` left.
@@ -52,6 +54,7 @@ impl Cause {
         Self::Banned,
         Self::CallTimeUp,
         Self::CallerLeft,
+        Self::Crashed,
         Self::Drained,
         Self::Ended,
         Self::Fault,
@@ -73,6 +76,7 @@ impl Cause {
             Self::Banned => "banned",
             Self::CallTimeUp => "call-time-up",
             Self::CallerLeft => "caller-left",
+            Self::Crashed => "crashed",
             Self::Drained => "drained",
             Self::Ended => "ended",
             Self::Fault => "fault",
@@ -96,6 +100,7 @@ impl Cause {
             Self::Banned | Self::GroupKicked | Self::NotMember => return None,
             Self::CallTimeUp => (HangupCause::Scheduled, HangupSource::Platform(dialect)),
             Self::CallerLeft => (HangupCause::Normal, HangupSource::Caller),
+            Self::Crashed => (HangupCause::Internal, HangupSource::Platform(dialect)),
             Self::HungUpByApi => (HangupCause::Normal, HangupSource::ApiRequest),
             Self::MediaLost => (HangupCause::MediaTimeout, HangupSource::Platform(dialect)),
         };
@@ -105,7 +110,7 @@ impl Cause {
     /// How the call ends if no element is left to run after this exit.
     pub fn ending_at_end(self, dialect: Dialect) -> Ending {
         let cause = match self {
-            Self::Fault => HangupCause::Internal,
+            Self::Crashed | Self::Fault => HangupCause::Internal,
             Self::Alone | Self::CallTimeUp | Self::CallerLeft | Self::Drained => {
                 HangupCause::EndOfXml
             }

@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use crate::group::{GroupId, Rank};
 
 /// A request for a document.
@@ -33,7 +35,7 @@ impl fmt::Debug for DocumentRequest {
 }
 
 /// HTTP method of a request.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub enum RequestMethod {
     /// Sends the fields in the query.
     Get,
@@ -152,7 +154,7 @@ pub enum ConferenceSound {
 }
 
 /// Receiver of a member's events.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct CallbackTarget {
     /// `callbackUrl`: `http(s)://…`, as written.
     pub url: Arc<str>,

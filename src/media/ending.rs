@@ -1,9 +1,11 @@
 //! Endings: causes and sources of hang-ups, in the vendors' words (contract 3.14).
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::ids::Dialect;
 
 /// The end of a call, as its call detail record and the `hangup_url` callback show it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Ending {
     /// `HangupCauseCode` and its names.
     pub cause: HangupCause,
@@ -12,7 +14,7 @@ pub struct Ending {
 }
 
 /// The party that ended a call (contract 3.14).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum HangupSource {
     /// A REST command ended the call.
     ApiRequest,
@@ -114,10 +116,25 @@ hangup_causes! {
     RedirectXmlInvalid = 8014, "Invalid Redirect XML";
 }
 
+impl From<HangupCause> for u16 {
+    fn from(cause: HangupCause) -> Self {
+        cause.code()
+    }
+}
+
+impl TryFrom<u16> for HangupCause {
+    type Error = String;
+
+    fn try_from(code: u16) -> Result<Self, String> {
+        Self::of_code(code).ok_or_else(|| format!("no hang-up cause has the code {code}"))
+    }
+}
+
 macro_rules! hangup_causes {
     ($( $(#[$doc:meta])* $name:ident = $code:literal, $text:literal; )*) => {
         /// The cause of a hang-up, with the vendors' code and names (contract 3.14).
-        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+        #[serde(into = "u16", try_from = "u16")]
         pub enum HangupCause {
             $( $(#[$doc])* $name, )*
         }

@@ -93,6 +93,20 @@ impl DataFolder {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
+    /// Path of a folder in the folder, which is created if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`]: it cannot be created.
+    pub fn folder(&self, name: &str) -> Result<PathBuf, StoreError> {
+        let path = self.path(name);
+        let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&path);
+        match made {
+            Ok(()) => Ok(path),
+            Err(source) => Err(StoreError::Io { what: "create", path, source }),
+        }
+    }
+
     /// Path of a file in the folder; the file need not exist.
     pub fn path(&self, file: &str) -> PathBuf {
         self.path.join(file)

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::{
     sync::mpsc,
     task::{self, JoinError, JoinSet},
@@ -63,6 +64,15 @@ pub trait WebhookFields: fmt::Debug + Send + Sync {
     fn trace(&self) -> Option<Traceparent> {
         None
     }
+
+    /// Value of `X-Conflow-Event-Id`: the same in each attempt, and the id in the event stream. None:
+    /// the callback is of no event.
+    fn event_id(&self) -> Option<String> {
+        None
+    }
+
+    /// Called once the callback is delivered, or given up for good.
+    fn settle(&self) {}
 }
 
 impl WebhookFields for Vec<FormField> {
@@ -141,6 +151,9 @@ impl WebhookCounters {
         failed: Option<&EndedRequest>,
     ) {
         self.dropped(why).fetch_add(1, Relaxed);
+        if why != DropReason::Closed {
+            callback.fields.settle();
+        }
         let Webhook { queue, sequence, target, .. } = callback;
         let (reason, owner) = (why.text(), queue.owner);
         let status = failed.and_then(|it| it.status);
@@ -372,7 +385,8 @@ impl Dispatcher {
         while let Some(effect) = self.effects.pop_front() {
             match effect {
                 Effect::Send { ticket, attempt, payload: load } => self.send(ticket, attempt, load),
-                Effect::Delivered { lag, .. } => {
+                Effect::Delivered { lag, payload, attempts: _ } => {
+                    payload.fields.settle();
                     self.counters.delivered.fetch_add(1, Relaxed);
                     self.counters.lag_millis.fetch_add(lag.as_millis() as u64, Relaxed);
                 }
@@ -430,6 +444,9 @@ const AGE_CHECK_EVERY: Duration = Duration::from_secs(5);
 /// A receiver that restarts is back by then.
 const LAG_WARNED: Duration = Duration::from_secs(30);
 
+/// The header by which a receiver knows that it has had a callback.
+const EVENT_ID: HeaderName = HeaderName::from_static("x-conflow-event-id");
+
 /// Timeout of one attempt. A receiver only has to confirm: one that does its work first gets the
 /// callback again, and delays its own further callbacks.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -443,12 +460,19 @@ fn request(callback: &Webhook) -> OutgoingRequest {
         target: Arc::clone(target),
         method: *method,
         fields: fields.fields(),
-        headers: fetch::trace_headers(fields.trace()),
+        headers: headers(&**fields),
         dialect: *dialect,
         signer: signer.clone(),
         budget,
         answer_bytes_max: None,
     }
+}
+
+fn headers(fields: &dyn WebhookFields) -> HeaderMap {
+    let mut headers = fetch::trace_headers(fields.trace());
+    let id = fields.event_id().and_then(|it| HeaderValue::try_from(it).ok());
+    headers.extend(id.map(|it| (EVENT_ID, it)));
+    headers
 }
 
 /// Whether no retry would help, or the URL's author wants none.

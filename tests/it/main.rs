@@ -32,6 +32,7 @@ mod simulate;
 mod simulation;
 mod sip;
 mod sound;
+mod state_log;
 mod store;
 mod tidy;
 mod watch;

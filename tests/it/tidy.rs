@@ -81,12 +81,6 @@ const OPEN_CIRCLES: &[OpenCircle] = &[
         why: "the endpoints are called by name",
     },
     OpenCircle {
-        folder: "api::voice",
-        from: "bans",
-        to: "members",
-        why: "bans and members name each other's parameters",
-    },
-    OpenCircle {
         folder: "api::voice::calls",
         from: "mod",
         to: "*",

@@ -61,7 +61,7 @@ pub(super) async fn numbers(client: ApiClient) -> Result<Response, Failure> {
 
 /// `GET Endpoint/`: the rows of `[[endpoint]]`.
 pub(super) async fn endpoints(client: ApiClient) -> Result<Response, Failure> {
-    let users = (client.state.endpoints)(&client.account);
+    let users = (client.state.endpoints.read())(&client.account);
     let object = |user: &String| {
         json!({
             "alias": user,

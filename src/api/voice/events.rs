@@ -31,7 +31,7 @@ use crate::{
     engine::journal::Journal,
     events::{
         AccountEvent, fields,
-        log::{Event, EventCursor, EventFilter, EventId, Gap},
+        log::{BadEventId, Event, EventCursor, EventFilter, EventId, Gap},
     },
     fetch::signature::FormField,
 };
@@ -45,16 +45,20 @@ const EVENTS_MAX: usize = 64;
 
 /// `GET Events/`
 ///
-/// The stream ends when its token does. `conference=NAME` and `call=UUID` are filters. With `Last-Event-ID` the stream continues after
-/// that event; without it, the stream begins now.
+/// The stream ends when its token does. `conference=NAME` and `call=UUID` are filters. With
+/// `Last-Event-ID` the stream continues after that event, also after a restart. Without it, it begins
+/// with the first event from `since=TIME` on, with the oldest that is kept if `after=0`, or else now.
 pub(super) async fn serve(client: ApiClient) -> Result<Response, Failure> {
-    let filter = filter(client.context.query())?;
-    let cursor = match client.context.headers.get("last-event-id") {
-        None => EventCursor::Now,
-        Some(id) => {
-            let id = id.to_str().unwrap_or_default().parse::<EventId>();
-            EventCursor::After(id.map_err(|error| Failure::Bad(format!("Last-Event-ID: {error}")))?)
-        }
+    let (filter, after) = query(client.context.query())?;
+    let last = client.context.headers.get("last-event-id").map(|id| {
+        let id = id.to_str().unwrap_or_default().parse::<EventId>();
+        id.map_err(|error| Failure::Bad(format!("Last-Event-ID: {error}")))
+    });
+    let cursor = match (last.transpose()?, after, filter.since) {
+        (Some(id), _, _) => EventCursor::After(id),
+        (None, Some(after), _) => after,
+        (None, None, Some(at)) => client.state.journal.cursor_since(&client.account, at),
+        (None, None, None) => EventCursor::Now,
     };
     let open = client.state.streams.open(&client.account).ok_or(Failure::TooManyStreams)?;
     let (journal, account) = (client.state.journal.clone(), client.account.clone());
@@ -73,7 +77,7 @@ pub(super) async fn serve(client: ApiClient) -> Result<Response, Failure> {
     };
     // Read at once: every event from now on is in the stream.
     let mut first = ": the events of this account\n\n".to_owned();
-    first += &reader.read().0;
+    first += &reader.read().await.0;
 
     let rest = stream::unfold((reader, Some(first)), |(mut reader, first)| async move {
         let text = match first {
@@ -89,8 +93,9 @@ pub(super) async fn serve(client: ApiClient) -> Result<Response, Failure> {
     Ok(response)
 }
 
-fn filter(query: &str) -> Result<EventFilter, Failure> {
-    let mut filter = EventFilter::default();
+/// The filter of a query, and the position that it asks for.
+fn query(query: &str) -> Result<(EventFilter, Option<EventCursor>), Failure> {
+    let (mut filter, mut after) = (EventFilter::default(), None);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
             "call" => {
@@ -103,10 +108,29 @@ fn filter(query: &str) -> Result<EventFilter, Failure> {
                 filter.conference =
                     Some(name.map_err(|error| Failure::Bad(format!("conference: {error}")))?);
             }
-            _ => return Err(Failure::Bad(format!("{name}: there are conference and call"))),
+            "since" => {
+                let bad = || {
+                    Failure::Bad(
+                        "since: give a time in UTC, such as 2026-11-30 07:16:44".to_owned(),
+                    )
+                };
+                filter.since = Some(utc::parse(&value).ok_or_else(bad)?);
+            }
+            "after" => {
+                after = Some(match &*value {
+                    "0" => EventCursor::Oldest,
+                    id => EventCursor::After(id.parse().map_err(|error: BadEventId| {
+                        Failure::Bad(format!("after: {error}, or 0 for all that is kept"))
+                    })?),
+                });
+            }
+            _ => {
+                let known = "there are conference, call, since and after";
+                return Err(Failure::Bad(format!("{name}: {known}")));
+            }
         }
     }
-    Ok(filter)
+    Ok((filter, after))
 }
 
 /// A subscriber with its read position.
@@ -128,7 +152,7 @@ impl EventReader {
         loop {
             // Marked before the read: events that come in between wake the loop.
             self.more.borrow_and_update();
-            let (text, is_last) = self.read();
+            let (text, is_last) = self.read().await;
             if !text.is_empty() {
                 self.next_keep_alive = Instant::now() + KEEP_ALIVE;
                 return Some(text);
@@ -152,8 +176,9 @@ impl EventReader {
     }
 
     /// The events so far, and whether these are all for now.
-    fn read(&mut self) -> (String, bool) {
-        let page = self.journal.read(&self.account, self.cursor, &self.filter, EVENTS_MAX);
+    async fn read(&mut self) -> (String, bool) {
+        let (filter, cursor) = (&self.filter, self.cursor);
+        let page = self.journal.read(&self.account, cursor, filter, EVENTS_MAX).await;
         self.cursor = page.cursor;
         let mut text = String::new();
         if let Some(Gap { missed }) = page.gap {

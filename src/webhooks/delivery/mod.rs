@@ -59,6 +59,8 @@ pub enum Effect<P> {
         lag: Duration,
         /// Number of attempts, from 1.
         attempts: u8,
+        /// The payload of the item.
+        payload: P,
     },
     /// An item has been dropped.
     Dropped {
@@ -187,15 +189,18 @@ impl Default for DeliveryLimits {
 }
 
 /// Guarantee 4: number of attempts, unless the URL has its own.
-pub const ATTEMPTS_MAX: u8 = 12;
+pub const ATTEMPTS_MAX: u8 = 155;
 
 /// Guarantee 4: an item that fails at this age, counted from its queueing, is not retried.
-pub const AGE_MAX: Duration = Duration::from_secs(600);
+pub const AGE_MAX: Duration = Duration::from_secs(86_400);
 
-/// Due times of the attempts, in seconds from the first. A receiver that restarts is reached within
-/// seconds, one that moves within minutes.
-pub const ATTEMPTS_DUE: [u64; ATTEMPTS_MAX as usize] =
-    [0, 1, 3, 8, 20, 45, 90, 150, 240, 360, 480, 600];
+/// Due times of the first attempts, in seconds from the first; the others follow every
+/// [`ATTEMPT_EVERY`] until [`AGE_MAX`]. A receiver that restarts is reached within seconds, one that
+/// moves within minutes.
+pub const ATTEMPTS_DUE: [u64; 12] = [0, 1, 3, 8, 20, 45, 90, 150, 240, 360, 480, 600];
+
+/// Time between two later attempts.
+pub const ATTEMPT_EVERY: Duration = Duration::from_secs(600);
 
 /// Minimum back-off of a queue after a failure, even if the next attempt is overdue.
 pub const BACKOFF_MIN: Duration = Duration::from_secs(1);

@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{
-    AGE_MAX, ATTEMPTS_DUE, BACKOFF_MIN, BY_CALL_IN_FLIGHT_MAX, Command, DeliveryItem,
-    DeliveryLimits, DeliveryTicket, DropReason, Effect, Outcome, QueueKey, QueueOwner,
+    AGE_MAX, ATTEMPT_EVERY, ATTEMPTS_DUE, BACKOFF_MIN, BY_CALL_IN_FLIGHT_MAX, Command,
+    DeliveryItem, DeliveryLimits, DeliveryTicket, DropReason, Effect, Outcome, QueueKey,
+    QueueOwner,
     round_robin::{QueueId, RoundRobin},
 };
 
@@ -235,7 +236,8 @@ impl<P: Clone> Delivery<P> {
         match outcome {
             Outcome::Arrived => {
                 let head = self.pop(id, 0);
-                effects.push_back(Effect::Delivered { lag: now - head.queued_at, attempts });
+                let (lag, payload) = (now - head.queued_at, head.item.payload);
+                effects.push_back(Effect::Delivered { lag, attempts, payload });
                 self.continue_queue(id, None);
             }
             Outcome::Refused => {
@@ -483,7 +485,13 @@ impl<P: Clone> Delivery<P> {
 
 /// Time of the attempt after `attempts` ones, from the first.
 fn due(attempts: u8) -> Duration {
-    Duration::from_secs(
-        ATTEMPTS_DUE.get(usize::from(attempts)).copied().unwrap_or(AGE_MAX.as_secs()),
-    )
+    let attempts = usize::from(attempts);
+    match ATTEMPTS_DUE.get(attempts) {
+        Some(seconds) => Duration::from_secs(*seconds),
+        None => {
+            let last = Duration::from_secs(ATTEMPTS_DUE[ATTEMPTS_DUE.len() - 1]);
+            let later = u32::try_from(attempts + 1 - ATTEMPTS_DUE.len()).unwrap_or(u32::MAX);
+            last + ATTEMPT_EVERY * later
+        }
+    }
 }

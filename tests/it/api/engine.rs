@@ -145,7 +145,7 @@ impl TestEngine {
         tokio::spawn(dispatcher.run(std::future::pending()));
         let records: Arc<dyn CdrStore> = Arc::new(CachedCdrStore::default());
         let journal =
-            Journal::new(UNIX_EPOCH, accounts.clone(), callbacks.clone(), records.clone());
+            Journal::new(UNIX_EPOCH, None, accounts.clone(), callbacks.clone(), records.clone());
         let journal = Arc::new(journal);
         let now = tokio::time::Instant::now().into_std();
         let ban_list = BanList::open(options.rows.clone(), now, UNIX_EPOCH).unwrap();

@@ -1,6 +1,13 @@
 //! Restarts seen from outside: call detail records, stored responses, the store and its backups.
 
-use std::{fs, path::Path, thread, time::Duration};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    thread,
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -134,4 +141,100 @@ fn a_damaged_store_and_a_later_version_are_reported() {
     check(&put("repeats", "[]"), "the row MA1 7 1 of repeats makes no sense");
     check(&put("marks", "-1"), "the row MA1 7 1 of marks makes no sense");
     check("DROP TABLE bans", "cannot read bans: no such table");
+}
+
+/// The events of an account from an id on, as lines of `id` and `event`, until one of this kind.
+fn events(program: &Program, token: &str, query: &str, until: &str) -> Vec<(String, String)> {
+    let mut stream = TcpStream::connect(program.http).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let head = format!("X-Auth-ID: {ID}\r\nX-Auth-Token: {token}\r\n");
+    let path = format!("/api/v1/Account/{ID}/Events/{query}");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: here\r\n{head}\r\n").unwrap();
+    let (mut events, mut id) = (Vec::new(), String::new());
+    for line in BufReader::new(stream).lines() {
+        let line = line.unwrap();
+        if let Some(text) = line.strip_prefix("id: ") {
+            id = text.to_owned();
+        } else if let Some(kind) = line.strip_prefix("event: ") {
+            events.push((id.clone(), kind.to_owned()));
+            if kind == until {
+                break;
+            }
+        }
+    }
+    events
+}
+
+/// Answers requests until `count` have come: the id of each event, and its kind.
+fn receive(listener: &TcpListener, count: usize) -> Vec<(String, String)> {
+    let mut received = Vec::new();
+    while received.len() < count {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let (mut id, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            let (name, value) = line.trim().split_once(": ").unwrap_or_default();
+            match &*name.to_ascii_lowercase() {
+                "x-conflow-event-id" => id = value.to_owned(),
+                "content-length" => length = value.parse().unwrap(),
+                _ if line.trim().is_empty() => break,
+                _ => (),
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let body = String::from_utf8(body).unwrap();
+        let kind = body.split('&').find_map(|it| it.strip_prefix("Event=")).unwrap();
+        received.push((id, kind.to_owned()));
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        stream.write_all(answer.as_bytes()).unwrap();
+    }
+    received
+}
+
+/// Issue 15, the core: a reader goes on without a gap, a receiver gets everything in order, and calls
+/// that died are told of.
+#[test]
+fn a_kill_loses_no_event_and_no_callback() {
+    let home = home();
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = receiver.local_addr().unwrap();
+    // It is dead until the second start.
+    drop(receiver);
+    let flow = format!(
+        "<Response><Conference stayAlone=\"true\" callbackUrl=\"http://{address}/\">weekly\
+         </Conference></Response>"
+    );
+    fs::write(home.path().join("flows/x.xml"), flow).unwrap();
+    let (mut program, token, _) = with_a_call(home.path());
+    join(&mut program, &token);
+    let before = events(&program, &token, "?after=0", "ConferenceEnter");
+    let (last, _) = before.last().unwrap().clone();
+    program.signal("KILL");
+    program.end();
+
+    let receiver = TcpListener::bind(address).unwrap();
+    let program = Program::start(home.path(), "");
+    let told = receive(&receiver, 4);
+    let kinds: Vec<_> = told.iter().map(|(_, kind)| &**kind).collect();
+    assert_eq!(
+        kinds,
+        ["ConferenceEnter", "ConferenceEnter", "ConferenceExit", "ConferenceExit"],
+        "{told:?}"
+    );
+    let all = events(&program, &token, "?after=0", "ConferenceEnd");
+    let number = |id: &str| id.split_once('-').unwrap().1.parse::<u64>().unwrap();
+    let numbers: Vec<_> = all.iter().map(|(id, _)| number(id)).collect();
+    assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "{all:?}");
+    assert_eq!(all[..before.len()], before);
+    assert!(told.iter().all(|it| all.contains(it)), "{told:?} of {all:?}");
+    let rest = events(&program, &token, &format!("?after={last}"), "ConferenceEnd");
+    assert_eq!(rest, all[before.len()..]);
+    // The calls end after their room.
+    let since = "?since=2000-01-01%2000:00:00";
+    let hung_up = events(&program, &token, since, "Hangup");
+    assert_eq!(hung_up[..all.len()], all);
+    assert_eq!(hung_up.last().unwrap().1, "Hangup");
 }

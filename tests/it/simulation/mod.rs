@@ -74,7 +74,9 @@ fn every_life_keeps_the_promises() {
             "back",
             "back in the room",
         ];
-        let causes = Cause::ALL.iter().map(|cause| cause.text()).chain(others);
+        // The process of a life does not die.
+        let causes = Cause::ALL.iter().filter(|it| **it != Cause::Crashed);
+        let causes = causes.map(|cause| cause.text()).chain(others);
         causes.for_each(|it| assert!(counts.get(it).is_some_and(|n| 10 < *n), "{it}: {counts:?}"));
     }
 }

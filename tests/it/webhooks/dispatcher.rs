@@ -217,14 +217,14 @@ async fn the_fragment_and_the_kind_of_failure_decide_the_number_of_tries() {
     let url = "http://first.example/cb";
     check(url, 200, [1, 0, 0, 0], 0).await;
     check(url, 204, [1, 0, 0, 0], 0).await;
-    check(url, 500, [0, 12, 1, 0], 600).await;
-    check(url, 404, [0, 12, 1, 0], 600).await;
+    check(url, 500, [0, 155, 1, 0], 86_400).await;
+    check(url, 404, [0, 155, 1, 0], 86_400).await;
     check(&format!("{url}#rc=0"), 500, [0, 1, 1, 0], 0).await;
     check(&format!("{url}#rc=2"), 500, [0, 3, 1, 0], 3).await;
     // A fragment with time-outs only does not change the number of tries.
-    check(&format!("{url}#ct=100&rt=100"), 500, [0, 12, 1, 0], 600).await;
+    check(&format!("{url}#ct=100&rt=100"), 500, [0, 155, 1, 0], 86_400).await;
     check(&format!("{url}#rp=ct,rt"), 500, [0, 1, 0, 1], 0).await;
-    check(&format!("{url}#rp=5xx"), 500, [0, 12, 1, 0], 600).await;
+    check(&format!("{url}#rp=5xx"), 500, [0, 155, 1, 0], 86_400).await;
     check(&format!("{url}#rp=5xx"), 404, [0, 1, 0, 1], 0).await;
     // A closed port, an unknown name, and two that the guard refuses.
     check("http://first.example:81/#rc=1", 200, [0, 2, 1, 0], 1).await;

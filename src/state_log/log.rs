@@ -1,0 +1,302 @@
+//! Log: appends frames, holds those that cannot be written, and knows what is where.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    sync::Arc,
+    thread::JoinHandle,
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{
+    frame::{self, FRAME_MAX, Header, Line, VERSION},
+    index::{Index, Place},
+    segment::Segment,
+};
+
+/// How much is kept.
+#[derive(Clone, Debug)]
+pub struct StateLogSettings {
+    /// The folder of the segments; it exists.
+    pub folder: PathBuf,
+    /// A segment is full beyond this, in bytes.
+    pub segment_bytes: u32,
+    /// The oldest segments are removed while all of them together are larger, in bytes.
+    pub bytes_max: u64,
+    /// A segment is removed when its latest event is older, in microseconds.
+    pub keep_micros: u64,
+    /// Frames that wait while nothing can be written; beyond it the oldest is dropped.
+    pub held_max: usize,
+}
+
+/// Whether the log can be written.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum LogState {
+    /// Every frame is written at once.
+    #[default]
+    Ok,
+    /// It can for now, and there is no space for the next segment.
+    Low(String),
+    /// Frames wait, since the last could not be written.
+    Failed(String),
+}
+
+/// What an operator wants to know of a log.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LogStatus {
+    /// Whether it can be written.
+    pub state: LogState,
+    /// The length of all segments, in bytes.
+    pub bytes: u64,
+    /// The number of segments.
+    pub segments: usize,
+    /// The number of keys with a line.
+    pub rows: usize,
+    /// The number of frames that wait to be written.
+    pub held: usize,
+    /// Frames that were dropped, since too many waited.
+    pub dropped: u64,
+    /// Writes and syncs that failed.
+    pub failures: u64,
+}
+
+/// Called once, when a frame is written, or dropped since too many waited: then with false.
+pub(super) type Release = Box<dyn FnOnce(bool) + Send>;
+
+/// A log that is open. Dropping it ends its thread; what is held then is lost.
+pub struct StateLog {
+    pub(super) shared: Arc<Shared>,
+    pub(super) upkeep: Mutex<Option<JoinHandle<()>>>,
+}
+
+pub(super) struct Shared {
+    pub(super) settings: StateLogSettings,
+    pub(super) inner: Mutex<Inner>,
+    /// Wakes the upkeep.
+    pub(super) work: Condvar,
+}
+
+pub(super) struct Inner {
+    pub(super) index: Index,
+    /// All segments; the newest is written.
+    pub(super) segments: BTreeMap<u32, Segment>,
+    pub(super) header: Header,
+    /// The file of the next segment, with its space reserved.
+    pub(super) spare: Option<File>,
+    pub(super) held: VecDeque<Held>,
+    /// A held frame is being released: later ones must wait for it.
+    pub(super) is_releasing: bool,
+    /// Files with frames that a loss of power could take.
+    pub(super) unsynced: Vec<Arc<File>>,
+    /// The folder has a name that a loss of power could take.
+    pub(super) has_new_name: bool,
+    /// Full segments without an index file.
+    pub(super) unindexed: Vec<u32>,
+    pub(super) status: LogStatus,
+    pub(super) is_closing: bool,
+    /// In microseconds since 1970.
+    pub(super) last_beat: u64,
+    buffer: Vec<u8>,
+    /// For tests: writes fail.
+    pub(super) fault: Option<io::ErrorKind>,
+}
+
+/// A frame that could not be written yet.
+pub(super) struct Held {
+    pub(super) frame: Vec<u8>,
+    pub(super) release: Release,
+}
+
+impl StateLog {
+    /// Writes a frame, and calls `release` when it is written: before this returns, unless the disk
+    /// is in trouble. Frames are released in the order of the calls.
+    pub fn append(&self, lines: &[Line<'_>], release: impl FnOnce(bool) + Send + 'static) {
+        let mut inner = self.shared.inner.lock();
+        let mut buffer = std::mem::take(&mut inner.buffer);
+        buffer.clear();
+        frame::encode(lines, &mut buffer);
+        let is_waiting = inner.is_releasing || !inner.held.is_empty();
+        let written = match is_waiting {
+            true => Err(None),
+            false => inner.write(&self.shared.settings, &buffer, lines).map_err(Some),
+        };
+        match written {
+            Ok(()) => {
+                inner.buffer = buffer;
+                if inner.unsynced.len() == 1 {
+                    self.shared.work.notify_one();
+                }
+                drop(inner);
+                release(true);
+            }
+            Err(error) => {
+                if let Some(error) = error {
+                    inner.note_failure(&error);
+                }
+                let dropped = inner.hold(self.shared.settings.held_max, buffer, Box::new(release));
+                self.shared.work.notify_one();
+                drop(inner);
+                if let Some(release) = dropped {
+                    release(false);
+                }
+            }
+        }
+    }
+
+    /// The epoch: ids of events begin with it.
+    pub fn epoch(&self) -> u64 {
+        self.shared.inner.lock().header.epoch
+    }
+
+    /// Whether it can be written, and how much there is.
+    pub fn status(&self) -> LogStatus {
+        let inner = self.shared.inner.lock();
+        LogStatus {
+            bytes: inner.bytes(),
+            segments: inner.segments.len(),
+            rows: inner.index.rows.len(),
+            held: inner.held.len(),
+            ..inner.status.clone()
+        }
+    }
+
+    /// Makes writes fail, for tests. None: they work again.
+    pub fn inject(&self, fault: Option<io::ErrorKind>) {
+        self.shared.inner.lock().fault = fault;
+    }
+}
+
+impl Inner {
+    pub(super) fn new(header: Header) -> Self {
+        Self {
+            index: Index::default(),
+            segments: BTreeMap::new(),
+            header,
+            spare: None,
+            held: VecDeque::new(),
+            is_releasing: false,
+            unsynced: Vec::new(),
+            has_new_name: false,
+            unindexed: Vec::new(),
+            status: LogStatus::default(),
+            is_closing: false,
+            last_beat: 0,
+            buffer: Vec::new(),
+            fault: None,
+        }
+    }
+
+    /// Writes a frame of these lines to the newest segment, or to a new one if that is full.
+    pub(super) fn write(
+        &mut self,
+        settings: &StateLogSettings,
+        frame: &[u8],
+        lines: &[Line<'_>],
+    ) -> io::Result<()> {
+        if FRAME_MAX < frame.len() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the frame is too long"));
+        }
+        let length = u32::try_from(frame.len()).expect("frames have a limit");
+        let head = self.segments.last_key_value().map(|(_, it)| it.length);
+        if head.is_none_or(|it| settings.segment_bytes < it.saturating_add(length)) {
+            self.begin_segment(settings)?;
+        }
+        self.write_to_head(frame)?;
+        let mut head = self.segments.last_entry().expect("there is a segment");
+        let head = head.get_mut();
+        let place = Place { segment: head.number, offset: head.length };
+        head.length += length;
+        for line in lines {
+            if let Line::Event(event) = line {
+                head.newest = head.newest.max(event.at);
+            }
+        }
+        if self.unsynced.last().is_none_or(|it| !Arc::ptr_eq(it, &head.file)) {
+            self.unsynced.push(head.file.clone());
+        }
+        self.index.apply(lines, place);
+        Ok(())
+    }
+
+    fn write_to_head(&mut self, frame: &[u8]) -> io::Result<()> {
+        if let Some(kind) = self.fault {
+            return Err(kind.into());
+        }
+        let head = self.segments.values().next_back().expect("there is a segment");
+        // After an error the bytes may be there in part. The next frame overwrites them, and a
+        // reader stops at them.
+        head.file.write_all_at(frame, head.length.into())
+    }
+
+    /// Begins the next segment, with the header and what must outlive the older ones.
+    pub(super) fn begin_segment(&mut self, settings: &StateLogSettings) -> io::Result<()> {
+        if let Some(kind) = self.fault {
+            return Err(kind.into());
+        }
+        let last = self.segments.last_key_value().map_or(0, |(number, _)| *number);
+        let segment = Segment::create(&settings.folder, last + 1, self.spare.take())?;
+        self.has_new_name = true;
+        if 0 < last {
+            self.unindexed.push(last);
+        }
+        self.segments.insert(last + 1, segment);
+        let mut lines = vec![Line::Header(self.header)];
+        let mut frame = Vec::new();
+        frame::encode(&lines, &mut frame);
+        lines = self
+            .index
+            .accounts
+            .iter()
+            .map(|(account, events)| Line::LastNumber { account, number: events.last })
+            .collect();
+        frame::encode(&lines, &mut frame);
+        let written = self.write_to_head(&frame);
+        let mut head = self.segments.last_entry().expect("it has just been added");
+        match written {
+            Ok(()) => head.get_mut().length = u32::try_from(frame.len()).expect("accounts are few"),
+            Err(error) => {
+                let segment = head.remove();
+                self.unindexed.retain(|it| *it != last);
+                // The next try makes it again.
+                segment.remove(&settings.folder)?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn note_failure(&mut self, error: &io::Error) {
+        self.status.failures += 1;
+        self.status.state = LogState::Failed(error.to_string());
+    }
+
+    /// Holds a frame; the release of the oldest if there are too many.
+    fn hold(&mut self, held_max: usize, frame: Vec<u8>, release: Release) -> Option<Release> {
+        self.held.push_back(Held { frame, release });
+        if self.held.len() <= held_max {
+            return None;
+        }
+        self.status.dropped += 1;
+        self.held.pop_front().map(|it| it.release)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.segments.values().map(|it| u64::from(it.length)).sum()
+    }
+}
+
+/// The header of a new log.
+pub(super) fn header(epoch: u64, boot: u128) -> Header {
+    Header { version: VERSION, epoch, boot }
+}
+
+impl fmt::Debug for StateLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateLog").field("settings", &self.shared.settings).finish_non_exhaustive()
+    }
+}

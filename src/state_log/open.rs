@@ -1,0 +1,142 @@
+//! Opening: finds the segments, cuts a frame that a crash has torn, and reads what was kept.
+
+use std::{
+    fs::{self, File},
+    io,
+    sync::Arc,
+    thread,
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{
+    frame::{self, BEAT, Line, RowKey},
+    log::{Inner, Shared, StateLog, StateLogSettings, header},
+    segment::{self, Segment},
+};
+
+/// A log that has been opened, and what was in it.
+#[derive(Debug)]
+pub struct Opened {
+    /// The log itself, without its thread.
+    pub log: StateLog,
+    /// The latest line of each key, in the order in which they were written.
+    pub rows: Vec<RowRecord>,
+    /// The last time at which the log is known to have been open, in microseconds since 1970; 0 of a
+    /// new log. It is right to a second while there are rows.
+    pub last_sign: u64,
+    /// Whether the last end was planned. A new log's was.
+    pub was_closed: bool,
+    /// Whether the machine has been started since.
+    pub is_other_boot: bool,
+    /// What was damaged or cut, for the log of the program.
+    pub findings: Vec<String>,
+}
+
+/// The latest line of a key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RowRecord {
+    /// The key that it is the latest line of.
+    pub key: RowKey,
+    /// Account, number and time, if the line is an event.
+    pub event: Option<(Box<str>, u64, u64)>,
+    /// The state or the event, in the format of the log's user.
+    pub body: Vec<u8>,
+}
+
+impl StateLog {
+    /// Opens the log of a folder, or begins one. `epoch` is for a new log, and for one whose last
+    /// events may be lost since the power failed; `boot` is the kernel's boot.
+    pub fn open(settings: StateLogSettings, epoch: u64, boot: u128) -> io::Result<Opened> {
+        let mut findings = Vec::new();
+        let mut inner = Inner::new(header(epoch, boot));
+        let (mut was_closed, mut boot_last) = (true, boot);
+        let numbers = segment::numbers(&settings.folder)?;
+        for (at, number) in numbers.iter().enumerate() {
+            let (segment, index) = Segment::open(&settings.folder, *number)?;
+            let Some(header) = segment.header() else {
+                if 0 < segment.file.metadata()?.len() {
+                    findings.push(format!("segment {number} has no readable header: set aside"));
+                    let path = segment::path(&settings.folder, *number);
+                    fs::rename(&path, path.with_extension("damaged"))?;
+                } else {
+                    // Begun, and never written.
+                    segment.remove(&settings.folder)?;
+                }
+                continue;
+            };
+            let size = segment.file.metadata()?.len();
+            if u64::from(index.length) < size {
+                let torn = size - u64::from(index.length);
+                findings.push(format!("segment {number} ends with {torn} bytes of no whole frame"));
+                segment.file.set_len(index.length.into())?;
+            }
+            if at + 1 < numbers.len() {
+                inner.unindexed.extend((!segment.has_index(&settings.folder)).then_some(*number));
+            }
+            (was_closed, boot_last) = (index.is_closed, header.boot);
+            inner.header.epoch = header.epoch;
+            inner.index.add(*number, &index);
+            inner.segments.insert(*number, segment);
+        }
+        let is_other_boot = boot_last != boot;
+        if is_other_boot && !was_closed {
+            inner.header.epoch = epoch;
+        }
+        if inner.segments.is_empty() || is_other_boot {
+            inner.begin_segment(&settings)?;
+        }
+        for segment in inner.segments.values() {
+            segment.file.sync_data()?;
+        }
+        File::open(&settings.folder)?.sync_all()?;
+        let mut rows = inner.read_rows()?;
+        let mut last_sign = inner.segments.values().map(|it| it.newest).max().unwrap_or(0);
+        rows.retain(|row| {
+            let beat = row.body[..].try_into().ok().filter(|_| row.key == BEAT);
+            last_sign = last_sign.max(beat.map_or(0, u64::from_le_bytes));
+            row.key != BEAT
+        });
+        let (inner, work) = (Mutex::new(inner), Condvar::new());
+        let shared = Arc::new(Shared { settings, inner, work });
+        let log = Self { shared, upkeep: Mutex::default() };
+        Ok(Opened { log, rows, last_sign, was_closed, is_other_boot, findings })
+    }
+
+    /// Starts the thread that syncs, cleans and tries again.
+    pub fn start(&self) -> io::Result<()> {
+        let shared = self.shared.clone();
+        let thread = thread::Builder::new().name("state-log".to_owned());
+        *self.upkeep.lock() = Some(thread.spawn(move || shared.run())?);
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// The latest line of each key, in the order in which they were written.
+    fn read_rows(&self) -> io::Result<Vec<RowRecord>> {
+        let mut places: Vec<_> = self.index.rows.iter().map(|(key, at)| (*at, *key)).collect();
+        places.sort_unstable();
+        let mut rows = Vec::with_capacity(places.len());
+        for (place, key) in places {
+            let bytes = self.segments[&place.segment].read_frame(place.offset)?;
+            rows.extend(find(&bytes, key));
+        }
+        Ok(rows)
+    }
+}
+
+/// The last line of a frame that has a key.
+pub(super) fn find(frame: &[u8], key: RowKey) -> Option<RowRecord> {
+    let (lines, _) = frame::decode(frame)?;
+    let line = lines.iter().rev().find(|line| line.keys().any(|it| it == key))?;
+    match line {
+        Line::Event(event) | Line::Copied(event) => Some(RowRecord {
+            key,
+            event: Some((event.account.into(), event.number, event.at)),
+            body: event.body.to_vec(),
+        }),
+        Line::Row { body, .. } => Some(RowRecord { key, event: None, body: body.to_vec() }),
+        Line::Header(_) | Line::Gone(_) | Line::LastNumber { .. } | Line::Closed => None,
+    }
+}

@@ -1,0 +1,171 @@
+//! Segments: the files of the log, and the index file beside each that is full.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::{
+    fs::{FallocateFlags, fallocate},
+    io::Errno,
+};
+
+use super::{
+    frame::{self, FRAME_HEAD, Header, Line, VERSION},
+    index::SegmentIndex,
+};
+
+/// A file of the log.
+#[derive(Clone, Debug)]
+pub(super) struct Segment {
+    /// Counts from 1.
+    pub(super) number: u32,
+    /// Open for reading and writing.
+    pub(super) file: Arc<File>,
+    /// The end of its last whole frame.
+    pub(super) length: u32,
+    /// The time of its latest event, in microseconds since 1970; 0: it has none.
+    pub(super) newest: u64,
+}
+
+/// The path of a segment.
+pub(super) fn path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{number:010}.log"))
+}
+
+fn index_path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{number:010}.index"))
+}
+
+fn spare_path(folder: &Path) -> PathBuf {
+    folder.join("next.draft")
+}
+
+/// Makes the file of the next segment, with its space reserved if the file system can do that.
+pub(super) fn reserve(folder: &Path, bytes: u32) -> io::Result<File> {
+    let path = spare_path(folder);
+    let mut options = OpenOptions::new();
+    let file =
+        options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes.into()) {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(file),
+        Err(error) => {
+            fs::remove_file(path)?;
+            Err(error.into())
+        }
+    }
+}
+
+/// The numbers of the segments in a folder, in order.
+pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_log = path.extension().is_some_and(|it| it == "log");
+        let stem = path.file_stem().and_then(|it| it.to_str());
+        numbers.extend(stem.filter(|_| is_log).and_then(|it| it.parse::<u32>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+impl Segment {
+    /// Begins a segment in a reserved file, or in a new one. Its name survives a loss of power once
+    /// the folder is synced.
+    pub(super) fn create(folder: &Path, number: u32, spare: Option<File>) -> io::Result<Self> {
+        let path = path(folder, number);
+        let file = match spare {
+            Some(file) => {
+                fs::rename(spare_path(folder), path)?;
+                file
+            }
+            None => {
+                let mut options = OpenOptions::new();
+                options.read(true).write(true).create_new(true).mode(0o600).open(path)?
+            }
+        };
+        Ok(Self { number, file: Arc::new(file), length: 0, newest: 0 })
+    }
+
+    /// Opens a file, and reads its index: from the index file if that is whole, else from the frames.
+    pub(super) fn open(folder: &Path, number: u32) -> io::Result<(Self, SegmentIndex)> {
+        let path = path(folder, number);
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        let index = match read_index(folder, number) {
+            Some(index) => index,
+            None => SegmentIndex::of_frames(&fs::read(&path)?),
+        };
+        let (length, newest) = (index.length, index.newest);
+        Ok((Self { number, file: Arc::new(file), length, newest }, index))
+    }
+
+    /// The first line. None: it is damaged, or of another version.
+    pub(super) fn header(&self) -> Option<Header> {
+        let mut bytes = [0; 64];
+        let count = self.file.read_at(&mut bytes, 0).ok()?;
+        let (lines, _) = frame::decode(bytes.get(..count)?)?;
+        match lines.first() {
+            Some(Line::Header(header)) if header.version == VERSION => Some(*header),
+            _ => None,
+        }
+    }
+
+    /// Reads bytes from an offset on, at most to the end of the last whole frame.
+    pub(super) fn read(&self, offset: u32, bytes_max: usize) -> io::Result<Vec<u8>> {
+        let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; left.min(bytes_max)];
+        self.file.read_exact_at(&mut bytes, offset.into())?;
+        Ok(bytes)
+    }
+
+    /// Reads the frame at an offset.
+    pub(super) fn read_frame(&self, offset: u32) -> io::Result<Vec<u8>> {
+        let head = self.read(offset, FRAME_HEAD)?;
+        let damaged = || {
+            let text = format!("segment {} has no frame at byte {offset}", self.number);
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        };
+        self.read(offset, frame::length(&head).ok_or_else(damaged)?)
+    }
+
+    /// Writes the index file of a full segment.
+    pub(super) fn write_index(&self, folder: &Path) -> io::Result<()> {
+        let bytes = self.read(0, usize::MAX)?;
+        let index = SegmentIndex::of_frames(&bytes);
+        let body = postcard::to_allocvec(&index).map_err(io::Error::other)?;
+        let path = index_path(folder, self.number);
+        let draft = path.with_extension("draft");
+        let mut file = OpenOptions::new();
+        let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(&crc32fast::hash(&body).to_le_bytes())?;
+        file.write_all(&body)?;
+        file.sync_all()?;
+        fs::rename(&draft, path)
+    }
+
+    /// Whether it has an index file.
+    pub(super) fn has_index(&self, folder: &Path) -> bool {
+        index_path(folder, self.number).exists()
+    }
+
+    /// Removes the file and its index file.
+    pub(super) fn remove(&self, folder: &Path) -> io::Result<()> {
+        match fs::remove_file(index_path(folder, self.number)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => (),
+        }
+        fs::remove_file(path(folder, self.number))
+    }
+}
+
+/// The index file of a segment. None: it is missing or damaged, and the frames must be read.
+fn read_index(folder: &Path, number: u32) -> Option<SegmentIndex> {
+    let mut bytes = Vec::new();
+    File::open(index_path(folder, number)).ok()?.read_to_end(&mut bytes).ok()?;
+    let (sum, body) = bytes.split_at_checked(4)?;
+    let is_whole = sum == crc32fast::hash(body).to_le_bytes();
+    postcard::from_bytes(body).ok().filter(|_| is_whole)
+}

@@ -1,0 +1,237 @@
+//! Upkeep: what the log's own thread does: syncs, writes index files, removes old segments, tries
+//! again what could not be written.
+
+use std::{
+    fs::File,
+    io, mem,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    frame::{self, BEAT, Line},
+    log::{Held, Inner, LogState, Shared, StateLog},
+    open, segment,
+};
+
+/// Time from a frame to its sync.
+const SYNC_EVERY: Duration = Duration::from_millis(20);
+/// Time between two beats, in microseconds.
+const BEAT_MICROS: u64 = 1_000_000;
+/// Time between two looks at old segments, and between two tries after an error.
+const CLEAN_EVERY: Duration = Duration::from_secs(1);
+
+impl StateLog {
+    /// Writes the mark of a planned end, syncs, and ends the thread.
+    pub fn close(&self) -> io::Result<()> {
+        self.append(&[Line::Closed], |_| ());
+        self.end_thread();
+        self.shared.sync()
+    }
+
+    fn end_thread(&self) {
+        self.shared.inner.lock().is_closing = true;
+        self.shared.work.notify_one();
+        let thread = self.upkeep.lock().take();
+        if thread.is_some_and(|it| it.join().is_err()) {
+            tracing::error!("the thread of the state log has panicked");
+        }
+    }
+
+    /// One round of upkeep, for tests; `now` in microseconds since 1970.
+    pub fn maintain(&self, now: u64) {
+        self.shared.maintain(now);
+    }
+}
+
+impl Drop for StateLog {
+    fn drop(&mut self) {
+        self.end_thread();
+    }
+}
+
+impl Shared {
+    pub(super) fn run(&self) {
+        loop {
+            {
+                let mut inner = self.inner.lock();
+                if inner.unsynced.is_empty() && !inner.is_closing {
+                    self.work.wait_for(&mut inner, CLEAN_EVERY);
+                }
+                if inner.is_closing {
+                    return;
+                }
+            }
+            self.maintain(wall_micros());
+            std::thread::sleep(SYNC_EVERY);
+        }
+    }
+
+    fn maintain(&self, now: u64) {
+        self.beat(now);
+        if let Err(error) = self.sync() {
+            tracing::error!("the state log cannot be synced: {error}");
+        }
+        self.write_held();
+        let done =
+            self.write_indexes().and_then(|()| self.reserve()).and_then(|()| self.clean(now));
+        let mut inner = self.inner.lock();
+        let is_failed = matches!(inner.status.state, LogState::Failed(_));
+        match done {
+            Ok(()) if is_failed && !inner.held.is_empty() => (),
+            Ok(()) => inner.status.state = LogState::Ok,
+            Err(error) if !is_failed => {
+                if inner.status.state == LogState::Ok {
+                    tracing::error!("the state log has no space for its next segment: {error}");
+                }
+                inner.status.state = LogState::Low(error.to_string());
+            }
+            Err(_) => (),
+        }
+    }
+
+    /// Makes what is written survive a loss of power.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let (files, has_new_name) = {
+            let mut inner = self.inner.lock();
+            (mem::take(&mut inner.unsynced), mem::take(&mut inner.has_new_name))
+        };
+        let mut synced = files.iter().try_for_each(|it| it.sync_data());
+        if has_new_name && synced.is_ok() {
+            synced = File::open(&self.settings.folder).and_then(|it| it.sync_all());
+        }
+        if let Err(error) = &synced {
+            let mut inner = self.inner.lock();
+            inner.note_failure(error);
+            // After a failed sync the kernel may have dropped the pages, so the file is not trusted.
+            let begun = inner.begin_segment(&self.settings);
+            if let Err(error) = begun.and_then(|()| inner.copy_rows(&self.settings, u32::MAX)) {
+                inner.note_failure(&error);
+            }
+        }
+        synced
+    }
+
+    /// Writes held frames, in order, until one fails.
+    fn write_held(&self) {
+        loop {
+            let Held { frame, release } = {
+                let mut inner = self.inner.lock();
+                let Some(held) = inner.held.pop_front() else { return };
+                let lines = frame::decode(&held.frame).map(|(lines, _)| lines).unwrap_or_default();
+                if let Err(error) = inner.write(&self.settings, &held.frame, &lines) {
+                    inner.note_failure(&error);
+                    inner.held.push_front(held);
+                    return;
+                }
+                inner.is_releasing = true;
+                held
+            };
+            drop(frame);
+            release(true);
+            self.inner.lock().is_releasing = false;
+        }
+    }
+
+    /// Writes the time, once a second, while there are rows: so the next start knows when they ended.
+    fn beat(&self, now: u64) {
+        let mut inner = self.inner.lock();
+        let has_rows = inner.index.rows.keys().any(|it| *it != BEAT);
+        let is_due = inner.last_beat.saturating_add(BEAT_MICROS) <= now;
+        if !has_rows || !is_due || !inner.held.is_empty() {
+            return;
+        }
+        inner.last_beat = now;
+        let (lines, mut frame) = ([Line::Row { key: BEAT, body: &now.to_le_bytes() }], Vec::new());
+        frame::encode(&lines, &mut frame);
+        if let Err(error) = inner.write(&self.settings, &frame, &lines) {
+            inner.note_failure(&error);
+        }
+    }
+
+    fn write_indexes(&self) -> io::Result<()> {
+        loop {
+            let segment = {
+                let mut inner = self.inner.lock();
+                let Some(number) = inner.unindexed.pop() else { return Ok(()) };
+                inner.segments.get(&number).cloned()
+            };
+            // A segment without an index file is read whole at the next start.
+            let Some(segment) = segment else { continue };
+            segment.write_index(&self.settings.folder)?;
+        }
+    }
+
+    /// Reserves the space of the next segment, so that a full disk is seen before a turn meets it.
+    fn reserve(&self) -> io::Result<()> {
+        if self.inner.lock().spare.is_none() {
+            let spare = segment::reserve(&self.settings.folder, self.settings.segment_bytes)?;
+            self.inner.lock().spare = Some(spare);
+        }
+        Ok(())
+    }
+
+    /// Removes the oldest segment while it is too old, or all are too large.
+    fn clean(&self, now: u64) -> io::Result<()> {
+        loop {
+            let segment = {
+                let mut inner = self.inner.lock();
+                let bytes = inner.bytes();
+                let Some((number, oldest)) = inner.segments.first_key_value() else {
+                    return Ok(());
+                };
+                let is_old = oldest.newest.saturating_add(self.settings.keep_micros) < now;
+                let is_only = inner.segments.len() == 1;
+                if is_only || !(is_old || self.settings.bytes_max < bytes) {
+                    return Ok(());
+                }
+                let number = *number;
+                inner.copy_rows(&self.settings, number)?;
+                inner.segments[&number].clone()
+            };
+            // The copies must survive before the originals go.
+            self.sync()?;
+            let mut inner = self.inner.lock();
+            inner.segments.remove(&segment.number);
+            inner.index.forget(segment.number);
+            inner.unindexed.retain(|it| *it != segment.number);
+            drop(inner);
+            segment.remove(&self.settings.folder)?;
+        }
+    }
+}
+
+impl Inner {
+    /// Copies the lines of the keys up to a segment to the newest one.
+    fn copy_rows(&mut self, settings: &super::StateLogSettings, up_to: u32) -> io::Result<()> {
+        let newest = self.segments.last_key_value().map_or(0, |(number, _)| *number);
+        let old: Vec<_> =
+            self.segments.keys().copied().filter(|it| *it <= up_to && *it < newest).collect();
+        for segment in old {
+            for (place, key) in self.index.rows_in(segment) {
+                let bytes = self.segments[&segment].read_frame(place.offset)?;
+                let Some(row) = open::find(&bytes, key) else { continue };
+                let line = match &row.event {
+                    Some((account, number, at)) => Line::Copied(frame::EventLine {
+                        account,
+                        number: *number,
+                        at: *at,
+                        keys: [Some(key), None, None, None],
+                        body: &row.body,
+                    }),
+                    None => Line::Row { key, body: &row.body },
+                };
+                let (lines, mut frame) = ([line], Vec::new());
+                frame::encode(&lines, &mut frame);
+                self.write(settings, &frame, &lines)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Microseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "events have the time of the wall clock")]
+fn wall_micros() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

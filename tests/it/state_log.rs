@@ -1,0 +1,329 @@
+//! The state log: what was written is read again, whatever happens to the files and to the disk.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use conflow::state_log::{
+    EventLine, Line, LogState, Opened, RowKey, StateLog, StateLogSettings, frame,
+};
+
+const SECOND: u64 = 1_000_000;
+const KEEP: u64 = 100 * SECOND;
+
+fn settings(folder: &Path) -> StateLogSettings {
+    StateLogSettings {
+        folder: folder.to_owned(),
+        segment_bytes: 4_096,
+        bytes_max: 1 << 20,
+        keep_micros: KEEP,
+        held_max: 4,
+    }
+}
+
+fn open(folder: &Path) -> Opened {
+    StateLog::open(settings(folder), 7, 1).unwrap()
+}
+
+fn key(id: u128) -> RowKey {
+    RowKey { kind: 1, id }
+}
+
+fn event<'a>(account: &'a str, number: u64, at: u64, body: &'a [u8]) -> Line<'a> {
+    Line::Event(EventLine { account, number, at, keys: [None; 4], body })
+}
+
+fn numbers(log: &StateLog, account: &str, from: u64, max: usize) -> Vec<u64> {
+    log.events(account, from, max).unwrap().events.iter().map(|it| it.number).collect()
+}
+
+/// What the log must say, kept by the simplest means.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Model {
+    rows: BTreeMap<RowKey, Vec<u8>>,
+    events: BTreeMap<String, Vec<(u64, Vec<u8>)>>,
+}
+
+impl Model {
+    fn take(&mut self, lines: &[Line<'_>]) {
+        for line in lines {
+            match line {
+                Line::Event(event) => {
+                    let events = self.events.entry(event.account.to_owned()).or_default();
+                    events.push((event.number, event.body.to_vec()));
+                    let keys = event.keys.iter().flatten();
+                    self.rows.extend(keys.map(|it| (*it, event.body.to_vec())));
+                }
+                Line::Row { key, body } => _ = self.rows.insert(*key, body.to_vec()),
+                Line::Gone(key) => _ = self.rows.remove(key),
+                Line::Header(_) | Line::Copied(_) | Line::LastNumber { .. } | Line::Closed => (),
+            }
+        }
+    }
+
+    fn of(opened: &Opened) -> Self {
+        let rows = opened.rows.iter().map(|it| (it.key, it.body.clone())).collect();
+        let mut events = BTreeMap::new();
+        for account in ["a", "b", "c"] {
+            let mut found = Vec::new();
+            // Page by page, so that pages meet without gaps.
+            while let Some(page) =
+                Some(opened.log.events(account, found.len() as u64 + 1, 7).unwrap())
+                    .filter(|it| !it.events.is_empty())
+            {
+                found.extend(page.events.into_iter().map(|it| (it.number, it.body)));
+            }
+            if !found.is_empty() {
+                events.insert(account.to_owned(), found);
+            }
+        }
+        Self { rows, events }
+    }
+}
+
+/// Appends frames that a seed picks. Returns what is there after each.
+fn live(log: &StateLog, model: &mut Model, rng: &mut fastrand::Rng, frames: usize) -> Vec<Model> {
+    let mut models = Vec::new();
+    for _ in 0..frames {
+        let bodies: Vec<Vec<u8>> =
+            (0..3).map(|_| (0..rng.usize(0..200)).map(|_| rng.u8(..)).collect()).collect();
+        let mut lines = Vec::new();
+        for body in &bodies {
+            let id = key(rng.u128(0..20));
+            lines.push(match rng.u8(0..4) {
+                0 => Line::Gone(id),
+                1 => Line::Row { key: id, body },
+                _ => {
+                    let account = ["a", "a", "a", "a", "b", "c"][rng.usize(0..6)];
+                    let count = model.events.get(account).map_or(0, Vec::len) as u64;
+                    let is_next =
+                        |it: &&Line<'_>| matches!(it, Line::Event(e) if e.account == account);
+                    let number = count + 1 + lines.iter().filter(is_next).count() as u64;
+                    let own = key(100 + u128::from(number));
+                    let keys = [rng.bool().then_some(id), None, rng.bool().then_some(own), None];
+                    Line::Event(EventLine { account, number, at: number * SECOND, keys, body })
+                }
+            });
+        }
+        log.append(&lines, |is_written| assert!(is_written));
+        model.take(&lines);
+        models.push(model.clone());
+    }
+    models
+}
+
+#[test]
+fn what_is_written_is_read_again_in_every_life() {
+    for seed in 0..60 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut model = Model::default();
+        for life in 0..4 {
+            let opened = open(folder.path());
+            assert_eq!(opened.findings, Vec::<String>::new(), "seed {seed}");
+            assert_eq!(Model::of(&opened), model, "seed {seed}, life {life}");
+            assert_eq!(opened.was_closed, life % 2 == 0, "seed {seed}, life {life}");
+            live(&opened.log, &mut model, &mut rng, 40);
+            if rng.bool() {
+                opened.log.maintain(SECOND);
+            }
+            // Each second life ends without notice.
+            if life % 2 == 1 {
+                opened.log.close().unwrap();
+            }
+        }
+    }
+}
+
+fn newest(folder: &Path) -> PathBuf {
+    let files = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
+    files.filter(|it| it.extension().is_some_and(|it| it == "log")).max().unwrap()
+}
+
+/// Damages the newest segment at every byte; no wrong frame is ever read, and the log goes on.
+fn damaged_anywhere(damage: impl Fn(&mut Vec<u8>, usize)) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rng = fastrand::Rng::with_seed(1);
+    let opened = open(folder.path());
+    let mut models = vec![Model::default()];
+    models.extend(live(&opened.log, &mut Model::default(), &mut rng, 3));
+    drop(opened);
+    let path = newest(folder.path());
+    let whole = fs::read(&path).unwrap();
+    assert!(500 < whole.len());
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        damage(&mut bytes, at);
+        if bytes == whole {
+            continue;
+        }
+        let copy = tempfile::tempdir().unwrap();
+        fs::write(copy.path().join(path.file_name().unwrap()), &bytes).unwrap();
+        let opened = open(copy.path());
+        let found = Model::of(&opened);
+        assert!(models.contains(&found), "damage at byte {at}");
+        let mut after = found;
+        live(&opened.log, &mut after, &mut rng, 2);
+        drop(opened);
+        assert_eq!(Model::of(&open(copy.path())), after, "damage at byte {at}");
+    }
+}
+
+#[test]
+fn a_log_that_is_torn_at_any_byte_is_read_up_to_there() {
+    damaged_anywhere(Vec::truncate);
+}
+
+#[test]
+fn a_log_whose_end_is_zeros_is_read_up_to_there() {
+    damaged_anywhere(|bytes, at| bytes[at..].fill(0));
+}
+
+#[test]
+fn a_flipped_bit_ends_the_reading_of_its_segment() {
+    damaged_anywhere(|bytes, at| bytes[at] ^= 4);
+}
+
+#[test]
+fn an_index_file_is_made_again_if_it_is_missing_or_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rng = fastrand::Rng::with_seed(2);
+    let opened = open(folder.path());
+    let mut model = Model::default();
+    live(&opened.log, &mut model, &mut rng, 100);
+    opened.log.maintain(SECOND);
+    drop(opened);
+    let indexes: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().path()).collect();
+    let indexes: Vec<_> =
+        indexes.into_iter().filter(|it| it.extension().is_some_and(|it| it == "index")).collect();
+    assert!(3 < indexes.len());
+    fs::remove_file(&indexes[0]).unwrap();
+    let mut bytes = fs::read(&indexes[1]).unwrap();
+    bytes[9] ^= 1;
+    fs::write(&indexes[1], bytes).unwrap();
+    assert_eq!(Model::of(&open(folder.path())), model);
+}
+
+/// Old events go; what is alive stays, and no number is given twice.
+#[test]
+fn cleaning_removes_old_events_and_keeps_rows_and_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = open(folder.path());
+    let log = &opened.log;
+    log.append(&[Line::Row { key: key(1), body: b"row" }], |_| ());
+    let call = EventLine {
+        account: "a",
+        number: 1,
+        at: SECOND,
+        keys: [Some(key(2)), Some(key(3)), None, None],
+        body: b"begun",
+    };
+    log.append(&[Line::Event(call)], |_| ());
+    log.append(&[Line::Gone(key(3))], |_| ());
+    log.append(&[event("gone", 1, SECOND, b"x")], |_| ());
+    for number in 2..=400 {
+        log.append(&[event("a", number, number * SECOND, &[b'.'; 50])], |_| ());
+    }
+    log.maintain(300 * SECOND);
+    let first = log.events("a", 1, 1).unwrap().first;
+    assert!((150..=200).contains(&first), "{first}");
+    assert_eq!(numbers(log, "a", 1, 3), [first, first + 1, first + 2]);
+    drop(opened);
+
+    let opened = open(folder.path());
+    let rows: Vec<_> = opened.rows.iter().map(|it| (it.key.id, it.body.clone())).collect();
+    assert_eq!(rows, [(1, b"row".to_vec()), (2, b"begun".to_vec())]);
+    assert_eq!(opened.rows[1].event, Some(("a".into(), 1, SECOND)));
+    assert_eq!(opened.log.events("a", 1, 1).unwrap().first, first);
+    assert_eq!((opened.log.last_number("a"), opened.log.last_number("gone")), (400, 1));
+    assert_eq!(opened.log.events("gone", 1, 9).unwrap().first, 2);
+}
+
+#[test]
+fn the_size_of_the_log_has_a_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = StateLogSettings { bytes_max: 20_000, ..settings(folder.path()) };
+    let log = StateLog::open(settings, 7, 1).unwrap().log;
+    for number in 1..=2_000 {
+        log.append(&[event("a", number, SECOND, &[b'.'; 50])], |_| ());
+        if number % 20 == 0 {
+            log.maintain(SECOND);
+        }
+    }
+    let status = log.status();
+    assert!(status.bytes <= 20_000 + 4_096, "{status:?}");
+    assert!(100 < numbers(&log, "a", 1, 10_000).len());
+}
+
+/// While nothing can be written, frames wait and are released in order; beyond the limit the oldest
+/// is dropped, and its owner is told.
+#[test]
+fn frames_wait_for_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = open(folder.path());
+    let (log, told) = (&opened.log, Arc::new(Mutex::new(Vec::new())));
+    let append = |number: u64| {
+        let told = told.clone();
+        let line = event("a", number, number, b"x");
+        log.append(&[line], move |is_written| told.lock().unwrap().push((number, is_written)));
+    };
+    append(1);
+    log.inject(Some(io::ErrorKind::StorageFull));
+    (2..=6).for_each(append);
+    assert_eq!(*told.lock().unwrap(), [(1, true), (2, false)]);
+    let status = log.status();
+    assert!(matches!(status.state, LogState::Failed(_)), "{status:?}");
+    assert_eq!((status.held, status.dropped), (4, 1));
+    log.maintain(1);
+    assert_eq!(log.status().held, 4);
+    log.inject(None);
+    // Behind the others, although it could be written at once.
+    append(7);
+    log.maintain(1);
+    let expected = [(1, true), (2, false), (3, false), (4, true), (5, true), (6, true), (7, true)];
+    assert_eq!(*told.lock().unwrap(), expected);
+    assert_eq!(log.status().state, LogState::Ok);
+    drop(opened);
+    assert_eq!(numbers(&open(folder.path()).log, "a", 1, 9), [1, 4, 5, 6, 7]);
+}
+
+/// A reader may have seen events that a loss of power took, so the ids of others must differ.
+#[test]
+fn another_boot_without_a_planned_end_begins_an_epoch() {
+    let check = |is_closed: bool, boot: u128, expected: u64| {
+        let folder = tempfile::tempdir().unwrap();
+        let log = StateLog::open(settings(folder.path()), 7, 1).unwrap().log;
+        log.append(&[event("a", 1, 1, b"x")], |_| ());
+        match is_closed {
+            true => log.close().unwrap(),
+            false => drop(log),
+        }
+        let opened = StateLog::open(settings(folder.path()), 8, boot).unwrap();
+        assert_eq!((opened.was_closed, opened.is_other_boot), (is_closed, boot != 1));
+        assert_eq!(opened.log.epoch(), expected);
+        assert_eq!(opened.log.last_number("a"), 1);
+    };
+    check(true, 1, 7);
+    check(true, 2, 7);
+    check(false, 1, 7);
+    check(false, 2, 8);
+}
+
+#[test]
+fn a_reader_finds_the_events_since_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path()).log;
+    for number in 1..=500 {
+        log.append(&[event("a", number, number * SECOND, b"x")], |_| ());
+    }
+    for since in [0, 1, 100, 250, 499, 500] {
+        let from = log.number_before("a", since * SECOND);
+        assert!(from <= since.max(1) && since < from + 130, "{since}: {from}");
+    }
+    assert_eq!(log.number_before("b", 0), 1);
+    assert_eq!(frame::decode(&[0; 64]), None);
+}
