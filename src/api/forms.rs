@@ -19,7 +19,7 @@ pub struct Settings {
 pub enum PlivoForm {
     /// `["10","15"]`, for clients that read nothing else (plivo-go, plivo-java).
     Array,
-    /// By client (contract 2.2): an array for those of [`ARRAY_CLIENTS`], else a string.
+    /// By client (contract 2.2): an array for those of `ARRAY_CLIENTS`, else a string.
     #[default]
     ByClient,
     /// `"10,15"`, as on Plivo's pages.

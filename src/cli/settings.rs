@@ -169,8 +169,8 @@ pub struct FetchSettings {
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct CorsSettings {
-    /// Origins of web pages that may use the API from a browser, such as https://app.example
-    /// [default: none].
+    /// Origins (scheme, host and port) of web pages that may use the API from a browser [default:
+    /// none].
     #[arg(
         long = "cors-origins",
         env = "CONFLOW_CORS_ORIGINS",

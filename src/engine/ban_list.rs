@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The bans of every conference. Those of a request of the API are stored before they hold
-/// ([`Self::prepare`]).
+/// (`prepare`).
 pub struct BanList {
     bans: Arc<RwLock<RoomBans>>,
     rows: Arc<dyn RowStore>,

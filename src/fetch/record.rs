@@ -8,7 +8,7 @@ use super::{FetchClient, FetchError, OutgoingRequest, Response};
 use crate::trace::{FetchRecord, excerpt};
 
 impl FetchClient {
-    /// A URL for traces and the log; see [`HiddenNames::shown`].
+    /// A URL for traces and the log; see [`super::HiddenNames::shown`].
     pub fn shown(&self, url: &str) -> Arc<str> {
         self.hide.shown(url).into()
     }

@@ -72,7 +72,7 @@ pub enum Line<'a> {
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Header {
-    /// The version of the format: [`VERSION`].
+    /// The version of the format: 1 in this build.
     pub version: u8,
     /// The log's epoch, which ids of events begin with.
     pub epoch: u64,
