@@ -18,6 +18,9 @@ pub const TIMELINE_MAX: usize = 256;
 /// Entries at the beginning that are never dropped.
 const HEAD: usize = 32;
 
+/// A shorter silence is the time between two orders on a busy machine, and nobody hears it.
+const SILENCE_MIN_MS: u32 = 5;
+
 /// Entries dropped at once, so that a long timeline is not moved at every sound.
 const DROPPED_AT_ONCE: usize = 64;
 
@@ -33,13 +36,18 @@ impl Timeline {
     /// Records that this is heard from now on.
     ///
     /// A background sound (silence, the room, the wait sound) leaves no entry if something else is
-    /// heard in the same millisecond, and no second entry if it continues.
+    /// heard in the same millisecond, and no second entry if it continues. Silence leaves none if it is
+    /// shorter than [`SILENCE_MIN_MS`].
     pub(super) fn hear(&mut self, at_ms: u32, sound: TimelineSound) {
         // Two threads may read the clock in one order and arrive in the other.
         let from_ms = at_ms.max(self.rows.last().map_or(0, |row| row.from_ms));
-        self.rows.pop_if(|row| row.from_ms == from_ms && row.kind.is_background());
-
         let TimelineSound { kind, text } = sound;
+        self.rows.pop_if(|row| {
+            let is_short = from_ms - row.from_ms < SILENCE_MIN_MS && kind != TimelineKind::Silence;
+            let is_gap = row.kind == TimelineKind::Silence && is_short;
+            is_gap || row.from_ms == from_ms && row.kind.is_background()
+        });
+
         let goes_on = self.rows.last().is_some_and(|last| last.kind == kind && last.text == text);
         if goes_on && kind.is_background() {
             return;
