@@ -135,7 +135,7 @@ fn callers_of_every_kind_get_the_replies_of_the_rfcs() {
         check_scenario(&conflow, name, &format!("-t {transport}"), 2);
     }
     // In the scenarios `star` and `info`.
-    conflow.wait_for_lines("cause=\"starred\"", 8);
+    conflow.wait_for_lines("cause=starred", 8);
 }
 
 #[test]
