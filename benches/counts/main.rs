@@ -71,7 +71,8 @@ fn counted_by_callgrind(rounds: &mut dyn FnMut()) {
 
 /// Kicks one of ten through the whole API without sockets, with log and journal on.
 fn kick() {
-    let log = config::LogConfig { format: LogFormat::Json, level: LogLevel::Info };
+    let (format, level) = (LogFormat::Json, LogLevel::Info);
+    let log = config::LogConfig { format, level, hide: Vec::new() };
     let log = LogThread::begin(log).expect("a log");
     let mut loaded_engine = LoadedEngine::new(in_virtual_time(), 200, 10, Some(log.sender()));
     loaded_engine.fill();

@@ -32,8 +32,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
 
 /// `GET /`: leads on to the documentation.
 async fn root() -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::FOUND;
+    let mut response = text(StatusCode::FOUND, "the documentation is at /docs\n");
     response.headers_mut().insert(LOCATION, HeaderValue::from_static("/docs"));
     response
 }

@@ -24,6 +24,15 @@ there = {}
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
+    # Wrong credentials are limited by address: each request comes from one of its own.
+    there["clients"] = there.get("clients", 0) + 1
+    n = there["clients"]
+    case.headers = {**(case.headers or {}), "X-Forwarded-For": f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}"}
+    if case.query and case.meta is not None and case.meta.generation.mode.is_positive:
+        # A pattern cannot know how many days a month has.
+        for name in case.query:
+            if name.startswith("end_time") and isinstance(case.query[name], str):
+                case.query[name] = re.sub(r"-(29|30|31)\b", "-28", case.query[name])
     if case.meta is None or case.meta.phase.name.value == "stateful":
         return
     path = case.path_parameters
