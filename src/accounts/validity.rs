@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// The life of a credential, kept by whoever keeps the credential. It ends once: by
+/// The life of a credential, kept beside the credential. It ends once: by
 /// [`Self::end`], or when it is dropped.
 #[derive(Debug)]
 pub struct CredentialLife(watch::Sender<bool>);

@@ -28,6 +28,7 @@ use crate::{
     flow::Cause,
     rtp_engine::{self, PacketDrop},
     sip::{SipBackend, note::MessageDrop},
+    state_log::StateLog,
     store::rows::{RowStore, StoreHealth},
     webhooks::{delivery::DropReason, dispatcher},
 };
@@ -46,6 +47,8 @@ pub struct Ops {
     pub phones: Option<(Arc<SipBackend>, Arc<rtp_engine::RtpGauges>)>,
     /// The store, whose writes may fail.
     pub rows: Arc<dyn RowStore>,
+    /// The log of events, whose writes may fail. None if nothing outlives the process.
+    pub state_log: Option<Arc<StateLog>>,
     /// The start time of the process.
     pub began_at: SystemTime,
 }

@@ -410,7 +410,7 @@ impl AppState {
         *self.endpoints.write() = endpoints;
     }
 
-    /// Replaces the limits of every account. What is used up of them begins anew.
+    /// Replaces the limits of every account. Counts begin again.
     pub fn set_limits(&self, rate_limit: Option<RateLimit>, caps: Caps) {
         *self.requests.write() = rate_limit.map(PerAccount::new);
         self.call_caps.set(caps);

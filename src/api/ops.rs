@@ -19,7 +19,7 @@ use super::{
     failure::Failure,
     openapi,
 };
-use crate::store::rows::WriteError;
+use crate::{state_log::LogState, store::rows::WriteError};
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::reads("/", handler!(root), Documented::Here(openapi::ops::root)),
@@ -44,8 +44,11 @@ async fn healthz() -> Response {
 
 /// `GET /readyz`: 200 while new calls are accepted and the store can write, 503 otherwise.
 async fn readyz(State(links): State<Links>) -> Response {
-    let error = links.ops.as_ref().and_then(|it| it.rows.health().error);
+    let ops = links.ops.as_ref();
+    let error = ops.and_then(|it| it.rows.health().error);
+    let log = ops.and_then(|it| it.state_log.as_ref()).map(|it| it.status().state);
     let not_ready = match (links.app.inbound.is_open(), error) {
+        (true, None) if matches!(log, Some(LogState::Failed(_))) => "store: no event is written\n",
         (true, None) => return text(StatusCode::OK, "ready\n"),
         (false, _) => "draining\n",
         (true, Some(WriteError::Full)) => "store: no space\n",

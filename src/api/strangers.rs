@@ -1,7 +1,7 @@
 //! Strangers: connections that have shown no good credentials yet.
 //!
 //! When the server is full, the stranger that has been there longest makes room for the next
-//! connection: whoever opens thousands of them keeps nobody out.
+//! connection: a client that opens thousands of them keeps nobody out.
 
 use std::{
     collections::BTreeMap,

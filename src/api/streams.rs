@@ -83,8 +83,8 @@ mod tests {
     use super::*;
     use crate::api::routes::PATHS;
 
-    /// Issue 14, A2. Whoever adds a stream makes it end with its credential, tests that (as
-    /// `tests/it/api/{voice/events.rs,groups/sockets.rs}` do), and adds it here.
+    /// Issue 14, A2. A new stream ends with its credential, has a test of that (as in
+    /// `tests/it/api/{voice/events.rs,groups/sockets.rs}`), and stands here.
     #[test]
     fn these_are_all_streams() {
         let endpoints =

@@ -312,7 +312,7 @@ impl Engine {
             on_answered: Box::new(move |entry| log.audit(entry)),
             phones: sim,
         };
-        let ops = ops(config, http, counters, results, rows, phones.as_ref());
+        let ops = ops(config, http, counters, results, (rows, state_log.clone()), phones.as_ref());
         let api = Api::new(links, api_settings(config)).with_ops(ops);
         api.state().set_trust(trust(config));
         let engine =
@@ -347,7 +347,7 @@ fn ops(
     http: SocketAddr,
     counters: Arc<CallCounters>,
     results: Arc<fetch::ResultCounters>,
-    rows: Arc<dyn RowStore>,
+    (rows, state_log): (Arc<dyn RowStore>, Arc<StateLog>),
     phones: Option<&phones::OpenPhones>,
 ) -> Ops {
     Ops {
@@ -357,6 +357,7 @@ fn ops(
         results,
         phones: phones.map(phones::OpenPhones::gauges),
         rows,
+        state_log: Some(state_log),
         began_at: inbound::wall_clock(),
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     sip::SipBackend,
 };
 
-/// Reads the configuration anew, with the flags and variables of this process.
+/// Reads the configuration again, with the flags and variables of this process.
 pub type LoadConfig = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 
 /// The parts of the engine whose settings may change.

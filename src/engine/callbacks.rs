@@ -136,6 +136,10 @@ impl WebhookFields for EventFields {
         Some(EventId::new(self.epoch, self.event.number).to_string())
     }
 
+    fn outlives_the_process(&self) -> bool {
+        self.state_log.is_some()
+    }
+
     fn settle(&self) {
         if let Some(log) = &self.state_log {
             log.append(&[Line::Gone(self.kept)], |_| ());

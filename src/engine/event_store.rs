@@ -23,6 +23,8 @@ use crate::{
 /// The events of one account.
 pub(super) struct EventStore {
     account: AccountId,
+    /// The upper half of the ids of [`KeyKind::Callback`]; the lower one is the event's number.
+    callback_id: u128,
     epoch: u64,
     /// None if nothing outlives the process.
     state_log: Option<Arc<StateLog>>,
@@ -118,13 +120,6 @@ impl EventKeys {
     }
 }
 
-/// The key that keeps an event of an account until its callback is settled.
-pub(super) fn callback_key(account: &AccountId, number: u64) -> RowKey {
-    let hash = blake3::hash(account.as_str().as_bytes());
-    let account = u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("it has 32 bytes"));
-    KeyKind::Callback.key(u128::from(account) << 64 | u128::from(number))
-}
-
 /// Events that are read from the state log at once: it looks through some 300 kB for them.
 const STORED_MAX: usize = 512;
 
@@ -132,8 +127,11 @@ impl EventStore {
     /// The events of an account; those of earlier processes are in the state log.
     pub(super) fn new(account: AccountId, epoch: u64, state_log: Option<Arc<StateLog>>) -> Self {
         let next = 1 + state_log.as_ref().map_or(0, |it| it.last_number(account.as_str()));
+        let hash = blake3::hash(account.as_str().as_bytes());
+        let half: [u8; 8] = hash.as_bytes()[..8].try_into().expect("it has 32 bytes");
         Self {
             account,
+            callback_id: u128::from(u64::from_le_bytes(half)) << 64,
             epoch,
             state_log,
             next: Mutex::new(next),
@@ -142,25 +140,27 @@ impl EventStore {
         }
     }
 
-    /// Gives an event its number, writes it, and publishes it; then calls `then`. This happens before
+    /// Gives an event its number, writes it, and publishes it; then calls `then`, with the key that
+    /// keeps the event until its callback is settled, if it has one. This happens before
     /// the return, unless the disk is in trouble: then the event waits. One that is dropped, since too
     /// many wait, is not published.
     pub(super) fn append(
         self: &Arc<Self>,
         at: SystemTime,
         what: AccountEvent,
-        keys: impl FnOnce(u64, &AccountEvent) -> EventKeys,
-        then: impl FnOnce(Arc<Event<AccountEvent>>) + Send + 'static,
+        has_callback: bool,
+        then: impl FnOnce(Arc<Event<AccountEvent>>, RowKey) + Send + 'static,
     ) {
         let mut next = self.next.lock();
         let event = Arc::new(Event { number: *next, at, what });
         *next += 1;
+        let kept = KeyKind::Callback.key(self.callback_id | u128::from(event.number));
         let Some(log) = &self.state_log else {
             self.publish(event.clone());
-            return then(event);
+            return then(event, kept);
         };
         let body = row::write(&event.what, Vec::new());
-        let EventKeys { keys, gone } = keys(event.number, &event.what);
+        let EventKeys { keys, gone } = EventKeys::of(&event.what, has_callback.then_some(kept));
         let line = Line::Event(EventLine {
             account: self.account.as_str(),
             number: event.number,
@@ -175,7 +175,7 @@ impl EventStore {
         log.append(&lines, move |is_written| {
             if is_written {
                 store.publish(event.clone());
-                then(event);
+                then(event, kept);
             }
         });
     }

@@ -16,7 +16,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     callbacks::{Callbacks, EventCallback},
-    event_store::{EventKeys, EventStore, callback_key},
+    event_store::EventStore,
     registry::Observed,
     trace_log::TraceLog,
 };
@@ -286,14 +286,9 @@ impl Journal {
         what: AccountEvent,
     ) {
         let callback = EventCallback::of(&what);
-        let is_told = callback.is_some();
-        let keys = |number, what: &AccountEvent| {
-            EventKeys::of(what, is_told.then(|| callback_key(account, number)))
-        };
         let (callbacks, owner) = (self.callbacks.clone(), account.clone());
-        journal.events.append(at, what, keys, move |event| {
+        journal.events.append(at, what, callback.is_some(), move |event, kept| {
             if let Some(callback) = callback {
-                let kept = callback_key(&owner, event.number);
                 callbacks.send(&owner, callback, kept, event);
             }
         });

@@ -1,7 +1,7 @@
 //! Kick with a ban: the bans are on disk before anybody is out, so that a full disk refuses the kick.
 //!
 //! A dry run says who would be banned, their bans are stored, and then the kick is decided as any
-//! other. Whoever has left or come in meanwhile makes a difference: a stored ban that no kick has
+//! other. Members who leave or come in meanwhile make a difference: a stored ban that no kick has
 //! made is removed again, and one that was not foreseen is written after the kick.
 
 use std::time::Instant;

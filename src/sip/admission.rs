@@ -95,7 +95,7 @@ impl Agent {
         let mut is_stale = false;
         if let Some(credentials) = self.credentials(request) {
             let endpoint = self.settings.endpoint(&credentials.username).cloned();
-            // Whoever guesses too often is answered like somebody who has not tried.
+            // A client that guesses too often is answered like somebody who has not tried.
             let endpoint = endpoint.filter(|it| self.guesses.may_try(now, source, &it.user));
             let password = endpoint.as_ref().map(|it| it.password.reveal());
             let method = request.method.as_str();

@@ -81,7 +81,7 @@ impl SipMessage {
         let start = super::text::decode(lines.next().unwrap_or_default());
         let (headers, left_out) = parse_headers(lines, &mut error);
         let start = match StartLine::parse(&start, &mut error) {
-            // Whoever names their Via gets an answer.
+            // A peer whose Via can be read gets an answer.
             Err(bad) if headers.iter().any(|it| it.0 == HeaderName::Via) => {
                 StartLine::unreadable(&start, bad, &mut error)?
             }

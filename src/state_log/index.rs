@@ -119,9 +119,9 @@ impl Index {
         }
     }
 
-    /// The keys whose latest line is in a segment, by their place.
-    pub(super) fn rows_in(&self, segment: u32) -> Vec<(Place, RowKey)> {
-        let rows = self.rows.iter().filter(|(_, place)| place.segment == segment);
+    /// The keys whose latest line is in a segment or an older one, by their place.
+    pub(super) fn rows_up_to(&self, segment: u32) -> Vec<(Place, RowKey)> {
+        let rows = self.rows.iter().filter(|(_, place)| place.segment <= segment);
         let mut rows: Vec<_> = rows.map(|(key, place)| (*place, *key)).collect();
         rows.sort_unstable();
         rows

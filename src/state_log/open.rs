@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     frame::{self, BEAT, Line, RowKey},
+    index::Place,
     log::{Inner, Shared, StateLog, StateLogSettings, header},
     segment::{self, Segment},
 };
@@ -90,7 +91,7 @@ impl StateLog {
             segment.file.sync_data()?;
         }
         File::open(&settings.folder)?.sync_all()?;
-        let mut rows = inner.read_rows()?;
+        let mut rows = inner.read_rows(&mut findings);
         let mut last_sign = inner.segments.values().map(|it| it.newest).max().unwrap_or(0);
         rows.retain(|row| {
             let beat = row.body[..].try_into().ok().filter(|_| row.key == BEAT);
@@ -114,21 +115,32 @@ impl StateLog {
 
 impl Inner {
     /// The latest line of each key, in the order in which they were written.
-    fn read_rows(&self) -> io::Result<Vec<RowRecord>> {
-        let mut places: Vec<_> = self.index.rows.iter().map(|(key, at)| (*at, *key)).collect();
-        places.sort_unstable();
-        let mut rows = Vec::with_capacity(places.len());
-        for (place, key) in places {
-            let bytes = self.segments[&place.segment].read_frame(place.offset)?;
-            rows.extend(find(&bytes, key));
+    fn read_rows(&self, findings: &mut Vec<String>) -> Vec<RowRecord> {
+        let mut rows = Vec::with_capacity(self.index.rows.len());
+        for (place, key) in self.index.rows_up_to(u32::MAX) {
+            match self.read_row(place, key) {
+                Ok(row) => rows.extend(row),
+                Err(error) => findings.push(format!("a row is lost: {error}")),
+            }
         }
-        Ok(rows)
+        rows
+    }
+
+    /// The line of a key at a place; None if the frame there has none.
+    pub(super) fn read_row(&self, place: Place, key: RowKey) -> io::Result<Option<RowRecord>> {
+        let damaged = || {
+            let text = format!("segment {} is damaged at byte {}", place.segment, place.offset);
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        };
+        let segment = self.segments.get(&place.segment).ok_or_else(damaged)?;
+        let bytes = segment.read_frame(place.offset)?;
+        let (lines, _) = frame::decode(&bytes).ok_or_else(damaged)?;
+        Ok(find(&lines, key))
     }
 }
 
-/// The last line of a frame that has a key.
-pub(super) fn find(frame: &[u8], key: RowKey) -> Option<RowRecord> {
-    let (lines, _) = frame::decode(frame)?;
+/// The last of these lines that has a key.
+fn find(lines: &[Line<'_>], key: RowKey) -> Option<RowRecord> {
     let line = lines.iter().rev().find(|line| line.keys().any(|it| it == key))?;
     match line {
         Line::Event(event) | Line::Copied(event) => Some(RowRecord {

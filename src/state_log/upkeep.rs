@@ -8,15 +8,18 @@ use std::{
 };
 
 use super::{
-    frame::{self, BEAT, Line},
-    log::{Held, Inner, LogState, Shared, StateLog},
-    open, segment,
+    frame::{self, BEAT, Line, RowKey},
+    index::Place,
+    log::{Held, Inner, LogState, Shared, StateLog, StateLogSettings},
+    segment,
 };
 
 /// Time from a frame to its sync.
 const SYNC_EVERY: Duration = Duration::from_millis(20);
 /// Time between two beats, in microseconds.
 const BEAT_MICROS: u64 = 1_000_000;
+/// Rows that are copied before a turn may write: some 0.3 ms.
+const COPIED_AT_ONCE: usize = 32;
 /// Time between two looks at old segments, and between two tries after an error.
 const CLEAN_EVERY: Duration = Duration::from_secs(1);
 
@@ -100,12 +103,14 @@ impl Shared {
             synced = File::open(&self.settings.folder).and_then(|it| it.sync_all());
         }
         if let Err(error) = &synced {
-            let mut inner = self.inner.lock();
-            inner.note_failure(error);
             // After a failed sync the kernel may have dropped the pages, so the file is not trusted.
-            let begun = inner.begin_segment(&self.settings);
-            if let Err(error) = begun.and_then(|()| inner.copy_rows(&self.settings, u32::MAX)) {
-                inner.note_failure(&error);
+            let begun = {
+                let mut inner = self.inner.lock();
+                inner.note_failure(error);
+                inner.begin_segment(&self.settings)
+            };
+            if let Err(error) = begun.and_then(|()| self.copy_rows(u32::MAX)) {
+                self.inner.lock().note_failure(&error);
             }
         }
         synced
@@ -174,9 +179,9 @@ impl Shared {
     fn clean(&self, now: u64) -> io::Result<()> {
         loop {
             let segment = {
-                let mut inner = self.inner.lock();
+                let inner = self.inner.lock();
                 let bytes = inner.bytes();
-                let Some((number, oldest)) = inner.segments.first_key_value() else {
+                let Some((_, oldest)) = inner.segments.first_key_value() else {
                     return Ok(());
                 };
                 let is_old = oldest.newest.saturating_add(self.settings.keep_micros) < now;
@@ -184,10 +189,9 @@ impl Shared {
                 if is_only || !(is_old || self.settings.bytes_max < bytes) {
                     return Ok(());
                 }
-                let number = *number;
-                inner.copy_rows(&self.settings, number)?;
-                inner.segments[&number].clone()
+                oldest.clone()
             };
+            self.copy_rows(segment.number)?;
             // The copies must survive before the originals go.
             self.sync()?;
             let mut inner = self.inner.lock();
@@ -200,32 +204,58 @@ impl Shared {
     }
 }
 
-impl Inner {
-    /// Copies the lines of the keys up to a segment to the newest one.
-    fn copy_rows(&mut self, settings: &super::StateLogSettings, up_to: u32) -> io::Result<()> {
-        let newest = self.segments.last_key_value().map_or(0, |(number, _)| *number);
-        let old: Vec<_> =
-            self.segments.keys().copied().filter(|it| *it <= up_to && *it < newest).collect();
-        for segment in old {
-            for (place, key) in self.index.rows_in(segment) {
-                let bytes = self.segments[&segment].read_frame(place.offset)?;
-                let Some(row) = open::find(&bytes, key) else { continue };
-                let line = match &row.event {
-                    Some((account, number, at)) => Line::Copied(frame::EventLine {
-                        account,
-                        number: *number,
-                        at: *at,
-                        keys: [Some(key), None, None, None],
-                        body: &row.body,
-                    }),
-                    None => Line::Row { key, body: &row.body },
-                };
-                let (lines, mut frame) = ([line], Vec::new());
-                frame::encode(&lines, &mut frame);
-                self.write(settings, &frame, &lines)?;
+impl Shared {
+    /// Copies the lines of the keys up to a segment to the newest one. The lock is given back between
+    /// slices: a turn that writes an event does not wait for all of them.
+    fn copy_rows(&self, up_to: u32) -> io::Result<()> {
+        let rows = self.inner.lock().rows_up_to(up_to);
+        for slice in rows.chunks(COPIED_AT_ONCE) {
+            let mut inner = self.inner.lock();
+            for (place, key) in slice {
+                // A turn may have replaced or ended it meanwhile.
+                if inner.index.rows.get(key) == Some(place) {
+                    inner.copy_row(&self.settings, *place, *key)?;
+                }
             }
         }
         Ok(())
+    }
+}
+
+impl Inner {
+    fn rows_up_to(&self, segment: u32) -> Vec<(Place, RowKey)> {
+        let newest = self.segments.last_key_value().map_or(0, |(number, _)| *number);
+        self.index.rows_up_to(segment.min(newest.saturating_sub(1)))
+    }
+
+    fn copy_row(
+        &mut self,
+        settings: &StateLogSettings,
+        place: Place,
+        key: RowKey,
+    ) -> io::Result<()> {
+        let row = match self.read_row(place, key) {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                tracing::error!("a row of the state log is lost: {error}");
+                self.index.rows.remove(&key);
+                return Ok(());
+            }
+        };
+        let line = match &row.event {
+            Some((account, number, at)) => Line::Copied(frame::EventLine {
+                account,
+                number: *number,
+                at: *at,
+                keys: [Some(key), None, None, None],
+                body: &row.body,
+            }),
+            None => Line::Row { key, body: &row.body },
+        };
+        let (lines, mut frame) = ([line], Vec::new());
+        frame::encode(&lines, &mut frame);
+        self.write(settings, &frame, &lines)
     }
 }
 

@@ -71,6 +71,11 @@ pub trait WebhookFields: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether the next start sends the callback, if this process does not.
+    fn outlives_the_process(&self) -> bool {
+        false
+    }
+
     /// Called once the callback is delivered, or given up for good.
     fn settle(&self) {}
 }
@@ -150,12 +155,14 @@ impl WebhookCounters {
         callback: &Webhook,
         failed: Option<&EndedRequest>,
     ) {
-        self.dropped(why).fetch_add(1, Relaxed);
-        if why != DropReason::Closed {
-            callback.fields.settle();
-        }
         let Webhook { queue, sequence, target, .. } = callback;
         let (reason, owner) = (why.text(), queue.owner);
+        if why == DropReason::Closed && callback.fields.outlives_the_process() {
+            debug!(url = %target, %owner, sequence, attempts, "a callback waits for the next start");
+            return;
+        }
+        self.dropped(why).fetch_add(1, Relaxed);
+        callback.fields.settle();
         let status = failed.and_then(|it| it.status);
         let error = failed.map(|it| &*it.error);
         match why {

@@ -208,6 +208,26 @@ fn an_index_file_is_made_again_if_it_is_missing_or_damaged() {
     assert_eq!(Model::of(&open(folder.path())), model);
 }
 
+/// An index file can name a frame that a loss of power has taken: the start must not fail for it.
+#[test]
+fn a_row_that_cannot_be_read_costs_itself_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = open(folder.path());
+    for id in 0..200 {
+        opened.log.append(&[Line::Row { key: key(id), body: &[7; 50] }], |_| ());
+    }
+    opened.log.maintain(SECOND);
+    let oldest = folder.path().join("0000000001.log");
+    drop(opened);
+    assert!(oldest.with_extension("index").exists());
+    let mut bytes = fs::read(&oldest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&oldest, bytes).unwrap();
+    let opened = open(folder.path());
+    assert_eq!((opened.rows.len(), opened.findings.len()), (199, 1), "{:?}", opened.findings);
+}
+
 /// Old events go; what is alive stays, and no number is given twice.
 #[test]
 fn cleaning_removes_old_events_and_keeps_rows_and_numbers() {

@@ -108,8 +108,8 @@ impl PasswordGuesses {
         let _ = self.known.failed(now, Some(peer), person);
     }
 
-    /// A person has a new password: they begin anew, everywhere.
-    fn begin_anew(&self, person: &str) {
+    /// A person has a new password: their counts begin again, everywhere.
+    fn begin_again(&self, person: &str) {
         for counts in [&self.by_both, &self.by_person, &self.known] {
             counts.forgive(None, person);
         }
@@ -308,7 +308,7 @@ impl GroupsApi {
         set.map_err(|it| failed(&it))?;
         drop(permit);
         super::written(committed).await?;
-        self.passwords.begin_anew(&counted_as(account, person));
+        self.passwords.begin_again(&counted_as(account, person));
         Ok(())
     }
 }

@@ -313,6 +313,7 @@ fn ops(results: Arc<fetch::ResultCounters>, rows: Arc<dyn RowStore>) -> Ops {
         results,
         phones: None,
         rows,
+        state_log: None,
         began_at: UNIX_EPOCH,
     }
 }

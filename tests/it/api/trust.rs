@@ -181,7 +181,7 @@ async fn a_page_of_another_origin_changes_nothing_with_remembered_credentials() 
         let request = request.body(Body::empty()).unwrap();
         engine.api.answer("192.0.2.1".parse().unwrap(), request).await.status().as_u16()
     };
-    // There is no such conference: 404 is the answer to whoever may ask.
+    // There is no such conference: a client that may ask gets 404.
     for origin in ["", "https://here.example", APP] {
         assert_eq!(ask("POST", origin, true).await, 404, "{origin}");
     }

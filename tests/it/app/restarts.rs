@@ -237,4 +237,14 @@ fn a_kill_loses_no_event_and_no_callback() {
     let hung_up = events(&program, &token, since, "Hangup");
     assert_eq!(hung_up[..all.len()], all);
     assert_eq!(hung_up.last().unwrap().1, "Hangup");
+
+    // What has been told is not told again.
+    program.signal("TERM");
+    assert_eq!(program.end().0, Some(0));
+    let program = Program::start(home.path(), "");
+    let after = events(&program, &token, "?after=0", "Hangup");
+    assert_eq!(after, hung_up);
+    program.signal("TERM");
+    let (code, _, log) = program.end();
+    assert!(code == Some(0) && !log.contains("the last process has left"), "{log}");
 }

@@ -136,7 +136,7 @@ fn a_data_folder_whose_database_is_gone_is_not_taken_for_a_new_one() {
     assert_eq!(account(home.path(), "list"), "");
 }
 
-/// A key that is made anew would make all tokens invalid.
+/// A new key would make all tokens invalid.
 #[test]
 fn accounts_without_their_key_are_not_given_another_one() {
     let home = home();

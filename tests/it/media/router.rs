@@ -207,7 +207,7 @@ async fn an_order_for_an_unknown_call_is_reported_as_failed() {
     assert_eq!(harness.router.split(remove(vec![unknown, unknown])), []);
     assert_eq!(harness.reports().await, [lost, lost, lost]);
     assert_eq!(harness.log_phones.log(), ["Place [3]"]);
-    assert_eq!(harness.heard(simulated), "0-1 silence, 1- room weekly");
+    assert_eq!(harness.heard(simulated), "1- room weekly");
 
     // A call that the engine has not taken is unknown, and so is one that has ended.
     LogPhones::ring(&*harness.exchanges[2], unknown, "nobody").unwrap_err();
