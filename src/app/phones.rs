@@ -20,7 +20,10 @@ use crate::{
     media::{Exchange, SoundKind, router::Router},
     rtp_engine::{self, RtpEngine, SoundLoader},
     sim_phones::SimPhones,
-    sip::{self, SipBackend, settings::SipTrunk},
+    sip::{
+        self, SipBackend,
+        settings::{SipPeers, SipTrunk},
+    },
     sound::{self, SoundCache, SoundSource, web::WebSounds},
     speech::{self, Speech, Utterance, Voices, command::CommandSpeech, pico::Pico},
     trace::FetchRecord,
@@ -108,10 +111,9 @@ impl OpenPhones {
         (self.sip.clone(), self.rtp_engine.gauges().clone())
     }
 
-    /// Replaces the endpoints and trunks of SIP.
+    /// Replaces those who may call over SIP.
     pub(super) fn configure(sip: &SipBackend, config: &Config) {
-        let (endpoints, trunks) = peers(config);
-        sip.configure(endpoints, trunks);
+        sip.configure(peers(config));
     }
 
     /// Refuses new calls from now on, and OPTIONS too, so that a proxy chooses another server.
@@ -127,21 +129,21 @@ impl OpenPhones {
 }
 
 fn sip_settings(config: &Config) -> sip::Settings {
-    let (endpoints, trunks) = peers(config);
+    let SipPeers { endpoints, trunks, loopback_account } = peers(config);
     sip::Settings {
         bind: config.sip.bind.0.clone(),
         advertise: config.sip.advertise,
         local_networks: config.sip.local_networks.clone(),
         open: config.sip.open,
-        loopback_account: config.accounts.first().map(|it| it.id.clone()),
+        loopback_account,
         endpoints,
         trunks,
         ..Default::default()
     }
 }
 
-/// The endpoints and trunks of the configuration.
-fn peers(config: &Config) -> (Vec<sip::SipEndpoint>, Vec<SipTrunk>) {
+/// Those who may call, by the configuration.
+fn peers(config: &Config) -> SipPeers {
     let endpoint = |it: &config::EndpointConfig| sip::SipEndpoint {
         user: it.user.as_str().into(),
         password: sip::SipPassword::new(&it.password.0),
@@ -151,7 +153,11 @@ fn peers(config: &Config) -> (Vec<sip::SipEndpoint>, Vec<SipTrunk>) {
         name: it.name.as_str().into(),
         addresses: it.addresses.clone(),
     };
-    (config.endpoints.iter().map(endpoint).collect(), config.trunks.iter().map(trunk).collect())
+    SipPeers {
+        endpoints: config.endpoints.iter().map(endpoint).collect(),
+        trunks: config.trunks.iter().map(trunk).collect(),
+        loopback_account: config.accounts.first().map(|it| it.id.clone()),
+    }
 }
 
 /// Sounds of real phones: files of the flows folder and of the web, and speech.

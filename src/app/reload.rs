@@ -46,7 +46,8 @@ const RELOADED: &[(&str, Apply)] = &[
         let mut configured = parts.accounts.empty();
         accounts::add_configured(&mut configured, config)?;
         parts.accounts.set_configured(configured);
-        Ok(())
+        // The first account has the calls of SIP from this machine.
+        phones(parts, config)
     }),
     ("call_time_limit", calls),
     ("calls_max", limits),

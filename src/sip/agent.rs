@@ -22,7 +22,7 @@ use super::{
     note::{MessageDrop, SipNote},
     registrar::Registrar,
     request::{Hop, InvalidRequest, SipRequest, reply, reply_hop, top_via},
-    settings::Settings,
+    settings::{Settings, SipPeers},
     text::readable,
     throttle::Guesses,
     timers::{Timer, Timers},
@@ -111,9 +111,10 @@ impl Agent {
             Command::EarlyMedia(call) => self.early_media(now, call, effects),
             Command::End(call, ending) => self.end(now, call, ending, effects),
             Command::Drain => self.is_draining = true,
-            Command::Configure(endpoints, trunks) => {
+            Command::Configure(SipPeers { endpoints, trunks, loopback_account }) => {
                 let settings = Arc::make_mut(&mut self.settings);
                 (settings.endpoints, settings.trunks) = (endpoints, trunks);
+                settings.loopback_account = loopback_account;
             }
             Command::Tick => self.tick(now, effects),
         }

@@ -13,7 +13,7 @@ use super::{
     effect::{Command, Effect},
     ids::SipSecret,
     note::Losses,
-    settings::{Settings, SipEndpoint, SipTrunk},
+    settings::{Settings, SipPeers},
     sockets::{Incoming, Listener, SipSockets},
 };
 use crate::media::{CannotDial, Exchange, NoFlow, SignallingBackend, SignallingOrder, legs::Legs};
@@ -120,12 +120,12 @@ impl SipBackend {
         self.command(Command::Drain);
     }
 
-    /// Replaces the endpoints and trunks. Established calls continue.
-    pub fn configure(&self, endpoints: Vec<SipEndpoint>, trunks: Vec<SipTrunk>) {
+    /// Replaces those who may call. Established calls continue.
+    pub fn configure(&self, peers: SipPeers) {
         let mut settings = self.sockets.settings.write();
-        Arc::make_mut(&mut settings).trunks.clone_from(&trunks);
+        Arc::make_mut(&mut settings).trunks.clone_from(&peers.trunks);
         drop(settings);
-        self.command(Command::Configure(endpoints, trunks));
+        self.command(Command::Configure(peers));
     }
 
     /// Returns the agent's figures, as of its last batch of messages.

@@ -5,12 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    message::SipMessage,
-    note::SipNote,
-    request::Hop,
-    settings::{SipEndpoint, SipTrunk},
-};
+use super::{message::SipMessage, note::SipNote, request::Hop, settings::SipPeers};
 use crate::{
     base::ids::CallId,
     media::{
@@ -51,8 +46,8 @@ pub enum Command {
     End(CallId, Ending),
     /// Refuse new calls from now on.
     Drain,
-    /// From now on, these are the endpoints and trunks.
-    Configure(Vec<SipEndpoint>, Vec<SipTrunk>),
+    /// From now on, these may call.
+    Configure(SipPeers),
     /// A timer is due ([`Agent::deadline`](super::agent::Agent::deadline)).
     Tick,
 }

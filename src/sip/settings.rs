@@ -40,6 +40,17 @@ pub struct Settings {
     pub session_min: Duration,
 }
 
+/// Those who may call, which a reload replaces.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SipPeers {
+    /// Phones that may register and call, as in [`Settings`].
+    pub endpoints: Vec<SipEndpoint>,
+    /// Gateways that call us, as in [`Settings`].
+    pub trunks: Vec<SipTrunk>,
+    /// The account of callers on loopback, as in [`Settings`].
+    pub loopback_account: Option<AccountId>,
+}
+
 /// A user whose phones, one or several, may register and call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SipEndpoint {

@@ -1,6 +1,6 @@
 //! Admission: who is let in, and what is refused.
 
-use conflow::base::ids::Trusted;
+use conflow::{base::ids::Trusted, sip::settings::SipPeers};
 
 use super::*;
 
@@ -215,6 +215,15 @@ fn nobody_calls_in_the_name_of_an_endpoint_even_if_anonymous_calls_are_allowed()
     assert_eq!(harness.receive(&stranger.invite()), ["100", "open", "arrive", "180"]);
     assert_eq!(harness.arrivals[0].trusted, None);
     assert_eq!(harness.arrivals[0].account, "MA1".parse().ok(), "on loopback");
+
+    // After a reload, the flows of another account.
+    let loopback_account = "MA2".parse().ok();
+    let peers = SipPeers { loopback_account, ..SipPeers::default() };
+    harness.handle(Command::Configure(peers));
+    let mut other = Phone::new("other", HERE);
+    other.from = "zoe";
+    assert_eq!(harness.receive(&other.invite()), ["100", "open", "arrive", "180"]);
+    assert_eq!(harness.arrivals[1].account, "MA2".parse().ok());
 
     let mut harness = AgentHarness::with(Settings { open: Some(true), ..closed() });
     harness.remote = "192.0.2.7:5060".parse().unwrap();
