@@ -4,6 +4,7 @@
 
 use std::{
     fmt,
+    net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::SystemTime,
 };
@@ -23,13 +24,14 @@ use super::{AppState, auth, context::RequestContext, failure::Failure, reply, tr
 use crate::{
     base::histogram::{MetricKind, MetricsText},
     call::CallDirection,
+    descriptors::KernelDrops,
     engine::counters::CallCounters,
     fetch::ResultCounters,
     flow::Cause,
     rtp_engine::{self, PacketDrop},
     sip::{SipBackend, note::MessageDrop},
-    state_log::StateLog,
-    store::rows::{RowStore, StoreHealth},
+    state_log::{LogStatus, StateLog},
+    store::rows::{RowStore, StoreHealth, WriteError},
     webhooks::{delivery::DropReason, dispatcher},
 };
 
@@ -45,6 +47,8 @@ pub struct Ops {
     pub results: Arc<ResultCounters>,
     /// SIP and RTP gauges; None without real phones.
     pub phones: Option<(Arc<SipBackend>, Arc<rtp_engine::RtpGauges>)>,
+    /// What the kernel has dropped for the sockets of both.
+    pub kernel_drops: KernelDrops,
     /// The store, whose writes may fail.
     pub rows: Arc<dyn RowStore>,
     /// The log of events, whose writes may fail. None if nothing outlives the process.
@@ -57,6 +61,11 @@ impl Ops {
     /// Whether anybody may read the figures.
     pub(super) fn is_on(&self) -> bool {
         self.token.is_some() || self.is_open_to_accounts
+    }
+
+    /// The reason why nothing new may begin, if the log of events cannot be written.
+    pub(super) fn trouble_of_log(&self) -> Option<WriteError> {
+        self.state_log.as_ref()?.trouble()
     }
 
     pub(super) fn answer(
@@ -128,9 +137,16 @@ impl Ops {
             page.sample(&[("for", what), ("result", result)], count);
         });
         callbacks(&mut page, state.callbacks.counters());
-        store(&mut page, &self.rows.health());
+        let log = self.state_log.as_ref().map(|it| it.status());
+        store(&mut page, &self.rows.health(), log.as_ref());
         if let Some((sip, gauges)) = &self.phones {
             phones(&mut page, sip, gauges);
+            let sip: Vec<_> = sip.addresses().iter().map(SocketAddr::port).collect();
+            let help = "Datagrams that the kernel dropped, since a socket's buffer was full.";
+            let [sip, media] = self.kernel_drops.look(&sip);
+            page.family("conflow_udp_kernel_dropped_total", MetricKind::Counter, help)
+                .sample(&[("socket", "sip")], sip)
+                .sample(&[("socket", "media")], media);
         }
         page.into_text()
     }
@@ -215,13 +231,16 @@ fn callbacks(page: &mut MetricsText, counters: &dispatcher::WebhookCounters) {
     }
 }
 
-fn store(page: &mut MetricsText, health: &StoreHealth) {
+fn store(page: &mut MetricsText, health: &StoreHealth, log: Option<&LogStatus>) {
     let StoreHealth { error, failures, waiting_rows, dropped_rows } = health;
     let help = "Whether the last write of the store succeeded.";
     page.family("conflow_store_up", MetricKind::Gauge, help).sample(&[], u8::from(error.is_none()));
-    let help = "Writes of the store that failed, or were refused because the last one had failed.";
+    let help = "Writes that failed, or were refused because the last one had failed.";
     page.family("conflow_store_write_failures_total", MetricKind::Counter, help)
-        .sample(&[], *failures);
+        .sample(&[("store", "db")], *failures);
+    if let Some(log) = log {
+        page.sample(&[("store", "log")], log.failures);
+    }
     let help = "Rows that nobody waits for and that are not written yet.";
     page.family("conflow_store_waiting_rows", MetricKind::Gauge, help).sample(&[], *waiting_rows);
     let help = "Such rows that were dropped, because too many waited.";

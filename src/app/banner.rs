@@ -33,9 +33,8 @@ pub(super) fn text(
     let (folder, listed) = (config.flows.display(), listed(flows));
     let mut text = format!(
         "
-conflow {version}, in development mode (there is no configuration file)
+conflow {version} serves {url}, in development mode (there is no configuration file)
 
-  HTTP     {url}
   docs     {url}/docs
   account  {id}, its token {token}
   flows    {folder}: {listed}
@@ -113,8 +112,10 @@ END
     )
 }
 
-/// Prints the text. An engine serves without it, too: a closed pipe or a full disk is ignored.
+/// Prints the text in one write, so that a reader never sees a part of it. An engine serves without it,
+/// too: a closed pipe or a full disk is ignored.
 pub(super) fn print(text: &str) {
+    debug_assert!(text.ends_with('\n'), "standard output keeps the rest of a line back");
     let mut out = io::stdout().lock();
     drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
 }

@@ -28,6 +28,7 @@ use conflow::{
     },
     cdr::{CdrStore, store::CachedCdrStore},
     conference,
+    descriptors::KernelDrops,
     documents::{self, DocumentFetch, DocumentStore, LocalFlow, OnDocument, web::WebDocuments},
     engine::{
         ban_list::BanList,
@@ -312,6 +313,7 @@ fn ops(results: Arc<fetch::ResultCounters>, rows: Arc<dyn RowStore>) -> Ops {
         counters: Arc::default(),
         results,
         phones: None,
+        kernel_drops: KernelDrops::default(),
         rows,
         state_log: None,
         began_at: UNIX_EPOCH,
