@@ -11,13 +11,14 @@ use blake3::Hash;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use super::removal::{PRESENT, REMOVED, commit, split};
 use super::token::{READ_ONLY_TOKENS_MAX, Role, TOKENS_MAX};
 use crate::{
     base::{
         ids::{AccountId, Dialect},
         utc,
     },
-    store::rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table, WriteError},
+    store::rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
 };
 
 /// The stored accounts of a data folder.
@@ -39,6 +40,16 @@ pub struct StoredAccount {
     pub tokens: Vec<StoredToken>,
     /// Number of the newest token that was ever made.
     last: u32,
+}
+
+/// What `conflow account` has done since the last look.
+#[derive(Debug)]
+pub struct StoredChange {
+    /// The accounts as they are now.
+    pub accounts: Vec<StoredAccount>,
+    /// Accounts that were removed, and whose people are still in the store ([`purge`](super::removal::purge)). One may have
+    /// been added again since.
+    pub removed: Vec<AccountId>,
 }
 
 /// A token's metadata; secret parts are private.
@@ -111,7 +122,10 @@ const TOKEN_KEY_CONTEXT: &str = "conflow 2026-11 tokens of accounts";
 ///
 /// [`RowStoreError`]: the row is invalid.
 pub fn check(row: &StoredRow) -> Result<(), RowStoreError> {
-    body(row).map(drop)
+    match row.a {
+        REMOVED => Ok(()),
+        _ => body(row).map(drop),
+    }
 }
 
 fn body(row: &StoredRow) -> Result<AccountRow, RowStoreError> {
@@ -134,23 +148,24 @@ impl AccountStore {
     ///
     /// [`RowStoreError`]: the rows cannot be read, or were made with another key.
     pub fn load(&self) -> Result<Vec<StoredAccount>, RowStoreError> {
-        self.rows.load(Table::Accounts)?.iter().map(|row| self.parse(row)).collect()
+        split(self.rows.load(Table::Accounts)?).0.iter().map(|row| self.parse(row)).collect()
     }
 
-    /// The accounts, if they have changed since the last call.
+    /// The accounts, if they have changed since the last call, or if the people of removed ones are
+    /// still in the store.
     ///
     /// # Errors
     ///
     /// As for [`Self::load`]; an unchanged error is reported once.
-    pub fn changed(&self) -> Result<Option<Vec<StoredAccount>>, RowStoreError> {
-        let rows = self.rows.load(Table::Accounts)?;
+    pub fn changed(&self) -> Result<Option<StoredChange>, RowStoreError> {
+        let (rows, removed) = split(self.rows.load(Table::Accounts)?);
         let mut last = self.last.lock();
-        if last.as_ref() == Some(&rows) {
+        if last.as_ref() == Some(&rows) && removed.is_empty() {
             return Ok(None);
         }
-        let stored = rows.iter().map(|row| self.parse(row)).collect::<Result<_, _>>();
+        let accounts = rows.iter().map(|row| self.parse(row)).collect::<Result<_, _>>();
         *last = Some(rows);
-        stored.map(Some)
+        Ok(Some(StoredChange { accounts: accounts?, removed }))
     }
 
     /// Adds an account; returns its token, which cannot be read again.
@@ -264,7 +279,7 @@ impl AccountStore {
         now: SystemTime,
     ) -> Result<Vec<(AccountId, Role, String)>, AccountStoreError> {
         let (mut tokens, mut writes) = (Vec::new(), Vec::new());
-        for row in self.rows.load(Table::Accounts)? {
+        for row in split(self.rows.load(Table::Accounts)?).0 {
             let AccountRow { dialect, last, tokens: old } = body(&row)?;
             let id = row.account.clone();
             let mut stored = StoredAccount { id: id.clone(), dialect, tokens: Vec::new(), last };
@@ -280,14 +295,15 @@ impl AccountStore {
         Ok(tokens)
     }
 
-    /// Removes an account and its tokens.
+    /// Removes an account and its tokens. An engine deletes its people: at once, or when it starts.
     ///
     /// # Errors
     ///
     /// [`AccountStoreError`]: nothing has changed.
     pub fn remove(&self, id: &AccountId) -> Result<(), AccountStoreError> {
         self.find(id)?;
-        Ok(self.commit(vec![RowWrite::delete(Table::Accounts, id, 0)])?)
+        let removed = RowWrite::put(Table::Accounts, id, REMOVED, &());
+        Ok(self.commit(vec![RowWrite::delete(Table::Accounts, id, PRESENT), removed])?)
     }
 
     /// Removes one token by its label. The last token that signs cannot be removed.
@@ -379,14 +395,11 @@ impl AccountStore {
         let tokens = stored.tokens.iter().map(token).collect();
         let body = AccountRow { dialect: stored.dialect, last: stored.last, tokens };
         let body = Some(serde_json::to_string(&body).expect("names and numbers are JSON"));
-        RowWrite { table: Table::Accounts, account: stored.id.clone(), a: 0, b: 0, body }
+        RowWrite { table: Table::Accounts, account: stored.id.clone(), a: PRESENT, b: 0, body }
     }
 
-    /// Blocks until the rows are durable.
     fn commit(&self, writes: Vec<RowWrite>) -> Result<(), RowStoreError> {
-        let (tell, written) = std::sync::mpsc::channel();
-        self.rows.commit(writes, Box::new(move |written| drop(tell.send(written))));
-        Ok(written.recv().unwrap_or(Err(WriteError::Ended))?)
+        commit(&*self.rows, writes)
     }
 }
 

@@ -5,6 +5,7 @@
 //! the start and stay; those of the store ([`mod@file`]) may change while the engine runs.
 
 pub mod file;
+pub mod removal;
 mod token;
 pub mod validity;
 
@@ -288,6 +289,11 @@ impl Accounts {
     /// Whether the account exists and is not removed.
     pub fn has(&self, account: &AccountId) -> bool {
         self.accounts.read().get(account.as_str()).is_some_and(|it| it.origin != Origin::Removed)
+    }
+
+    /// Whether the account is one of the configuration.
+    pub fn is_configured(&self, account: &AccountId) -> bool {
+        self.accounts.read().get(account.as_str()).is_some_and(|it| it.origin == Origin::Config)
     }
 
     /// Ids of all accounts, sorted.

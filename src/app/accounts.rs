@@ -5,11 +5,15 @@ use std::{collections::BTreeSet, io::Write, path::Path, sync::Arc, time::Duratio
 use anyhow::{Context, Result, bail};
 use tokio::time::sleep;
 
-use super::{random, store::KEY_FILE};
+use super::{
+    random,
+    store::KEY_FILE,
+    users::{self, AccountPeople},
+};
 use crate::{
     accounts::{
         Accounts, Role,
-        file::{AccountStore, StoredAccount},
+        file::{AccountStore, StoredAccount, StoredChange},
     },
     base::ids::AccountId,
     cli::{account::AccountCommand, settings::Secret},
@@ -17,7 +21,7 @@ use crate::{
     engine::inbound::wall_clock,
     store::{
         folder::{DataFolder, StoreError},
-        rows::{RowStore, Table},
+        rows::{RowStore, RowStoreError, Table},
     },
 };
 
@@ -32,10 +36,11 @@ pub(super) fn open(
     config: &Config,
 ) -> Result<(Arc<AccountStore>, Arc<Accounts>)> {
     let key = key(&DataFolder::hold_accounts(data)?, &*rows)?;
-    let stored_accounts = AccountStore::new(rows, key);
-    let kept = stored_accounts.changed()?.unwrap_or_default();
+    let stored_accounts = AccountStore::new(rows.clone(), key);
     let mut accounts = Accounts::new(key);
     add_configured(&mut accounts, config)?;
+    users::delete_removed(&*rows, |id| accounts.is_configured(id))?;
+    let kept = stored_accounts.changed()?.map(|it| it.accounts).unwrap_or_default();
     check(&kept, config)?;
     accounts.set_stored(&kept);
     Ok((Arc::new(stored_accounts), Arc::new(accounts)))
@@ -72,7 +77,11 @@ pub(super) fn add_configured(accounts: &mut Accounts, config: &Config) -> Result
 }
 
 /// Follows the changes that `conflow account` makes while the engine runs.
-pub(super) async fn watch(stored_accounts: Arc<AccountStore>, accounts: Arc<Accounts>) {
+pub(super) async fn watch(
+    stored_accounts: Arc<AccountStore>,
+    accounts: Arc<Accounts>,
+    people: AccountPeople,
+) {
     let mut last_error = None;
     loop {
         sleep(POLL_INTERVAL).await;
@@ -81,17 +90,13 @@ pub(super) async fn watch(stored_accounts: Arc<AccountStore>, accounts: Arc<Acco
             move || stored_accounts.changed()
         });
         let Ok(changed) = poll.await else { continue };
-        match changed {
-            Ok(None) => (),
-            Ok(Some(kept)) => {
-                for id in accounts.set_stored(&kept) {
-                    tracing::warn!(
-                        "{id} is in the configuration, too, which takes precedence over conflow account"
-                    );
-                }
-                tracing::info!(kept = kept.len(), "the accounts of the data folder have changed");
-                last_error = None;
-            }
+        let followed = match changed {
+            Ok(None) => continue,
+            Ok(Some(change)) => follow(change, &accounts, &people).await,
+            Err(error) => Err(error),
+        };
+        match followed {
+            Ok(()) => last_error = None,
             Err(error) if last_error.as_ref() == Some(&error) => (),
             Err(error) => {
                 tracing::error!("the accounts are unchanged: {error}");
@@ -99,6 +104,26 @@ pub(super) async fn watch(stored_accounts: Arc<AccountStore>, accounts: Arc<Acco
             }
         }
     }
+}
+
+async fn follow(
+    StoredChange { accounts: kept, removed }: StoredChange,
+    accounts: &Accounts,
+    people: &AccountPeople,
+) -> Result<(), RowStoreError> {
+    if !removed.is_empty() {
+        // One that was added again admits nobody until the people of the old one are gone.
+        let others = kept.iter().filter(|it| !removed.contains(&it.id)).cloned();
+        accounts.set_stored(&others.collect::<Vec<_>>());
+        people.delete(removed, |id| accounts.is_configured(id)).await?;
+    }
+    for id in accounts.set_stored(&kept) {
+        tracing::warn!(
+            "{id} is in the configuration, too, which takes precedence over conflow account"
+        );
+    }
+    tracing::info!(kept = kept.len(), "the accounts of the data folder have changed");
+    Ok(())
 }
 
 /// Runs `conflow account`; an engine may be running on the folder.

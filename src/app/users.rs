@@ -3,37 +3,100 @@
 use std::{io::Write, sync::Arc};
 
 use anyhow::{Context, Result, bail};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::spawn_blocking};
 
 use crate::{
+    accounts::removal,
     api::groups::{GroupsApi, NewPerson, Settings},
-    base::ids::{NAME_CHARS_MAX, is_name},
+    base::ids::{AccountId, NAME_CHARS_MAX, is_name},
     cli::{
         groups::{BungieStatus, GroupBehaviour},
         user::{AddUser, IssueToken, UserCommand},
     },
     config::Config,
-    credentials::{Basis, Bearer, GroupCredentials, Holder, NewToken, TokenKind},
+    credentials::{self, Basis, Bearer, GroupCredentials, Holder, NewToken, TokenKind},
     engine::{
-        membership::{Memberships, system_clock},
+        membership::{self, Memberships, system_clock},
         registry::Registry,
     },
     group::{Ask, GroupAnswer, Person, PersonName, PersonRef},
+    state_log::StateLog,
     store::{
         folder::DataFolder,
-        rows::{OnCommit, RowStore, WriteError},
+        rows::{OnCommit, RowStore, RowStoreError, WriteError},
     },
 };
 
-/// API of groups, which also guards the groups' rooms.
-pub(super) fn groups_api(
-    (memberships, credentials): GroupStores,
-    registry: &Arc<Registry>,
-    config: &Config,
-) -> GroupsApi {
-    credentials.purge(memberships.now());
-    let memberships = memberships.guarding(registry.clone());
-    GroupsApi::new(Arc::new(memberships), Arc::new(credentials), settings(config))
+/// The people of all accounts of a running engine.
+#[derive(Clone)]
+pub(super) struct AccountPeople {
+    rows: Arc<dyn RowStore>,
+    memberships: Arc<Memberships>,
+    credentials: Arc<GroupCredentials>,
+}
+
+impl AccountPeople {
+    /// Opens them. The groups also guard the rooms of the registry.
+    pub(super) fn open(
+        rows: Arc<dyn RowStore>,
+        registry: &Arc<Registry>,
+        state_log: Arc<StateLog>,
+    ) -> Result<Self> {
+        let (memberships, credentials) = open(rows.clone())?;
+        credentials.purge(memberships.now());
+        let memberships = memberships.with_state_log(state_log).guarding(registry.clone());
+        let memberships = Arc::new(memberships);
+        Ok(Self { rows, memberships, credentials: Arc::new(credentials) })
+    }
+
+    /// API of groups.
+    pub(super) fn api(&self, config: &Config) -> GroupsApi {
+        GroupsApi::new(self.memberships.clone(), self.credentials.clone(), settings(config))
+    }
+
+    /// Deletes the people, groups and tokens of removed accounts for good. Nobody may be admitted to
+    /// them any more. An account that `keeps` names has them by the configuration.
+    pub(super) async fn delete(
+        &self,
+        removed: Vec<AccountId>,
+        keeps: impl Fn(&AccountId) -> bool,
+    ) -> Result<(), RowStoreError> {
+        let (kept, ended): (Vec<_>, Vec<_>) = removed.into_iter().partition(keeps);
+        for id in &ended {
+            self.credentials.forget(id);
+            self.memberships.forget(id).await;
+        }
+        let rows = self.rows.clone();
+        let purged = spawn_blocking(move || purge(&*rows, &kept, &ended)).await;
+        purged.unwrap_or_else(|error| Err(RowStoreError(error.to_string())))
+    }
+}
+
+/// Deletes the people of removed accounts that no engine has deleted, before they are read. An account
+/// that `keeps` names has them by the configuration.
+pub(super) fn delete_removed(
+    rows: &dyn RowStore,
+    keeps: impl Fn(&AccountId) -> bool,
+) -> Result<(), RowStoreError> {
+    let removed = removal::removed(rows)?;
+    let (kept, ended): (Vec<_>, Vec<_>) = removed.into_iter().map(|(id, _)| id).partition(keeps);
+    purge(rows, &kept, &ended)
+}
+
+/// Deletes the rows of people of accounts that have ended, and forgets the removal of those that are
+/// kept.
+fn purge(
+    rows: &dyn RowStore,
+    kept: &[AccountId],
+    ended: &[AccountId],
+) -> Result<(), RowStoreError> {
+    if !kept.is_empty() {
+        removal::purge(rows, &[], kept)?;
+    }
+    if ended.is_empty() {
+        return Ok(());
+    }
+    removal::purge(rows, &[&membership::TABLES[..], &credentials::TABLES].concat(), ended)
 }
 
 fn settings(config: &Config) -> Settings {
@@ -56,9 +119,9 @@ fn settings(config: &Config) -> Settings {
 }
 
 /// Stores of people's memberships and credentials.
-pub(super) type GroupStores = (Memberships, GroupCredentials);
+type GroupStores = (Memberships, GroupCredentials);
 
-pub(super) fn open(rows: Arc<dyn RowStore>) -> Result<GroupStores> {
+fn open(rows: Arc<dyn RowStore>) -> Result<GroupStores> {
     let credentials = GroupCredentials::open(rows.clone())?;
     Ok((Memberships::open(rows, Box::new(system_clock))?, credentials))
 }
@@ -70,7 +133,11 @@ pub(super) fn open(rows: Arc<dyn RowStore>) -> Result<GroupStores> {
 /// An engine has the folder, or the change is not possible.
 pub async fn user(user: UserCommand, out: &mut impl Write) -> Result<()> {
     let folder = DataFolder::hold(user.data())?;
-    let (memberships, credentials) = open(super::store::rows(&folder)?)?;
+    let rows = super::store::rows(&folder)?;
+    // The people of an account that was removed are not those of the one that was added since.
+    let again = removal::removed(&*rows)?.into_iter().filter(|(_, is_again)| *is_again);
+    purge(&*rows, &[], &again.map(|(id, _)| id).collect::<Vec<_>>())?;
+    let (memberships, credentials) = open(rows)?;
     match user {
         UserCommand::Add(add) => {
             let person = person(&add, &memberships)?;

@@ -67,6 +67,8 @@ pub enum Basis<'a> {
     Till(&'a str, &'a str),
 }
 
+/// The tables of tokens and passwords.
+pub const TABLES: [Table; 2] = [Table::Tokens, Table::Passwords];
 /// 160 bits, which nobody can guess.
 const TOKEN_BYTES: usize = 20;
 
@@ -220,6 +222,12 @@ impl GroupCredentials {
         };
         self.store.commit(vec![removal], self.or_undo(done, undo));
         Some(holder)
+    }
+
+    /// Forgets the tokens of an account that is removed, which ends what they have opened. Their rows
+    /// are deleted by others. Passwords without a person are of no use to anybody.
+    pub fn forget(&self, account: &AccountId) {
+        self.tables.write().tokens.retain(|_, token| token.holder.account != *account);
     }
 
     /// Removes the tokens that have expired at `now`.

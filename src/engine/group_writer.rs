@@ -12,7 +12,9 @@ use crate::{
     base::ids::AccountId,
     conference::Outcome,
     group::{
-        Ask, Change, Expulsion, GroupAnswer, Refusal, UnixMillis, access_list, state::AccountGroups,
+        Ask, Change, Expulsion, GroupAnswer, Refusal, UnixMillis,
+        access_list::{self, AccessList},
+        state::AccountGroups,
     },
     store::rows::WriteError,
 };
@@ -132,6 +134,14 @@ impl GroupWriter {
             PendingReply { reply, outcome, leaving }
         };
         batch.decided.into_iter().map(refused).collect()
+    }
+
+    /// Forgets everything, since the account is removed. Members of rooms that a group guards stay.
+    pub fn forget(&mut self) {
+        self.groups = AccountGroups::default();
+        if let Some(registry) = &self.registry {
+            registry.set_access_list(self.account.clone(), AccessList::default());
+        }
     }
 
     /// Forgets what could not be written. `groups` is the state that the store has.

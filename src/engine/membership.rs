@@ -25,6 +25,7 @@ use crate::{
         Ask, Change, GroupAnswer, GroupAuditEntry, GroupBan, GroupId, GroupInfo, GroupMember,
         Person, PersonId, UnixMillis, access_list::AccessList, state::AccountGroups,
     },
+    state_log::StateLog,
     store::rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table, WriteError},
 };
 
@@ -33,6 +34,7 @@ pub struct Memberships {
     rows: Arc<dyn RowStore>,
     clock: GroupClock,
     registry: Option<Arc<Registry>>,
+    state_log: Option<Arc<StateLog>>,
     state: Mutex<MembershipState>,
 }
 
@@ -42,16 +44,19 @@ pub type GroupClock = Box<dyn Fn() -> UnixMillis + Send + Sync>;
 struct MembershipState {
     /// The groups as loaded, of accounts whose actor has not started.
     loaded: BTreeMap<AccountId, AccountGroups>,
-    running: BTreeMap<AccountId, mpsc::Sender<QueuedAsk>>,
+    running: BTreeMap<AccountId, mpsc::Sender<MembershipMessage>>,
     last_person: u64,
     last_group: u64,
 }
 
-struct QueuedAsk {
-    at: UnixMillis,
-    ask: Ask,
-    reply: GroupReply,
+enum MembershipMessage {
+    Ask { at: UnixMillis, ask: Ask, reply: GroupReply },
+    Forget(oneshot::Sender<()>),
 }
+
+/// The tables of people and groups.
+pub const TABLES: [Table; 6] =
+    [Table::People, Table::Groups, Table::Members, Table::Bans, Table::Applications, Table::Audit];
 
 /// Waiting asks of one account. An ask is some hundred bytes, and a batch takes milliseconds on
 /// disk: nobody would wait for the end of a longer queue.
@@ -80,7 +85,12 @@ impl Memberships {
             last_person: person.max(PERSON_FIRST - 1),
             last_group: group.max(GROUP_FIRST - 1),
         };
-        Ok(Self { rows, clock, registry: None, state: Mutex::new(state) })
+        Ok(Self { rows, clock, registry: None, state_log: None, state: Mutex::new(state) })
+    }
+
+    /// Makes changes only while the rooms' events can be written to this log.
+    pub fn with_state_log(self, state_log: Arc<StateLog>) -> Self {
+        Self { state_log: Some(state_log), ..self }
     }
 
     /// Connects the groups to the rooms that they guard. To be called before the first ask.
@@ -124,13 +134,22 @@ impl Memberships {
     /// See [`GroupAskError`].
     pub async fn ask(&self, account: &AccountId, ask: Ask) -> Result<GroupAnswer, GroupAskError> {
         let (reply, answer) = oneshot::channel();
-        let item = QueuedAsk { at: self.now(), ask, reply };
+        let item = MembershipMessage::Ask { at: self.now(), ask, reply };
         self.queue(account).try_send(item).map_err(|_| GroupAskError::Busy)?;
         // The actor ends with the process only.
         answer.await.unwrap_or(Err(GroupAskError::Failed))
     }
 
-    fn queue(&self, account: &AccountId) -> mpsc::Sender<QueuedAsk> {
+    /// Forgets the people and groups of an account that is removed. Their rows are deleted by others.
+    pub async fn forget(&self, account: &AccountId) {
+        let (done, forgotten) = oneshot::channel();
+        let queue = self.queue(account);
+        if queue.send(MembershipMessage::Forget(done)).await.is_ok() {
+            drop(forgotten.await);
+        }
+    }
+
+    fn queue(&self, account: &AccountId) -> mpsc::Sender<MembershipMessage> {
         let mut state = self.state.lock();
         if let Some(queue) = state.running.get(account) {
             return queue.clone();
@@ -141,7 +160,8 @@ impl Memberships {
         let (answers, pending) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(send_replies(pending));
         let writer = GroupWriter::new(account.clone(), groups, self.registry.clone());
-        tokio::spawn(MembershipActor { writer, rows: self.rows.clone(), answers }.run(items));
+        let (rows, state_log) = (self.rows.clone(), self.state_log.clone());
+        tokio::spawn(MembershipActor { writer, rows, state_log, answers }.run(items));
         queue
     }
 }
@@ -172,14 +192,22 @@ pub fn check(table: Table, row: &StoredRow) -> Result<(), RowStoreError> {
 struct MembershipActor {
     writer: GroupWriter,
     rows: Arc<dyn RowStore>,
+    state_log: Option<Arc<StateLog>>,
     answers: mpsc::Sender<(Instant, PendingReply)>,
 }
 
 impl MembershipActor {
-    async fn run(mut self, mut items: mpsc::Receiver<QueuedAsk>) {
+    async fn run(mut self, mut items: mpsc::Receiver<MembershipMessage>) {
         let mut waiting = Vec::with_capacity(BATCH_MAX);
         while items.recv_many(&mut waiting, BATCH_MAX).await != 0 {
-            let asks = waiting.drain(..).map(|QueuedAsk { at, ask, reply }| (at, ask, reply));
+            let mut forget = Vec::new();
+            let asks = waiting.drain(..).filter_map(|message| match message {
+                MembershipMessage::Ask { at, ask, reply } => Some((at, ask, reply)),
+                MembershipMessage::Forget(done) => {
+                    forget.push(done);
+                    None
+                }
+            });
             let batch = self.writer.decide(asks);
             let account = self.writer.account();
             let writes: Vec<_> = batch.changes.iter().map(|it| write(account, it)).collect();
@@ -200,10 +228,17 @@ impl MembershipActor {
                 let groups = self.reload().await;
                 self.writer.take_back(groups);
             }
+            if !forget.is_empty() {
+                self.writer.forget();
+            }
+            forget.into_iter().for_each(|done| _ = done.send(()));
         }
     }
 
     async fn commit(&self, writes: Vec<RowWrite>) -> Result<(), WriteError> {
+        if let Some(error) = self.state_log.as_ref().and_then(|it| it.trouble()) {
+            return Err(error);
+        }
         let (reply, result) = oneshot::channel();
         self.rows.commit(writes, Box::new(move |written| drop(reply.send(written))));
         result.await.unwrap_or(Err(WriteError::Ended))

@@ -64,6 +64,68 @@ fn an_account_is_added_rotated_and_removed_while_the_engine_runs() {
     }
 }
 
+/// Found with issue 14, A2: an account that was removed and added again under its id got its people
+/// back, with their tokens, which were to be revoked for good.
+#[test]
+fn the_people_of_a_removed_account_are_not_those_of_one_that_is_added_again() {
+    let home = home();
+    let add = || account(home.path(), &format!("add {KEPT}"));
+    let (mut key, mut program) = (add(), Program::start(home.path(), ""));
+    let path = format!("/groups/v1/Account/{KEPT}/");
+    let make = |program: &Program, key: &str| {
+        let post = |what: &str, body: &str| {
+            let made = program.ask_as(KEPT, key, "POST", &format!("{path}{what}"), body);
+            assert_eq!(made.0, 201, "{made:?}");
+            serde_json::from_str::<Value>(&made.1).unwrap()
+        };
+        let person = post("Person/", "{\"username\":\"anna\",\"password\":\"open-sesame\"}");
+        let person = person["id"].to_string();
+        post("Group/", &format!("{{\"name\":\"friends\",\"owner\":{person}}}"));
+        let token =
+            post(&format!("Person/{person}/Token/"), "")["token"].as_str().unwrap().to_owned();
+        format!("X-Auth-Token: {token}\r\nX-User-Id: {person}\r\n")
+    };
+    let me = |program: &Program, headers: &str| program.send(headers, "GET", "/api/v1/me", "").0;
+    let group = |program: &Program, key: &str| {
+        program.ask_as(KEPT, key, "GET", &format!("{path}Group/6000001/"), "").0
+    };
+
+    let first = make(&program, &key);
+    assert_eq!((me(&program, &first), group(&program, &key)), (200, 200));
+    // Both within one look of the engine.
+    account(home.path(), &format!("remove {KEPT}"));
+    key = add();
+    // In one step or in two.
+    while program.conference_list(KEPT, &key) != 200 {
+        program.take_in();
+    }
+    assert_eq!((me(&program, &first), group(&program, &key)), (401, 404));
+
+    // Nobody looks: the next start does.
+    let second = make(&program, &key);
+    program.signal("TERM");
+    assert_eq!(program.end().0, Some(0));
+    account(home.path(), &format!("remove {KEPT}"));
+    key = add();
+    let list = format!("user list --account {KEPT}");
+    assert_eq!(run(command(home.path(), &list)).1, "", "nor does `conflow user` see them");
+    program = Program::start(home.path(), "");
+    assert_eq!((me(&program, &first), me(&program, &second)), (401, 401));
+
+    // A removal that is only a mistake mended deletes nothing: the people are those of the file.
+    let third = make(&program, &key);
+    account(home.path(), &format!("remove {KEPT}"));
+    program.signal("KILL");
+    program.end();
+    fs::write(
+        home.path().join("conflow.toml"),
+        format!("[[account]]\nid = \"{KEPT}\"\ntokens = [\"{key}\"]\n"),
+    )
+    .unwrap();
+    let program = Program::start(home.path(), "--sip off");
+    assert_eq!((me(&program, &third), me(&program, &second)), (200, 401));
+}
+
 /// Issue 14, A2: within a second, by each of the commands.
 #[test]
 fn the_event_stream_of_a_token_that_is_removed_ends() {
