@@ -12,8 +12,8 @@ use crate::{
     accounts::Accounts,
     fetch::{self, Budget, FetchClient, FetchError, OutgoingRequest, TargetUrl},
     flow::{
-        DocumentError, Fetched, Flow, FlowOrigin, Purpose, encoding::to_utf8, is_audio_file,
-        is_audio_name,
+        DocumentError, Fetched, Flow, FlowOrigin, Purpose, SourceDocument, encoding::to_utf8,
+        is_audio_file, is_audio_name,
     },
     trace::{FetchRecord, excerpt},
 };
@@ -124,7 +124,7 @@ async fn read(
             let origin = FlowOrigin::Url(request.target.to_string().into());
             let content = HashedText::from(body.clone());
             let (fetched, is_new) = documents.read(content, &body, &origin, request.dialect);
-            if let (Ok(flow), true) = (&fetched, is_new) {
+            if let (Ok(flow), true, false) = (&fetched, is_new, wanted.is_private) {
                 let target = &request.target;
                 flow.warnings.iter().for_each(|it| tracing::info!("{target}:{it}"));
             }
@@ -140,11 +140,24 @@ async fn read(
         }
         Err(error) => Err(DocumentError::Unreachable(error.to_string().into())),
     };
-    if wanted.is_private {
-        // The body may repeat what the caller typed.
-        record.excerpt = None;
+    if !wanted.is_private {
+        return (fetched, record);
     }
-    (fetched, record)
+    // The document may repeat what the caller typed.
+    record.excerpt = None;
+    if let Err(DocumentError::Invalid(invalid)) = &fetched {
+        let at = invalid.at;
+        let hidden = format!("{at}: the document is invalid; log=\"false\" hides why");
+        record.error = Some(hidden.into());
+    }
+    (fetched.map(hidden), record)
+}
+
+/// The same flow; traces show nothing of its text.
+fn hidden(flow: Arc<Flow>) -> Arc<Flow> {
+    let text = Arc::new(flow.source.text.hidden());
+    let source = SourceDocument { text, origin: flow.source.origin.clone() };
+    Arc::new(Flow { source, ..(*flow).clone() })
 }
 
 /// Whether a response is a sound file instead of a document: by its `Content-Type`, else by its first

@@ -7,6 +7,7 @@ use std::{
 
 use blake3::Hash;
 use bytes::Bytes;
+use quick_xml::events::{Event, attributes::Attribute};
 
 use super::{FlowError, FlowErrorKind, TextPosition, encoding, position::PositionCounter};
 
@@ -35,6 +36,8 @@ pub struct FlowText {
     /// UTF-8: [`FlowText::new`] has checked it.
     bytes: Bytes,
     hash: OnceLock<Hash>,
+    /// Nothing of it is shown in traces.
+    is_hidden: bool,
 }
 
 /// A text as traces remember it: they do not keep it in memory.
@@ -57,7 +60,7 @@ impl FlowText {
             hash.get_or_init(|| blake3::hash(&bytes));
         }
         match str::from_utf8(&text) {
-            Ok(_) => Ok(Self { bytes: text, hash }),
+            Ok(_) => Ok(Self { bytes: text, hash, is_hidden: false }),
             Err(_) if is_audio_file(&bytes) => {
                 let at = TextPosition::default();
                 Err(FlowError { at, error: FlowErrorKind::Audio })
@@ -89,24 +92,61 @@ impl FlowText {
         *self.hash.get_or_init(|| blake3::hash(&self.bytes))
     }
 
-    /// The line of an element, without the blanks around it. Of a long line: what begins with the
-    /// element.
+    /// The same text, of which traces show nothing: the answer to what a caller typed while
+    /// `log="false"` may repeat it.
+    pub fn hidden(&self) -> Self {
+        Self { bytes: self.bytes.clone(), hash: self.hash.clone(), is_hidden: true }
+    }
+
+    /// The line of an element, without the blanks around it. Of a long line, and of one in a document
+    /// that may hide elements (`log="false"`): what begins with the element, up to the next hidden one.
+    /// None for such an element. URLs are without their queries, which may hold secrets.
     pub fn excerpt(&self, at: TextPosition) -> Option<String> {
-        let text = self.bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&self.bytes);
-        let mut lines = text.split(|&byte| byte == b'\n');
+        let text = self.as_str().strip_prefix('\u{feff}').unwrap_or(self.as_str());
+        let mut lines = text.split('\n').filter(|_| !self.is_hidden);
         let line = lines.nth(usize::try_from(at.line).ok()?.checked_sub(1)?)?;
-        let line = str::from_utf8(line).expect("it was checked when it was made");
-        if line.trim().chars().nth(CHARS_SHOWN_MAX).is_none() {
-            return Some(line.trim().to_owned());
+        let may_hide = text.contains("log");
+        if !may_hide && line.trim().chars().nth(CHARS_SHOWN_MAX).is_none() {
+            return Some(without_queries(line.trim()));
         }
         let column = usize::try_from(at.column).ok()?.checked_sub(1)?;
-        let mut rest = line.trim_end().chars().skip(column);
-        let mut shown: String = rest.by_ref().take(CHARS_SHOWN_MAX).collect();
-        if rest.next().is_some() {
-            shown.push('…');
+        let mut shown = line.trim_end().char_indices().skip(column).map(|(offset, _)| offset);
+        let start = shown.next().unwrap_or(line.len());
+        let end = shown.nth(CHARS_SHOWN_MAX - 1).unwrap_or_else(|| line.trim_end().len());
+        if !may_hide {
+            let more = if end < line.trim_end().len() { "…" } else { "" };
+            return Some(without_queries(line.get(start..end)?) + more);
         }
-        Some(shown)
+        let line_start = line.as_ptr() as usize - text.as_ptr() as usize;
+        let mut tags = line.get(start..end)?.match_indices('<').map(|(offset, _)| start + offset);
+        let hidden = tags.find(|offset| is_hidden_element(&text[line_start + offset..]));
+        let more = if hidden.unwrap_or(end) < line.trim_end().len() { "…" } else { "" };
+        let shown = line[start..hidden.unwrap_or(end)].trim_end();
+        (!shown.is_empty()).then(|| without_queries(shown) + more)
     }
+}
+
+/// A line with the queries of its URLs replaced by an ellipsis.
+fn without_queries(line: &str) -> String {
+    let is_boundary = |it: char| it.is_whitespace() || "\"'<>".contains(it);
+    let shown = line.split_inclusive(is_boundary).map(|part| {
+        let word = part.trim_end_matches(is_boundary);
+        let is_url = word.starts_with('/') || word.contains("://");
+        match word.split_once('?').filter(|_| is_url) {
+            Some((address, _)) => format!("{address}?…{}", &part[word.len()..]),
+            None => part.to_owned(),
+        }
+    });
+    shown.collect()
+}
+
+/// Whether a text begins with the tag of an element that is kept out of logs.
+fn is_hidden_element(text: &str) -> bool {
+    let mut reader = quick_xml::Reader::from_str(text);
+    let (Ok(Event::Start(tag)) | Ok(Event::Empty(tag))) = reader.read_event() else { return false };
+    let is_log = |it: &Attribute<'_>| it.key.as_ref() == "log";
+    // Whatever is no clear yes counts as no.
+    tag.attributes().flatten().any(|it| is_log(&it) && !it.value.eq_ignore_ascii_case("true"))
 }
 
 /// Whether these are the first bytes of a sound file, such as WAV, MP3, Ogg or FLAC. A text does not
@@ -119,7 +159,8 @@ pub fn is_audio_file(bytes: &[u8]) -> bool {
 
 impl From<&str> for FlowText {
     fn from(text: &str) -> Self {
-        Self { bytes: Bytes::copy_from_slice(text.as_bytes()), hash: OnceLock::new() }
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        Self { bytes, hash: OnceLock::new(), is_hidden: false }
     }
 }
 
@@ -191,6 +232,25 @@ mod tests {
         check(&format!("{start}{fits}ü"), 1, column, Some(&format!("{fits}…")));
         check(&start, 1, 1, Some(&start));
         check(&fits, 9, 1, None);
+    }
+
+    /// What a caller types there, and what it says, must not reach traces.
+    #[test]
+    fn an_excerpt_has_nothing_of_an_element_that_is_kept_out_of_logs() {
+        let hidden = "<GetDigits log='false'\n action='/a?pin=1'><Speak>4711</Speak></GetDigits>";
+        let text = format!("<Wait/> {hidden} <Hangup/><Speak>log</Speak>");
+        check(&text, 1, 1, Some("<Wait/>…"));
+        check(&text, 1, 9, None);
+        check(&text, 2, 52, Some("<Hangup/><Speak>log</Speak>"));
+        check("<GetDigits log = \"FALSE\"/>", 1, 1, None);
+        check("<GetDigits log='true'/>", 1, 1, Some("<GetDigits log='true'/>"));
+        let long = format!("<Speak>{}</Speak><GetInput log='0'/>", "é".repeat(CHARS_SHOWN_MAX));
+        check(&long, 1, 1, Some(&format!("<Speak>{}…", "é".repeat(CHARS_SHOWN_MAX - 7))));
+        let url = "<Play>https://a.example/b?token=4711&amp;c=1</Play><Speak>Is it? Yes</Speak>";
+        let shown = "<Play>https://a.example/b?…</Play><Speak>Is it? Yes</Speak>";
+        check(url, 1, 1, Some(shown));
+        let at = TextPosition { line: 1, column: 1 };
+        assert_eq!(FlowText::from("<Wait/>").hidden().excerpt(at), None);
     }
 
     #[test]

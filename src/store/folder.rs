@@ -1,9 +1,9 @@
 //! Data folder: the files that outlive the process. One process at a time locks it.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -59,13 +59,16 @@ pub enum StoreError {
 const FOLDER_MODE: u32 = 0o700;
 /// Only the owner may read the files, too.
 const FILE_MODE: u32 = 0o600;
+/// Folders in the data folder have files only.
+const FOLDER_DEPTH: u32 = 2;
 /// Lock file of the engine; it is empty.
 const LOCK: &str = "lock";
 /// Lock file for changes of accounts; it is empty.
 const ACCOUNTS_LOCK: &str = "accounts.lock";
 
 impl DataFolder {
-    /// Creates the folder if it is missing, and locks it for this process.
+    /// Creates the folder if it is missing, and locks it for this process. If others could read the
+    /// folder or a file in it, they cannot any more, and the log says so.
     ///
     /// # Errors
     ///
@@ -74,7 +77,10 @@ impl DataFolder {
         let failed = |source| StoreError::Io { what: "lock", path: path.to_owned(), source };
         let lock = lock_file(path, LOCK)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => {
+                close_to_others(path);
+                Ok(Self { path: path.to_owned(), _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(StoreError::Busy { path: path.to_owned() }),
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
@@ -163,6 +169,35 @@ impl DataFolder {
     }
 }
 
+/// Takes the rights of all others but the owner from the folder, and from what is in it and in its
+/// folders.
+fn close_to_others(path: &Path) {
+    let mut waiting = vec![(path.to_owned(), 0)];
+    while let Some((path, depth)) = waiting.pop() {
+        let Ok(found) = fs::symlink_metadata(&path) else { continue };
+        let mode = found.permissions().mode() & 0o7777;
+        if found.is_symlink() {
+            continue;
+        }
+        if mode & 0o077 != 0 {
+            let (shown, closed) = (path.display(), mode & !0o077);
+            match fs::set_permissions(&path, Permissions::from_mode(closed)) {
+                Ok(()) => tracing::warn!(
+                    "{shown} was open to other users of this machine (mode {mode:o}): now {closed:o}"
+                ),
+                Err(error) => tracing::error!(
+                    "other users of this machine can read {shown} (mode {mode:o}), which holds \
+                     secrets, and that cannot be changed ({error}): take their rights away"
+                ),
+            }
+        }
+        if found.is_dir() && depth < FOLDER_DEPTH {
+            let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+            waiting.extend(entries.map(|it| (it.path(), depth + 1)));
+        }
+    }
+}
+
 /// Opens a file in the folder; creates both if they are missing.
 fn lock_file(path: &Path, name: &str) -> Result<File, StoreError> {
     let failed = |what| move |source| StoreError::Io { what, path: path.to_owned(), source };
@@ -175,8 +210,6 @@ fn lock_file(path: &Path, name: &str) -> Result<File, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use tempfile::tempdir;
 
     use super::*;
@@ -194,6 +227,30 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(&folder.path("file"))), (FOLDER_MODE, FILE_MODE));
         assert!(!folder.path("file.new").exists());
+    }
+
+    #[test]
+    fn a_folder_that_others_could_read_is_closed_to_them() {
+        let temp = tempdir().unwrap();
+        let path = temp.path().join("data");
+        fs::create_dir_all(path.join("state")).unwrap();
+        let files = ["conflow.db", "state/0000000001.log"].map(|it| path.join(it));
+        for file in &files {
+            fs::write(file, "").unwrap();
+            fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
+        }
+        let outside = temp.path().join("outside");
+        fs::write(&outside, "").unwrap();
+        fs::set_permissions(&outside, Permissions::from_mode(0o644)).unwrap();
+        std::os::unix::fs::symlink(&outside, path.join("link")).unwrap();
+        for folder in [path.join("state"), path.clone()] {
+            fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+        }
+        let folder = DataFolder::hold(&path).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!([mode(&path), mode(&folder.path("state"))], [FOLDER_MODE; 2]);
+        assert_eq!(files.map(|it| mode(&it)), [FILE_MODE; 2]);
+        assert_eq!(mode(&outside), 0o644, "it is not ours");
     }
 
     #[test]

@@ -35,9 +35,8 @@ pub struct TraceStep {
     /// The column of its `<`, from 1; 0 of a request.
     #[serde(skip_serializing_if = "is_zero")]
     pub column: u32,
-    /// The line of the document; of a line with more than 160 characters, the part that begins with
-    /// the element. None if the document is no longer in memory, or before
-    /// [`add_sources`](super::Trace::add_sources).
+    /// The line of the document, as [`excerpt`](crate::flow::FlowText::excerpt) shows it. None if the
+    /// document is no longer in memory, or before [`add_sources`](super::Trace::add_sources).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// The text of the document.

@@ -1,0 +1,175 @@
+//! Privacy: what must not be kept is in nothing that the engine writes or shows.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use super::{ID, Program, command, home, restarts::cdr, token};
+
+/// What callers type while `log="false"`: each must arrive, and be nowhere else.
+const TYPED: [&str; 3] = ["908172635445", "817263544590", "726354459081"];
+/// What an element with `log="false"` says.
+const SPOKEN: &str = "violet-giraffe";
+/// The value of a query parameter that `log.hide` names.
+const TOKEN: &str = "crimson-falcon";
+
+/// An application that repeats what it was sent wherever it can: in a document, in an error, and in
+/// a document that is invalid. Its requests come by the channel.
+fn application() -> (SocketAddr, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, requests) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut head, mut length) = (String::new(), 0);
+            while !head.ends_with("\r\n\r\n") {
+                let start = head.len();
+                reader.read_line(&mut head).unwrap();
+                let line = head[start..].to_ascii_lowercase();
+                let value = line.strip_prefix("content-length: ");
+                length = value.map_or(length, |it| it.trim().parse().unwrap());
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let request = head + &String::from_utf8(body).unwrap();
+            let typed =
+                request.split(['&', '?', ' ', '\n']).find_map(|it| it.strip_prefix("Digits="));
+            let typed = typed.unwrap_or("none");
+            let (status, answer) = match request.split(['/', '?']).nth(1).unwrap() {
+                "repeats" => (
+                    200,
+                    format!(
+                        "<Response><Speak>You typed {typed}, in short ${{digits:-nothing}}</Speak>\
+                         <Wait length=\"0\" d{typed}=\"x\"/><GetInput log=\"false\" inputType=\"dtmf\" \
+                         numDigits=\"12\" action=\"http://{address}/fails?token={TOKEN}\" \
+                         method=\"GET\"/></Response>"
+                    ),
+                ),
+                "fails" => (500, format!("<p>{typed} is wrong</p>")),
+                "invalid" => (200, format!("<Response><D{typed}/></Response>")),
+                other => panic!("{other}"),
+            };
+            sender.send(request).unwrap();
+            let length = answer.len();
+            let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\n");
+            let head = format!("{head}Content-Type: text/xml\r\nConnection: close\r\n\r\n");
+            stream.write_all((head + &answer).as_bytes()).unwrap();
+        }
+    });
+    (address, requests)
+}
+
+/// A phone calls the flow `pin`, and types when the flow asks.
+fn call_and_type(program: &mut Program, token: &str, to: &str, typed: &[&str]) -> String {
+    let phones = format!("/sim/v1/Account/{ID}/Phone/");
+    let (status, body) = program.ask(token, "POST", &phones, &format!("{{\"to\":\"{to}\"}}"));
+    assert_eq!(status, 201, "{body}");
+    let phone: Value = serde_json::from_str(&body).unwrap();
+    let call = phone["call_uuid"].as_str().unwrap().to_owned();
+    for keys in typed {
+        while !program.wait_for("an element begins").contains("Get") {}
+        let path = format!("{phones}{call}/Press/");
+        let (status, body) =
+            program.ask(token, "POST", &path, &format!("{{\"digits\":\"{keys}\"}}"));
+        assert_eq!(status, 202, "{body}");
+    }
+    call
+}
+
+/// The events of the account, until so many calls have ended.
+fn hang_ups(program: &Program, token: &str, mut count: usize) -> String {
+    let mut stream = TcpStream::connect(program.http).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let head = format!("Host: here\r\nX-Auth-ID: {ID}\r\nX-Auth-Token: {token}\r\n");
+    write!(stream, "GET /api/v1/Account/{ID}/Events/?after=0 HTTP/1.1\r\n{head}\r\n").unwrap();
+    let mut text = String::new();
+    for line in BufReader::new(stream).lines().map(Result::unwrap) {
+        text += &line;
+        let is_end = line.starts_with("data: ") && line.contains("\"Hangup\"");
+        count -= usize::from(is_end);
+        if count == 0 {
+            break;
+        }
+    }
+    text
+}
+
+/// Every file of a folder that has these words.
+fn files_with(folder: &Path, words: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_with(&path, words));
+        } else if fs::read(&path).unwrap().windows(words.len()).any(|it| it == words.as_bytes()) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+/// Issue 15, point 6. `docs/privacy.md` says what is where.
+#[test]
+fn what_a_caller_types_in_private_is_kept_nowhere() {
+    let home = home();
+    let (address, requests) = application();
+    for (name, path) in [("pin", "repeats"), ("other", "invalid")] {
+        let flow = format!(
+            "<Response><GetDigits log=\"false\" numDigits=\"12\" timeout=\"30\" \
+             action=\"http://{address}/{path}?token={TOKEN}\"><Speak>{SPOKEN}</Speak></GetDigits>\
+             </Response>"
+        );
+        fs::write(home.path().join(format!("flows/{name}.xml")), flow).unwrap();
+    }
+    let mut program = Program::start(home.path(), "--log-level trace --sip off");
+    let token = token(home.path());
+    let calls = [
+        call_and_type(&mut program, &token, "pin", &TYPED[..2]),
+        call_and_type(&mut program, &token, "other", &TYPED[2..]),
+    ];
+    let mut shown = hang_ups(&program, &token, calls.len());
+    let requests: Vec<String> = requests.try_iter().collect();
+    for typed in TYPED {
+        let typed = format!("Digits={typed}");
+        assert!(requests.iter().any(|it| it.contains(&typed)), "it must arrive: {requests:?}");
+    }
+
+    for call in &calls {
+        shown += &cdr(&program, &token, call).to_string();
+        let path = format!("/api/v1/Account/{ID}/Call/{call}/Trace/");
+        let (status, trace) = program.ask(&token, "GET", &path, "");
+        assert!(status == 200 && trace.contains("\"GetDigits\""), "{trace}");
+        let trace_of = format!("trace {call} --url http://{}", program.http);
+        let mut printed = command(home.path(), &trace_of);
+        printed.env("CONFLOW_AUTH_TOKEN", &token);
+        let (code, printed, log) = super::run(printed);
+        assert_eq!(code, Some(0), "{log}");
+        shown += &(trace + &printed);
+    }
+    shown += &program.ask(&token, "GET", "/metrics", "").1;
+    let stored = program.ask(&token, "GET", &format!("/api/v1/Account/{ID}/Call/"), "").1;
+    shown += &stored;
+    program.signal("KILL");
+    let (_, _, log) = program.end();
+    assert!(log.contains("token=***") && log.contains("/fails"), "{log}");
+    assert!(shown.contains("log=\\\"false\\\" hides why"), "the author learns that much: {shown}");
+    for secret in TYPED.into_iter().chain([SPOKEN, TOKEN]) {
+        for (name, text) in [("log", &log), ("API", &shown)] {
+            let at = text.find(secret).unwrap_or(text.len());
+            let around = text.get(at.saturating_sub(300)..at + 20).unwrap_or_default();
+            assert!(!text.contains(secret), "{secret} is in the {name}: {around}");
+        }
+        let files = files_with(&home.path().join("data"), secret);
+        assert_eq!(files, [""; 0], "{secret}");
+    }
+}
