@@ -19,7 +19,7 @@ use super::{
     failure::Failure,
     openapi,
 };
-use crate::{state_log::LogState, store::rows::WriteError};
+use crate::store::rows::WriteError;
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::reads("/", handler!(root), Documented::Here(openapi::ops::root)),
@@ -46,9 +46,8 @@ async fn healthz() -> Response {
 async fn readyz(State(links): State<Links>) -> Response {
     let ops = links.ops.as_ref();
     let error = ops.and_then(|it| it.rows.health().error);
-    let log = ops.and_then(|it| it.state_log.as_ref()).map(|it| it.status().state);
+    let error = error.or_else(|| ops?.trouble_of_log());
     let not_ready = match (links.app.inbound.is_open(), error) {
-        (true, None) if matches!(log, Some(LogState::Failed(_))) => "store: no event is written\n",
         (true, None) => return text(StatusCode::OK, "ready\n"),
         (false, _) => "draining\n",
         (true, Some(WriteError::Full)) => "store: no space\n",

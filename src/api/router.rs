@@ -28,7 +28,7 @@ use super::{
     Links, auth, body,
     context::{Context, RequestBody, RequestContext, RequestOrigin},
     dialect::ApiDialect,
-    endpoint::Endpoint,
+    endpoint::{AuditRule, Endpoint},
     failure::Failure,
     groups,
     path_row::{PathRow, is_read},
@@ -36,6 +36,7 @@ use super::{
     routes::PATHS,
     voice::deferred::DeferredRequest,
 };
+use crate::store::rows::WriteError;
 
 /// The routers, in the order of [`ApiDialect::ALL`].
 #[derive(Clone, Debug)]
@@ -172,7 +173,10 @@ fn enter(
         }
     }
     if let Some(endpoint) = path.endpoint(&context.method) {
-        return ControlFlow::Continue(endpoint);
+        return match trouble(endpoint, links, context.dialect) {
+            None => ControlFlow::Continue(endpoint),
+            Some(error) => ControlFlow::Break(Failure::from(error).into_response()),
+        };
     }
     let vendor = links.groups.as_ref().zip(groups::Vendor::of(context.dialect));
     ControlFlow::Break(match vendor {
@@ -194,6 +198,15 @@ fn admit(links: &Links, context: &RequestContext) -> Result<(), Failure> {
     match links.app.requests.read().as_ref().filter(|_| is_voice(context.dialect)) {
         Some(limit) => limit.take(context.now, &account).map_err(|wait| Failure::TooFast { wait }),
         None => Ok(()),
+    }
+}
+
+/// Whether a change could not be kept, because the log of events cannot be written. What simulated
+/// phones do is no change of a client, and groups have a store of their own.
+fn trouble(endpoint: &Endpoint, links: &Links, dialect: ApiDialect) -> Option<WriteError> {
+    match (endpoint.audit, is_voice(dialect)) {
+        (AuditRule::Audited, true) => links.ops.as_ref()?.trouble_of_log(),
+        (AuditRule::Audited, false) | (AuditRule::NotAudited, _) => None,
     }
 }
 

@@ -36,6 +36,7 @@ use self::{
     },
     signals::{Signals, StopSignals},
     store::{StateRemains, Stores},
+    users::AccountPeople,
 };
 use super::log::LogSender;
 use crate::{
@@ -46,7 +47,7 @@ use crate::{
     cli::{self, settings::Secret},
     conference,
     config::Config,
-    descriptors,
+    descriptors::{self, KernelDrops},
     documents::{DocumentStore, LocalFlow, folder::FlowsFolder, web::WebDocuments},
     engine::{
         counters::CallCounters,
@@ -109,16 +110,16 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let rows = store::open(&folder, config.is_new_store)?;
     let (stores, remains) = Stores::open(&folder, &rows)?;
     let (stored_accounts, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
-    let group_stores = users::open(rows.clone())?;
     let prepared = stores.member_ids.prepare(&accounts.ids());
     prepared.with_context(|| format!("cannot use the data folder {}", config.data.display()))?;
     let (mut engine, dispatcher) =
         Engine::build(&config, http, stores, documents.clone(), accounts.clone(), log.clone())?;
-    drop(tokio::spawn(accounts::watch(stored_accounts.clone(), accounts.clone())));
+    let people = AccountPeople::open(rows.clone(), &engine.registry, engine.state_log.clone())?;
     let (closed, closing) = oneshot::channel::<()>();
     let dispatching = tokio::spawn(dispatcher.run(async move { drop(closing.await) }));
     engine.resume(remains);
-    engine.api = engine.api.with_groups(users::groups_api(group_stores, &engine.registry, &config));
+    engine.api = engine.api.with_groups(people.api(&config));
+    drop(tokio::spawn(accounts::watch(stored_accounts.clone(), accounts.clone(), people)));
 
     let sip = engine.phones.as_ref().map(|it| it.gauges().0.addresses().to_vec());
     log_start(&config, &documents, http, &sip.unwrap_or_default(), token_file.as_deref());
@@ -167,13 +168,14 @@ fn log_start(
     sip: &[SocketAddr],
     token: Option<&Path>,
 ) {
-    tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
-    check_setup(config, documents, http);
+    // First: a reader who waits for the line of the log has the banner, too.
     if config.file.is_none() {
         let flows = documents.names(&config.accounts[0].id);
         let is_open = is_open_to_itself(config, http);
         banner::print(&banner::text(config, http, sip, &flows, token, is_open));
     }
+    tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
+    check_setup(config, documents, http);
 }
 
 fn drain_time(config: &Config) -> Duration {
@@ -289,12 +291,9 @@ impl Engine {
         let members_max = config.members_max.get() as usize;
         let registry =
             Registry::new(conference::Settings { members_max, ..Default::default() }, links);
-        let inbound = Arc::new(Inbound::new(
-            registry.clone(),
-            documents,
-            cdrs,
-            inbound_settings(config, accounts.clone()),
-        ));
+        let settings = inbound_settings(config, accounts.clone());
+        let inbound = Inbound::new(registry.clone(), documents, cdrs, settings);
+        let inbound = Arc::new(inbound.with_state_log(state_log.clone()));
         router.connect(Arc::downgrade(&(inbound.clone() as Arc<dyn Exchange>)));
         if let (Some(sim), Some(exchange)) = (&sim, &backends.sim) {
             sim.connect(Arc::downgrade(exchange));
@@ -356,6 +355,7 @@ fn ops(
         counters,
         results,
         phones: phones.map(phones::OpenPhones::gauges),
+        kernel_drops: KernelDrops::default(),
         rows,
         state_log: Some(state_log),
         began_at: inbound::wall_clock(),

@@ -26,6 +26,7 @@ use crate::{
     documents::{DocumentStore, LocalFlow},
     flow::{DocumentError, Fetched},
     media::{Arrival, Exchange, NoFlow, Report, legs::LegSummary},
+    state_log::StateLog,
 };
 
 /// Accepts and starts calls until it is closed.
@@ -35,6 +36,8 @@ pub struct Inbound {
     cdrs: Arc<dyn CdrStore>,
     settings: RwLock<Settings>,
     is_open: AtomicBool,
+    /// Without space for their events no calls are accepted. None: nothing outlives the process.
+    state_log: Option<Arc<StateLog>>,
 }
 
 /// Settings of inbound and outgoing calls.
@@ -60,7 +63,12 @@ impl Inbound {
         settings: Settings,
     ) -> Self {
         let (settings, is_open) = (RwLock::new(settings), AtomicBool::new(true));
-        Self { registry, documents, cdrs, settings, is_open }
+        Self { registry, documents, cdrs, settings, is_open, state_log: None }
+    }
+
+    /// Accepts calls only while their events can be written to this log.
+    pub fn with_state_log(self, state_log: Arc<StateLog>) -> Self {
+        Self { state_log: Some(state_log), ..self }
     }
 
     /// Replaces the numbers and the time limit of the calls that begin from now on.
@@ -173,6 +181,10 @@ impl Exchange for Inbound {
     fn arrive(&self, arrival: Arrival) -> Result<(), NoFlow> {
         if !self.is_open() {
             let hint = "the engine is shutting down, and takes no new calls".to_owned();
+            return Err(NoFlow { to: arrival.to, hint, is_temporary: true });
+        }
+        if let Some(error) = self.state_log.as_ref().and_then(|it| it.trouble()) {
+            let hint = format!("the engine takes no new calls: {error}");
             return Err(NoFlow { to: arrival.to, hint, is_temporary: true });
         }
         let InboundRoute { account, dialect, hangup, first } = self.route(&arrival)?;

@@ -7,7 +7,10 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
 };
 
@@ -16,8 +19,9 @@ use parking_lot::{Condvar, Mutex};
 use super::{
     frame::{self, FRAME_MAX, Header, Line, VERSION},
     index::{Index, Place},
-    segment::Segment,
+    segment::{Segment, Spare},
 };
+use crate::store::rows::WriteError;
 
 /// How much is kept.
 #[derive(Clone, Debug)]
@@ -40,10 +44,20 @@ pub enum LogState {
     /// Every frame is written at once.
     #[default]
     Ok,
-    /// It can for now, and there is no space for the next segment.
-    Low(String),
+    /// It can for now, and the next segment cannot be made.
+    Low(WriteError),
     /// Frames wait, since the last could not be written.
-    Failed(String),
+    Failed(WriteError),
+}
+
+impl LogState {
+    /// The reason why nothing new may begin.
+    fn trouble(&self) -> Option<&WriteError> {
+        match self {
+            Self::Ok => None,
+            Self::Low(error) | Self::Failed(error) => Some(error),
+        }
+    }
 }
 
 /// What an operator wants to know of a log.
@@ -79,6 +93,8 @@ pub(super) struct Shared {
     pub(super) inner: Mutex<Inner>,
     /// Wakes the upkeep.
     pub(super) work: Condvar,
+    /// Whether the state is not [`LogState::Ok`]. Changed under the lock, read without it.
+    pub(super) is_in_trouble: AtomicBool,
 }
 
 pub(super) struct Inner {
@@ -87,7 +103,10 @@ pub(super) struct Inner {
     pub(super) segments: BTreeMap<u32, Segment>,
     pub(super) header: Header,
     /// The file of the next segment, with its space reserved.
-    pub(super) spare: Option<File>,
+    pub(super) spare: Option<Spare>,
+    /// A sync has failed, so the kernel may have lost what was written to the newest segment: before
+    /// anything else, the rows are written again, to another one.
+    pub(super) is_head_suspect: bool,
     pub(super) held: VecDeque<Held>,
     /// A held frame is being released: later ones must wait for it.
     pub(super) is_releasing: bool,
@@ -99,6 +118,8 @@ pub(super) struct Inner {
     pub(super) unindexed: Vec<u32>,
     pub(super) status: LogStatus,
     pub(super) is_closing: bool,
+    /// The last error of what does not keep a frame from being written, which the log has.
+    pub(super) complaint: Option<String>,
     /// In microseconds since 1970.
     pub(super) last_beat: u64,
     buffer: Vec<u8>,
@@ -120,7 +141,7 @@ impl StateLog {
         let mut buffer = std::mem::take(&mut inner.buffer);
         buffer.clear();
         frame::encode(lines, &mut buffer);
-        let is_waiting = inner.is_releasing || !inner.held.is_empty();
+        let is_waiting = inner.is_releasing || !inner.held.is_empty() || inner.is_head_suspect;
         let written = match is_waiting {
             true => Err(None),
             false => inner.write(&self.shared.settings, &buffer, lines).map_err(Some),
@@ -136,10 +157,9 @@ impl StateLog {
             }
             Err(error) => {
                 if let Some(error) = error {
-                    inner.note_failure(&error);
+                    self.shared.note_failure(&mut inner, &error);
                 }
                 let dropped = inner.hold(self.shared.settings.held_max, buffer, Box::new(release));
-                self.shared.work.notify_one();
                 drop(inner);
                 if let Some(release) = dropped {
                     release(false);
@@ -165,9 +185,36 @@ impl StateLog {
         }
     }
 
-    /// Makes writes fail, for tests. None: they work again.
+    /// The reason why nothing new may begin: no call, and no change that is answered. None: all is well.
+    pub fn trouble(&self) -> Option<WriteError> {
+        match self.shared.is_in_trouble.load(Ordering::Relaxed) {
+            false => None,
+            true => self.shared.inner.lock().status.state.trouble().cloned(),
+        }
+    }
+
+    /// Makes writes and syncs fail, for tests. None: they work again.
     pub fn inject(&self, fault: Option<io::ErrorKind>) {
         self.shared.inner.lock().fault = fault;
+    }
+}
+
+impl Shared {
+    /// Counts a failed write or sync. The first one is an ERROR line of the log.
+    pub(super) fn note_failure(&self, inner: &mut Inner, error: &io::Error) {
+        inner.status.failures += 1;
+        if !matches!(inner.status.state, LogState::Failed(_)) {
+            tracing::error!(
+                "the state log cannot be written ({error}): events and callbacks wait, no call and no \
+                 change is accepted; it is tried again every second"
+            );
+        }
+        self.set_state(inner, LogState::Failed(WriteError::of(error)));
+    }
+
+    pub(super) fn set_state(&self, inner: &mut Inner, state: LogState) {
+        self.is_in_trouble.store(state != LogState::Ok, Ordering::Relaxed);
+        inner.status.state = state;
     }
 }
 
@@ -178,6 +225,7 @@ impl Inner {
             segments: BTreeMap::new(),
             header,
             spare: None,
+            is_head_suspect: false,
             held: VecDeque::new(),
             is_releasing: false,
             unsynced: Vec::new(),
@@ -185,6 +233,7 @@ impl Inner {
             unindexed: Vec::new(),
             status: LogStatus::default(),
             is_closing: false,
+            complaint: None,
             last_beat: 0,
             buffer: Vec::new(),
             fault: None,
@@ -202,8 +251,8 @@ impl Inner {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the frame is too long"));
         }
         let length = u32::try_from(frame.len()).expect("frames have a limit");
-        let head = self.segments.last_key_value().map(|(_, it)| it.length);
-        if head.is_none_or(|it| settings.segment_bytes < it.saturating_add(length)) {
+        let head = self.segments.values().next_back();
+        if head.is_none_or(|it| it.is_full(length)) {
             self.begin_segment(settings)?;
         }
         self.write_to_head(frame)?;
@@ -239,7 +288,8 @@ impl Inner {
             return Err(kind.into());
         }
         let last = self.segments.last_key_value().map_or(0, |(number, _)| *number);
-        let segment = Segment::create(&settings.folder, last + 1, self.spare.take())?;
+        let spare = self.spare.take();
+        let segment = Segment::create(&settings.folder, last + 1, spare, settings.segment_bytes)?;
         self.has_new_name = true;
         if 0 < last {
             self.unindexed.push(last);
@@ -258,21 +308,19 @@ impl Inner {
         let written = self.write_to_head(&frame);
         let mut head = self.segments.last_entry().expect("it has just been added");
         match written {
-            Ok(()) => head.get_mut().length = u32::try_from(frame.len()).expect("accounts are few"),
+            Ok(()) => {
+                head.get_mut().length = u32::try_from(frame.len()).expect("accounts are few");
+                self.is_head_suspect = false;
+                Ok(())
+            }
             Err(error) => {
                 let segment = head.remove();
                 self.unindexed.retain(|it| *it != last);
-                // The next try makes it again.
-                segment.remove(&settings.folder)?;
-                return Err(error);
+                // The next try makes it again, even if it cannot be removed.
+                drop(segment.remove(&settings.folder));
+                Err(error)
             }
         }
-        Ok(())
-    }
-
-    pub(super) fn note_failure(&mut self, error: &io::Error) {
-        self.status.failures += 1;
-        self.status.state = LogState::Failed(error.to_string());
     }
 
     /// Holds a frame; the release of the oldest if there are too many.

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     thread,
 };
 
@@ -86,6 +86,8 @@ impl StateLog {
         }
         if inner.segments.is_empty() || is_other_boot {
             inner.begin_segment(&settings)?;
+        } else if let Some(mut head) = inner.segments.last_entry() {
+            head.get_mut().reserve(settings.segment_bytes);
         }
         for segment in inner.segments.values() {
             segment.file.sync_data()?;
@@ -99,7 +101,8 @@ impl StateLog {
             row.key != BEAT
         });
         let (inner, work) = (Mutex::new(inner), Condvar::new());
-        let shared = Arc::new(Shared { settings, inner, work });
+        let is_in_trouble = AtomicBool::new(false);
+        let shared = Arc::new(Shared { settings, inner, work, is_in_trouble });
         let log = Self { shared, upkeep: Mutex::default() };
         Ok(Opened { log, rows, last_sign, was_closed, is_other_boot, findings })
     }

@@ -27,6 +27,8 @@ pub(super) struct Segment {
     pub(super) file: Arc<File>,
     /// The end of its last whole frame.
     pub(super) length: u32,
+    /// It is full beyond this, in bytes.
+    pub(super) capacity: u32,
     /// The time of its latest event, in microseconds since 1970; 0: it has none.
     pub(super) newest: u64,
 }
@@ -44,17 +46,47 @@ fn spare_path(folder: &Path) -> PathBuf {
     folder.join("next.draft")
 }
 
-/// Makes the file of the next segment, with its space reserved if the file system can do that.
-pub(super) fn reserve(folder: &Path, bytes: u32) -> io::Result<File> {
-    let path = spare_path(folder);
-    let mut options = OpenOptions::new();
-    let file =
-        options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-    match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes.into()) {
-        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(file),
-        Err(error) => {
-            fs::remove_file(path)?;
-            Err(error.into())
+/// The file of the next segment.
+#[derive(Debug)]
+pub(super) struct Spare {
+    file: File,
+    capacity: u32,
+}
+
+/// The space of a segment on a disk that is nearly full: some hundred calls can end in it.
+const SMALL_BYTES: u32 = 1 << 20;
+
+impl Spare {
+    /// Makes the file, with its space reserved if the file system can do that.
+    pub(super) fn reserve(folder: &Path, bytes: u32) -> io::Result<Self> {
+        let path = spare_path(folder);
+        let mut options = OpenOptions::new();
+        let file =
+            options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        match reserve(&file, bytes) {
+            Ok(capacity) => Ok(Self { file, capacity }),
+            Err(error) => {
+                fs::remove_file(path)?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Reserves space for a file: this much, or less if that is all there is. Returns how much.
+fn reserve(file: &File, bytes: u32) -> io::Result<u32> {
+    let mut capacity = bytes;
+    loop {
+        match fallocate(file, FallocateFlags::KEEP_SIZE, 0, capacity.into()) {
+            Ok(()) => return Ok(capacity),
+            Err(Errno::NOSPC) if SMALL_BYTES < capacity => {
+                capacity = (capacity / 4).max(SMALL_BYTES);
+            }
+            Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::IO | Errno::ROFS)) => {
+                return Err(error.into());
+            }
+            // The file system cannot do it: a full disk is seen when a frame is written.
+            Err(_) => return Ok(capacity),
         }
     }
 }
@@ -75,19 +107,34 @@ pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u32>> {
 impl Segment {
     /// Begins a segment in a reserved file, or in a new one. Its name survives a loss of power once
     /// the folder is synced.
-    pub(super) fn create(folder: &Path, number: u32, spare: Option<File>) -> io::Result<Self> {
+    pub(super) fn create(
+        folder: &Path,
+        number: u32,
+        spare: Option<Spare>,
+        bytes: u32,
+    ) -> io::Result<Self> {
         let path = path(folder, number);
-        let file = match spare {
-            Some(file) => {
-                fs::rename(spare_path(folder), path)?;
-                file
-            }
-            None => {
-                let mut options = OpenOptions::new();
-                options.read(true).write(true).create_new(true).mode(0o600).open(path)?
-            }
-        };
-        Ok(Self { number, file: Arc::new(file), length: 0, newest: 0 })
+        if let Some(Spare { file, capacity }) = spare {
+            fs::rename(spare_path(folder), path)?;
+            return Ok(Self { number, file: Arc::new(file), length: 0, capacity, newest: 0 });
+        }
+        let mut options = OpenOptions::new();
+        let file =
+            options.read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let file = Arc::new(file);
+        let mut segment = Self { number, file, length: 0, capacity: bytes, newest: 0 };
+        segment.reserve(bytes);
+        Ok(segment)
+    }
+
+    /// Reserves the space of the newest segment. If there is none, its writes may fail.
+    pub(super) fn reserve(&mut self, bytes: u32) {
+        self.capacity = reserve(&self.file, bytes).unwrap_or(bytes);
+    }
+
+    /// Whether a frame of this length is for the next segment.
+    pub(super) fn is_full(&self, frame: u32) -> bool {
+        self.capacity < self.length.saturating_add(frame)
     }
 
     /// Opens a file, and reads its index: from the index file if that is whole, else from the frames.
@@ -99,7 +146,8 @@ impl Segment {
             None => SegmentIndex::of_frames(&fs::read(&path)?),
         };
         let (length, newest) = (index.length, index.newest);
-        Ok((Self { number, file: Arc::new(file), length, newest }, index))
+        let file = Arc::new(file);
+        Ok((Self { number, file, length, capacity: u32::MAX, newest }, index))
     }
 
     /// The first line. None: it is damaged, or of another version.

@@ -11,8 +11,9 @@ use super::{
     frame::{self, BEAT, Line, RowKey},
     index::Place,
     log::{Held, Inner, LogState, Shared, StateLog, StateLogSettings},
-    segment,
+    segment::{Segment, Spare},
 };
+use crate::store::rows::WriteError;
 
 /// Time from a frame to its sync.
 const SYNC_EVERY: Duration = Duration::from_millis(20);
@@ -57,7 +58,8 @@ impl Shared {
         loop {
             {
                 let mut inner = self.inner.lock();
-                if inner.unsynced.is_empty() && !inner.is_closing {
+                let is_failed = matches!(inner.status.state, LogState::Failed(_));
+                if (inner.unsynced.is_empty() || is_failed) && !inner.is_closing {
                     self.work.wait_for(&mut inner, CLEAN_EVERY);
                 }
                 if inner.is_closing {
@@ -72,48 +74,91 @@ impl Shared {
     fn maintain(&self, now: u64) {
         self.beat(now);
         if let Err(error) = self.sync() {
-            tracing::error!("the state log cannot be synced: {error}");
+            tracing::debug!("the state log cannot be synced: {error}");
         }
-        self.write_held();
-        let done =
-            self.write_indexes().and_then(|()| self.reserve()).and_then(|()| self.clean(now));
+        self.replace_head();
+        if !self.inner.lock().is_head_suspect {
+            self.write_held();
+        }
+        let reserved = self.reserve();
+        let tidied = self.write_indexes().and_then(|()| self.clean(now));
+        let complaint = tidied.err().map(|it| it.to_string());
         let mut inner = self.inner.lock();
-        let is_failed = matches!(inner.status.state, LogState::Failed(_));
-        match done {
-            Ok(()) if is_failed && !inner.held.is_empty() => (),
-            Ok(()) => inner.status.state = LogState::Ok,
-            Err(error) if !is_failed => {
-                if inner.status.state == LogState::Ok {
-                    tracing::error!("the state log has no space for its next segment: {error}");
-                }
-                inner.status.state = LogState::Low(error.to_string());
+        let inner = &mut *inner;
+        if inner.complaint != complaint {
+            if let Some(error) = &complaint {
+                tracing::error!("a segment of the state log cannot be indexed or removed: {error}");
             }
-            Err(_) => (),
+            inner.complaint = complaint;
+        }
+        let is_failed = matches!(inner.status.state, LogState::Failed(_));
+        let is_stuck = !inner.held.is_empty() || inner.is_head_suspect;
+        match reserved {
+            Ok(()) if is_failed && is_stuck => (),
+            Ok(()) => {
+                if inner.status.state != LogState::Ok {
+                    tracing::info!("the state log can be written again");
+                }
+                self.set_state(inner, LogState::Ok);
+            }
+            Err(error) if is_failed && is_stuck => drop(error),
+            Err(error) => {
+                if inner.status.state == LogState::Ok {
+                    tracing::error!(
+                        "the next segment of the state log cannot be made ({error}): no call and no \
+                         change is accepted"
+                    );
+                }
+                self.set_state(inner, LogState::Low(WriteError::of(&error)));
+            }
         }
     }
 
     /// Makes what is written survive a loss of power.
     pub(super) fn sync(&self) -> io::Result<()> {
-        let (files, has_new_name) = {
+        let (files, has_new_name, fault) = {
             let mut inner = self.inner.lock();
-            (mem::take(&mut inner.unsynced), mem::take(&mut inner.has_new_name))
+            let files = mem::take(&mut inner.unsynced);
+            (files, mem::take(&mut inner.has_new_name), inner.fault)
         };
-        let mut synced = files.iter().try_for_each(|it| it.sync_data());
+        let mut synced = match fault.filter(|_| !files.is_empty()) {
+            Some(kind) => Err(kind.into()),
+            None => files.iter().try_for_each(|it| it.sync_data()),
+        };
         if has_new_name && synced.is_ok() {
             synced = File::open(&self.settings.folder).and_then(|it| it.sync_all());
         }
         if let Err(error) = &synced {
             // After a failed sync the kernel may have dropped the pages, so the file is not trusted.
-            let begun = {
-                let mut inner = self.inner.lock();
-                inner.note_failure(error);
-                inner.begin_segment(&self.settings)
-            };
-            if let Err(error) = begun.and_then(|()| self.copy_rows(u32::MAX)) {
-                self.inner.lock().note_failure(&error);
-            }
+            let mut inner = self.inner.lock();
+            self.note_failure(&mut inner, error);
+            inner.is_head_suspect = true;
+            inner.has_new_name |= has_new_name;
         }
         synced
+    }
+
+    /// Writes the rows to a new segment, if the newest one is not trusted, and syncs it.
+    fn replace_head(&self) {
+        let (begun, old) = {
+            let mut inner = self.inner.lock();
+            if !inner.is_head_suspect {
+                return;
+            }
+            let old = inner.segments.values().next_back().cloned();
+            (inner.begin_segment(&self.settings), old)
+        };
+        if let Err(error) = begun.and_then(|()| self.copy_rows(u32::MAX)) {
+            let mut inner = self.inner.lock();
+            inner.is_head_suspect = true;
+            self.note_failure(&mut inner, &error);
+            return;
+        }
+        drop(self.sync());
+        // While syncs fail, there is a new one every second.
+        if let Some(old) = old.filter(|it| it.newest == 0) {
+            self.remove(&old).unwrap_or_default();
+        }
     }
 
     /// Writes held frames, in order, until one fails.
@@ -124,7 +169,7 @@ impl Shared {
                 let Some(held) = inner.held.pop_front() else { return };
                 let lines = frame::decode(&held.frame).map(|(lines, _)| lines).unwrap_or_default();
                 if let Err(error) = inner.write(&self.settings, &held.frame, &lines) {
-                    inner.note_failure(&error);
+                    self.note_failure(&mut inner, &error);
                     inner.held.push_front(held);
                     return;
                 }
@@ -142,14 +187,15 @@ impl Shared {
         let mut inner = self.inner.lock();
         let has_rows = inner.index.rows.keys().any(|it| *it != BEAT);
         let is_due = inner.last_beat.saturating_add(BEAT_MICROS) <= now;
-        if !has_rows || !is_due || !inner.held.is_empty() {
+        let is_stuck = !inner.held.is_empty() || inner.is_head_suspect;
+        if !has_rows || !is_due || is_stuck {
             return;
         }
         inner.last_beat = now;
         let (lines, mut frame) = ([Line::Row { key: BEAT, body: &now.to_le_bytes() }], Vec::new());
         frame::encode(&lines, &mut frame);
         if let Err(error) = inner.write(&self.settings, &frame, &lines) {
-            inner.note_failure(&error);
+            self.note_failure(&mut inner, &error);
         }
     }
 
@@ -169,7 +215,7 @@ impl Shared {
     /// Reserves the space of the next segment, so that a full disk is seen before a turn meets it.
     fn reserve(&self) -> io::Result<()> {
         if self.inner.lock().spare.is_none() {
-            let spare = segment::reserve(&self.settings.folder, self.settings.segment_bytes)?;
+            let spare = Spare::reserve(&self.settings.folder, self.settings.segment_bytes)?;
             self.inner.lock().spare = Some(spare);
         }
         Ok(())
@@ -194,13 +240,17 @@ impl Shared {
             self.copy_rows(segment.number)?;
             // The copies must survive before the originals go.
             self.sync()?;
-            let mut inner = self.inner.lock();
-            inner.segments.remove(&segment.number);
-            inner.index.forget(segment.number);
-            inner.unindexed.retain(|it| *it != segment.number);
-            drop(inner);
-            segment.remove(&self.settings.folder)?;
+            self.remove(&segment)?;
         }
+    }
+
+    fn remove(&self, segment: &Segment) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        inner.segments.remove(&segment.number);
+        inner.index.forget(segment.number);
+        inner.unindexed.retain(|it| *it != segment.number);
+        drop(inner);
+        segment.remove(&self.settings.folder)
     }
 }
 

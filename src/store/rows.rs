@@ -1,6 +1,6 @@
 //! Row store port: tables of rows that outlive the process.
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -68,6 +68,18 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// The reason that an error of the system has.
+    pub fn of(error: &std::io::Error) -> Self {
+        let kind = error.kind();
+        if [ErrorKind::StorageFull, ErrorKind::QuotaExceeded].contains(&kind) {
+            Self::Full
+        } else if kind == ErrorKind::ReadOnlyFilesystem {
+            Self::ReadOnly
+        } else {
+            Self::Io
+        }
+    }
+
     /// The text for clients.
     pub fn text(&self) -> &'static str {
         match self {

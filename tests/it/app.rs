@@ -1,6 +1,9 @@
 //! The `conflow` program as a process: how it starts, what it prints, how it ends.
 
 mod accounts;
+mod faulty_disk;
+mod messages;
+mod privacy;
 mod restarts;
 mod signals;
 mod storage;

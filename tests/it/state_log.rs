@@ -7,8 +7,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use conflow::state_log::{
-    EventLine, Line, LogState, Opened, RowKey, StateLog, StateLogSettings, frame,
+use conflow::{
+    state_log::{EventLine, Line, LogState, Opened, RowKey, StateLog, StateLogSettings, frame},
+    store::rows::WriteError,
 };
 
 const SECOND: u64 = 1_000_000;
@@ -309,6 +310,36 @@ fn frames_wait_for_the_disk() {
     assert_eq!(log.status().state, LogState::Ok);
     drop(opened);
     assert_eq!(numbers(&open(folder.path()).log, "a", 1, 9), [1, 4, 5, 6, 7]);
+}
+
+/// After a failed sync the kernel may have dropped what was written (the fsync error of PostgreSQL,
+/// 2018): the rows are written again, to another file.
+#[test]
+fn a_file_that_could_not_be_synced_is_not_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = open(folder.path());
+    let log = &opened.log;
+    log.append(&[Line::Row { key: key(1), body: b"row" }], |_| ());
+    let first = newest(folder.path());
+    log.inject(Some(io::ErrorKind::Other));
+    log.maintain(1);
+    assert_eq!(log.status().state, LogState::Failed(WriteError::Io));
+    assert_eq!(log.trouble(), Some(WriteError::Io));
+    let told = Arc::new(Mutex::new(None));
+    let tell = told.clone();
+    log.append(&[event("a", 1, 1, b"x")], move |is_written| {
+        *tell.lock().unwrap() = Some(is_written)
+    });
+    assert_eq!(*told.lock().unwrap(), None, "it waits for another file");
+    log.inject(None);
+    log.maintain(1);
+    assert_eq!((log.status().state, log.trouble()), (LogState::Ok, None));
+    assert_eq!(*told.lock().unwrap(), Some(true));
+    drop(opened);
+    assert!(!first.exists(), "nothing in it is needed");
+    let opened = open(folder.path());
+    assert_eq!(opened.rows.iter().map(|it| &*it.body).collect::<Vec<_>>(), [b"row"]);
+    assert_eq!(numbers(&opened.log, "a", 1, 9), [1]);
 }
 
 /// A reader may have seen events that a loss of power took, so the ids of others must differ.

@@ -21,7 +21,7 @@ fn with_a_call(home: &Path) -> (Program, String, String) {
     (program, token, call)
 }
 
-fn join(program: &mut Program, token: &str) -> String {
+pub(super) fn join(program: &mut Program, token: &str) -> String {
     let phones = format!("/sim/v1/Account/{ID}/Phone/");
     let (status, body) = program.ask(token, "POST", &phones, "{\"to\":\"x\"}");
     assert_eq!(status, 201, "{body}");
@@ -31,7 +31,7 @@ fn join(program: &mut Program, token: &str) -> String {
 }
 
 /// The CDR of a call, without the request id. It may appear moments after the end of the call.
-fn cdr(program: &Program, token: &str, call: &str) -> Value {
+pub(super) fn cdr(program: &Program, token: &str, call: &str) -> Value {
     for _ in 0..500 {
         let path = format!("/api/v1/Account/{ID}/Call/{call}/");
         let (status, body) = program.ask(token, "GET", &path, "");
@@ -144,7 +144,12 @@ fn a_damaged_store_and_a_later_version_are_reported() {
 }
 
 /// The events of an account from an id on, as lines of `id` and `event`, until one of this kind.
-fn events(program: &Program, token: &str, query: &str, until: &str) -> Vec<(String, String)> {
+pub(super) fn events(
+    program: &Program,
+    token: &str,
+    query: &str,
+    until: &str,
+) -> Vec<(String, String)> {
     let mut stream = TcpStream::connect(program.http).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let head = format!("X-Auth-ID: {ID}\r\nX-Auth-Token: {token}\r\n");
@@ -166,7 +171,7 @@ fn events(program: &Program, token: &str, query: &str, until: &str) -> Vec<(Stri
 }
 
 /// Answers requests until `count` have come: the id of each event, and its kind.
-fn receive(listener: &TcpListener, count: usize) -> Vec<(String, String)> {
+pub(super) fn receive(listener: &TcpListener, count: usize) -> Vec<(String, String)> {
     let mut received = Vec::new();
     while received.len() < count {
         let (mut stream, _) = listener.accept().unwrap();

@@ -1,11 +1,27 @@
 //! Storage that fails or is not there, seen from outside: nothing is acknowledged and then lost.
 
-use std::{fs, path::Path, thread, time::Duration};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use conflow::cli::login::DEVELOPMENT_ACCOUNT as ID;
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::{
+    io::Errno,
+    process::{Pid, Resource, Rlimit, prlimit},
+};
 use serde_json::Value;
 
+use super::{
+    faulty_disk::FaultyDisk,
+    restarts::{cdr, events, join, receive},
+};
 use crate::app::{Program, account, command, home, run, token};
 
 /// From now on, the process can write files of this size at most. Larger writes fail as they do on a
@@ -49,9 +65,10 @@ fn while_the_store_cannot_write_requests_are_refused_and_records_wait() {
         phone["call_uuid"].as_str().unwrap().to_owned()
     };
     dial(&program, "x");
+    let second = dial(&program, "x");
+    // Otherwise the first one would be alone.
     dial(&program, "x");
-    program.wait_for("entered");
-    program.wait_for("entered");
+    (0..3).for_each(|_| drop(program.wait_for("entered")));
     let room = format!("/api/v1/Account/{ID}/Conference/weekly/");
     let kick = format!("{room}Member/1/Kick/");
     let call = r#"{"from":"1","to":"sim:x","answer_url":"flow:short"}"#;
@@ -70,12 +87,12 @@ fn while_the_store_cannot_write_requests_are_refused_and_records_wait() {
     refused(ask(&program, "POST", &person, "", "{\"username\":\"a\"}"));
     assert_eq!(program.ask("", "GET", "/readyz", ""), (503, "store: I/O error\n".to_owned()));
     let metrics = ask(&program, "GET", "/metrics", "", "").1;
-    let failures = metrics.lines().find(|it| it.starts_with("conflow_store_write_failures_total "));
+    let failures = metrics
+        .lines()
+        .find(|it| it.starts_with("conflow_store_write_failures_total{store=\"db\"} "));
     assert!(failures.is_some_and(|it| !it.ends_with(" 0")), "{metrics}");
-    // Calls are served meanwhile.
-    let short = dial(&program, "short");
-    dial(&program, "x");
-    program.wait_for("entered");
+    // Calls may end meanwhile.
+    assert_eq!(ask(&program, "DELETE", &format!("{phones}{second}/"), "", "").0, 204);
 
     limit_files(&program, None);
     wait_for_status(&program, &token, "/readyz", 200);
@@ -88,9 +105,237 @@ fn while_the_store_cannot_write_requests_are_refused_and_records_wait() {
     assert_eq!(log.matches("the store cannot write (").count(), 1, "not every second: {log}");
 
     let program = Program::start(home.path(), "");
-    wait_for_status(&program, &token, &format!("{calls}{short}/"), 200);
+    wait_for_status(&program, &token, &format!("{calls}{second}/"), 200);
     assert_eq!(ask(&program, "POST", &calls, key, call), fired);
     assert!(ask(&program, "GET", &format!("{room}Ban/"), "", "").1.contains("user:anna"));
+}
+
+/// A disk in trouble, and how it shows.
+struct Trouble<'a> {
+    start: &'a dyn Fn() -> Program,
+    begin: &'a dyn Fn(&Program),
+    end: &'a dyn Fn(&Program),
+    /// The log of events cannot be written, too.
+    is_of_log: bool,
+    ready: &'a str,
+    refusal: &'a str,
+}
+
+/// Issue 14, A6, and issue 15, point 7: nothing is acknowledged and then lost. What is refused had no
+/// effect, calls may end, and all is well by itself when the disk is.
+fn check_trouble(home: &Path, trouble: &Trouble<'_>) {
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let flow = format!(
+        "<Response><Conference stayAlone=\"true\" callbackUrl=\"http://{}/\">weekly</Conference>\
+         </Response>",
+        receiver.local_addr().unwrap()
+    );
+    fs::write(home.join("flows/x.xml"), flow).unwrap();
+    let (told, tells) = mpsc::channel();
+    thread::spawn(move || {
+        while told.send(receive(&receiver, 1).remove(0)).is_ok() {
+            // The test reads all that it wants.
+        }
+    });
+    let hear = |count: usize| -> Vec<(u64, String)> {
+        let heard = (0..count).map(|_| tells.recv_timeout(Duration::from_secs(20)).unwrap());
+        heard.map(|(id, kind)| (id.split_once('-').unwrap().1.parse().unwrap(), kind)).collect()
+    };
+
+    let mut program = (trouble.start)();
+    let token = token(home);
+    let (phones, calls) =
+        (format!("/sim/v1/Account/{ID}/Phone/"), format!("/api/v1/Account/{ID}/Call/"));
+    let room = format!("/api/v1/Account/{ID}/Conference/weekly/");
+    let (ban, call) = (
+        (format!("{room}Member/1/Kick/"), "{\"ban_seconds\":60}"),
+        (calls.clone(), r#"{"from":"1","to":"sim:x","answer_url":"flow:default"}"#),
+    );
+    let key = "Idempotency-Key: k\r\n";
+    let post = |program: &Program, headers: &str, (path, body): &(String, &str)| {
+        program.ask_with(&token, "POST", path, headers, body)
+    };
+    let dialled = post(&program, "", &(phones.clone(), "{\"to\":\"x\",\"user\":\"anna\"}"));
+    assert_eq!(dialled.0, 201, "{dialled:?}");
+    program.wait_for("entered");
+    let (second, _) = (join(&mut program, &token), join(&mut program, &token));
+    let mut heard = hear(3);
+
+    (trouble.begin)(&program);
+    assert_eq!(program.ask(&token, "DELETE", &format!("{phones}{second}/"), "").0, 204);
+    let ready = wait_for_status(&program, "", "/readyz", 503);
+    assert_eq!(ready, trouble.ready);
+    let person = (format!("/groups/v1/Account/{ID}/Person/"), "{\"username\":\"a\"}");
+    let (kick, dial) =
+        ((format!("{room}Member/1/Kick/"), "{}"), (phones.clone(), "{\"to\":\"x\"}"));
+    for (headers, request) in [(key, &call), ("", &ban), ("", &person)] {
+        let (status, body) = post(&program, headers, request);
+        assert!(status == 503 && body.contains(trouble.refusal), "{request:?}: {status} {body}");
+    }
+    if trouble.is_of_log {
+        for request in [&kick, &dial, &call] {
+            let (status, body) = post(&program, "", request);
+            assert!(
+                status == 503 && body.contains(trouble.refusal),
+                "{request:?}: {status} {body}"
+            );
+        }
+        // What could be lost is not told.
+        assert!(tells.try_recv().is_err(), "the exit of the second member waits");
+    }
+    let (_, members) = program.ask(&token, "GET", &room, "");
+    assert!(members.contains("\"member_id\":\"1\"") && !members.contains("\"member_id\":\"2\""));
+    let metrics = program.ask(&token, "GET", "/metrics", "").1;
+    let store = if trouble.is_of_log { "{store=\"log\"}" } else { "{store=\"db\"}" };
+    let failures =
+        metrics.lines().filter(|it| it.starts_with("conflow_store_write_failures_total"));
+    assert!(failures.into_iter().any(|it| it.contains(store) && !it.ends_with(" 0")), "{metrics}");
+
+    (trouble.end)(&program);
+    wait_for_status(&program, "", "/readyz", 200);
+    let fired = post(&program, key, &call);
+    assert!(fired.0 < 300, "{fired:?}");
+    assert_eq!(post(&program, "", &ban).0, 200);
+    heard.extend(hear(2));
+    let kinds: Vec<_> = heard.iter().map(|(_, kind)| kind.as_str()).collect();
+    let (enter, exit) = ("ConferenceEnter", "ConferenceExit");
+    assert_eq!(kinds, [enter, enter, enter, exit, exit]);
+    assert!(heard.is_sorted_by(|one, next| one.0 < next.0), "in order: {heard:?}");
+    let before = cdr(&program, &token, &second);
+    let told = events(&program, &token, "?after=0", "CallStart");
+    program.signal("KILL");
+    program.end();
+
+    let program = (trouble.start)();
+    assert_eq!(post(&program, key, &call), fired);
+    assert!(program.ask(&token, "GET", &format!("{room}Ban/"), "").1.contains("user:anna"));
+    assert_eq!(cdr(&program, &token, &second), before);
+    let again = events(&program, &token, "?after=0", "CallStart");
+    assert_eq!(again, told, "the log has what was told");
+    let all = events(&program, &token, "?after=0", "ConferenceEnd");
+    let numbers = all.iter().map(|(id, _)| id.split_once('-').unwrap().1.parse::<usize>().unwrap());
+    assert!(numbers.eq(1..=all.len()), "no gap: {all:?}");
+}
+
+#[test]
+fn io_errors_and_a_read_only_disk_lose_nothing_that_was_acknowledged() {
+    let cases = [
+        (Errno::IO, "conflow.db", "store: I/O error\n", "storage cannot be written"),
+        (Errno::IO, "/state/", "store: I/O error\n", "storage cannot be written"),
+        // SQLite has one error for both.
+        (Errno::ROFS, "conflow.db", "store: I/O error\n", "storage cannot be written"),
+        (Errno::ROFS, "/state/", "store: read-only\n", "storage is read-only"),
+        (Errno::NOSPC, "/data/", "store: no space\n", "storage is full"),
+    ];
+    for (error, part, ready, refusal) in cases {
+        let home = home();
+        let disk = FaultyDisk::new(home.path());
+        let trouble = Trouble {
+            start: &|| disk.start(home.path()),
+            begin: &|_| disk.fail(error, part),
+            end: &|_| disk.mend(),
+            is_of_log: part != "conflow.db",
+            ready,
+            refusal: &format!("{refusal}: nothing was changed"),
+        };
+        check_trouble(home.path(), &trouble);
+    }
+}
+
+/// With a small file system, in a user namespace; where there are none, it says so.
+#[test]
+fn a_full_disk_loses_nothing_that_was_acknowledged() {
+    let home = home();
+    let data = home.path().join("data");
+    fs::create_dir(&data).unwrap();
+    // The file system is there as long as this process.
+    let mut holder = Command::new("unshare");
+    let mount = "mount -t tmpfs -o size=16m none data && echo mounted && exec cat";
+    holder.args(["-rm", "sh", "-c", mount]).current_dir(home.path());
+    holder.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut holder = Ended(holder.spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(holder.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    if line != "mounted\n" {
+        return eprintln!("skipped: this machine has no user namespaces (unshare -rm)");
+    }
+    let pid = holder.0.id().to_string();
+    let inside = PathBuf::from(format!("/proc/{pid}/root")).join(data.strip_prefix("/").unwrap());
+    let trouble = Trouble {
+        start: &|| {
+            let serve = command(home.path(), "serve --http 127.0.0.1:0 --sip off");
+            let mut command = Command::new("nsenter");
+            command.args(["-t", &pid, "-U", "-m", "--preserve-credentials", "sh", "-c"]);
+            command.arg("cd \"$0\" && exec \"$@\"").arg(home.path());
+            command.arg(serve.get_program()).args(serve.get_args()).stdin(Stdio::null());
+            for (name, _) in serve.get_envs() {
+                command.env_remove(name);
+            }
+            let program = Program::of(command);
+            fs::copy(inside.join("dev-token"), data.join("dev-token")).unwrap();
+            program
+        },
+        begin: &|_| {
+            let mut file = fs::File::create(inside.join("fill")).unwrap();
+            for size in [65_536, 4_096, 512] {
+                while file.write_all(&vec![0; size]).is_ok() {}
+            }
+        },
+        end: &|_| fs::remove_file(inside.join("fill")).unwrap(),
+        // Its space is reserved.
+        is_of_log: false,
+        ready: "store: no space\n",
+        refusal: "storage is full: nothing was changed",
+    };
+    check_trouble(home.path(), &trouble);
+}
+
+/// A process that is killed at the end of a test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Survival design, section 9: nothing new begins if there is no space for the next segment of the log.
+#[test]
+fn without_space_for_the_next_events_no_call_begins() {
+    let home = home();
+    let disk = FaultyDisk::new(home.path());
+    drop(disk.start(home.path()));
+    let token = token(home.path());
+    disk.fail(Errno::NOSPC, "next.draft");
+    let mut program = disk.start(home.path());
+    assert_eq!(wait_for_status(&program, "", "/readyz", 503), "store: no space\n");
+    let refused = "storage is full: nothing was changed";
+    for (path, body) in [
+        (format!("/sim/v1/Account/{ID}/Phone/"), "{\"to\":\"x\"}"),
+        (
+            format!("/api/v1/Account/{ID}/Call/"),
+            r#"{"from":"1","to":"sim:x","answer_url":"flow:default"}"#,
+        ),
+        (format!("/v1/Account/{ID}/Conference/weekly/Member/all/Kick/"), "{}"),
+    ] {
+        let (status, body) = program.ask(&token, "POST", &path, body);
+        assert!(status == 503 && body.contains(refused), "{path}: {status} {body}");
+    }
+    let (status, _) = program.ask(&token, "GET", &format!("/v1/Account/{ID}/Conference/"), "");
+    assert_eq!(status, 200, "who looks is answered");
+    disk.mend();
+    wait_for_status(&program, "", "/readyz", 200);
+    program.join(&token);
+    program.signal("TERM");
+    let (code, _, log) = program.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(
+        log.matches("the next segment of the state log cannot be made (").count(),
+        1,
+        "{log}"
+    );
+    assert!(log.contains("the state log can be written again"), "{log}");
 }
 
 #[test]
