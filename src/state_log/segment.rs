@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, fallocate},
+    fs::{FallocateFlags, fallocate, fstatvfs},
     io::Errno,
 };
 
@@ -73,9 +73,14 @@ impl Spare {
     }
 }
 
-/// Reserves space for a file: this much, or less if that is all there is. Returns how much.
+/// The part of the free space that a segment takes at most: others need the disk, too.
+const SHARE: u64 = 8;
+
+/// Reserves space for a file: this much, or less on a small disk. Returns how much.
 fn reserve(file: &File, bytes: u32) -> io::Result<u32> {
-    let mut capacity = bytes;
+    let space = fstatvfs(file).map_or(u64::MAX, |it| it.f_bavail.saturating_mul(it.f_frsize));
+    let share = u32::try_from(space / SHARE).unwrap_or(u32::MAX);
+    let mut capacity = bytes.min(share.max(SMALL_BYTES));
     loop {
         match fallocate(file, FallocateFlags::KEEP_SIZE, 0, capacity.into()) {
             Ok(()) => return Ok(capacity),
