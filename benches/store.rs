@@ -1,8 +1,12 @@
 //! Store: durable group kicks per second, compared with the disk's syncs in the same run (each kick
-//! through the membership actor, into SQLite with synchronous=FULL), and the cost of a call's rows.
+//! through the membership actor, into SQLite with synchronous=FULL), the cost of a call's rows, and
+//! the state log. `-- state-log` measures that alone.
 //!
 //! The target is 20,000 kicks per second with 64 callers, or 20 times the syncs of the disk.
 //! `STORE_BENCH_FOLDER` names a folder on the disk to be measured; the default is the build folder.
+
+#[path = "store/state_log.rs"]
+mod state_log;
 
 use std::{
     env,
@@ -42,6 +46,8 @@ const MEMBERS: u64 = 50;
 const SYNCED_BYTES: usize = 4_096 + 24;
 /// The argument of `cargo test --benches`: run briefly, to see that it works.
 const TRIAL: &str = "--test";
+/// The argument that leaves everything out but the state log.
+const STATE_LOG: &str = "state-log";
 
 fn main() {
     let is_trial = env::args().any(|it| it == TRIAL);
@@ -50,8 +56,12 @@ fn main() {
     let folder = env::var_os("STORE_BENCH_FOLDER").map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"));
     let temp = tempfile::tempdir_in(folder).expect("a folder");
+    state_log::measure(temp.path(), if is_trial { 1_000 } else { 1 });
+    if env::args().any(|it| it == STATE_LOG) {
+        return;
+    }
 
-    say("durable, per second                     rate    x syncs");
+    say("\ndurable, per second                     rate    x syncs");
     let syncs = syncs(temp.path(), span);
     row("bare syncs of the disk", syncs, syncs);
     let path = temp.path().join("kicks.db");

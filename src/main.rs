@@ -38,12 +38,12 @@ fn main() -> ExitCode {
         Command::Bench(flags) => bench(*flags),
         Command::Engine(flags) => {
             conflow::bench::process::end_with_bench();
-            serve(*flags)
+            serve(flags.serve, !flags.without_state_log)
         }
         Command::Ceiling => conflow::bench::ceiling::serve(),
         Command::Check(flags) => return conflow::check::check(&flags),
         Command::Reference(flags) => print(&reference(flags.format)),
-        Command::Serve(flags) => serve(*flags),
+        Command::Serve(flags) => serve(*flags, true),
         Command::Account(account) => app::accounts::account(*account, &mut io::stdout().lock()),
         Command::Simulate(wanted) => {
             match conflow::simulate::command::simulate(&wanted, &mut io::stdout().lock()) {
@@ -66,13 +66,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(flags: ServeArgs) -> Result<()> {
+fn serve(flags: ServeArgs, has_state_log: bool) -> Result<()> {
     let prints = flags.print_config;
     // Text that is not UTF-8 is refused later as an invalid token.
     let token = auth_token();
     let ops_token = env::var_os(cli::OPS_TOKEN).map(|it| it.to_string_lossy().into_owned());
     let load = move || {
-        let config = Config::load(flags.clone(), token.clone(), Path::new(""))?;
+        let mut config = Config::load(flags.clone(), token.clone(), Path::new(""))?;
+        config.has_state_log = has_state_log;
         config.with_ops_token(ops_token.clone())
     };
     let config = load()?;

@@ -267,7 +267,7 @@ impl Engine {
         let cdrs: Arc<dyn CdrStore> = cdrs;
         let journal = Arc::new(Journal::new(
             inbound::wall_clock(),
-            Some(state_log.clone()),
+            config.has_state_log.then(|| state_log.clone()),
             accounts.clone(),
             callbacks.clone(),
             cdrs.clone(),

@@ -137,6 +137,20 @@ impl Bench {
             self.report.leave_out(scenario, why);
             return Ok(());
         }
+        if !self.flags.durability {
+            return self.measure_beside_ceiling(scenario).await;
+        }
+        let first = self.report.rows.len();
+        target::keep_events(false);
+        self.measure_beside_ceiling(scenario).await?;
+        target::keep_events(true);
+        let second = self.report.rows.len();
+        self.measure_beside_ceiling(scenario).await?;
+        self.report.compare_durability(first, second);
+        Ok(())
+    }
+
+    async fn measure_beside_ceiling(&mut self, scenario: Scenario) -> Result<()> {
         self.report.begin(scenario);
         self.measure(scenario).await?;
         let Some(before) = self.ceiling_before.take() else { return Ok(()) };

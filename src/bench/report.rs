@@ -1,5 +1,6 @@
 //! Report of a bench, as a table for people and as JSON for programs.
 
+mod durability;
 mod median;
 
 use std::{fmt::Write, mem, time::Duration};

@@ -1,6 +1,12 @@
 //! Target of a bench: an engine with its folder, accounts and flows, and the requests to it.
 
-use std::{fmt, fs, io::Write, iter, time::Duration};
+use std::{
+    fmt, fs,
+    io::Write,
+    iter,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
 
 use anyhow::Result;
 use tokio::time::sleep;
@@ -25,6 +31,14 @@ pub(super) const ROOMS_PER_ACCOUNT: u32 = 10_000;
 const SETTLING: Duration = Duration::from_millis(2_500);
 /// Nobody else can reach the engine, and it ends with the bench.
 const TOKEN: &str = "the-token-of-a-bench";
+
+/// Whether engines keep their events in memory only.
+static FORGETS: AtomicBool = AtomicBool::new(false);
+
+/// Sets whether the events of engines that start from now on outlive them.
+pub(super) fn keep_events(keeps: bool) {
+    FORGETS.store(!keeps, Relaxed);
+}
 
 impl BenchTarget {
     /// Starts an engine with a flow for each room, and waits until it has them. An external engine
@@ -66,7 +80,9 @@ impl BenchTarget {
         // A user's settings, but without limits.
         let settings = "--config conflow.toml --http 127.0.0.1:0 --sip off --sim=true \
              --log-format json --rate-limit 1000000 --calls-max 0 --calls-per-second 0";
-        let arguments: Vec<_> = iter::once(ENGINE).chain(settings.split_whitespace()).collect();
+        let forgets = FORGETS.load(Relaxed).then_some("--without-state-log");
+        let arguments = iter::once(ENGINE).chain(settings.split_whitespace()).chain(forgets);
+        let arguments: Vec<_> = arguments.collect();
         let engine = Process::start(&arguments, folder.path())?;
         Ok(Self { engine, _folder: Some(folder) })
     }

@@ -66,7 +66,7 @@ pub enum Command {
     Bench(Box<bench::BenchArgs>),
     /// The engine that `conflow bench` measures: it ends when its standard input does.
     #[command(name = ENGINE, hide = true)]
-    Engine(Box<serve::ServeArgs>),
+    Engine(Box<serve::EngineArgs>),
     /// A bare HTTP server that `conflow bench` compares the engine with.
     #[command(name = CEILING, hide = true)]
     Ceiling,

@@ -26,6 +26,17 @@ pub struct ServeArgs {
     pub settings: Settings,
 }
 
+/// Arguments of the engine that `conflow bench` starts.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct EngineArgs {
+    /// Arguments of `conflow serve`.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    /// Keep events and callbacks in memory only, to measure the cost of the state log.
+    #[arg(long)]
+    pub without_state_log: bool,
+}
+
 /// Text below the short help.
 pub(super) const AFTER_HELP: &str = "\
 Examples:

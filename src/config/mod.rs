@@ -107,6 +107,9 @@ pub struct Config {
     /// A data folder without its database may be used; only as a flag.
     #[serde(skip)]
     pub is_new_store: bool,
+    /// Events and callbacks outlive the process; false in a bench that measures the cost of that.
+    #[serde(skip)]
+    pub has_state_log: bool,
     /// Rows whose accounts are not in the file, so the data folder must have them.
     #[serde(skip)]
     unresolved_owners: Vec<UnresolvedOwner>,
@@ -334,6 +337,7 @@ impl Config {
             numbers: Vec::new(),
             file,
             is_new_store: false,
+            has_state_log: true,
             unresolved_owners: Vec::new(),
         }
     }

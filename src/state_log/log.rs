@@ -125,6 +125,8 @@ pub(super) struct Inner {
     buffer: Vec<u8>,
     /// For tests: writes fail.
     pub(super) fault: Option<io::ErrorKind>,
+    /// For tests: bytes that are still written before a crash.
+    torn_after: Option<usize>,
 }
 
 /// A frame that could not be written yet.
@@ -197,6 +199,12 @@ impl StateLog {
     pub fn inject(&self, fault: Option<io::ErrorKind>) {
         self.shared.inner.lock().fault = fault;
     }
+
+    /// Crashes while the byte after so many is written, for tests: the frame there is torn, and no
+    /// later one is written.
+    pub fn tear_after(&self, bytes: usize) {
+        self.shared.inner.lock().torn_after = Some(bytes);
+    }
 }
 
 impl Shared {
@@ -237,6 +245,7 @@ impl Inner {
             last_beat: 0,
             buffer: Vec::new(),
             fault: None,
+            torn_after: None,
         }
     }
 
@@ -277,6 +286,14 @@ impl Inner {
             return Err(kind.into());
         }
         let head = self.segments.values().next_back().expect("there is a segment");
+        if let Some(left) = &mut self.torn_after {
+            let (written, torn) = frame.split_at(frame.len().min(*left));
+            *left -= written.len();
+            if !torn.is_empty() {
+                head.file.write_all_at(written, head.length.into())?;
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+        }
         // After an error the bytes may be there in part. The next frame overwrites them, and a
         // reader stops at them.
         head.file.write_all_at(frame, head.length.into())
@@ -313,6 +330,8 @@ impl Inner {
                 self.is_head_suspect = false;
                 Ok(())
             }
+            // A crash leaves it.
+            Err(error) if self.torn_after == Some(0) => Err(error),
             Err(error) => {
                 let segment = head.remove();
                 self.unindexed.retain(|it| *it != last);

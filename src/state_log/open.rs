@@ -84,6 +84,11 @@ impl StateLog {
         if is_other_boot && !was_closed {
             inner.header.epoch = epoch;
         }
+        if let Some(head) = inner.segments.values().next_back() {
+            // What followed it is gone, and it may be written again: its index would be too short.
+            head.remove_index(&settings.folder)?;
+            inner.unindexed.retain(|it| *it != head.number);
+        }
         if inner.segments.is_empty() || is_other_boot {
             inner.begin_segment(&settings)?;
         } else if let Some(mut head) = inner.segments.last_entry() {

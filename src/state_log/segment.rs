@@ -146,7 +146,8 @@ impl Segment {
     pub(super) fn open(folder: &Path, number: u32) -> io::Result<(Self, SegmentIndex)> {
         let path = path(folder, number);
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
-        let index = match read_index(folder, number) {
+        let size = file.metadata()?.len();
+        let index = match read_index(folder, number).filter(|it| u64::from(it.length) <= size) {
             Some(index) => index,
             None => SegmentIndex::of_frames(&fs::read(&path)?),
         };
@@ -206,11 +207,16 @@ impl Segment {
 
     /// Removes the file and its index file.
     pub(super) fn remove(&self, folder: &Path) -> io::Result<()> {
-        match fs::remove_file(index_path(folder, self.number)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => (),
-        }
+        self.remove_index(folder)?;
         fs::remove_file(path(folder, self.number))
+    }
+
+    /// Removes the index file, if there is one.
+    pub(super) fn remove_index(&self, folder: &Path) -> io::Result<()> {
+        match fs::remove_file(index_path(folder, self.number)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 

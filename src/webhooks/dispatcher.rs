@@ -199,8 +199,7 @@ pub fn webhook_dispatcher(
     client: FetchClient,
     limits: DeliveryLimits,
 ) -> (WebhookQueue, Dispatcher) {
-    let (sender, queue) = mpsc::channel(QUEUE_MAX);
-    let counters = Arc::new(WebhookCounters::default());
+    let (sender, queue) = webhook_queue();
     let dispatcher = Dispatcher {
         delivery: Delivery::new(limits),
         effects: VecDeque::new(),
@@ -209,11 +208,17 @@ pub fn webhook_dispatcher(
         requests: JoinSet::new(),
         failing: HashSet::new(),
         tickets: HashMap::new(),
-        counters: Arc::clone(&counters),
+        counters: Arc::clone(&sender.counters),
         next_age_check: None,
         is_lagging: false,
     };
-    (WebhookQueue { queue: sender, counters }, dispatcher)
+    (sender, dispatcher)
+}
+
+/// Creates a queue, and the end from which a dispatcher or a simulation takes the callbacks.
+pub fn webhook_queue() -> (WebhookQueue, mpsc::Receiver<Arc<Webhook>>) {
+    let (queue, taken) = mpsc::channel(QUEUE_MAX);
+    (WebhookQueue { queue, counters: Arc::default() }, taken)
 }
 
 /// A request that has ended, for the log.
@@ -229,15 +234,12 @@ struct EndedRequest {
 
 /// Event that wakes the dispatcher.
 enum DispatcherEvent {
-    /// Callbacks have been queued.
     Queued(Vec<Arc<Webhook>>),
     /// All senders are gone, and the queue is empty.
     Emptied,
-    /// A request has ended.
     Done(DeliveryTicket, Outcome, Option<EndedRequest>),
     /// A deadline has passed: the machine's, or that of the age check.
     Due,
-    /// The engine shuts down.
     Closing,
     /// The grace period of the shutdown is over.
     GraceOver,

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod faulty_disk;
+mod kills;
 mod messages;
 mod privacy;
 mod restarts;
@@ -13,9 +14,10 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     mem,
     net::{SocketAddr, TcpStream},
-    os::unix::fs::PermissionsExt,
+    os::{fd::AsFd, unix::fs::PermissionsExt},
     path::Path,
     process::{Child, ChildStderr, Command, Output, Stdio},
+    thread,
 };
 
 use serde_json::Value;
@@ -102,6 +104,12 @@ impl Program {
         }
     }
 
+    /// Reads the log from now on, so that the program never waits for a reader.
+    pub(crate) fn discard_log(&self) {
+        let mut log = fs::File::from(self.log.get_ref().as_fd().try_clone_to_owned().unwrap());
+        thread::spawn(move || io::copy(&mut log, &mut io::sink()));
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
@@ -175,17 +183,7 @@ impl Program {
         path: &str,
         body: &str,
     ) -> io::Result<(u16, String)> {
-        let mut stream = TcpStream::connect(self.http)?;
-        let length = body.len();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{headers}\
-            Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
-        Ok((head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned()))
+        send_to(self.http, headers, method, path, body)
     }
 
     /// A phone dials into the conference; returns the highest member id in it.
@@ -208,6 +206,27 @@ impl Drop for Program {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Sends a request with these header lines and no others, and returns the status and the body.
+pub(crate) fn send_to(
+    http: SocketAddr,
+    headers: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(http)?;
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{headers}\
+        Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+    Ok((head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned()))
 }
 
 /// Runs `conflow account` and returns its output.

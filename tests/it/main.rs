@@ -11,6 +11,7 @@ mod bench;
 mod check;
 mod conference;
 mod engine;
+mod events;
 mod fetch;
 mod flow;
 #[path = "../fuzz/flow.rs"]
@@ -19,6 +20,8 @@ mod fuzz_flow;
 mod fuzz_media;
 #[path = "../fuzz/sip.rs"]
 mod fuzz_sip;
+#[path = "../fuzz/state_log.rs"]
+mod fuzz_state_log;
 mod group;
 mod harness;
 mod lives;

@@ -7,7 +7,12 @@ use fastrand::Rng;
 
 /// Mutates each of the seeds in turn, slightly or heavily, `mutations` times in all. The first run
 /// of each seed is unchanged.
-pub(crate) fn run(seeds: &[Vec<u8>], pieces: &[&str], mutations: usize, body: impl Fn(&[u8])) {
+pub(crate) fn run(
+    seeds: &[Vec<u8>],
+    pieces: &[&str],
+    mutations: usize,
+    mut body: impl FnMut(&[u8]),
+) {
     let seed = env::var("SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
     let mut random = Rng::with_seed(seed);
     for (number, bytes) in seeds.iter().cycle().take(mutations + seeds.len()).enumerate() {

@@ -1,5 +1,8 @@
 //! The state log: what was written is read again, whatever happens to the files and to the disk.
 
+mod kill;
+mod mutations;
+
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -229,6 +232,34 @@ fn a_row_that_cannot_be_read_costs_itself_only() {
     assert_eq!((opened.rows.len(), opened.findings.len()), (199, 1), "{:?}", opened.findings);
 }
 
+/// A crash can leave the next segment without a header: then the full one before it grows again.
+#[test]
+fn a_segment_that_is_the_newest_again_loses_nothing() {
+    for header in [0, 5] {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = open(folder.path());
+        let next = folder.path().join("0000000002.log");
+        let mut number = 0;
+        while !next.exists() {
+            number += 1;
+            opened.log.append(&[event("a", number, 1, &[b'.'; 200])], |_| ());
+        }
+        opened.log.maintain(1);
+        drop(opened);
+        assert!(folder.path().join("0000000001.index").exists());
+        fs::OpenOptions::new().write(true).open(&next).unwrap().set_len(header).unwrap();
+
+        let opened = open(folder.path());
+        let last = opened.log.last_number("a");
+        opened.log.append(&[event("a", last + 1, 1, b"fits")], |_| ());
+        opened.log.maintain(1);
+        opened.log.append(&[event("a", last + 2, 1, b"fits, too")], |_| ());
+        drop(opened);
+        assert!(!next.exists(), "it is about a frame in the first segment");
+        assert_eq!(open(folder.path()).log.last_number("a"), last + 2, "{header}");
+    }
+}
+
 /// Old events go; what is alive stays, and no number is given twice.
 #[test]
 fn cleaning_removes_old_events_and_keeps_rows_and_numbers() {
@@ -378,3 +409,44 @@ fn a_reader_finds_the_events_since_a_time() {
     assert_eq!(log.number_before("b", 0), 1);
     assert_eq!(frame::decode(&[0; 64]), None);
 }
+
+/// What is on disks of this version: a change of any line needs another version of the header.
+#[test]
+fn each_line_has_the_bytes_that_older_logs_have() {
+    let event = EventLine {
+        account: "MA1",
+        number: 300,
+        at: 1_764_000_000_000_000,
+        keys: [Some(key(7)), None, Some(RowKey { kind: 5, id: u128::MAX }), None],
+        body: b"body",
+    };
+    let header = frame::Header { version: 1, epoch: 1_764_000_000_123, boot: 1 << 100 };
+    let mut found = String::new();
+    for line in [
+        Line::Header(header),
+        Line::Event(event),
+        Line::Copied(event),
+        Line::Row { key: key(1), body: b"row" },
+        Line::Gone(key(2)),
+        Line::LastNumber { account: "MA1", number: 128 },
+        Line::Closed,
+    ] {
+        let (lines, mut bytes) = ([line], Vec::new());
+        frame::encode(&lines, &mut bytes);
+        assert_eq!(frame::decode(&bytes), Some((lines.to_vec(), bytes.len())));
+        found.extend(bytes.iter().map(|it| format!("{it:02x}")));
+        found.push('\n');
+    }
+    assert_eq!(found, LINES);
+}
+
+/// Length, checksum and lines of each frame.
+const LINES: &str = "\
+18000000246b56ec010001fbd0dfb4ab33808080808080808080808080808004
+2f000000dceb95230101034d4131ac028080898b948b9103010107000105ffffffffffffffffffffffffffffffffffff030004626f6479
+2f0000006947cfa30102034d4131ac028080898b948b9103010107000105ffffffffffffffffffffffffffffffffffff030004626f6479
+08000000a0d0631f0103010103726f77
+04000000474ec8a901040102
+08000000dc69398f0105034d41318001
+02000000dc94720c0106
+";

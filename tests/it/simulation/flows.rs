@@ -114,6 +114,11 @@ fn conference(rng: &mut Rng, n: usize) -> String {
     attributes += &maybe(" action='flow:lost'".to_owned());
     attributes += &maybe(" action='flow:nowhere' redirect='false'".to_owned());
     attributes += &maybe(" digitsMatch='1,12,2*'".to_owned());
+    let receiver = rng.usize(0..3);
+    if 0 < receiver {
+        attributes += &format!(" callbackUrl='http://receiver-{receiver}.example/'");
+        attributes += if rng.bool() { " callbackOrder='call'" } else { " floorEvent='true'" };
+    }
     // A duplicate attribute is an error.
     for url in ["flow:again", "flow:lost"] {
         if 1 < attributes.matches(" action=").count() {

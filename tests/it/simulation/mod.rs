@@ -3,10 +3,12 @@
 //! Rooms and calls are the real actors on the real queues, without a runtime: the seed picks
 //! who gets the next turn, what phones do, what is asked, and when documents arrive. A failure
 //! prints its seed; `SEED=7 cargo test simulation` replays that life, and `LIVES=100000` plays more
-//! of them.
+//! of them. In the lives of the second test, the process dies again and again.
 
+mod crashes;
 mod flows;
 mod groups;
+mod told;
 mod world;
 
 use std::{
@@ -22,11 +24,14 @@ use std::{
 
 use conflow::{
     base::ids::{CallId, Dialect, MemberId, RoomId, RoomKey, Trusted},
-    call::{AnswerUrls, Call, CallDirection, CallSession, Hook, OutgoingCall, Party},
-    conference::{Ask, INJECTED_FAULT, MemberSelector, Outcome, Settings},
+    call::{
+        AnswerUrls, Call, CallDirection, CallSession, Hook, OutgoingCall, Party, SessionDetails,
+    },
+    conference::{Ask, ConferenceAnswer, INJECTED_FAULT, MemberSelector, Outcome, Settings},
     documents::{DocumentFetch, OnDocument},
     engine::{
         ban_list::BanList,
+        inbound::wall_clock,
         registry::{AskError, PendingTransfer, Registry, RegistryPorts},
         scheduler::Scheduler,
     },
@@ -38,10 +43,14 @@ use fastrand::Rng;
 use parking_lot::Mutex;
 use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 
-use self::world::{Observer, World};
+use self::{
+    crashes::{Durable, is_dead},
+    world::{Observer, World},
+};
 use crate::{harness::Counter, lives};
 
 const LIVES: RangeInclusive<u64> = 3_000..=6_000;
+const LIVES_WITH_CRASHES: RangeInclusive<u64> = 200..=1_500;
 const STEPS: usize = 150;
 /// Far more than the longest flow needs.
 const LAST_STEPS_MAX: usize = 50_000;
@@ -52,7 +61,7 @@ fn every_life_keeps_the_promises() {
     silence_injected_faults();
     let mut counts = BTreeMap::new();
     let is_whole = lives::play("engine", LIVES, |seed| {
-        let lived = Life::new(seed).play();
+        let lived = Life::new(seed, false).play();
         lived.into_iter().for_each(|what| *counts.entry(what).or_insert(0) += 1);
     });
     // If nothing happens, no promise is tested.
@@ -81,6 +90,37 @@ fn every_life_keeps_the_promises() {
     }
 }
 
+/// What somebody was told or answered before a crash is true after it, and the end of everything that
+/// died is told.
+#[test]
+fn every_life_with_crashes_keeps_what_was_told() {
+    silence_injected_faults();
+    let (mut counts, mut crashes) = (BTreeMap::new(), 0);
+    let is_whole = lives::play("crashes", LIVES_WITH_CRASHES, |seed| {
+        let mut life = Life::new(seed, true);
+        let lived = life.play();
+        lived.into_iter().for_each(|what| *counts.entry(what).or_insert(0) += 1);
+        crashes += life.durable.as_ref().map_or(0, |it| it.crashes);
+    });
+    if is_whole {
+        let cases = [
+            "crash",
+            "crash again",
+            "power lost",
+            "calls left",
+            "callbacks left",
+            "crashed",
+            "resumed",
+            "repeated",
+            "gap after cleaning",
+            "gap after a loss of power",
+        ];
+        cases.iter().for_each(|it| assert!(counts.get(it).is_some_and(|n| 10 < *n), "{counts:?}"));
+        let steps: usize = counts["life"] * STEPS;
+        assert!(steps <= 20 * crashes, "{crashes} crashes in {steps} steps");
+    }
+}
+
 /// Injected faults panic by the thousand; other panics are still printed.
 fn silence_injected_faults() {
     let loud = panic::take_hook();
@@ -104,54 +144,54 @@ struct Life {
     call_last: u128,
     groups: groups::GroupWriterDriver,
     world: Arc<Mutex<World>>,
+    settings: Settings,
+    numbers: Numbers,
+    /// None: the process does not die.
+    durable: Option<Durable>,
+}
+
+/// Sources of ids, which are never used twice.
+#[derive(Clone, Default)]
+struct Numbers {
+    rooms: Arc<AtomicU64>,
+    members: Arc<Counter>,
 }
 
 impl Life {
     #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, crashes: bool) -> Self {
         let (mut rng, now) = (Rng::with_seed(seed), Instant::now());
-        let world = Arc::new(Mutex::new(World::default()));
-        let (scheduler, room_last) = (Scheduler::default(), AtomicU64::new(0));
-        let links = RegistryPorts {
-            media: Arc::new(Observer(world.clone())),
-            documents: Arc::new(Observer(world.clone())),
-            ban_list: Arc::new(BanList::in_memory(now, SystemTime::UNIX_EPOCH)),
-            member_ids: Arc::new(Counter::default()),
-            room_id: Box::new(move || {
-                RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
-            }),
-            observer: Box::new({
-                let world = world.clone();
-                move |observer| world.lock().see(observer)
-            }),
-            spawner: Box::new(scheduler.spawner()),
-        };
+        let durable = crashes.then(|| Durable::new(&mut rng));
         let settings = Settings {
             members_max: rng.usize(1..6),
             asks_max: rng.usize(1..5),
             inject_fault_after: rng.bool().then(|| rng.u32(0..60)),
         };
-        world.lock().may_inject_faults = settings.inject_fault_after.is_some();
-        let registry = Registry::new(settings, links);
+        let mut world = World::default();
+        world.may_inject_faults = settings.inject_fault_after.is_some();
+        durable.iter().for_each(|it| world.begin(it.log()));
+        let (world, numbers) = (Arc::new(Mutex::new(world)), Numbers::default());
+        let scheduler = Scheduler::default();
+        let registry = registry(now, &settings, &numbers, &world, &scheduler, durable.as_ref());
         let document = Ok(Arc::new(flows::flow(&mut rng)));
-        let asked = Vec::new();
-        let transferring = Vec::new();
-        let groups = groups::GroupWriterDriver::new(registry.clone());
         Self {
             rng,
-            groups,
+            groups: groups::GroupWriterDriver::new(registry.clone()),
             now,
             registry,
             document,
             scheduler,
-            asked,
-            transferring,
+            asked: Vec::new(),
+            transferring: Vec::new(),
             call_last: 0,
             world,
+            settings,
+            numbers,
+            durable,
         }
     }
 
-    fn play(mut self) -> BTreeSet<&'static str> {
+    fn play(&mut self) -> BTreeSet<&'static str> {
         for _ in 0..STEPS {
             match self.rng.u8(0..34) {
                 26..29 => self.groups.somebody_asks(&mut self.rng),
@@ -168,7 +208,9 @@ impl Life {
                 _ => self.turn(),
             }
             self.look();
+            self.survive();
         }
+        self.durable.iter().for_each(Durable::spare);
         self.registry.close();
         for _ in 0..LAST_STEPS_MAX {
             if self.scheduler.is_empty() && self.groups.is_idle() {
@@ -186,6 +228,46 @@ impl Life {
             self.look();
         }
         panic!("the registry does not come to rest")
+    }
+
+    /// Whatever outlives the process takes a step; if the process dies of it, another one starts.
+    fn survive(&mut self) {
+        let Some(durable) = &mut self.durable else { return };
+        if !durable.step(&mut self.rng, self.now) {
+            return;
+        }
+        self.bury();
+        let durable = self.durable.as_mut().expect("it has died");
+        let lived = durable.restart(&mut self.rng);
+        let mut world = self.world.lock();
+        world.lived.extend(lived);
+        world.begin(durable.log());
+        drop(world);
+        self.registry = registry(
+            self.now,
+            &self.settings,
+            &self.numbers,
+            &self.world,
+            &self.scheduler,
+            self.durable.as_ref(),
+        );
+        self.groups = groups::GroupWriterDriver::new(self.registry.clone());
+    }
+
+    /// Ends the calls of a dead process, since none may be dropped alive. Nobody sees it.
+    fn bury(&mut self) {
+        self.registry.close();
+        self.asked.clear();
+        self.transferring.clear();
+        self.world.lock().pending_fetches.clear();
+        while !self.scheduler.is_empty() {
+            let calls = self.registry.calls();
+            calls.iter().for_each(|call| self.registry.hang_up(*call, Cause::HungUpByApi));
+            for n in (0..self.scheduler.len()).rev() {
+                self.scheduler.turn(n, self.now, || usize::MAX);
+            }
+            self.scheduler.add_new_actors();
+        }
     }
 
     fn step_groups(&mut self) {
@@ -211,7 +293,7 @@ impl Life {
             direction,
             dialect: Dialect::Vobiz,
             trusted: trusted.map(Box::new),
-            session: CallSession::at(SystemTime::UNIX_EPOCH),
+            session: CallSession::new(wall_clock(), self.hooks()),
         };
         let seconds = if self.rng.bool() { self.rng.u64(1..200) } else { 14_400 };
         let limit = Duration::from_secs(seconds);
@@ -230,6 +312,13 @@ impl Life {
             }
             false => self.registry.begin(self.now, call, "flow:first", self.document.clone()),
         }
+    }
+
+    /// The hooks of some calls.
+    fn hooks(&mut self) -> SessionDetails {
+        let hook = Hook { url: "http://receiver-0.example/".into(), method: RequestMethod::Post };
+        let hook = self.rng.bool().then_some(hook);
+        SessionDetails { ring: hook.clone(), hangup: hook, ..SessionDetails::default() }
     }
 
     fn outgoing(&mut self) -> OutgoingCall {
@@ -365,11 +454,16 @@ impl Life {
     /// Takes in new actors, and checks each reply as soon as it can be seen.
     fn look(&mut self) {
         self.scheduler.add_new_actors();
-        let mut world = self.world.lock();
+        // Nobody gets what a dead process has answered.
+        if self.durable.as_ref().is_some_and(|it| is_dead(&it.log())) {
+            return;
+        }
+        let (mut world, mut left) = (self.world.lock(), Vec::new());
         self.groups.answer(&mut world);
         self.asked.retain_mut(|(ask, answer)| match answer.try_recv() {
             Ok(outcome) => {
                 world.check_reply(ask, &outcome);
+                left.extend(members_who_left(ask, &outcome));
                 false
             }
             Err(TryRecvError::Empty) => true,
@@ -386,18 +480,65 @@ impl Life {
             }
             answer == Err(TryRecvError::Empty)
         });
+        drop(world);
+        if !left.is_empty() {
+            self.durable.iter_mut().for_each(|it| it.answered(&left));
+        }
     }
 
-    fn finish(self) -> BTreeSet<&'static str> {
+    fn finish(&mut self) -> BTreeSet<&'static str> {
         assert!(self.asked.is_empty(), "no ask is left without an answer: {:?}", self.asked);
         assert!(self.transferring.is_empty(), "no transfer is left: {:?}", self.transferring);
         assert!(self.registry.calls().is_empty(), "no call is left: {:?}", self.registry.calls());
         assert!(self.registry.conferences(&account()).is_empty(), "no name is left");
-        let world = self.world.lock();
+        let mut world = self.world.lock();
         assert_eq!(world.calls.len() as u128, self.call_last);
         world.check_end();
+        world.lived.insert("life");
+        if let Some(durable) = &mut self.durable {
+            world.lived.extend(durable.finish(&mut self.rng, self.now));
+        }
         world.lived.clone()
     }
+}
+
+/// The registry of a new process.
+fn registry(
+    now: Instant,
+    settings: &Settings,
+    numbers: &Numbers,
+    world: &Arc<Mutex<World>>,
+    scheduler: &Scheduler,
+    durable: Option<&Durable>,
+) -> Arc<Registry> {
+    let (rooms, journal) = (numbers.rooms.clone(), durable.map(Durable::journal));
+    let links = RegistryPorts {
+        media: Arc::new(Observer(world.clone())),
+        documents: Arc::new(Observer(world.clone())),
+        ban_list: Arc::new(BanList::in_memory(now, SystemTime::UNIX_EPOCH)),
+        member_ids: numbers.members.clone(),
+        room_id: Box::new(move || RoomId::of((rooms.fetch_add(1, Ordering::Relaxed) + 1).into())),
+        observer: Box::new({
+            let world = world.clone();
+            move |observed| {
+                journal.iter().for_each(|it| it.note(&observed));
+                world.lock().see(observed);
+            }
+        }),
+        spawner: Box::new(scheduler.spawner()),
+    };
+    Registry::new(settings.clone(), links)
+}
+
+/// The members of whom an answer says that they have left.
+fn members_who_left(ask: &Ask, outcome: &Outcome) -> Vec<MemberId> {
+    if let Ask::Kick { .. } | Ask::HangUp { .. } = ask
+        && let Ok(ConferenceAnswer::Members(members) | ConferenceAnswer::Banned { members, .. }) =
+            outcome
+    {
+        return members.clone();
+    }
+    Vec::new()
 }
 
 fn account() -> conflow::base::ids::AccountId {

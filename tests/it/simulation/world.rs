@@ -19,9 +19,12 @@ use conflow::{
     media::{
         AudioEngine, AudioOrder, Program, SignallingBackend, SignallingOrder, SoundKind, SoundToAll,
     },
+    state_log::StateLog,
     trace::Initiator,
 };
 use parking_lot::Mutex;
+
+use super::crashes::is_dead;
 
 /// Everything observed so far.
 #[derive(Default)]
@@ -41,6 +44,8 @@ pub(super) struct World {
     pub(super) lived: BTreeSet<&'static str>,
     /// Whether faults may be injected into rooms in this life.
     pub(super) may_inject_faults: bool,
+    /// The log of a process that may die.
+    log: Option<Arc<StateLog>>,
 }
 
 /// The observed state of a call.
@@ -92,7 +97,32 @@ struct RoomSeen {
 }
 
 impl World {
+    /// A process begins, whose log is this; everything in the last one has died.
+    pub(super) fn begin(&mut self, log: Arc<StateLog>) {
+        for seen in self.calls.values_mut() {
+            (seen.ended, seen.exits, seen.must_go_on) = (true, false, false);
+        }
+        for room in self.rooms.values_mut() {
+            room.is_over = true;
+            room.in_room.clear();
+        }
+        self.inside.clear();
+        self.muted.clear();
+        self.deaf.clear();
+        self.playing.clear();
+        self.pending_fetches.clear();
+        self.log = Some(log);
+    }
+
+    /// Whether the process has died: what it does then is not seen.
+    fn is_dead(&self) -> bool {
+        self.log.as_ref().is_some_and(|it| is_dead(it))
+    }
+
     pub(super) fn see(&mut self, trace: Observed) {
+        if self.is_dead() {
+            return;
+        }
         match trace {
             Observed::Began { call, step, .. } => self.began(call, step),
             Observed::Left { call, member, exit, by } => {
@@ -217,6 +247,9 @@ impl World {
     }
 
     fn order(&mut self, order: AudioOrder) {
+        if self.is_dead() {
+            return;
+        }
         match order {
             AudioOrder::Place { room, calls, .. } => {
                 for call in calls {
@@ -262,6 +295,9 @@ impl World {
     }
 
     fn signal(&mut self, order: &SignallingOrder) {
+        if self.is_dead() {
+            return;
+        }
         let is_over = self.calls[&order.call()].ended;
         match order {
             SignallingOrder::Answer { call }
@@ -311,6 +347,9 @@ impl World {
     }
 
     fn asked(&mut self, fetch: DocumentFetch, done: OnDocument) {
+        if self.is_dead() {
+            return;
+        }
         let DocumentFetch { call, recipient: reader, .. } = &fetch;
         if let DocumentRecipient::Call { number } = reader {
             let seen = self.calls.get_mut(call).unwrap();
