@@ -122,7 +122,7 @@ impl Life {
             }),
             observer: Box::new({
                 let world = world.clone();
-                move |observer| world.lock().see(observer)
+                move |observed| observed.each(|it| world.lock().see(it))
             }),
             spawner: Box::new(scheduler.spawner()),
         };
@@ -226,7 +226,7 @@ impl Life {
         match is_out {
             true => {
                 let out = self.outgoing();
-                self.registry.dial(self.now, call, out);
+                self.registry.dial(self.now, vec![(call, out)], None);
             }
             false => self.registry.begin(self.now, call, "flow:first", self.document.clone()),
         }
@@ -269,7 +269,7 @@ impl Life {
             fields: Vec::new(),
             is_private: false,
         };
-        match self.registry.transfer(call, request) {
+        match self.registry.transfer(call, request, None) {
             Ok(transferring) => self.transferring.push((call, transferring)),
             Err(AskError::Busy | AskError::Gone) => (),
             Err(error) => panic!("not at once: {error}"),
