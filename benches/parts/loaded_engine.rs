@@ -174,7 +174,7 @@ fn registry(
             counters.note(&trace);
             journal.note(&trace);
             if let Some(notes) = &notes {
-                notes.trace(trace);
+                trace.each(|it| notes.trace(it));
             }
         }),
         spawner: Box::new(TokioSpawner),

@@ -17,7 +17,7 @@ use axum::{
 use uuid::Uuid;
 
 use super::{dialect::ApiDialect, path_row::PathRow, principal::PrincipalCell};
-use crate::base::traceparent::Traceparent;
+use crate::{base::traceparent::Traceparent, state_log::RowKey, store::RequestKey};
 
 /// A request without its body.
 pub(super) struct RequestContext {
@@ -73,6 +73,15 @@ pub(super) struct Context(pub(super) Arc<RequestContext>);
 /// Extractor of the body, which is read before a handler runs.
 #[derive(Clone)]
 pub(super) struct RequestBody(pub(super) Bytes);
+
+/// A request whose answer is written with its change. Other requests have no such extension.
+#[derive(Clone)]
+pub(super) struct KeyedRequest {
+    /// Its idempotency key, if it has one.
+    pub(super) request: Option<Arc<RequestKey>>,
+    /// The key of its answer in the state log.
+    pub(super) answer: RowKey,
+}
 
 impl<S: Sync> FromRequestParts<S> for Context {
     type Rejection = Infallible;

@@ -104,6 +104,7 @@ use crate::{
     engine::{
         inbound::Inbound,
         journal::Journal,
+        recorder::AskedBy,
         registry::{AskError, Registry},
     },
     sim_phones::SimPhones,
@@ -248,7 +249,7 @@ impl Api {
         let now = time::Instant::now();
         let trust = self.links.app.trust.read().clone();
         let RoutedRequest { context, canonical, request, upgrade } =
-            RoutedRequest::of(&trust, peer, now, request);
+            RoutedRequest::of(&trust, peer, now, Uuid::new_v4(), request);
         let mut router = self.routers.of(context.dialect);
         let groups = self.links.groups.as_ref().zip(groups::Vendor::of(context.dialect));
         let answer = match groups {
@@ -287,10 +288,16 @@ struct RoutedRequest {
 }
 
 impl RoutedRequest {
-    fn of(trust: &Trust, peer: IpAddr, now: time::Instant, request: Request<Body>) -> Self {
+    fn of(
+        trust: &Trust,
+        peer: IpAddr,
+        now: time::Instant,
+        api_id: Uuid,
+        request: Request<Body>,
+    ) -> Self {
         let (mut head, body) = request.into_parts();
         let upgrade = head.extensions.remove();
-        let (api_id, text) = (Uuid::new_v4(), head.uri.path());
+        let text = head.uri.path();
         let given = head.headers.get(&TRACEPARENT).and_then(|it| it.to_str().ok());
         let trace = given.and_then(Traceparent::parse).unwrap_or_else(|| Traceparent::of(api_id));
         let (dialect, canonical, auth_id) = match Path::split(text) {
@@ -423,11 +430,11 @@ impl AppState {
     /// See [`AskError`]. After [`AskError::Late`] the ask may have had its effect or not.
     pub async fn ask(
         &self,
-        api_id: Uuid,
+        by: AskedBy,
         key: &RoomKey,
         ask: Ask,
     ) -> Result<ConferenceAnswer, AskError> {
-        let answer = self.registry.ask_and_wait(Some(api_id), key, ask);
+        let answer = self.registry.ask_and_wait(by, key, ask);
         timeout(ANSWER_WAIT_MAX, answer).await.unwrap_or(Err(AskError::Late))
     }
 }

@@ -168,7 +168,9 @@ fn enter(
         if context.method == Method::OPTIONS {
             return ControlFlow::Break(reply::options(path.allow));
         }
-        if let Err(failure) = admit(links, context) {
+        // A request of the last process was let in when it came.
+        let is_new = context.principal.get().is_none();
+        if is_new && let Err(failure) = admit(links, context) {
             return ControlFlow::Break(failure.into_response());
         }
     }

@@ -53,6 +53,7 @@ use crate::{
         counters::CallCounters,
         inbound::{self, Inbound},
         journal::Journal,
+        recorder,
         registry::{self, Observed, Registry, TokioSpawner},
         resume::Resumed,
     },
@@ -117,8 +118,8 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let people = AccountPeople::open(rows.clone(), &engine.registry, engine.state_log.clone())?;
     let (closed, closing) = oneshot::channel::<()>();
     let dispatching = tokio::spawn(dispatcher.run(async move { drop(closing.await) }));
-    engine.resume(remains);
     engine.api = engine.api.with_groups(people.api(&config));
+    engine.resume(remains);
     drop(tokio::spawn(accounts::watch(stored_accounts.clone(), accounts.clone(), people)));
 
     let sip = engine.phones.as_ref().map(|it| it.gauges().0.addresses().to_vec());
@@ -228,10 +229,13 @@ fn flows_folder(config: &Config) -> FlowsFolder {
 
 impl Engine {
     /// Tells of the calls that the last process has left, and of what it has not told.
-    fn resume(&self, StateRemains { rows, last_sign }: StateRemains) {
+    fn resume(&self, StateRemains { rows, last_sign, .. }: StateRemains) {
+        let (jobs, rows) = rows.into_iter().partition::<Vec<_>, _>(recorder::is_of_job);
         let Resumed { calls, callbacks } = self.journal.resume(rows, last_sign);
-        if 0 < calls + callbacks {
-            tracing::info!(calls, callbacks, "the last process has left calls and callbacks");
+        let requests = self.api.resume(&jobs);
+        if 0 < calls + callbacks + requests {
+            let what = "the last process has left calls, callbacks and requests";
+            tracing::info!(calls, callbacks, requests, "{what}");
         }
     }
 
@@ -369,9 +373,9 @@ fn trace_sink(
     log: LogSender,
 ) -> Arc<dyn Fn(Observed) + Send + Sync> {
     Arc::new(move |trace| {
-        counters.note(&trace);
         journal.note(&trace);
-        log.trace(trace);
+        counters.note(&trace);
+        trace.each(|it| log.trace(it));
     })
 }
 

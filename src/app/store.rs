@@ -1,11 +1,12 @@
 //! Store: opens what an engine keeps in it, and runs `conflow store`.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, ErrorKind, Write},
     path::Path,
     sync::Arc,
-    time::UNIX_EPOCH,
+    time::{Instant as StdInstant, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, bail};
@@ -20,15 +21,16 @@ use crate::{
     engine::{
         ban_list::{self, BanList},
         inbound::wall_clock,
-        membership,
+        membership, recorder,
     },
-    state_log::{Opened, RowRecord, StateLog, StateLogSettings},
+    state_log::{Line, Opened, RowRecord, StateLog, StateLogSettings},
     store::{
+        StoredResponse,
         folder::DataFolder,
         idempotency::{self, StoredResponses},
         inspect::Inspection,
         member_ids::{self, MemberIdBlocks},
-        rows::{RowStore, RowStoreError, StoredRow, Table},
+        rows::{OnCommit, RowStore, RowStoreError, StoredRow, Table},
         sqlite::Sqlite,
     },
 };
@@ -64,6 +66,8 @@ pub(super) struct Stores {
 pub(super) struct StateRemains {
     pub(super) rows: Vec<RowRecord>,
     pub(super) last_sign: u64,
+    /// Whether it has all that the last process has written.
+    is_complete: bool,
 }
 
 impl Stores {
@@ -74,12 +78,14 @@ impl Stores {
     ) -> Result<(Self, StateRemains)> {
         let (now, wall) = (Instant::now().into_std(), wall_clock());
         let (state_log, remains) = open_state_log(folder)?;
+        let idempotency_keys = Arc::new(StoredResponses::open(rows.clone(), now, wall)?);
+        settle(&idempotency_keys, now, &state_log, &remains);
         let stores = Self {
             rows: rows.clone(),
             ban_list: Arc::new(BanList::open(rows.clone(), now, wall)?),
             member_ids: Arc::new(MemberIdBlocks::open(folder, rows.clone())?),
             cdrs: Arc::new(CachedCdrStore::open(rows.clone(), wall)?),
-            idempotency_keys: Arc::new(StoredResponses::open(rows.clone(), now, wall)?),
+            idempotency_keys,
             state_log,
         };
         Ok((stores, remains))
@@ -100,10 +106,36 @@ fn open_state_log(folder: &DataFolder) -> Result<(Arc<StateLog>, StateRemains)> 
     let epoch = u64::try_from(since.as_millis()).unwrap_or(1);
     let opened = StateLog::open(settings, epoch, boot_id());
     let opened = opened.with_context(|| format!("the state log in {}", path.display()))?;
-    let Opened { log, rows, last_sign, findings, .. } = opened;
+    let Opened { log, rows, last_sign, was_closed, is_other_boot, findings } = opened;
     findings.iter().for_each(|it| tracing::warn!("the state log: {it}"));
     log.start().context("the thread of the state log")?;
-    Ok((Arc::new(log), StateRemains { rows, last_sign }))
+    // A loss of power takes the last frames, and with them what a request did.
+    let is_complete = was_closed || !is_other_boot;
+    Ok((Arc::new(log), StateRemains { rows, last_sign, is_complete }))
+}
+
+/// Gives the requests that the last process was carrying out the answers that the state log has.
+fn settle(keys: &StoredResponses, now: StdInstant, log: &Arc<StateLog>, remains: &StateRemains) {
+    let (mut answers, mut ids) = (BTreeMap::new(), Vec::new());
+    for (id, bytes) in recorder::answers(&remains.rows) {
+        ids.push(id);
+        match StoredResponse::from_bytes(&bytes) {
+            Some(answer) => _ = answers.insert(id, answer),
+            None => tracing::error!("the answer of a request in the state log cannot be read"),
+        }
+    }
+    let log = log.clone();
+    let on_stored: OnCommit = Box::new(move |stored| match stored {
+        Ok(()) => {
+            let gone: Vec<_> =
+                ids.into_iter().map(|id| Line::Gone(recorder::answer_key(id))).collect();
+            if !gone.is_empty() {
+                log.append(&gone, |_| ());
+            }
+        }
+        Err(error) => tracing::error!("answers of the last process stay in the state log: {error}"),
+    });
+    keys.settle(now, &answers, remains.is_complete, on_stored);
 }
 
 /// The kernel's boot; 0 if it does not say.

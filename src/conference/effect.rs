@@ -181,13 +181,47 @@ impl Leave {
         self.exits_left + self.leavers.len()
     }
 
-    fn notice(&mut self, event: ConferenceEvent) -> Effect {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
-        Effect::Publish(Notice { sequence, event })
+    /// Exits that are still to be published.
+    pub fn exits_left(&self) -> usize {
+        self.exits_left
     }
 
-    fn exit(&mut self, is_over: bool) -> Option<Effect> {
+    /// Each exit that is still to be published: the call, and why it leaves.
+    pub fn exits(&self) -> impl Iterator<Item = (CallId, &Exit)> {
+        let left = self.leavers.iter().skip(self.exits_seen).filter(|it| it.member.announced);
+        left.map(|it| (it.member.call.id, &it.exit))
+    }
+
+    /// Whether all notices are out.
+    pub fn is_told(&self) -> bool {
+        matches!(self.phase, LeavePhase::Name | LeavePhase::Releases)
+    }
+
+    /// The next notice; None once all are out. Those who must know them before anything else is
+    /// performed take them from here, and the effects that are left from the iterator.
+    pub fn notice(&mut self) -> Option<Notice> {
+        if let LeavePhase::Exits { is_over } = self.phase {
+            if let Some(exit) = self.exit(is_over) {
+                return Some(exit);
+            }
+            self.phase = if is_over { LeavePhase::Over } else { LeavePhase::Releases };
+        }
+        match self.phase {
+            LeavePhase::Over => {
+                self.phase = LeavePhase::Name;
+                Some(self.numbered(ConferenceEvent::Over))
+            }
+            LeavePhase::Exits { .. } | LeavePhase::Name | LeavePhase::Releases => None,
+        }
+    }
+
+    fn numbered(&mut self, event: ConferenceEvent) -> Notice {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        Notice { sequence, event }
+    }
+
+    fn exit(&mut self, is_over: bool) -> Option<Notice> {
         let Leaver { id, member, exit } = loop {
             let leaver = self.leavers.get(self.exits_seen)?;
             self.exits_seen += 1;
@@ -199,7 +233,7 @@ impl Leave {
         self.exits_left -= 1;
         let is_last = is_over && self.exits_left == 0;
         let ends = member.entry.ends;
-        Some(self.notice(ConferenceEvent::Exited { who, cause, reason, is_last, ends }))
+        Some(self.numbered(ConferenceEvent::Exited { who, cause, reason, is_last, ends }))
     }
 
     fn release(&mut self) -> Option<Effect> {
@@ -215,24 +249,14 @@ impl Iterator for Leave {
     type Item = Effect;
 
     fn next(&mut self) -> Option<Effect> {
-        match self.phase {
-            LeavePhase::Exits { is_over } => {
-                if let Some(exit) = self.exit(is_over) {
-                    return Some(exit);
-                }
-                self.phase = if is_over { LeavePhase::Over } else { LeavePhase::Releases };
-                self.next()
-            }
-            LeavePhase::Over => {
-                self.phase = LeavePhase::Name;
-                Some(self.notice(ConferenceEvent::Over))
-            }
-            LeavePhase::Name => {
-                self.phase = LeavePhase::Releases;
-                Some(Effect::Unname)
-            }
-            LeavePhase::Releases => self.release(),
+        if let Some(notice) = self.notice() {
+            return Some(Effect::Publish(notice));
         }
+        if matches!(self.phase, LeavePhase::Name) {
+            self.phase = LeavePhase::Releases;
+            return Some(Effect::Unname);
+        }
+        self.release()
     }
 }
 

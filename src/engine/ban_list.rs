@@ -154,21 +154,30 @@ impl BanList {
         self.bans.read().list(self.wall(now), key)
     }
 
-    /// Lifts a ban; None if no ban with this id holds.
-    pub fn lift(&self, now: Instant, key: &RoomKey, id: MemberId) -> Option<BanCommit> {
+    /// Lifts a ban; None if no ban with this id holds. `answer`: the row of the request that asks for
+    /// it, written in the same transaction.
+    pub fn lift(
+        &self,
+        now: Instant,
+        key: &RoomKey,
+        id: MemberId,
+        answer: Option<RowWrite>,
+    ) -> Option<BanCommit> {
         let lifted = self.bans.write().lift(self.wall(now), key, id)?;
-        Some(self.commit_lift(vec![lifted]))
+        Some(self.commit_lift(vec![lifted], answer))
     }
 
-    /// Lifts all bans of a conference that hold now. Resolves once that is on disk.
-    pub fn lift_all(&self, now: Instant, key: &RoomKey) -> BanCommit {
+    /// Lifts all bans of a conference that hold now, as [`Self::lift`] does. Resolves once that is on
+    /// disk.
+    pub fn lift_all(&self, now: Instant, key: &RoomKey, answer: Option<RowWrite>) -> BanCommit {
         let lifted = self.bans.write().lift_all(self.wall(now), key);
-        self.commit_lift(lifted)
+        self.commit_lift(lifted, answer)
     }
 
     /// Stores that bans are lifted. They hold again if that fails.
-    fn commit_lift(&self, lifted: Vec<RoomBan>) -> BanCommit {
-        let (bans, writes) = (self.bans.clone(), lifted.iter().map(|it| write(it, None)).collect());
+    fn commit_lift(&self, lifted: Vec<RoomBan>, answer: Option<RowWrite>) -> BanCommit {
+        let writes = lifted.iter().map(|it| write(it, None)).chain(answer).collect();
+        let bans = self.bans.clone();
         self.commit(writes, move || {
             let mut bans = bans.write();
             lifted.into_iter().for_each(|it| bans.add(it));
@@ -322,8 +331,8 @@ mod tests {
             let (id, length) = (MemberId(n), Duration::from_secs(60 * n));
             ban_list.ban(now, key.clone(), id, who.clone(), Some("so".into()), length);
         }
-        assert!(ban_list.lift(now, &key, MemberId(2)).is_some());
-        assert!(ban_list.lift(now, &key, MemberId(2)).is_none());
+        assert!(ban_list.lift(now, &key, MemberId(2), None).is_some());
+        assert!(ban_list.lift(now, &key, MemberId(2), None).is_none());
 
         // The next process begins 59 seconds later.
         let ban_list = BanList::open(rows.clone(), now, wall + Duration::from_secs(59)).unwrap();
@@ -360,7 +369,7 @@ mod tests {
         ban_list.ban(now, key.clone(), id, who.clone(), None, Duration::from_secs(60));
         assert!(ban_list.is_banned(now, &key, &who));
         let mut kept = ban_list.persisted(now, &key, &[id]);
-        let mut lifted = ban_list.lift(now, &key, id).unwrap();
+        let mut lifted = ban_list.lift(now, &key, id, None).unwrap();
         assert!(kept.try_recv().is_err() && lifted.try_recv().is_err(), "not yet");
         let queued: Vec<_> = rows.0.lock().drain(..).collect();
         let Ok([_, keep, lift]) = <[_; 3]>::try_from(queued) else { panic!("three writes") };
@@ -369,7 +378,7 @@ mod tests {
         assert_eq!(kept.try_recv(), Ok(Ok(())));
         assert!(matches!(lifted.try_recv(), Ok(Err(_))));
         assert!(ban_list.is_banned(now, &key, &who), "it was not lifted");
-        drop(ban_list.lift(now, &key, id));
+        drop(ban_list.lift(now, &key, id, None));
         // The ban was lifted: there is nothing to wait for.
         assert_eq!(ban_list.persisted(now, &key, &[id]).try_recv(), Ok(Ok(())));
     }

@@ -19,14 +19,16 @@ use tokio::{
 
 use super::{
     TurnOutcome,
-    registry::{CallPlace, Registry},
+    recorder::{AskedBy, Receipt},
+    registry::{AskError, CallPlace, PendingTransfer, Registry},
     spawner::Actor,
     worker_queue::{CallMessage, CallWorker, WorkerMessage},
 };
 use crate::{
     base::{call_map::CallMap, ids::CallId},
     call::{Call, CallAct, Effect},
-    flow::Cause,
+    conference::Ask,
+    flow::{Cause, DocumentRequest},
 };
 
 impl CallWorker {
@@ -42,13 +44,47 @@ impl CallWorker {
 }
 
 impl Registry {
+    /// Tells the current owner of a call to run another document. If the answer's channel closes
+    /// without a value, the call has moved meanwhile: ask again.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError::Gone`] if there is no such call, [`AskError::Busy`] if its room's queue is full.
+    pub fn transfer(
+        &self,
+        call: CallId,
+        request: DocumentRequest,
+        receipt: Option<Receipt>,
+    ) -> Result<PendingTransfer, AskError> {
+        let places = self.places.of_call(call);
+        if !places.is_up(call) {
+            return Err(AskError::Gone);
+        }
+        Ok(match places.find(call) {
+            Some(CallPlace::Worker) => {
+                let (reply, answer) = oneshot::channel();
+                self.deliver(call, CallMessage::Transfer(Box::new((request, receipt, reply))));
+                PendingTransfer::Call(answer)
+            }
+            Some(CallPlace::Room { room, member }) => {
+                let (reply, answer) = oneshot::channel();
+                let by = AskedBy { api_id: None, receipt };
+                match room.ask(by, Ask::Transfer { member: *member, request }, reply) {
+                    Ok(()) | Err(AskError::Gone) => PendingTransfer::Room(answer),
+                    Err(error) => return Err(error),
+                }
+            }
+            None => PendingTransfer::InTransit,
+        })
+    }
+
     /// Ends a call that neither rings nor is answered yet. The call decides: the answer's channel
     /// closes without a value if it is too late for that. None: it is in no worker, so not queued.
-    pub fn cancel(&self, call: CallId) -> Option<oneshot::Receiver<()>> {
+    pub fn cancel(&self, call: CallId, receipt: Option<Receipt>) -> Option<oneshot::Receiver<()>> {
         let places = self.places.of_call(call);
         let CallPlace::Worker = places.find(call)? else { return None };
         let (reply, answer) = oneshot::channel();
-        self.deliver(call, CallMessage::Cancel(reply));
+        self.deliver(call, CallMessage::Cancel(Box::new((receipt, reply))));
         Some(answer)
     }
 }
@@ -206,17 +242,21 @@ impl CallWorkerActor {
             }
             Some(CallMessage::Heard(heard)) => call.heard(now, heard, effects),
             Some(CallMessage::Transfer(transfer)) => {
-                let (request, asked) = *transfer;
-                reply = Some(asked);
+                let (request, receipt, asked) = *transfer;
+                reply = Some((receipt, asked));
                 call.transfer(request, effects)
             }
             Some(CallMessage::Cancel(asked)) => {
                 let act = call.cancel();
-                reply = matches!(act, CallAct::End(_)).then_some(asked);
+                reply = matches!(act, CallAct::End(_)).then_some(*asked);
                 act
             }
             None => call.tick(now, effects),
         };
+        let reply = reply.map(|(receipt, asked)| {
+            registry.record_answer(receipt.as_ref());
+            asked
+        });
         let before = *due;
         match act {
             CallAct::Stay => {

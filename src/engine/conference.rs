@@ -1,7 +1,8 @@
 //! Conference actor: the task that owns one conference, and its queue.
 //!
-//! A turn passes one message to the machine, or performs one slice of the machine's effects. Every
-//! decision is made in [`crate::conference`].
+//! A turn passes one message to the machine, or performs one slice of the machine's effects. The
+//! notices of a decision are written before its first effect is performed (see
+//! [`super::recorder`]). Every decision is made in [`crate::conference`].
 
 use std::{
     collections::VecDeque,
@@ -22,6 +23,7 @@ use super::{
     TurnOutcome,
     observed::Blame,
     queue::QueueReceiver,
+    recorder::{self, AskedBy, Receipt},
     registry::{Observed, Registry},
     room_queue::{RoomHandle, RoomMessage},
     spawner::Actor,
@@ -30,8 +32,8 @@ use crate::{
     base::ids::{Incarnation, RoomId, RoomKey},
     call::{self, CallStatus, PastMembership},
     conference::{
-        AskTicket, Command, Conference, ConferenceEvent, Effect, Outcome, Refusal, Settings,
-        ban_list::TooManyBans,
+        AskTicket, Command, Conference, ConferenceEvent, Effect, Notice, Outcome, Refusal,
+        Settings, ban_list::TooManyBans,
     },
     documents::{DocumentFetch, DocumentRecipient},
     flow::{DocumentRequest, Purpose, RequestMethod},
@@ -54,11 +56,24 @@ pub(super) struct RoomActor {
     /// Effects of the call that is being released; empty and unallocated in between.
     call_effects: Vec<call::Effect>,
     reply: Option<(AskTicket, oneshot::Sender<Outcome>)>,
+    /// For the frame of the current decision.
+    receipt: Option<Receipt>,
+    /// How far the notices of the current decision are written.
+    recording: Recording,
     decisions: u8,
     ticket_last: AskTicket,
     /// The initiator of the current decision.
     blame: Blame,
     registry: Arc<Registry>,
+}
+
+/// How far the notices of a decision are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Recording {
+    Begins,
+    /// The first frame is written, with a row of the exits.
+    GoesOn,
+    Done,
 }
 
 pub(super) fn open(
@@ -82,6 +97,8 @@ pub(super) fn open(
         carried_out: 0,
         call_effects: Vec::new(),
         reply: None,
+        receipt: None,
+        recording: Recording::Done,
         decisions: 0,
         ticket_last: AskTicket::default(),
         blame: Blame::default(),
@@ -170,8 +187,9 @@ impl RoomActor {
                 self.ticket_last.0 += 1;
                 let ticket = self.ticket_last;
                 self.reply = Some((ticket, reply));
-                let (api_id, ask) = *ask;
+                let (AskedBy { api_id, receipt }, ask) = *ask;
                 self.blame = Blame::asked(api_id, &ask);
+                self.receipt = receipt;
                 Command::Ask { ticket, ask }
             }
             RoomMessage::Close => return None,
@@ -218,6 +236,7 @@ impl RoomActor {
         if catch_unwind(decide).is_err() {
             self.machine.salvage(now, &mut self.effects);
         }
+        self.recording = Recording::Begins;
         // A check looks at all members, so a large room cannot have one for each decision.
         self.decisions = self.decisions.wrapping_add(1);
         let is_large = CHECKED_MEMBERS_MAX < self.machine.len();
@@ -227,6 +246,9 @@ impl RoomActor {
     }
 
     fn perform(&mut self, now: Instant, slice: usize) -> TurnOutcome {
+        if self.recording != Recording::Done && !self.record(slice) {
+            return TurnOutcome::Sliced;
+        }
         for _ in 0..slice {
             match self.effects.front_mut() {
                 Some(Effect::Stop) => {
@@ -262,6 +284,68 @@ impl RoomActor {
         // With many rooms, fresh memory is warmer than buffers that each would keep.
         (self.effects, self.call_effects) = (VecDeque::new(), Vec::new());
         TurnOutcome::Busy
+    }
+
+    /// Writes the notices of the decided effects, a slice of them at most, before any effect is
+    /// performed. Returns whether all are written.
+    fn record(&mut self, slice: usize) -> bool {
+        let room = &self.room.incarnation;
+        let (mut events, mut rows, mut is_all) = (Vec::new(), Vec::new(), true);
+        let is_first = self.recording == Recording::Begins;
+        if is_first {
+            let outcome = self.effects.iter().find_map(|effect| {
+                if let Effect::Reply { outcome: Ok(answer), .. } = effect {
+                    return Some(answer);
+                }
+                None
+            });
+            let answered = self.receipt.take().zip(outcome);
+            rows.extend(answered.into_iter().flat_map(|(it, answer)| it.rows(Some(answer))));
+        }
+        let blame = &mut self.blame;
+        let mut take = |notice: Notice| {
+            if let ConferenceEvent::Exited { who, cause, ends, .. } = &notice.event {
+                blame.exits(who.call, *ends, *cause);
+            }
+            events.push(Observed::Notice { room: room.clone(), notice });
+            events.len()
+        };
+        let mut left = slice.max(1);
+        self.effects.retain_mut(|effect| {
+            match effect {
+                Effect::Publish(notice) if 0 < left => {
+                    let none = Notice { sequence: 0, event: ConferenceEvent::Over };
+                    left = slice.saturating_sub(take(mem::replace(notice, none)));
+                    return false;
+                }
+                Effect::Leave(leave) => {
+                    if is_first && left < leave.exits_left() {
+                        rows.push(recorder::leaving(room.id, leave));
+                    }
+                    while 0 < left
+                        && let Some(notice) = leave.notice()
+                    {
+                        left = slice.saturating_sub(take(notice));
+                    }
+                    is_all &= leave.is_told();
+                }
+                Effect::Publish(_) => is_all = false,
+                Effect::Ban { .. }
+                | Effect::Fetch { .. }
+                | Effect::Media(_)
+                | Effect::Release { .. }
+                | Effect::Reply { .. }
+                | Effect::Stop
+                | Effect::Unname => (),
+            }
+            true
+        });
+        if is_all && !is_first {
+            rows.push(recorder::left(room.id));
+        }
+        self.recording = if is_all { Recording::Done } else { Recording::GoesOn };
+        self.registry.record(events, rows);
+        is_all
     }
 
     /// Replaces the order at the front by those into which the media port splits it.
@@ -305,12 +389,6 @@ impl RoomActor {
                 });
             }
             Effect::Media(order) => self.registry.audio(order),
-            Effect::Publish(notice) => {
-                if let ConferenceEvent::Exited { who, cause, ends, .. } = &notice.event {
-                    self.blame.exits(who.call, *ends, *cause);
-                }
-                self.registry.observe(Observed::Notice { room: room.clone(), notice });
-            }
             Effect::Unname => self.registry.unname(key, *id),
             Effect::Release { member, mut call, exit, sequence } => {
                 let by = self.blame.of(exit.cause);
@@ -327,7 +405,9 @@ impl RoomActor {
                 // The requester may have stopped waiting.
                 drop(reply.send(outcome));
             }
-            Effect::Leave(_) | Effect::Stop => unreachable!("`perform` handles them"),
+            Effect::Leave(_) | Effect::Publish(_) | Effect::Stop => {
+                unreachable!("`record` and `perform` handle them")
+            }
         }
     }
 

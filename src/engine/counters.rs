@@ -29,6 +29,7 @@ impl CallCounters {
     /// Counts an event of the registry.
     pub fn note(&self, trace: &Observed) {
         match trace {
+            Observed::Turn(turn) => turn.events.iter().for_each(|it| self.note(it)),
             Observed::Call { party, event, .. } => match (event, party.direction) {
                 (call::CallEvent::Begun, CallDirection::Inbound) => increment(&self.inbound),
                 (call::CallEvent::Begun, CallDirection::Outbound) => increment(&self.outbound),

@@ -8,8 +8,12 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::watch, task::spawn_blocking};
 
+use super::{
+    callbacks::EventCallback,
+    recorder::{KeyKind, TurnRow},
+};
 use crate::{
-    base::ids::{AccountId, CallId},
+    base::ids::AccountId,
     call::CallEvent,
     conference::ConferenceEvent,
     events::{
@@ -36,47 +40,21 @@ pub(super) struct EventStore {
     changed: watch::Sender<()>,
 }
 
+/// An event that has no number yet.
+pub(super) struct NewEvent {
+    pub(super) at: SystemTime,
+    pub(super) what: AccountEvent,
+    /// None if nobody is told of it.
+    pub(super) callback: Option<EventCallback>,
+}
+
+type NumberedEvent = (Arc<Event<AccountEvent>>, Option<(EventCallback, RowKey)>);
+
 /// What an event is the latest state of, and what has ended with it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct EventKeys {
     pub(super) keys: [Option<RowKey>; KEYS_MAX],
     pub(super) gone: [Option<RowKey>; KEYS_MAX],
-}
-
-/// Kinds of keys in the state log.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u8)]
-pub(super) enum KeyKind {
-    /// The latest event of a live call.
-    Call = 1,
-    /// The answer of a live call.
-    Answer = 2,
-    /// The entry of a call that is in a room.
-    Member = 3,
-    /// The latest event of a room.
-    Room = 4,
-    /// An event whose callback has not been delivered.
-    Callback = 5,
-}
-
-impl KeyKind {
-    /// Every kind, for lookups.
-    const ALL: [Self; 5] = [Self::Call, Self::Answer, Self::Member, Self::Room, Self::Callback];
-
-    /// The key of an id.
-    pub(super) fn key(self, id: u128) -> RowKey {
-        RowKey { kind: self as u8, id }
-    }
-
-    /// The kind of a key; None if a newer version has written it.
-    pub(super) fn of(key: RowKey) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| *it as u8 == key.kind)
-    }
-
-    /// The key of a call.
-    pub(super) fn of_call(self, call: CallId) -> RowKey {
-        self.key(call.0.as_u128())
-    }
 }
 
 impl EventKeys {
@@ -89,7 +67,7 @@ impl EventKeys {
                     Some(KeyKind::Call.of_call(*call)),
                     Some(KeyKind::Answer.of_call(*call)),
                     Some(KeyKind::Member.of_call(*call)),
-                    None,
+                    Some(KeyKind::Ending.of_call(*call)),
                 ],
             },
             AccountEvent::Call { call, event, .. } => {
@@ -140,44 +118,67 @@ impl EventStore {
         }
     }
 
-    /// Gives an event its number, writes it, and publishes it; then calls `then`, with the key that
-    /// keeps the event until its callback is settled, if it has one. This happens before
-    /// the return, unless the disk is in trouble: then the event waits. One that is dropped, since too
-    /// many wait, is not published.
+    /// Gives events their numbers, writes them and the rows of the same turn in one frame, and
+    /// publishes them; then calls `then` for each callback, with the key that keeps its event until it
+    /// is settled. This happens before the return, unless the disk is in trouble: then the frame
+    /// waits. What is dropped, since too much waits, is not published.
     pub(super) fn append(
         self: &Arc<Self>,
-        at: SystemTime,
-        what: AccountEvent,
-        has_callback: bool,
-        then: impl FnOnce(Arc<Event<AccountEvent>>, RowKey) + Send + 'static,
+        events: Vec<NewEvent>,
+        rows: &[TurnRow],
+        then: impl Fn(EventCallback, RowKey, Arc<Event<AccountEvent>>) + Send + 'static,
     ) {
         let mut next = self.next.lock();
-        let event = Arc::new(Event { number: *next, at, what });
-        *next += 1;
-        let kept = KeyKind::Callback.key(self.callback_id | u128::from(event.number));
-        let Some(log) = &self.state_log else {
-            self.publish(event.clone());
-            return then(event, kept);
-        };
-        let body = row::write(&event.what, Vec::new());
-        let EventKeys { keys, gone } = EventKeys::of(&event.what, has_callback.then_some(kept));
-        let line = Line::Event(EventLine {
-            account: self.account.as_str(),
-            number: event.number,
-            at: micros(at),
-            keys,
-            body: &body,
-        });
-        let mut lines = Vec::with_capacity(1 + KEYS_MAX);
-        lines.push(line);
-        lines.extend(gone.into_iter().flatten().map(Line::Gone));
+        let numbered: Vec<_> = events
+            .into_iter()
+            .map(|NewEvent { at, what, callback }| {
+                let event = Event { number: *next, at, what };
+                let kept = KeyKind::Callback.key(self.callback_id | u128::from(*next));
+                *next += 1;
+                (Arc::new(event), callback.map(|it| (it, kept)))
+            })
+            .collect();
+        let Some(log) = &self.state_log else { return self.publish_all(numbered, then) };
+        let (mut bodies, mut ends) = (Vec::new(), Vec::with_capacity(numbered.len()));
+        for (event, _) in &numbered {
+            bodies = row::write(&event.what, bodies);
+            ends.push(bodies.len());
+        }
+        let mut lines = Vec::with_capacity(numbered.len() * (1 + KEYS_MAX) + rows.len());
+        let mut begin = 0;
+        for ((event, callback), end) in numbered.iter().zip(ends) {
+            let kept = callback.as_ref().map(|(_, kept)| *kept);
+            let EventKeys { keys, gone } = EventKeys::of(&event.what, kept);
+            lines.push(Line::Event(EventLine {
+                account: self.account.as_str(),
+                number: event.number,
+                at: micros(event.at),
+                keys,
+                body: &bodies[begin..end],
+            }));
+            lines.extend(gone.into_iter().flatten().map(Line::Gone));
+            begin = end;
+        }
+        lines.extend(rows.iter().map(TurnRow::line));
         let store = self.clone();
         log.append(&lines, move |is_written| {
             if is_written {
-                store.publish(event.clone());
-                then(event, kept);
+                store.publish_all(numbered, then);
             }
         });
+    }
+
+    fn publish_all(
+        &self,
+        events: Vec<NumberedEvent>,
+        then: impl Fn(EventCallback, RowKey, Arc<Event<AccountEvent>>),
+    ) {
+        for (event, callback) in events {
+            self.publish(event.clone());
+            if let Some((callback, kept)) = callback {
+                then(callback, kept, event);
+            }
+        }
     }
 
     fn publish(&self, event: Arc<Event<AccountEvent>>) {

@@ -11,7 +11,7 @@ use std::{
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
-use super::registry::Registry;
+use super::{recorder::Receipt, registry::Registry};
 use crate::{
     accounts::Accounts,
     base::{
@@ -94,16 +94,17 @@ impl Inbound {
         account: &AccountId,
         calls: Vec<(CallId, Party, OutgoingCall)>,
         time_limit: Option<Duration>,
+        receipt: Option<&Receipt>,
     ) -> bool {
         if !self.is_open() {
             return false;
         }
         let now = Instant::now().into_std();
         let limit = time_limit.unwrap_or_else(|| self.settings.read().call_time_limit);
-        for (call, party, out) in calls {
-            let call = Call::new(now, call, account.clone(), Arc::new(party), limit);
-            self.registry.dial(now, call, out);
-        }
+        let call = |(call, party, out)| {
+            (Call::new(now, call, account.clone(), Arc::new(party), limit), out)
+        };
+        self.registry.dial(now, calls.into_iter().map(call).collect(), receipt);
         true
     }
 

@@ -16,7 +16,8 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     callbacks::{Callbacks, EventCallback},
-    event_store::EventStore,
+    event_store::{EventStore, NewEvent},
+    recorder::TurnRow,
     registry::Observed,
     trace_log::TraceLog,
 };
@@ -115,18 +116,42 @@ impl Journal {
         }
     }
 
-    /// Takes an event of the registry.
-    pub fn note(&self, trace: &Observed) {
-        self.trace_log.note(trace);
-        match trace {
-            Observed::Call { account, call, party, event: call_event } => {
-                self.call(account, *call, party, *call_event);
+    /// Takes an event of the registry, or what a turn has decided: one frame of the state log.
+    pub fn note(&self, observed: &Observed) {
+        let events = observed.events();
+        events.iter().for_each(|it| self.trace_log.note(it));
+        let rows = observed.rows();
+        let account = events.iter().find_map(|it| match it {
+            Observed::Call { account, .. } => Some(account),
+            Observed::Notice { room, .. } => Some(&room.key.account),
+            Observed::Began { .. } | Observed::Fetched { .. } | Observed::Fetching { .. } => None,
+            Observed::Left { .. } | Observed::PassedOver { .. } | Observed::Turn(_) => None,
+            Observed::Requeued { .. } | Observed::Refused { .. } => None,
+            Observed::Warned { .. } | Observed::Requested { .. } => None,
+        });
+        let Some(account) = account else { return self.write_rows(rows) };
+        let journal = self.account_journal(account);
+        let mut new = Vec::with_capacity(events.len());
+        for event in events {
+            if let Observed::Call { account, call, party, event } = event {
+                new.extend(self.call(&journal, self.age(), account, *call, party, *event));
+            } else if let Observed::Notice { room, notice } = event {
+                new.push(conference(&journal, super::inbound::wall_clock(), room, notice));
             }
-            Observed::Notice { room, notice } => self.conference(room, notice),
-            Observed::Began { .. } | Observed::Fetched { .. } | Observed::Fetching { .. } => (),
-            Observed::Left { .. } | Observed::PassedOver { .. } => (),
-            Observed::Requeued { .. } | Observed::Refused { .. } => (),
-            Observed::Warned { .. } | Observed::Requested { .. } => (),
+        }
+        self.append(&journal, account, new, rows);
+    }
+
+    /// Whether events and rows outlive the process.
+    pub fn outlives_the_process(&self) -> bool {
+        self.state_log.is_some()
+    }
+
+    /// Writes rows without an event, in one frame.
+    pub fn write_rows(&self, rows: &[TurnRow]) {
+        if let Some(log) = self.state_log.as_ref().filter(|_| !rows.is_empty()) {
+            let lines: Vec<_> = rows.iter().map(TurnRow::line).collect();
+            log.append(&lines, |_| ());
         }
     }
 
@@ -207,17 +232,12 @@ impl Journal {
         self.journals.write().entry(account.clone()).or_insert_with(|| Arc::new(new())).clone()
     }
 
-    fn call(
-        &self,
-        account: &AccountId,
-        call: CallId,
-        party: &Arc<Party>,
-        call_event: call::CallEvent,
-    ) {
-        let age = u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.call_at(age, account, call, party, call_event);
+    /// Nanoseconds since the journal was opened.
+    fn age(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// Notes an event of a call of the last process.
     pub(super) fn call_at(
         &self,
         age: u64,
@@ -227,10 +247,23 @@ impl Journal {
         call_event: call::CallEvent,
     ) {
         let journal = self.account_journal(account);
+        let new = self.call(&journal, age, account, call, party, call_event);
+        self.append(&journal, account, new.into_iter().collect(), &[]);
+    }
+
+    /// Updates the list of live calls; None if the call is not in it.
+    fn call(
+        &self,
+        journal: &AccountJournal,
+        age: u64,
+        account: &AccountId,
+        call: CallId,
+        party: &Arc<Party>,
+        call_event: call::CallEvent,
+    ) -> Option<NewEvent> {
         let detail = self.detail(call, call_event);
-        let updated = journal.update_live(age, account, call, party, call_event, detail);
-        let Some(kept) = updated else { return };
-        let CallUpdate { status, at, call_sequence, cdr } = kept;
+        let updated = journal.update_live(age, account, call, party, call_event, detail)?;
+        let CallUpdate { status, at, call_sequence, cdr } = updated;
         // The state log knows the calls that were up, too.
         if call_event == call::CallEvent::Answered && self.state_log.is_none() {
             let open_cdr = self.cdrs.answered(account, call, party, at);
@@ -240,10 +273,9 @@ impl Journal {
             self.cdrs.add(cdr.clone(), open_cdr);
             cdr
         });
-        let party = party.clone();
-        let what =
-            AccountEvent::Call { call, call_sequence, party, status, event: call_event, cdr };
-        self.append(&journal, account, at, what);
+        let (party, event) = (party.clone(), call_event);
+        let what = AccountEvent::Call { call, call_sequence, party, status, event, cdr };
+        Some(NewEvent { at, callback: EventCallback::of(&what), what })
     }
 
     /// Why a call ends, if a document is missing.
@@ -259,40 +291,44 @@ impl Journal {
         }
     }
 
-    fn conference(&self, room: &Arc<Incarnation>, notice: &Notice) {
-        self.conference_at(super::inbound::wall_clock(), room, notice);
-    }
-
+    /// Notes an event of a room of the last process.
     pub(super) fn conference_at(&self, at: SystemTime, room: &Arc<Incarnation>, notice: &Notice) {
         let account = &room.key.account;
         let journal = self.account_journal(account);
-        let who = notice.event.who();
-        let call_sequence = who.and_then(|it| journal.number(it.call));
-        if let ConferenceEvent::Entered { who, .. } = &notice.event {
-            let mut live = journal.live.lock();
-            live.get_mut(who.call).into_iter().for_each(|it| it.conference = Some(room.clone()));
-        }
-        let what =
-            AccountEvent::Conference { room: room.clone(), notice: notice.clone(), call_sequence };
-        self.append(&journal, account, at, what);
+        let new = conference(&journal, at, room, notice);
+        self.append(&journal, account, vec![new], &[]);
     }
 
-    /// Writes and publishes an event, and queues its callback.
+    /// Writes and publishes events of an account, with rows, and queues their callbacks.
     fn append(
         &self,
         journal: &AccountJournal,
         account: &AccountId,
-        at: SystemTime,
-        what: AccountEvent,
+        events: Vec<NewEvent>,
+        rows: &[TurnRow],
     ) {
-        let callback = EventCallback::of(&what);
         let (callbacks, owner) = (self.callbacks.clone(), account.clone());
-        journal.events.append(at, what, callback.is_some(), move |event, kept| {
-            if let Some(callback) = callback {
-                callbacks.send(&owner, callback, kept, event);
-            }
+        journal.events.append(events, rows, move |callback, kept, event| {
+            callbacks.send(&owner, callback, kept, event);
         });
     }
+}
+
+fn conference(
+    journal: &AccountJournal,
+    at: SystemTime,
+    room: &Arc<Incarnation>,
+    notice: &Notice,
+) -> NewEvent {
+    let who = notice.event.who();
+    let call_sequence = who.and_then(|it| journal.number(it.call));
+    if let ConferenceEvent::Entered { who, .. } = &notice.event {
+        let mut live = journal.live.lock();
+        live.get_mut(who.call).into_iter().for_each(|it| it.conference = Some(room.clone()));
+    }
+    let (room, notice) = (room.clone(), notice.clone());
+    let what = AccountEvent::Conference { room, notice, call_sequence };
+    NewEvent { at, callback: EventCallback::of(&what), what }
 }
 
 /// The epoch of a process's events, if they do not outlive it.

@@ -7,10 +7,10 @@
 use std::time::Instant;
 
 use tokio::time;
-use uuid::Uuid;
 
 use super::{
     ban_list::BanCommit,
+    recorder::AskedBy,
     registry::{AskError, Registry},
 };
 use crate::{
@@ -28,26 +28,26 @@ impl Registry {
     /// out or not.
     pub async fn ask_and_wait(
         &self,
-        api_id: Option<Uuid>,
+        by: AskedBy,
         key: &RoomKey,
         ask: Ask,
     ) -> Result<ConferenceAnswer, AskError> {
         if let Ask::Kick { who, kick: kick @ Kick { ban: Some(_), is_dry_run: false, .. } } = ask {
-            return self.kick_and_ban(api_id, key, who, kick).await;
+            return self.kick_and_ban(by, key, who, kick).await;
         }
-        self.answer(api_id, key, ask).await
+        self.answer(by, key, ask).await
     }
 
     async fn kick_and_ban(
         &self,
-        api_id: Option<Uuid>,
+        by: AskedBy,
         key: &RoomKey,
         who: MemberSelector,
         kick: Kick,
     ) -> Result<ConferenceAnswer, AskError> {
         let dry_run =
             Ask::Kick { who: who.clone(), kick: Kick { is_dry_run: true, ..kick.clone() } };
-        let foreseen = match self.answer(None, key, dry_run).await? {
+        let foreseen = match self.answer(AskedBy::default(), key, dry_run).await? {
             ConferenceAnswer::Departures(departures) => departures,
             ConferenceAnswer::Banned { .. }
             | ConferenceAnswer::Members(_)
@@ -57,7 +57,7 @@ impl Registry {
             foreseen.into_iter().filter_map(|it| Some((it.member, it.banned?))).collect();
         let (mut prepared, stored) = self.ban_list().prepare(now(), key, foreseen, &kick);
         wait(stored).await?;
-        let answer = self.answer(api_id, key, Ask::Kick { who, kick }).await?;
+        let answer = self.answer(by, key, Ask::Kick { who, kick }).await?;
         if let ConferenceAnswer::Banned { members, .. } = &answer {
             let is_new = |it: &MemberId| !prepared.contains(*it);
             let new: Vec<_> = members.iter().copied().filter(is_new).collect();
@@ -70,12 +70,12 @@ impl Registry {
 
     async fn answer(
         &self,
-        api_id: Option<Uuid>,
+        by: AskedBy,
         key: &RoomKey,
         ask: Ask,
     ) -> Result<ConferenceAnswer, AskError> {
         // The room may end before this ask is decided.
-        Ok(self.ask_for(api_id, key, ask)?.await.map_err(|_| AskError::Gone)??)
+        Ok(self.ask_for(by, key, ask)?.await.map_err(|_| AskError::Gone)??)
     }
 }
 

@@ -21,6 +21,7 @@ pub mod membership;
 mod observed;
 mod partitions;
 mod queue;
+pub mod recorder;
 pub mod registry;
 pub mod resume;
 mod room_queue;

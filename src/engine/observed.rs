@@ -1,9 +1,10 @@
 //! Observed: the events of a registry, for the journal, counters, logs and traces.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use uuid::Uuid;
 
+use super::recorder::TurnRow;
 use crate::{
     base::ids::{AccountId, CallId, Incarnation, MemberId},
     call::{CallEvent, Party},
@@ -110,6 +111,40 @@ pub enum Observed {
         /// Such as `full`, `banned` or `not-member`.
         cause: Cause,
     },
+    /// What a turn has decided, to be written in one frame; never one event without rows.
+    Turn(Box<TurnRecord>),
+}
+
+/// What a turn writes in one frame: events of one account, and rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TurnRecord {
+    /// In the order in which they happened.
+    pub events: Vec<Observed>,
+    /// Written after the events.
+    pub rows: Vec<TurnRow>,
+}
+
+impl Observed {
+    /// Calls `take` for each event: those of a turn one by one.
+    pub fn each(self, mut take: impl FnMut(Self)) {
+        match self {
+            Self::Turn(turn) => turn.events.into_iter().for_each(take),
+            other => take(other),
+        }
+    }
+
+    /// The rows of a turn.
+    pub fn rows(&self) -> &[TurnRow] {
+        if let Self::Turn(turn) = self { &turn.rows } else { &[] }
+    }
+
+    /// The events: those of a turn, or this one.
+    pub fn events(&self) -> &[Self] {
+        match self {
+            Self::Turn(turn) => &turn.events,
+            other => slice::from_ref(other),
+        }
+    }
 }
 
 /// The initiator of a room's current decision, for traces.

@@ -20,7 +20,9 @@ use uuid::Uuid;
 
 use super::{
     ban_list::BanList,
+    observed::TurnRecord,
     partitions::Partitions,
+    recorder::{AskedBy, Receipt, TurnRow},
     room_queue::RoomHandle,
     worker_queue::{CallMessage, CallWorker},
 };
@@ -38,7 +40,7 @@ use crate::{
     conference::{Ask, Outcome, Settings},
     documents::{self, DocumentFetch, DocumentRecipient, DocumentStore, OnDocument},
     engine::directory::{CallDirectory, RoomDirectory},
-    flow::{Cause, DocumentRequest, Fetched, Purpose, VariableValues},
+    flow::{Cause, Fetched, Purpose, VariableValues},
     group::access_list::AccessList,
     media::{AudioOrder, Backend, CannotDial, Ending, LegEvent, Program, Report, SignallingOrder},
     store::MemberIdSource,
@@ -135,12 +137,24 @@ impl Registry {
         self.go_on(now, call, act, &mut effects);
     }
 
-    /// Registers an outgoing call and dials its far end.
-    pub fn dial(self: &Arc<Self>, now: Instant, mut call: Box<Call>, out: OutgoingCall) {
-        self.register(&call);
+    /// Registers outgoing calls of an account, all in one frame, and dials their far ends.
+    pub fn dial(
+        self: &Arc<Self>,
+        now: Instant,
+        calls: Vec<(Box<Call>, OutgoingCall)>,
+        receipt: Option<&Receipt>,
+    ) {
+        let register = |(call, _): &(Box<Call>, OutgoingCall)| {
+            self.places.of_call(call.id).register(call.id);
+            observed(call, CallEvent::Begun)
+        };
+        let begun = calls.iter().map(register).collect();
+        self.record(begun, receipt.map(|it| it.rows(None)).unwrap_or_default());
         let mut effects = Vec::new();
-        let act = call.dial(now, out, &mut effects);
-        self.go_on(now, call, act, &mut effects);
+        for (mut call, out) in calls {
+            let act = call.dial(now, out, &mut effects);
+            self.go_on(now, call, act, &mut effects);
+        }
     }
 
     /// Whether a backend can dial this number or URI.
@@ -171,38 +185,6 @@ impl Registry {
         self.observe_call(call, CallEvent::Begun);
     }
 
-    /// Tells the current owner of a call to run another document. If the answer's channel closes
-    /// without a value, the call has moved meanwhile: ask again.
-    ///
-    /// # Errors
-    ///
-    /// [`AskError::Gone`] if there is no such call, [`AskError::Busy`] if its room's queue is full.
-    pub fn transfer(
-        &self,
-        call: CallId,
-        request: DocumentRequest,
-    ) -> Result<PendingTransfer, AskError> {
-        let places = self.places.of_call(call);
-        if !places.is_up(call) {
-            return Err(AskError::Gone);
-        }
-        Ok(match places.find(call) {
-            Some(CallPlace::Worker) => {
-                let (reply, answer) = oneshot::channel();
-                self.deliver(call, CallMessage::Transfer(Box::new((request, reply))));
-                PendingTransfer::Call(answer)
-            }
-            Some(CallPlace::Room { room, member }) => {
-                let (reply, answer) = oneshot::channel();
-                match room.ask(None, Ask::Transfer { member: *member, request }, reply) {
-                    Ok(()) | Err(AskError::Gone) => PendingTransfer::Room(answer),
-                    Err(error) => return Err(error),
-                }
-            }
-            None => PendingTransfer::InTransit,
-        })
-    }
-
     /// Sends an audio order for a call. No machine waits for its report.
     pub fn order(&self, order: AudioOrder) {
         self.audio(order);
@@ -214,24 +196,24 @@ impl Registry {
     ///
     /// [`AskError::Gone`] if there is no such conference, [`AskError::Busy`] if its queue is full.
     pub fn ask(&self, key: &RoomKey, ask: Ask) -> Result<oneshot::Receiver<Outcome>, AskError> {
-        self.ask_for(None, key, ask)
+        self.ask_for(AskedBy::default(), key, ask)
     }
 
-    /// As [`Registry::ask`], for a request of the API; its `api_id` appears in the calls' traces.
+    /// As [`Registry::ask`], for a request of the API.
     ///
     /// # Errors
     ///
     /// As [`Registry::ask`].
     pub fn ask_for(
         &self,
-        api_id: Option<Uuid>,
+        by: AskedBy,
         key: &RoomKey,
         ask: Ask,
     ) -> Result<oneshot::Receiver<Outcome>, AskError> {
         let names = self.names.of(key);
         let room = names.find(key).ok_or(AskError::Gone)?;
         let (reply, answer) = oneshot::channel();
-        room.ask(api_id, ask, reply)?;
+        room.ask(by, ask, reply)?;
         Ok(answer)
     }
 
@@ -335,8 +317,13 @@ impl Registry {
         }
     }
 
-    /// Performs the effects of a call, in order.
+    /// Writes the events of a call, and performs its other effects in order.
     pub(super) fn perform(self: &Arc<Self>, call: &Call, effects: &mut Vec<Effect>) {
+        for effect in &*effects {
+            if let Effect::Publish(event) = effect {
+                self.observe_call(call, *event);
+            }
+        }
         for effect in effects.drain(..) {
             let (recipient, request) = match effect {
                 Effect::Begin { step } => {
@@ -358,10 +345,7 @@ impl Registry {
                     self.signal(order);
                     continue;
                 }
-                Effect::Publish(event) => {
-                    self.observe_call(call, event);
-                    continue;
-                }
+                Effect::Publish(_) => continue,
                 Effect::Fetch { number, request } => {
                     let (url, purpose) = (without_query(&request.url).into(), request.purpose);
                     self.observe(Observed::Fetching { call: call.id, url, purpose });
@@ -398,13 +382,27 @@ impl Registry {
         self.links.media.signal(order);
     }
 
+    /// Writes what a turn has decided (see [`super::recorder`]). Its effects may be performed
+    /// afterwards.
+    pub(super) fn record(&self, mut events: Vec<Observed>, rows: Vec<TurnRow>) {
+        match (events.len(), rows.is_empty()) {
+            (0, true) => (),
+            (1, true) => events.pop().into_iter().for_each(|it| self.observe(it)),
+            _ => self.observe(Observed::Turn(Box::new(TurnRecord { events, rows }))),
+        }
+    }
+
+    /// Writes the answer of a request that no machine decides on. Its effect may follow.
+    pub fn record_answer(&self, receipt: Option<&Receipt>) {
+        self.record(Vec::new(), receipt.map(|it| it.rows(None)).unwrap_or_default());
+    }
+
     pub(super) fn observe(&self, trace: Observed) {
         (self.links.observer)(trace);
     }
 
     fn observe_call(&self, call: &Call, event: CallEvent) {
-        let (account, party) = (call.account.clone(), call.party.clone());
-        self.observe(Observed::Call { account, call: call.id, party, event });
+        self.observe(observed(call, event));
     }
 
     /// Starts a fetch. The answer goes to its recipient, wherever that is by then.
@@ -461,12 +459,17 @@ impl Registry {
     }
 
     fn end(&self, call: Box<Call>, ending: Ending) {
-        self.signal(SignallingOrder::End { call: call.id, ending });
         self.observe_call(&call, CallEvent::Ended(ending));
+        self.signal(SignallingOrder::End { call: call.id, ending });
         // Last: once the call is not found, all its events have been published.
         self.places.of_call(call.id).remove(call.id);
         call.end();
     }
+}
+
+fn observed(call: &Call, event: CallEvent) -> Observed {
+    let (account, party) = (call.account.clone(), call.party.clone());
+    Observed::Call { account, call: call.id, party, event }
 }
 
 /// The access lists of all accounts. The lock is held briefly, alone or inside the lock of a name,

@@ -1,5 +1,6 @@
 //! Resuming: what the last process has left behind is told to its end. Calls and rooms that died get
-//! their last events, and callbacks that were not delivered are queued again.
+//! their last events, as a decision that was cut off says if there is one, and callbacks that were not
+//! delivered are queued again.
 
 use std::{
     collections::BTreeMap,
@@ -9,8 +10,9 @@ use std::{
 
 use super::{
     callbacks::EventCallback,
-    event_store::{KeyKind, time},
+    event_store::time,
     journal::{ActiveCall, Journal},
+    recorder::{self, KeyKind, TurnRow, UnfinishedExits},
 };
 use crate::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},
@@ -18,7 +20,7 @@ use crate::{
     conference::{ConferenceEvent, MemberInfo, Notice},
     events::{AccountEvent, CallSequence, log::Event, row},
     flow::Cause,
-    state_log::RowRecord,
+    state_log::{RowKey, RowRecord},
 };
 
 /// What a start has found of the last process.
@@ -52,6 +54,10 @@ struct Remains {
     rooms: BTreeMap<RoomId, LostRoom>,
     answers: BTreeMap<CallId, SystemTime>,
     entries: Vec<(RoomId, MemberInfo)>,
+    /// Exits that were decided, and are not told yet.
+    unfinished: UnfinishedExits,
+    /// Why calls end, if it is not the crash.
+    causes: BTreeMap<CallId, Cause>,
 }
 
 impl Journal {
@@ -60,9 +66,11 @@ impl Journal {
     /// the state log has kept.
     pub fn resume(&self, rows: Vec<RowRecord>, last_sign: u64) -> Resumed {
         let mut remains = Remains::default();
-        let mut callbacks = Vec::new();
+        let (mut callbacks, mut done) = (Vec::new(), Vec::new());
         for RowRecord { key, event, body } in rows {
-            let (Some(kind), Some((account, number, at))) = (KeyKind::of(key), event) else {
+            let Some(kind) = KeyKind::of(key) else { continue };
+            let Some((account, number, at)) = event else {
+                done.extend(remains.take_row(kind, key, &body));
                 continue;
             };
             let Ok(account) = account.parse::<AccountId>() else { continue };
@@ -80,6 +88,9 @@ impl Journal {
                 KeyKind::Call | KeyKind::Answer | KeyKind::Member | KeyKind::Room => {
                     remains.take(kind, &account, time(at), what);
                 }
+                // They are rows without an event.
+                KeyKind::Answered | KeyKind::Ending | KeyKind::Leaving => (),
+                KeyKind::Job | KeyKind::JobAnswered => (),
             }
         }
 
@@ -93,11 +104,12 @@ impl Journal {
             }
         }
         self.end(remains, time(last_sign));
+        self.write_rows(&done);
         resumed
     }
 
     fn end(&self, remains: Remains, last_sign: SystemTime) {
-        let Remains { calls, mut rooms, answers, entries } = remains;
+        let Remains { calls, mut rooms, answers, entries, unfinished, mut causes } = remains;
         let mut in_room = BTreeMap::new();
         for (room, who) in entries {
             if let Some(room) = rooms.get_mut(&room) {
@@ -122,13 +134,12 @@ impl Journal {
             let count = members.len();
             let exits = members.into_iter().enumerate().map(|(at, who)| {
                 let is_last = at + 1 == count;
-                ConferenceEvent::Exited {
-                    who,
-                    cause: Cause::Crashed,
-                    reason: None,
-                    is_last,
-                    ends: false,
-                }
+                // A member's call has a cause if a request has ended it.
+                let ended = || causes.get(&who.call).map(|cause| (*cause, None));
+                let exit = unfinished.get(&who.call).cloned().or_else(ended);
+                let (cause, reason) = exit.unwrap_or((Cause::Crashed, None));
+                causes.entry(who.call).or_insert(cause);
+                ConferenceEvent::Exited { who, cause, reason, is_last, ends: false }
             });
             for event in exits.chain([ConferenceEvent::Over]) {
                 sequence += 1;
@@ -136,7 +147,10 @@ impl Journal {
             }
         }
         for (call, LostCall { account, party, .. }) in calls {
-            let ending = Cause::Crashed.ending(party.dialect).expect("such a call has ended");
+            // A call that has left a room and went on has died in the crash.
+            let decided = causes.get(&call).and_then(|it| it.ending(party.dialect));
+            let crashed = || Cause::Crashed.ending(party.dialect).expect("such a call has ended");
+            let ending = decided.unwrap_or_else(crashed);
             let began_at = party.session.began_at;
             let age = last_sign.duration_since(began_at).unwrap_or_default();
             self.call_at(nanos(age), &account, call, &party, CallEvent::Ended(ending));
@@ -145,6 +159,21 @@ impl Journal {
 }
 
 impl Remains {
+    /// Takes a row without an event; its end, if this start finishes it.
+    fn take_row(&mut self, kind: KeyKind, key: RowKey, body: &[u8]) -> Option<TurnRow> {
+        match kind {
+            KeyKind::Ending => {
+                self.causes.insert(CallId::of(key.id), Cause::HungUpByApi);
+            }
+            KeyKind::Leaving => recorder::read_leaving(body, &mut self.unfinished),
+            // The API takes answers and jobs; the others have an event.
+            KeyKind::Answered | KeyKind::Job | KeyKind::JobAnswered => return None,
+            KeyKind::Answer | KeyKind::Call => return None,
+            KeyKind::Callback | KeyKind::Member | KeyKind::Room => return None,
+        }
+        Some(TurnRow::gone(key))
+    }
+
     fn take(&mut self, kind: KeyKind, account: &AccountId, at: SystemTime, what: AccountEvent) {
         match what {
             AccountEvent::Call { call, call_sequence, party, status, .. } => {
@@ -158,6 +187,9 @@ impl Remains {
                 let Notice { sequence, event } = notice;
                 match (kind, event.who()) {
                     (KeyKind::Call, Some(who)) => {
+                        if let ConferenceEvent::Exited { cause, .. } = &event {
+                            self.causes.entry(who.call).or_insert(*cause);
+                        }
                         let events = call_sequence.unwrap_or(CallSequence::MIN);
                         let status = CallStatus::InProgress;
                         self.call(who.call, account, &who.party, status, events);
@@ -167,7 +199,11 @@ impl Remains {
                         let (id, members) = (room.id, Vec::new());
                         self.rooms.insert(id, LostRoom { room, sequence, members });
                     }
-                    (KeyKind::Answer | KeyKind::Callback, _)
+                    (KeyKind::Answer | KeyKind::Answered | KeyKind::Callback, _)
+                    | (
+                        KeyKind::Ending | KeyKind::Job | KeyKind::JobAnswered | KeyKind::Leaving,
+                        _,
+                    )
                     | (KeyKind::Call | KeyKind::Member, None) => (),
                 }
             }

@@ -6,9 +6,11 @@ use std::sync::{
 };
 
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
-use super::queue::{self, QueueReceiver, QueueSender};
+use super::{
+    queue::{self, QueueReceiver, QueueSender},
+    recorder::AskedBy,
+};
 use crate::{
     base::ids::{Incarnation, MemberId, RoomId},
     call::Call,
@@ -32,9 +34,8 @@ pub(super) struct RoomHandle {
 /// A message in a room's queue.
 #[derive(Debug)]
 pub(super) enum RoomMessage {
-    /// With the `api_id` of the request that asks, if one does.
     Ask {
-        ask: Box<(Option<Uuid>, Ask)>,
+        ask: Box<(AskedBy, Ask)>,
         reply: oneshot::Sender<Outcome>,
     },
     /// Wakes the actor, which then asks [`RoomHandle::is_closing`].
@@ -100,7 +101,7 @@ impl RoomHandle {
     /// Queues an ask, or refuses it as `Busy`. No other message can be refused.
     pub(super) fn ask(
         &self,
-        api_id: Option<Uuid>,
+        by: AskedBy,
         ask: Ask,
         reply: oneshot::Sender<Outcome>,
     ) -> Result<(), AskError> {
@@ -109,14 +110,14 @@ impl RoomHandle {
             return Err(AskError::Busy);
         }
         self.queue
-            .send(RoomMessage::Ask { ask: Box::new((api_id, ask)), reply })
+            .send(RoomMessage::Ask { ask: Box::new((by, ask)), reply })
             .map_err(|_| AskError::Gone)
     }
 
     /// Queues an ask beyond the limit. The number of removals under way bounds these.
     pub(super) fn ask_unlimited(&self, ask: Ask, reply: oneshot::Sender<Outcome>) {
         self.asks.fetch_add(1, Ordering::Relaxed);
-        drop(self.queue.send(RoomMessage::Ask { ask: Box::new((None, ask)), reply }));
+        drop(self.queue.send(RoomMessage::Ask { ask: Box::new((AskedBy::default(), ask)), reply }));
     }
 
     /// Hands the call back if the room is over.

@@ -116,6 +116,8 @@ fn trace_input(observed: &Observed) -> Option<(CallId, TraceInput)> {
         // The call has not arrived yet.
         Observed::Requeued { .. } => return None,
         Observed::Refused { call, cause } => (*call, TraceEvent::Refused(*cause)),
+        // Its events come one by one.
+        Observed::Turn(_) => return None,
         Observed::Warned { call, api_id, warning } => {
             let warned = RequestWarning { api_id: *api_id, warning: warning.clone() };
             (*call, TraceEvent::Warned(Box::new(warned)))

@@ -6,6 +6,7 @@ use tokio::sync::{
     oneshot,
 };
 
+use super::recorder::Receipt;
 use crate::{
     base::ids::CallId,
     call::Call,
@@ -32,9 +33,9 @@ pub(super) enum CallMessage {
     },
     Heard(LegEvent),
     /// The sender is used if the call was queued, and has ended.
-    Cancel(oneshot::Sender<()>),
+    Cancel(Box<(Option<Receipt>, oneshot::Sender<()>)>),
     /// The sender is used once the transfer is done.
-    Transfer(Box<(DocumentRequest, oneshot::Sender<()>)>),
+    Transfer(Box<(DocumentRequest, Option<Receipt>, oneshot::Sender<()>)>),
 }
 
 #[derive(Debug)]

@@ -36,6 +36,7 @@ pub(super) fn level(trace: &Observed) -> LevelFilter {
             LevelFilter::INFO
         }
         Observed::Notice { .. } | Observed::Refused { .. } => LevelFilter::INFO,
+        Observed::Turn(turn) => turn.events.iter().map(level).min().unwrap_or(LevelFilter::TRACE),
         Observed::Began { .. } | Observed::Call { .. } | Observed::Fetching { .. } => {
             LevelFilter::DEBUG
         }
@@ -63,6 +64,7 @@ fn emit_trace(trace: Observed) {
             tracing::warn!(%call, element, %at, what, "passed over");
         }
         Observed::Fetched { call, record } => fetched(call, &record),
+        Observed::Turn(turn) => turn.events.into_iter().for_each(emit_trace),
         Observed::Warned { call, api_id, warning } => {
             tracing::debug!(%call, %api_id, remark = %warning, "a request has a parameter that is ignored");
         }

@@ -345,7 +345,7 @@ impl SimulationRun<'_> {
         ask: Ask,
     ) -> Result<(), String> {
         let key = RoomKey { account: self.account.clone(), name };
-        let asked = self.registry.ask_for(Some(api_id), &key, ask);
+        let asked = self.registry.ask_for(Some(api_id).into(), &key, ask);
         self.asked.push((note, asked.map_err(|error| error.to_string())?));
         Ok(())
     }
@@ -368,7 +368,7 @@ impl SimulationRun<'_> {
     ) -> Result<(), String> {
         let (method, purpose, fields) = (RequestMethod::Post, Purpose::Transfer, Vec::new());
         let request = DocumentRequest { url, method, purpose, fields, is_private: false };
-        let asked = self.registry.transfer(call, request.clone());
+        let asked = self.registry.transfer(call, request.clone(), None);
         let transferring = asked.map_err(|_| "call not found".to_owned())?;
         self.registry.note_request(call, api_id, "Transfer");
         self.transfers.push(TransferInProgress { note, call, request, transferring });
@@ -408,13 +408,15 @@ impl SimulationRun<'_> {
                 Ok(()) => answers.push((it.note, "done".to_owned())),
                 Err(TryRecvError::Empty) => return true,
                 // The call has moved meanwhile: asks its new owner.
-                Err(TryRecvError::Closed) => match registry.transfer(it.call, it.request.clone()) {
-                    Ok(again) => {
-                        it.transferring = again;
-                        return true;
+                Err(TryRecvError::Closed) => {
+                    match registry.transfer(it.call, it.request.clone(), None) {
+                        Ok(again) => {
+                            it.transferring = again;
+                            return true;
+                        }
+                        Err(_) => answers.push((it.note, "call not found".to_owned())),
                     }
-                    Err(_) => answers.push((it.note, "call not found".to_owned())),
-                },
+                }
             }
             false
         });

@@ -100,7 +100,7 @@ impl SimulatedWorld {
             }),
             observer: Box::new({
                 let world = self.clone();
-                move |event| world.observe(&event)
+                move |event| event.events().iter().for_each(|it| world.observe(it))
             }),
             spawner: Box::new(scheduler.spawner()),
         };
@@ -138,6 +138,7 @@ impl SimulatedWorld {
             Observed::Fetched { .. } | Observed::Fetching { .. } => (),
             Observed::PassedOver { .. } => (),
             Observed::Left { .. } | Observed::Refused { .. } => (),
+            Observed::Turn(_) => unreachable!("it comes event by event"),
             Observed::Warned { .. } | Observed::Requested { .. } => (),
         }
         if let Some(note) = note {

@@ -83,8 +83,9 @@ pub struct Header {
 /// The version of the format that this build writes and reads.
 pub(super) const VERSION: u8 = 1;
 
-/// A larger frame is not written, and is not read.
-pub const FRAME_MAX: usize = 16 << 20;
+/// A larger frame is not written, and is not read. A request for a thousand calls fits, whatever its
+/// parameters.
+pub const FRAME_MAX: usize = 96 << 20;
 
 /// Length and checksum.
 pub(super) const FRAME_HEAD: usize = 8;

@@ -125,24 +125,36 @@ impl Inner {
     /// The latest line of each key, in the order in which they were written.
     fn read_rows(&self, findings: &mut Vec<String>) -> Vec<RowRecord> {
         let mut rows = Vec::with_capacity(self.index.rows.len());
-        for (place, key) in self.index.rows_up_to(u32::MAX) {
-            match self.read_row(place, key) {
-                Ok(row) => rows.extend(row),
+        let all = self.index.rows_up_to(u32::MAX);
+        // A frame may have many of them, and is read once.
+        for of_frame in all.chunk_by(|a, b| a.0 == b.0) {
+            match self.read_frame(of_frame[0].0) {
+                Ok(frame) => {
+                    let lines = frame::decode(&frame).map(|(lines, _)| lines).unwrap_or_default();
+                    rows.extend(of_frame.iter().filter_map(|(_, key)| find(&lines, *key)));
+                }
                 Err(error) => findings.push(format!("a row is lost: {error}")),
             }
         }
         rows
     }
 
-    /// The line of a key at a place; None if the frame there has none.
-    pub(super) fn read_row(&self, place: Place, key: RowKey) -> io::Result<Option<RowRecord>> {
+    /// The bytes of a frame, which is whole.
+    fn read_frame(&self, place: Place) -> io::Result<Vec<u8>> {
         let damaged = || {
             let text = format!("segment {} is damaged at byte {}", place.segment, place.offset);
             io::Error::new(io::ErrorKind::InvalidData, text)
         };
         let segment = self.segments.get(&place.segment).ok_or_else(damaged)?;
         let bytes = segment.read_frame(place.offset)?;
-        let (lines, _) = frame::decode(&bytes).ok_or_else(damaged)?;
+        frame::decode(&bytes).map(drop).ok_or_else(damaged)?;
+        Ok(bytes)
+    }
+
+    /// The line of a key at a place; None if the frame there has none.
+    pub(super) fn read_row(&self, place: Place, key: RowKey) -> io::Result<Option<RowRecord>> {
+        let bytes = self.read_frame(place)?;
+        let lines = frame::decode(&bytes).map(|(lines, _)| lines).unwrap_or_default();
         Ok(find(&lines, key))
     }
 }

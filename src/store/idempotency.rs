@@ -2,8 +2,9 @@
 //!
 //! A key is stored before its request is carried out, so that a full disk refuses the request, and
 //! the response after it. A request that was being answered when the process died is in the store
-//! without a response: nobody knows what it did, so it is never carried out again. The oldest
-//! response is removed when there are too many.
+//! without a response. The state log knows what it did ([`StoredResponses::settle`]), unless the
+//! power failed: then nobody knows, and it is never carried out again. The oldest response is removed
+//! when there are too many.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -118,6 +119,47 @@ impl StoredResponses {
         let disk = Some(IdempotencyDisk { rows, opened: (now, wall) });
         Ok(Self { state: Arc::new(Mutex::new(state)), disk })
     }
+
+    /// Settles the requests that were being carried out when the last process ended. `answers`: those
+    /// of the requests that have had their effect, by [`RequestKey::id`]. `is_complete`: any other one
+    /// has had none, so its key is free; otherwise nobody knows. `on_stored` is called when the
+    /// answers are durable.
+    pub fn settle(
+        &self,
+        now: Instant,
+        answers: &BTreeMap<u128, StoredResponse>,
+        is_complete: bool,
+        on_stored: OnCommit,
+    ) {
+        let Some(disk) = &self.disk else { return on_stored(Ok(())) };
+        let (mut state, mut writes) = (self.state.lock(), Vec::new());
+        let IdempotencyState { entries, answered, .. } = &mut *state;
+        answered.retain(|(_, number, request)| {
+            let Some(entry) = entries.get_mut(request) else { return true };
+            if !matches!(entry.progress, Progress::Unknown) {
+                return true;
+            }
+            match answers.get(&request.id()) {
+                Some(answer) => {
+                    writes.push(disk.row(now, *number, request, entry.request_hash, answer));
+                    entry.progress = Progress::Answered(Arc::new(answer.clone()));
+                    true
+                }
+                None if is_complete => {
+                    let account = &request.account;
+                    writes.push(RowWrite::delete(Table::IdempotencyKeys, account, *number));
+                    entries.remove(request);
+                    false
+                }
+                None => true,
+            }
+        });
+        drop(state);
+        match writes.is_empty() {
+            true => on_stored(Ok(())),
+            false => disk.rows.commit(writes, on_stored),
+        }
+    }
 }
 
 /// Checks that a row of [`Table::IdempotencyKeys`] can be read.
@@ -212,6 +254,19 @@ impl IdempotencyStore for StoredResponses {
         disk.rows.commit(vec![write], on_written);
     }
 
+    fn write_of(
+        &self,
+        now: Instant,
+        request: &RequestKey,
+        answer: &StoredResponse,
+    ) -> Option<RowWrite> {
+        let disk = self.disk.as_ref()?;
+        let state = self.state.lock();
+        let IdempotencyEntry { request_hash, progress } = state.entries.get(request)?;
+        let Progress::Running(Some(number)) = progress else { return None };
+        Some(disk.row(now, *number, request, *request_hash, answer))
+    }
+
     fn forget(&self, request: &RequestKey) {
         let forgotten = self.state.lock().entries.remove(request);
         if let (Some(disk), Some(IdempotencyEntry { progress: Progress::Running(Some(row)), .. })) =
@@ -299,113 +354,4 @@ fn read(row: &StoredRow) -> Result<(RequestKey, IdempotencyEntry, SystemTime), R
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::{rows::WriteError, rows_memory::MemoryRows};
-
-    fn request(account: &str) -> RequestKey {
-        RequestKey {
-            account: account.parse().unwrap(),
-            method: "POST".to_owned(),
-            path: "/v1/".to_owned(),
-            key: "k".to_owned(),
-        }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
-    fn now() -> Instant {
-        Instant::now()
-    }
-
-    #[test]
-    fn a_request_is_answered_once_and_then_from_memory_for_a_day() {
-        let (answers, now) = (StoredResponses::default(), now());
-        let (one, two) = (request("MA1"), request("MA2"));
-        let answer =
-            Arc::new(StoredResponse { status: 202, body: b"{}".to_vec(), headers: Vec::new() });
-        assert_eq!(answers.begin(now, &one, [1; 32]), KeyStatus::New);
-        assert_eq!(answers.begin(now, &one, [1; 32]), KeyStatus::Busy);
-        assert_eq!(answers.begin(now, &one, [2; 32]), KeyStatus::Mismatch);
-        assert_eq!(answers.begin(now, &two, [2; 32]), KeyStatus::New);
-        answers.done(now, &one, answer.clone(), Box::new(drop));
-        answers.forget(&two);
-        assert_eq!(answers.begin(now, &one, [1; 32]), KeyStatus::Answered(answer));
-        assert_eq!(answers.begin(now, &one, [2; 32]), KeyStatus::Mismatch);
-        assert_eq!(answers.begin(now, &two, [3; 32]), KeyStatus::New);
-        assert_eq!(answers.begin(now + KEPT_FOR, &one, [2; 32]), KeyStatus::New);
-    }
-
-    /// A store that completes commits when the test says so.
-    #[derive(Default)]
-    struct DelayedRows {
-        memory: MemoryRows,
-        waiting: Mutex<Vec<OnCommit>>,
-    }
-
-    impl RowStore for DelayedRows {
-        fn load(&self, table: Table) -> Result<Vec<StoredRow>, RowStoreError> {
-            self.memory.load(table)
-        }
-
-        fn commit(&self, writes: Vec<RowWrite>, done: OnCommit) {
-            self.memory.commit(writes, Box::new(drop));
-            self.waiting.lock().push(done);
-        }
-    }
-
-    /// A key is reserved before the request has its effect: after a crash in between nobody knows
-    /// what it did, and a second call would be the harm that the key is there to prevent.
-    #[test]
-    fn a_request_that_a_crash_interrupted_is_never_carried_out_again() {
-        let (rows, now) = (Arc::new(MemoryRows::default()), now());
-        let open = || StoredResponses::open(rows.clone(), now, SystemTime::UNIX_EPOCH).unwrap();
-        let (one, two) = (request("MA1"), request("MA2"));
-        let answers = open();
-        for request in [&one, &two] {
-            assert_eq!(answers.begin(now, request, [1; 32]), KeyStatus::New);
-            answers.reserve(now, request, Box::new(|it| it.unwrap()));
-        }
-        answers.forget(&two);
-        let answers = open();
-        assert_eq!(answers.begin(now, &one, [1; 32]), KeyStatus::Unknown);
-        assert_eq!(answers.begin(now, &one, [2; 32]), KeyStatus::Mismatch);
-        assert_eq!(answers.begin(now, &two, [1; 32]), KeyStatus::New);
-        assert_eq!(answers.begin(now + KEPT_FOR, &one, [1; 32]), KeyStatus::New);
-    }
-
-    #[test]
-    fn a_key_that_cannot_be_stored_is_free_again() {
-        let (rows, now, request) = (Arc::new(DelayedRows::default()), now(), request("MA1"));
-        let answers = StoredResponses::open(rows.clone(), now, SystemTime::UNIX_EPOCH).unwrap();
-        assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::New);
-        answers.reserve(now, &request, Box::new(|it| assert!(it.is_err())));
-        assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::Busy);
-        let done = rows.waiting.lock().pop().expect("a write waits");
-        done(Err(WriteError::Full));
-        assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::New);
-    }
-
-    #[test]
-    fn nobody_has_an_answer_before_it_is_durable_and_one_that_cannot_be_is_still_given() {
-        for written in [Ok(()), Err(WriteError::Full)] {
-            let rows = Arc::new(DelayedRows::default());
-            let now = now();
-            let answers = StoredResponses::open(rows.clone(), now, SystemTime::UNIX_EPOCH).unwrap();
-            rows.waiting.lock().clear();
-            let (request, reported) = (request("MA1"), Arc::new(Mutex::new(None)));
-            let answer =
-                Arc::new(StoredResponse { status: 202, body: b"{}".to_vec(), headers: Vec::new() });
-            assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::New);
-            let reported_ = reported.clone();
-            let on_stored: OnCommit = Box::new(move |it| *reported_.lock() = Some(it));
-            answers.done(now, &request, answer.clone(), on_stored);
-            assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::Busy);
-            assert_eq!(*reported.lock(), None);
-            let done = rows.waiting.lock().pop().unwrap();
-            done(written.clone());
-            assert_eq!(*reported.lock(), Some(written.clone()));
-            assert_eq!(rows.waiting.lock().len(), usize::from(written.is_err()), "written later");
-            assert_eq!(answers.begin(now, &request, [1; 32]), KeyStatus::Answered(answer));
-        }
-    }
-}
+mod tests;

@@ -12,7 +12,9 @@ pub mod sqlite;
 
 use std::{sync::Arc, time::Instant};
 
-use self::rows::OnCommit;
+use serde::{Deserialize, Serialize};
+
+use self::rows::{OnCommit, RowWrite};
 use crate::base::ids::{AccountId, MemberId};
 
 /// Allocates member ids: decimal, rising per account, never reused in the lifetime of a data
@@ -42,6 +44,15 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         on_stored: OnCommit,
     );
 
+    /// The write that stores the answer of a request that is being carried out, for the transaction of
+    /// its change; None if nothing outlives the process. [`Self::done`] is called all the same.
+    fn write_of(
+        &self,
+        now: Instant,
+        request: &RequestKey,
+        answer: &StoredResponse,
+    ) -> Option<RowWrite>;
+
     /// Removes the reservation of a new request that has failed, so that it may be tried again.
     fn forget(&self, request: &RequestKey);
 }
@@ -57,6 +68,18 @@ pub struct RequestKey {
     pub path: String,
     /// Value of the header `Idempotency-Key`.
     pub key: String,
+}
+
+impl RequestKey {
+    /// The id of the request in the state log: 128 bits of a hash, so that it has a length.
+    pub fn id(&self) -> u128 {
+        let Self { account, method, path, key } = self;
+        let parts = [account.as_str(), method, path, key];
+        // A path and a method have no zero byte, and neither has an account.
+        let hash = blake3::hash(parts.join("\0").as_bytes());
+        let half: [u8; 16] = hash.as_bytes()[..16].try_into().expect("it has 32 bytes");
+        u128::from_le_bytes(half)
+    }
 }
 
 /// Result of a lookup by key.
@@ -75,7 +98,7 @@ pub enum KeyStatus {
 }
 
 /// A response that is stored for its key.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct StoredResponse {
     /// HTTP status of the response.
     pub status: u16,
@@ -83,4 +106,21 @@ pub struct StoredResponse {
     pub body: Vec<u8>,
     /// Additional headers: warnings, and `Retry-After`.
     pub headers: Vec<(String, String)>,
+}
+
+/// The version of a response's bytes that this build writes.
+const RESPONSE_VERSION: u8 = 1;
+
+impl StoredResponse {
+    /// The response as bytes, for the state log.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_extend(self, vec![RESPONSE_VERSION]).expect("texts and numbers")
+    }
+
+    /// The response of [`Self::to_bytes`]; None if they are damaged, or of a later version.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (version, rest) = bytes.split_first()?;
+        let response = || postcard::from_bytes(rest).ok();
+        (*version == RESPONSE_VERSION).then(response)?
+    }
 }

@@ -5,6 +5,7 @@ mod faulty_disk;
 mod kills;
 mod messages;
 mod privacy;
+mod repeats;
 mod restarts;
 mod signals;
 mod storage;

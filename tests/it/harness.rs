@@ -68,12 +68,14 @@ impl Bench {
             observer: Box::new({
                 let log = log.clone();
                 let started = started.clone();
-                move |trace| {
-                    if let Observed::Notice { notice, .. } = &trace {
-                        started
-                            .fetch_or(notice.event == ConferenceEvent::Started, Ordering::Relaxed);
-                    }
-                    log.lock().extend(brief(trace));
+                move |observed| {
+                    observed.each(|trace| {
+                        if let Observed::Notice { notice, .. } = &trace {
+                            let is_start = notice.event == ConferenceEvent::Started;
+                            started.fetch_or(is_start, Ordering::Relaxed);
+                        }
+                        log.lock().extend(brief(trace));
+                    });
                 }
             }),
             spawner: Box::new(TokioSpawner),
@@ -248,6 +250,7 @@ fn brief(trace: Observed) -> Option<String> {
                 | ConferenceEvent::Started => None,
             }
         }
+        Observed::Turn(_) => unreachable!("it comes event by event"),
         Observed::Began { .. } | Observed::Left { .. } | Observed::Requeued { .. } => None,
         Observed::Fetched { .. } | Observed::PassedOver { .. } => None,
         Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => None,

@@ -42,9 +42,10 @@ pub(super) async fn lift_all(
     Path((_, name)): InAccount,
 ) -> Result<Response, Failure> {
     let key = client.key(&name)?;
-    let lifted = client.state.registry.ban_list().lift_all(Instant::now().into_std(), &key);
+    let (answer, row) = client.row(reply::empty(StatusCode::NO_CONTENT));
+    let lifted = client.state.registry.ban_list().lift_all(Instant::now().into_std(), &key, row);
     wait(lifted).await?;
-    Ok(reply::empty(StatusCode::NO_CONTENT))
+    Ok(answer)
 }
 
 /// `DELETE Conference/{name}/Ban/{id}/`
@@ -54,9 +55,10 @@ pub(super) async fn lift(
 ) -> Result<Response, Failure> {
     let (key, now) = (client.key(&name)?, Instant::now().into_std());
     let ban_list = client.state.registry.ban_list();
-    let lifted = member_id(&id).and_then(|id| ban_list.lift(now, &key, id));
+    let (answer, row) = client.row(reply::empty(StatusCode::NO_CONTENT));
+    let lifted = member_id(&id).and_then(|id| ban_list.lift(now, &key, id, row));
     wait(lifted.ok_or_else(no_ban)?).await?;
-    Ok(reply::empty(StatusCode::NO_CONTENT))
+    Ok(answer)
 }
 
 fn bans(client: &ApiClient, key: &RoomKey) -> Vec<RoomBan> {

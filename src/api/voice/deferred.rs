@@ -1,7 +1,7 @@
 //! Deferred requests: those whose answer is sent to a URL later (contract 1.3), and those that
 //! clients may repeat (`Idempotency-Key`). Both are carried out even if the client disconnects.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -12,6 +12,7 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use serde::Serialize;
 use tokio::{
@@ -20,31 +21,26 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::params::RequestParams;
+use super::callback_jobs::{CallbackJob, callback};
 use crate::{
     api::{
         ANSWER_WAIT_MAX, Links,
         audit::AuditEntry,
-        context::{RequestBody, RequestContext},
+        context::{KeyedRequest, RequestBody, RequestContext},
         endpoint::Endpoint,
         failure::Failure,
         path_row::PathRow,
         reply, write_failure,
     },
-    base::{
-        ids::{AccountId, CallId, Dialect},
-        traceparent::Traceparent,
-    },
+    base::ids::AccountId,
     call::Hook,
-    engine::registry::AskError,
-    fetch::{TargetUrl, signature::FormField},
+    engine::{
+        recorder::{self, TurnRow},
+        registry::AskError,
+    },
     store::{
         KeyStatus, RequestKey, StoredResponse,
         rows::{OnCommit, WriteError},
-    },
-    webhooks::{
-        delivery::{QueueKey, QueueOwner},
-        dispatcher::{Webhook, WebhookFields},
     },
 };
 
@@ -63,8 +59,8 @@ pub(in crate::api) struct DeferredRequest {
 pub(in crate::api) enum Deferral {
     /// The answer is sent to this URL later.
     Callback(Hook),
-    /// The `Idempotency-Key` of a request that may be repeated.
-    Key(HeaderValue),
+    /// The `Idempotency-Key` of a request that may be repeated, and the URL if it has one, too.
+    Key(HeaderValue, Option<Hook>),
 }
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -75,28 +71,6 @@ const KEY_CHARS_MAX: usize = 255;
 /// The interval for polling a request with the same key that is being answered.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// The URL for the answer, if the client does not wait for it.
-///
-/// Only Plivo has this: in the body, or in the query of a GET.
-fn callback(context: &RequestContext, body: &[u8]) -> Result<Option<Hook>, Failure> {
-    if context.dialect.voice() != Dialect::Plivo {
-        return Ok(None);
-    }
-    if context.method == HttpMethod::GET {
-        return RequestParams::of_query(context.query()).hook("callback");
-    }
-    // Most bodies have none, so they are not parsed for it.
-    let name = b"\"callback_url\"";
-    if !body.windows(name.len()).any(|it| it == name) {
-        return Ok(None);
-    }
-    match serde_json::from_slice(body) {
-        Ok(body) => RequestParams::of(body).hook("callback"),
-        // The handler reports the error when it parses the body.
-        Err(_) => Ok(None),
-    }
-}
-
 impl DeferredRequest {
     /// The reason to defer a request; None for most.
     pub(in crate::api) fn wanted(
@@ -104,45 +78,53 @@ impl DeferredRequest {
         endpoint: &Endpoint,
         body: &[u8],
     ) -> Result<Option<Deferral>, Failure> {
-        if !endpoint.answers_itself
-            && let Some(hook) = callback(context, body)?
-        {
-            return Ok(Some(Deferral::Callback(hook)));
-        }
+        let hook = match endpoint.answers_itself {
+            true => None,
+            false => callback(context, body)?,
+        };
         let is_change = [HttpMethod::POST, HttpMethod::DELETE].contains(&context.method);
         let key = context.headers.get(&IDEMPOTENCY_KEY).filter(|_| is_change);
-        Ok(key.cloned().map(Deferral::Key))
+        Ok(match key {
+            Some(key) => Some(Deferral::Key(key.clone(), hook)),
+            None => hook.map(Deferral::Callback),
+        })
     }
 
     pub(in crate::api) async fn answer(self, deferral: Deferral) -> Response {
         match deferral {
-            Deferral::Callback(hook) => self.answer_later(hook),
-            Deferral::Key(key) => {
-                self.answer_once(&key).await.unwrap_or_else(Failure::into_response)
+            Deferral::Callback(hook) => self.answer_later(hook, None),
+            Deferral::Key(key, hook) => {
+                self.answer_once(&key, hook).await.unwrap_or_else(Failure::into_response)
             }
         }
     }
 
-    /// Carries out the request and sends its answer to the URL. The client gets a 202 at once.
-    fn answer_later(self, hook: Hook) -> Response {
+    /// Carries out the request and sends its answer to the URL. The client gets a 202 at once, which
+    /// is kept for `key` together with the job.
+    fn answer_later(self, hook: Hook, key: Option<&KeyedRequest>) -> Response {
         #[derive(Serialize)]
         struct SpawnedReply {
             message: &'static str,
             api_id: Uuid,
         }
 
-        let api_id = self.context.api_id;
-        let spawned = SpawnedReply { message: "async api spawned", api_id };
+        let (api_id, app) = (self.context.api_id, self.links.app.clone());
+        let accepted = SpawnedReply { message: "async api spawned", api_id };
+        let accepted = stored(reply::json(StatusCode::ACCEPTED, &accepted));
+        let job = CallbackJob::new(&self.context, &self.body);
+        let mut rows = vec![job.row()];
+        rows.extend(key.map(|it| TurnRow::put(it.answer, accepted.to_bytes())));
+        app.journal.write_rows(&rows);
         tokio::spawn(async move {
-            let stored = self.run().await;
+            let stored = self.run(job.keyed()).await;
             self.audit(stored.status);
-            self.send(&hook, &stored);
+            job.answered(&app, &self.context, &hook, stored);
         });
-        reply::json(StatusCode::ACCEPTED, &spawned)
+        (&accepted).into()
     }
 
     /// Carries out the request once. A repeated request gets the stored answer.
-    async fn answer_once(self, key: &HeaderValue) -> Result<Response, Failure> {
+    async fn answer_once(self, key: &HeaderValue, hook: Option<Hook>) -> Result<Response, Failure> {
         let key = key.to_str().unwrap_or_default();
         if !(1..=KEY_CHARS_MAX).contains(&key.len()) {
             let bad = format!("Idempotency-Key: give 1 to {KEY_CHARS_MAX} visible characters");
@@ -173,13 +155,18 @@ impl DeferredRequest {
 
         // Its own task: it is completed even if the client disconnects.
         let keys = idempotency_keys.clone();
-        let request_ = request.clone();
+        let (request_, journal) = (Arc::new(request.clone()), self.links.app.journal.clone());
         let done = tokio::spawn(async move {
             // A key that cannot be stored could not keep its promise.
             let (reserved, on_reserved) = committed();
             keys.reserve(Instant::now().into_std(), &request_, on_reserved);
             reserved.await.map_err(|_| Failure::Internal)??;
-            let stored = Arc::new(self.run().await);
+            let answer = recorder::answer_key(request_.id());
+            let keyed = KeyedRequest { request: Some(request_.clone()), answer };
+            let stored = Arc::new(match hook {
+                Some(hook) => stored(self.answer_later(hook, Some(&keyed))),
+                None => self.run(keyed).await,
+            });
             match stored.status {
                 // The request had no effect, so it may be tried again.
                 429 | 503 => keys.forget(&request_),
@@ -188,9 +175,12 @@ impl DeferredRequest {
                     keys.done(Instant::now().into_std(), &request_, stored.clone(), on_kept);
                     // The request had its effect, so it is answered even if the store fails now: the
                     // response is written later.
-                    drop(kept.await);
+                    if !matches!(kept.await, Ok(Ok(()))) {
+                        return Ok(stored);
+                    }
                 }
             }
+            journal.write_rows(&[TurnRow::gone(answer)]);
             Ok(stored)
         });
         match done.await {
@@ -206,16 +196,12 @@ impl DeferredRequest {
         &self.context.principal.get().expect("only accounts are let in").account
     }
 
-    async fn run(&self) -> StoredResponse {
+    async fn run(&self, keyed: KeyedRequest) -> StoredResponse {
         let mut request = Request::from_parts(self.parts.clone(), Body::empty());
+        request.extensions_mut().insert(keyed);
         request.extensions_mut().insert(RequestBody(self.body.clone()));
         let response = (self.endpoint.handler)(request, self.links.clone()).await;
-        let response = write_failure(&self.context, response);
-        let status = response.status().as_u16();
-        let headers = extra_headers(response.headers());
-        let body = response.into_body().collect().await;
-        let body = body.map(|it| it.to_bytes().to_vec()).unwrap_or_default();
-        StoredResponse { status, body, headers }
+        stored(write_failure(&self.context, response))
     }
 
     /// Audits the result. The 202 that the client got has an audit line of its own.
@@ -223,29 +209,6 @@ impl DeferredRequest {
         let canonical = Some(self.parts.uri.path().to_owned());
         let entry = AuditEntry::new(&self.context, canonical, self.path, status, None);
         (self.links.app.on_answered)(entry);
-    }
-
-    fn send(&self, hook: &Hook, stored: &StoredResponse) {
-        let Ok(target) = TargetUrl::parse(&hook.url) else { return };
-        let RequestContext { api_id, trace, .. } = *self.context;
-        let (state, dialect) = (&self.links.app, self.context.dialect.voice());
-        let response = String::from_utf8_lossy(&stored.body).into_owned();
-        let fields: Vec<FormField> = vec![
-            (Cow::Borrowed("api_id"), api_id.to_string()),
-            (Cow::Borrowed("status_code"), stored.status.to_string()),
-            (Cow::Borrowed("response"), response),
-        ];
-        // A queue of its own: no other webhook is ordered with it.
-        let owner = QueueOwner::Call(CallId(api_id));
-        state.callbacks.send(Webhook {
-            queue: QueueKey { owner, url: hook.url.clone(), by_call: None },
-            sequence: 1,
-            target: Arc::new(target),
-            method: hook.method,
-            dialect,
-            signer: state.accounts.signer(self.account(), dialect),
-            fields: Arc::new(DeferredAnswer { fields, trace }),
-        });
     }
 }
 
@@ -255,6 +218,15 @@ fn committed() -> (oneshot::Receiver<Result<(), WriteError>>, OnCommit) {
     (committed, Box::new(move |written| drop(tell.send(written))))
 }
 
+/// A response as it is stored. All but streams are whole, so nothing waits.
+pub(super) fn stored(response: Response) -> StoredResponse {
+    let status = response.status().as_u16();
+    let headers = extra_headers(response.headers());
+    let body = response.into_body().collect().now_or_never().and_then(Result::ok);
+    let body = body.map(|it| it.to_bytes().to_vec()).unwrap_or_default();
+    StoredResponse { status, body, headers }
+}
+
 /// The headers of an answer that are stored; `Content-Type` is always JSON.
 fn extra_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let is_said = |name: &&HeaderName| *name != CONTENT_TYPE && *name != CONTENT_LENGTH;
@@ -262,23 +234,6 @@ fn extra_headers(headers: &HeaderMap) -> Vec<(String, String)> {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     };
     headers.iter().filter(|(name, _)| is_said(name)).filter_map(text).collect()
-}
-
-/// The answer as the fields of a webhook.
-#[derive(Debug)]
-struct DeferredAnswer {
-    fields: Vec<FormField>,
-    trace: Traceparent,
-}
-
-impl WebhookFields for DeferredAnswer {
-    fn fields(&self) -> Vec<FormField> {
-        self.fields.clone()
-    }
-
-    fn trace(&self) -> Option<Traceparent> {
-        Some(self.trace)
-    }
 }
 
 impl From<&StoredResponse> for Response {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::{
     ApiClient, InConference, SuccessReply,
@@ -75,29 +76,48 @@ async fn act(
     let is_all = who == MemberSelector::All;
     let (ask, warnings) = ask(&client, who, action, &body)?;
     let key = client.key(&name)?;
-    let (members, unknown) = match client.state.ask(client.api_id, &key, ask).await? {
-        ConferenceAnswer::Departures(departures) => {
-            return Ok(warnings.add_to(&client, kick::departures(&departures, client.api_id)));
-        }
-        ConferenceAnswer::Members(members) => (members, None),
-        ConferenceAnswer::Banned { members, unknown } => (members, Some(unknown)),
-        ConferenceAnswer::Roster(_) => unreachable!("no roster was asked for"),
-    };
-    let response = match client.success_reply(action) {
-        SuccessReply::NoContent => reply::empty(StatusCode::NO_CONTENT),
-        SuccessReply::Body { status, message, form } => {
-            // `all` is answered as `all`.
-            let all = members;
-            let members = (!is_all).then_some(all.as_slice());
-            let member_id = MemberIdList { form, members };
-            let done = MembersDone { message, member_id, api_id: client.api_id };
-            match unknown {
-                Some(unknown) => kick::banned(status, done, &all, &unknown),
-                None => reply::json(status, &done),
+    let reply = ActionReply { form: client.success_reply(action), is_all, api_id: client.api_id };
+    let by = client.asks(|| {
+        let warnings = warnings.clone();
+        move |answer| warnings.in_headers(reply.to(answer))
+    });
+    let answer = client.state.ask(by, &key, ask).await?;
+    Ok(warnings.add_to(&client, reply.to(&answer)))
+}
+
+/// How an action is answered.
+#[derive(Clone, Copy)]
+struct ActionReply {
+    form: SuccessReply,
+    /// `all` is answered as `all`.
+    is_all: bool,
+    api_id: Uuid,
+}
+
+impl ActionReply {
+    fn to(self, answer: &ConferenceAnswer) -> Response {
+        let Self { form, is_all, api_id } = self;
+        let (all, unknown) = match answer {
+            ConferenceAnswer::Departures(departures) => {
+                return kick::departures(departures, api_id);
+            }
+            ConferenceAnswer::Members(members) => (members, None),
+            ConferenceAnswer::Banned { members, unknown } => (members, Some(unknown)),
+            ConferenceAnswer::Roster(_) => unreachable!("no roster was asked for"),
+        };
+        match form {
+            SuccessReply::NoContent => reply::empty(StatusCode::NO_CONTENT),
+            SuccessReply::Body { status, message, form } => {
+                let members = (!is_all).then_some(all.as_slice());
+                let done =
+                    MembersDone { message, member_id: MemberIdList { form, members }, api_id };
+                match unknown {
+                    Some(unknown) => kick::banned(status, done, all, unknown),
+                    None => reply::json(status, &done),
+                }
             }
         }
-    };
-    Ok(warnings.add_to(&client, response))
+    }
 }
 
 /// The ask of an action, and warnings about its parameters. Only Kick, Play and Speak read the body.

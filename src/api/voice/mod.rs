@@ -5,6 +5,7 @@
 mod account;
 mod bans;
 mod bodies;
+mod callback_jobs;
 mod calls;
 pub(super) mod deferred;
 mod endpoints;
@@ -24,15 +25,17 @@ use std::{convert::Infallible, sync::Arc};
 use axum::{
     extract::{FromRequestParts, Path},
     http::{StatusCode, request::Parts},
+    response::Response,
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 pub(super) use self::endpoints::ENDPOINTS;
-use self::{member_action::MemberAction, params::RequestParams};
+use self::{deferred::stored, member_action::MemberAction, params::RequestParams};
 pub use super::forms::{PlivoForm, Settings, VobizForm};
 use super::{
     AppState, Links,
-    context::{Context, RequestContext},
+    context::{Context, KeyedRequest, RequestContext},
     failure::Failure,
 };
 use crate::{
@@ -41,7 +44,12 @@ use crate::{
         ids::{AccountId, Dialect, RoomKey},
         traceparent::Traceparent,
     },
-    engine::registry::AskError,
+    conference::ConferenceAnswer,
+    engine::{
+        recorder::{AskedBy, Receipt},
+        registry::AskError,
+    },
+    store::rows::RowWrite,
 };
 
 /// The account's id, which is checked already, and one name below it.
@@ -58,6 +66,8 @@ struct ApiClient {
     trace: Traceparent,
     account: AccountId,
     context: Arc<RequestContext>,
+    /// None: the answer need not be written with the change.
+    keyed: Option<KeyedRequest>,
 }
 
 impl FromRequestParts<Links> for ApiClient {
@@ -68,7 +78,8 @@ impl FromRequestParts<Links> for ApiClient {
         let principal = context.principal.get().expect("only accounts are let in");
         let (dialect, account) = (context.dialect.voice(), principal.account.clone());
         let RequestContext { api_id, trace, .. } = *context;
-        Ok(Self { state: links.app.clone(), dialect, api_id, trace, account, context })
+        let keyed = parts.extensions.get().cloned();
+        Ok(Self { state: links.app.clone(), dialect, api_id, trace, account, context, keyed })
     }
 }
 
@@ -82,6 +93,36 @@ impl ApiClient {
     fn key(&self, name: &str) -> Result<RoomKey, AskError> {
         let name = name.parse().map_err(|_| AskError::Gone)?;
         Ok(RoomKey { account: self.account.clone(), name })
+    }
+
+    /// The ask of a request whose answer is made of the room's.
+    fn asks<F>(&self, answer: impl FnOnce() -> F) -> AskedBy
+    where
+        F: Fn(&ConferenceAnswer) -> Response + Send + Sync + 'static,
+    {
+        let receipt = self.keyed.as_ref().map(|keyed| {
+            let answer = answer();
+            let answer = move |it: Option<&ConferenceAnswer>| it.map(&answer).unwrap_or_default();
+            Receipt::new(keyed.answer, move |it| stored(answer(it)).to_bytes())
+        });
+        AskedBy { api_id: Some(self.api_id), receipt }
+    }
+
+    /// An answer that does not depend on the change, and what its turn writes.
+    fn receipt(&self, answer: Response) -> (Response, Option<Receipt>) {
+        let Some(keyed) = &self.keyed else { return (answer, None) };
+        let answer = stored(answer);
+        let bytes = answer.to_bytes();
+        (Response::from(&answer), Some(Receipt::new(keyed.answer, move |_| bytes.clone())))
+    }
+
+    /// An answer, and its write for the transaction of the change.
+    fn row(&self, answer: Response) -> (Response, Option<RowWrite>) {
+        let request = self.keyed.as_ref().and_then(|it| it.request.as_ref());
+        let Some(key) = request else { return (answer, None) };
+        let (answer, now) = (stored(answer), Instant::now().into_std());
+        let write = self.state.idempotency_keys.write_of(now, key, &answer);
+        (Response::from(&answer), write)
     }
 
     /// The parameters in a body. One that is not empty must be JSON.
@@ -102,6 +143,7 @@ impl ApiClient {
 }
 
 /// A dialect's answer to a successful action.
+#[derive(Clone, Copy)]
 enum SuccessReply {
     /// 204 without a body.
     NoContent,

@@ -24,7 +24,7 @@ pub(super) async fn show(
     Path((_, name)): InAccount,
 ) -> Result<Response, Failure> {
     let key = client.key(&name)?;
-    match client.state.ask(client.api_id, &key, Ask::Roster).await? {
+    match client.state.ask(Some(client.api_id).into(), &key, Ask::Roster).await? {
         ConferenceAnswer::Roster(roster) => {
             let body = bodies::ConferenceBody::new(&key.name, &roster, client.api_id);
             Ok(reply::json(StatusCode::OK, &body))
@@ -43,7 +43,8 @@ pub(super) async fn hang_up(
     Path((_, name)): InAccount,
 ) -> Result<Response, Failure> {
     let key = client.key(&name)?;
-    match client.state.ask(client.api_id, &key, hang_up_members()).await {
+    let by = client.asks(|| |_: &ConferenceAnswer| reply::empty(StatusCode::NO_CONTENT));
+    match client.state.ask(by, &key, hang_up_members()).await {
         Ok(_) => Ok(reply::empty(StatusCode::NO_CONTENT)),
         // No member has joined yet, so there is no conference.
         Err(AskError::Refused(Refusal::NoMember)) => Err(AskError::Gone.into()),
@@ -66,9 +67,12 @@ pub(super) async fn hang_up_all(client: ApiClient) -> Result<Response, Failure> 
     }
     let (registry, account) = (client.state.registry.clone(), client.account.clone());
     let api_id = client.api_id;
+    // Before the first room: what a crash leaves of them, it ends itself.
+    let (answer, receipt) = client.receipt(reply::empty(StatusCode::NO_CONTENT));
+    registry.record_answer(receipt.as_ref());
     let task = tokio::spawn(async move { hang_up_rooms(&registry, &account, api_id).await });
     task.await.map_err(|_| Failure::Internal)??;
-    Ok(reply::empty(StatusCode::NO_CONTENT))
+    Ok(answer)
 }
 
 /// Asks all rooms before it waits for the first answer. A room that has ended counts as a success.
@@ -80,7 +84,7 @@ async fn hang_up_rooms(
     let names = registry.conferences(account).into_iter();
     let ask = |name| {
         registry.ask_for(
-            Some(api_id),
+            Some(api_id).into(),
             &RoomKey { account: account.clone(), name },
             hang_up_members(),
         )

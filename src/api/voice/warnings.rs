@@ -29,7 +29,7 @@ const REDUNDANT: [&str; 5] =
 const ASYNCHRONOUS: [&str; 2] = ["callback_url", "callback_method"];
 
 /// The warnings of one request.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Warnings(Vec<String>);
 
 impl Warnings {
@@ -65,9 +65,21 @@ impl Warnings {
     }
 
     /// Adds the warnings to a response, and logs them.
-    pub(super) fn add_to(self, client: &ApiClient, mut response: Response) -> Response {
+    pub(super) fn add_to(self, client: &ApiClient, response: Response) -> Response {
+        self.log(client);
+        self.in_headers(response)
+    }
+
+    /// Logs the warnings.
+    pub(super) fn log(&self, client: &ApiClient) {
         for warning in self.0.iter().take(WARNINGS_MAX) {
             tracing::info!(api_id = %client.api_id, "{warning}");
+        }
+    }
+
+    /// Adds the warnings to a response.
+    pub(super) fn in_headers(&self, mut response: Response) -> Response {
+        for warning in self.0.iter().take(WARNINGS_MAX) {
             if let Ok(value) = HeaderValue::from_str(warning) {
                 for name in HEADERS {
                     response.headers_mut().append(name, value.clone());

@@ -172,31 +172,35 @@ pub(super) fn events(
 
 /// Answers requests until `count` have come: the id of each event, and its kind.
 pub(super) fn receive(listener: &TcpListener, count: usize) -> Vec<(String, String)> {
-    let mut received = Vec::new();
-    while received.len() < count {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let (mut id, mut length) = (String::new(), 0);
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).unwrap();
-            let (name, value) = line.trim().split_once(": ").unwrap_or_default();
-            match &*name.to_ascii_lowercase() {
-                "x-conflow-event-id" => id = value.to_owned(),
-                "content-length" => length = value.parse().unwrap(),
-                _ if line.trim().is_empty() => break,
-                _ => (),
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
-        let body = String::from_utf8(body).unwrap();
+    let one = |_| {
+        let (id, body) = receive_one(listener);
         let kind = body.split('&').find_map(|it| it.strip_prefix("Event=")).unwrap();
-        received.push((id, kind.to_owned()));
-        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-        stream.write_all(answer.as_bytes()).unwrap();
+        (id, kind.to_owned())
+    };
+    (0..count).map(one).collect()
+}
+
+/// Answers one request: its event's id, if it has one, and its body.
+pub(super) fn receive_one(listener: &TcpListener) -> (String, String) {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let (mut id, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let (name, value) = line.trim().split_once(": ").unwrap_or_default();
+        match &*name.to_ascii_lowercase() {
+            "x-conflow-event-id" => id = value.to_owned(),
+            "content-length" => length = value.parse().unwrap(),
+            _ if line.trim().is_empty() => break,
+            _ => (),
+        }
     }
-    received
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    stream.write_all(answer.as_bytes()).unwrap();
+    (id, String::from_utf8(body).unwrap())
 }
 
 /// Issue 15, the core: a reader goes on without a gap, a receiver gets everything in order, and calls

@@ -266,10 +266,10 @@ async fn a_kick_of_the_last_moderator_from_the_group_releases_everyone() {
     bench.log();
     memberships.ask(&account(), removal(2, Rule::ROCKET_CHAT)).await.unwrap();
     let expected = [
-        "remove 2",
         "1 exited group-kicked",
         "2 exited ended",
         "1 over",
+        "remove 2",
         "call 1 hears bye",
         "call 2 hears bye",
     ];

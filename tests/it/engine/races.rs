@@ -47,7 +47,7 @@ async fn kick_against_hang_up() {
     bench.registry.report(Report { call, event: LegEvent::HungUp });
     assert_eq!(bench.kick("a", these(&[1])).await, Err(NOBODY));
     bench.settle().await;
-    assert_eq!(bench.log(), ["remove 1", "1 exited caller-left", "call 1 ended Normal Hangup"]);
+    assert_eq!(bench.log(), ["1 exited caller-left", "remove 1", "call 1 ended Normal Hangup"]);
     // The other way round: the call continues, and ends as a hang-up by the caller.
     let kicked = bench.registry.ask(&key("a"), kick(these(&[2]))).unwrap();
     let call = CallId::of(2);
@@ -55,7 +55,7 @@ async fn kick_against_hang_up() {
     assert_eq!(members(kicked.await.unwrap()), Ok(vec![MemberId(2)]));
     bench.settle().await;
     let log = bench.log();
-    assert_eq!(log, ["remove 1", "2 exited kicked", "1 over", "call 2 ended Normal Hangup"]);
+    assert_eq!(log, ["2 exited kicked", "1 over", "remove 1", "call 2 ended Normal Hangup"]);
     bench.close().await;
 }
 
@@ -65,7 +65,7 @@ async fn kick_against_join() {
     bench.run(PLAIN);
     // The call has not yet been handled by the room, and the kick finds it nevertheless.
     assert_eq!(bench.kick("a", these(&[1])).await, Ok(vec![MemberId(1)]));
-    let expected = ["1 entered 1", "remove 1", "1 exited kicked", "1 over", "call 1 hears bye"];
+    let expected = ["1 entered 1", "1 exited kicked", "1 over", "remove 1", "call 1 hears bye"];
     assert_eq!(bench.log(), expected);
     bench.close().await;
 }
@@ -181,7 +181,7 @@ async fn exit_against_the_next_elements_request() {
     let log = bench.log();
     assert_eq!(
         log,
-        ["remove 1", "1 exited kicked", "1 over", "fetch flow:goodbye", "call 1 hears goodbye"]
+        ["1 exited kicked", "1 over", "remove 1", "fetch flow:goodbye", "call 1 hears goodbye"]
     );
     bench.close().await;
 }
@@ -206,6 +206,6 @@ async fn kick_of_a_waiting_member() {
         "<Conference startConferenceOnEnter='false'>a</Conference><Speak>bye</Speak>";
     let bench = bench(&[GUEST, GUEST]).await;
     assert_eq!(bench.kick("a", these(&[2])).await, Ok(vec![MemberId(2)]));
-    assert_eq!(bench.log(), ["remove 1", "2 exited kicked", "call 2 hears bye"]);
+    assert_eq!(bench.log(), ["2 exited kicked", "remove 1", "call 2 hears bye"]);
     bench.close().await;
 }

@@ -308,7 +308,7 @@ impl Life {
         match is_out {
             true => {
                 let out = self.outgoing();
-                self.registry.dial(self.now, call, out);
+                self.registry.dial(self.now, vec![(call, out)], None);
             }
             false => self.registry.begin(self.now, call, "flow:first", self.document.clone()),
         }
@@ -358,7 +358,7 @@ impl Life {
             fields: Vec::new(),
             is_private: false,
         };
-        match self.registry.transfer(call, request) {
+        match self.registry.transfer(call, request, None) {
             Ok(transferring) => self.transferring.push((call, transferring)),
             Err(AskError::Busy | AskError::Gone) => (),
             Err(error) => panic!("not at once: {error}"),
@@ -522,7 +522,7 @@ fn registry(
             let world = world.clone();
             move |observed| {
                 journal.iter().for_each(|it| it.note(&observed));
-                world.lock().see(observed);
+                observed.each(|it| world.lock().see(it));
             }
         }),
         spawner: Box::new(scheduler.spawner()),

@@ -60,6 +60,8 @@ pub(super) struct CallSeen {
     /// It had hung up before its release, so nothing may begin.
     doomed: bool,
     ended: bool,
+    /// Its end has been ordered, which comes after it is told.
+    is_hung_up: bool,
     /// The number of the playing program that it waits for.
     awaits: Option<u32>,
     /// The document that it waits for.
@@ -149,6 +151,7 @@ impl World {
                     "{call} left by {by:?}: {cause:?}"
                 );
             }
+            Observed::Turn(_) => unreachable!("it comes event by event"),
             Observed::Fetched { .. } | Observed::PassedOver { .. } => (),
             Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => (),
             Observed::Call { call, event: CallEvent::Begun | CallEvent::Rang, .. } => {
@@ -298,14 +301,18 @@ impl World {
         if self.is_dead() {
             return;
         }
-        let is_over = self.calls[&order.call()].ended;
+        let seen = self.calls.get_mut(&order.call()).unwrap();
+        let is_over = seen.ended;
         match order {
             SignallingOrder::Answer { call }
             | SignallingOrder::Dial { call, .. }
             | SignallingOrder::EarlyMedia { call } => {
                 assert!(!is_over, "{call} is picked up after its end");
             }
-            SignallingOrder::End { call, .. } => assert!(!is_over, "{call} ends once"),
+            SignallingOrder::End { call, .. } => {
+                assert!(is_over && !seen.is_hung_up, "{call} ends once, and is told first");
+                seen.is_hung_up = true;
+            }
         }
     }
 

@@ -99,18 +99,23 @@ pub(in crate::api::voice) async fn make(
     let named = calls.into_iter().map(|(party, out)| (CallId(Uuid::new_v4()), party, out));
     let calls: Vec<_> = named.collect();
     let ids: Vec<_> = calls.iter().map(|(id, ..)| *id).collect();
-    if !state.inbound.call_out(&client.account, calls, limit) {
-        let text = "the engine is shutting down, and makes no new calls";
-        return Err(Failure::Unavailable(text.to_owned()));
-    }
-    let warnings = warnings.note_in_traces(&client, &ids);
     let status = by_dialect(client.dialect, StatusCode::CREATED, StatusCode::OK);
     let (message, request_uuid) = match ids[..] {
         [id] => (by_dialect(client.dialect, "call fired", "Call fired"), RequestIds::One(id)),
-        _ => (by_dialect(client.dialect, "calls fired", "Calls fired"), RequestIds::Many(ids)),
+        _ => (
+            by_dialect(client.dialect, "calls fired", "Calls fired"),
+            RequestIds::Many(ids.clone()),
+        ),
     };
     let fired = Fired { message, request_uuid, api_id: client.api_id };
-    Ok(warnings.add_to(&client, reply::json(status, &fired)))
+    let answer = warnings.in_headers(reply::json(status, &fired));
+    let (answer, receipt) = client.receipt(answer);
+    if !state.inbound.call_out(&client.account, calls, limit, receipt.as_ref()) {
+        let text = "the engine is shutting down, and makes no new calls";
+        return Err(Failure::Unavailable(text.to_owned()));
+    }
+    warnings.note_in_traces(&client, &ids).log(&client);
+    Ok(answer)
 }
 
 /// Warns about parameters without effect. Bad values are refused all the same.

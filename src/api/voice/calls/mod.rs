@@ -26,6 +26,7 @@ use crate::{
     conference::Refusal,
     engine::{
         journal::ActiveCall,
+        recorder::Receipt,
         registry::{AskError, PendingTransfer, Registry},
     },
     flow::{Cause, DocumentRequest, Purpose, is_audio},
@@ -57,8 +58,12 @@ pub(super) async fn end(
 ) -> Result<Response, Failure> {
     let call = id(&call)?;
     find(&client, call, |_| true)?;
+    let (answer, receipt) = client.receipt(reply::empty(StatusCode::NO_CONTENT));
+    // Before the call ends: after a crash, the next start ends it for this reason.
+    client.state.registry.record_answer(receipt.map(|it| it.ending(call)).as_ref());
     client.state.registry.note_request(call, client.api_id, "HangUp");
-    hang_up(&client, call).await
+    hang_up(&client, call).await?;
+    Ok(answer)
 }
 
 /// `POST Call/{call_uuid}/Play/`
@@ -70,8 +75,7 @@ pub(super) async fn play(
     let call = id(&call)?;
     let params = client.params(&body)?;
     let warnings = Warnings::of(&client, &params, &["urls", "length", "legs", "loop", "mix"]);
-    let response = play_over(&client, call, program(&params)?)?;
-    Ok(warnings.note_in_traces(&client, &[call]).add_to(&client, response))
+    play_over(&client, call, program(&params)?, warnings)
 }
 
 /// `POST Call/{call_uuid}/Speak/`
@@ -92,8 +96,7 @@ pub(super) async fn speak(
     if params.choice("type", &["text", "ssml"])? == "ssml" {
         warnings.ignored("type", "SSML is not supported yet, so the text is read as it stands");
     }
-    let response = play_over(&client, call, speech)?;
-    Ok(warnings.note_in_traces(&client, &[call]).add_to(&client, response))
+    play_over(&client, call, speech, warnings)
 }
 
 /// `DELETE Call/{call_uuid}/Play/`
@@ -133,9 +136,11 @@ pub(super) async fn cancel(
     let gone = || Failure::NotFound("request not found: no call of that name is queued".into());
     let call = id(&call).map_err(|_| gone())?;
     find(&client, call, |_| true).map_err(|_| gone())?;
-    let answer = client.state.registry.cancel(call).ok_or_else(gone)?;
+    let (cancelled, receipt) = client.receipt(reply::empty(StatusCode::NO_CONTENT));
+    let receipt = receipt.map(|it| it.ending(call));
+    let answer = client.state.registry.cancel(call, receipt).ok_or_else(gone)?;
     match timeout(ANSWER_WAIT_MAX, answer).await {
-        Ok(Ok(())) => Ok(reply::empty(StatusCode::NO_CONTENT)),
+        Ok(Ok(())) => Ok(cancelled),
         Ok(Err(_)) => Err(gone()),
         Err(_) => Err(AskError::Late.into()),
     }
@@ -153,7 +158,7 @@ pub(super) async fn trace(
 }
 
 /// Ends a call. When this returns, the call has ended and all subscribers are informed.
-async fn hang_up(client: &ApiClient, call: CallId) -> Result<Response, Failure> {
+async fn hang_up(client: &ApiClient, call: CallId) -> Result<(), Failure> {
     let registry = &client.state.registry;
     registry.hang_up(call, Cause::HungUpByApi);
     let gone = async {
@@ -162,10 +167,7 @@ async fn hang_up(client: &ApiClient, call: CallId) -> Result<Response, Failure> 
             sleep(LOOK_EVERY).await;
         }
     };
-    match timeout(ANSWER_WAIT_MAX, gone).await {
-        Ok(()) => Ok(reply::empty(StatusCode::NO_CONTENT)),
-        Err(_) => Err(AskError::Late.into()),
-    }
+    timeout(ANSWER_WAIT_MAX, gone).await.map_err(|_| AskError::Late.into())
 }
 
 /// `POST Call/{call_uuid}/`
@@ -190,17 +192,19 @@ pub(super) async fn transfer(
     client.state.registry.note_request(call, client.api_id, "Transfer");
     let (purpose, fields) = (Purpose::Transfer, Vec::new());
     let request = DocumentRequest { url, method, purpose, fields, is_private: false };
-    match timeout(ANSWER_WAIT_MAX, transfer_wherever(&client.state.registry, call, &request)).await
-    {
+    let body = Transferred::new(client.dialect, call, client.api_id);
+    let answer = warnings.in_headers(reply::json(StatusCode::ACCEPTED, &body));
+    let (answer, receipt) = client.receipt(answer);
+    let registry = &client.state.registry;
+    let transferred = transfer_wherever(registry, call, &request, receipt.as_ref());
+    match timeout(ANSWER_WAIT_MAX, transferred).await {
         Ok(Ok(())) => (),
         Ok(Err(AskError::Gone)) => return Err(not_found()),
         Ok(Err(error)) => return Err(error.into()),
         Err(_) => return Err(AskError::Late.into()),
     }
-    let body = Transferred::new(client.dialect, call, client.api_id);
-    Ok(warnings
-        .note_in_traces(&client, &[call])
-        .add_to(&client, reply::json(StatusCode::ACCEPTED, &body)))
+    warnings.note_in_traces(&client, &[call]).log(&client);
+    Ok(answer)
 }
 
 /// Asks the owner of the call, and asks again while the call moves.
@@ -208,9 +212,10 @@ async fn transfer_wherever(
     registry: &Registry,
     call: CallId,
     request: &DocumentRequest,
+    receipt: Option<&Receipt>,
 ) -> Result<(), AskError> {
     loop {
-        match registry.transfer(call, request.clone())? {
+        match registry.transfer(call, request.clone(), receipt.cloned())? {
             PendingTransfer::Call(answer) => {
                 if answer.await.is_ok() {
                     return Ok(());
@@ -242,23 +247,39 @@ struct PlayOverCall {
     length: Option<Duration>,
 }
 
-fn play_over(client: &ApiClient, call: CallId, over: PlayOverCall) -> Result<Response, Failure> {
+fn play_over(
+    client: &ApiClient,
+    call: CallId,
+    over: PlayOverCall,
+    warnings: Warnings,
+) -> Result<Response, Failure> {
     find(client, call, is_answered)?;
     let PlayOverCall { kind, program, mixes, length } = over;
     let program = program.into();
-    client.state.registry.order(AudioOrder::PlayOver { call, kind, mixes, length, program });
     let message = match kind {
         AnnouncementKind::Play => "play started",
         AnnouncementKind::Speak => "speak started",
     };
-    Ok(reply::json(StatusCode::ACCEPTED, &CallDone { message, api_id: client.api_id }))
+    let done = CallDone { message, api_id: client.api_id };
+    let answer = warnings
+        .note_in_traces(client, &[call])
+        .add_to(client, reply::json(StatusCode::ACCEPTED, &done));
+    Ok(order(client, AudioOrder::PlayOver { call, kind, mixes, length, program }, answer))
+}
+
+/// Sends an order that no machine decides on, once its answer is written.
+fn order(client: &ApiClient, order: AudioOrder, answer: Response) -> Response {
+    let (answer, receipt) = client.receipt(answer);
+    client.state.registry.record_answer(receipt.as_ref());
+    client.state.registry.order(order);
+    answer
 }
 
 /// Stopping when nothing plays is a success.
 fn stop(client: &ApiClient, call: CallId, kind: AnnouncementKind) -> Result<Response, Failure> {
     find(client, call, is_answered)?;
-    client.state.registry.order(AudioOrder::StopOver { call, kind });
-    Ok(reply::empty(StatusCode::NO_CONTENT))
+    let answer = reply::empty(StatusCode::NO_CONTENT);
+    Ok(order(client, AudioOrder::StopOver { call, kind }, answer))
 }
 
 /// `POST Call/{call_uuid}/DTMF/`
@@ -272,12 +293,12 @@ pub(super) async fn send_digits(
     legs(&params, "leg")?;
     let digits = digits("digits", &params.required("digits")?)?;
     find(&client, call, is_answered)?;
-    // No machine waits for the end, so the number does not matter.
-    client.state.registry.order(AudioOrder::SendDigits { call, number: 0, digits });
     let body = CallDone { message: "digits sent", api_id: client.api_id };
     let warnings =
         Warnings::of(&client, &params, &["digits", "leg"]).note_in_traces(&client, &[call]);
-    Ok(warnings.add_to(&client, reply::json(StatusCode::ACCEPTED, &body)))
+    let answer = warnings.add_to(&client, reply::json(StatusCode::ACCEPTED, &body));
+    // No machine waits for the end, so the number does not matter.
+    Ok(order(&client, AudioOrder::SendDigits { call, number: 0, digits }, answer))
 }
 
 /// Parses a Play: its sounds, their length, and whether they are mixed with what is heard.
