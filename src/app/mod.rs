@@ -4,11 +4,13 @@ pub mod accounts;
 mod banner;
 mod causes;
 mod drain;
+pub mod events;
 mod phones;
 mod random;
 mod reload;
 mod settings;
 mod signals;
+mod state;
 pub mod store;
 pub mod trace;
 pub mod users;
@@ -107,7 +109,7 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let http = listener.local_addr()?;
     let documents = Arc::new(flows_folder(&config));
     let rows = store::open(&folder, config.is_new_store)?;
-    let (stores, remains) = Stores::open(&folder, &rows)?;
+    let (stores, remains) = Stores::open(&folder, &rows, &config)?;
     let (stored_accounts, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
     let group_stores = users::open(rows.clone())?;
     let prepared = stores.member_ids.prepare(&accounts.ids());
@@ -231,6 +233,8 @@ impl Engine {
         if 0 < calls + callbacks {
             tracing::info!(calls, callbacks, "the last process has left calls and callbacks");
         }
+        let journal = self.journal.clone();
+        drop(tokio::spawn(async move { journal.send_backlog().await }));
     }
 
     /// Waits for a signal, and lets all callers leave; false if a second signal ends that.

@@ -3,12 +3,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::SeqCst},
     time::{Duration, SystemTime},
 };
 
 use super::{
-    callbacks::EventCallback,
+    backlog::Backlog,
     event_store::{KeyKind, time},
     journal::{ActiveCall, Journal},
 };
@@ -16,10 +16,26 @@ use crate::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},
     call::{CallEvent, CallStatus, Party},
     conference::{ConferenceEvent, MemberInfo, Notice},
-    events::{AccountEvent, CallSequence, log::Event, row},
+    events::{AccountEvent, CallSequence, row},
     flow::Cause,
-    state_log::RowRecord,
+    state_log::{RowKey, RowRecord},
 };
+
+/// The kind of the keys of callbacks.
+const CALLBACK: u8 = KeyKind::Callback as u8;
+
+/// What the keys of a kind in the state log stand for, for people.
+pub fn kind_name(kind: u8) -> String {
+    match KeyKind::of(RowKey { kind, id: 0 }) {
+        Some(KeyKind::Call) => "live calls".to_owned(),
+        Some(KeyKind::Answer) => "answers of live calls".to_owned(),
+        Some(KeyKind::Member) => "members of rooms".to_owned(),
+        Some(KeyKind::Room) => "rooms".to_owned(),
+        Some(KeyKind::Delivery) => "callbacks with attempts".to_owned(),
+        Some(KeyKind::Callback) => "waiting callbacks".to_owned(),
+        None => format!("rows of kind {kind}"),
+    }
+}
 
 /// What a start has found of the last process.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -60,8 +76,11 @@ impl Journal {
     /// the state log has kept.
     pub fn resume(&self, rows: Vec<RowRecord>, last_sign: u64) -> Resumed {
         let mut remains = Remains::default();
-        let mut callbacks = Vec::new();
         for RowRecord { key, event, body } in rows {
+            if KeyKind::of(key) == Some(KeyKind::Delivery) {
+                self.callbacks().deliveries.load(key, &body);
+                continue;
+            }
             let (Some(kind), Some((account, number, at))) = (KeyKind::of(key), event) else {
                 continue;
             };
@@ -74,25 +93,25 @@ impl Journal {
                 }
             };
             match kind {
-                KeyKind::Callback => {
-                    callbacks.push((account, key, Arc::new(Event { number, at: time(at), what })));
-                }
                 KeyKind::Call | KeyKind::Answer | KeyKind::Member | KeyKind::Room => {
                     remains.take(kind, &account, time(at), what);
                 }
+                KeyKind::Callback | KeyKind::Delivery => (),
             }
         }
+        let waiting = || self.state_log().map_or_else(Vec::new, |it| it.keys(CALLBACK));
+        let resumed = Resumed { calls: remains.calls.len(), callbacks: waiting().len() };
 
-        // Before those of the calls that end now, which go to the same receivers.
-        callbacks.sort_by(|a, b| (&a.0, a.2.number).cmp(&(&b.0, b.2.number)));
-        let mut resumed = Resumed { calls: remains.calls.len(), callbacks: callbacks.len() };
-        for (account, key, event) in callbacks {
-            match EventCallback::of(&event.what) {
-                Some(callback) => self.callbacks().send(&account, callback, key, event),
-                None => resumed.callbacks -= 1,
-            }
-        }
+        // The callbacks of the calls that end now go to the same receivers as those that wait, and
+        // after them.
+        self.callbacks().is_resuming.store(self.state_log().is_some(), SeqCst);
         self.end(remains, time(last_sign));
+        self.callbacks().is_resuming.store(false, SeqCst);
+        if let Some(log) = self.state_log() {
+            let mut backlog = Backlog::new(self.callbacks().clone(), log.clone(), waiting());
+            backlog.fill();
+            *self.backlog.lock() = Some(backlog);
+        }
         resumed
     }
 
@@ -167,7 +186,7 @@ impl Remains {
                         let (id, members) = (room.id, Vec::new());
                         self.rooms.insert(id, LostRoom { room, sequence, members });
                     }
-                    (KeyKind::Answer | KeyKind::Callback, _)
+                    (KeyKind::Answer | KeyKind::Callback | KeyKind::Delivery, _)
                     | (KeyKind::Call | KeyKind::Member, None) => (),
                 }
             }

@@ -21,7 +21,7 @@ use super::{
 pub struct Opened {
     /// The log itself, without its thread.
     pub log: StateLog,
-    /// The latest line of each key, in the order in which they were written.
+    /// The latest line of each key below [`RowKey::LATER`], in the order in which they were written.
     pub rows: Vec<RowRecord>,
     /// The last time at which the log is known to have been open, in microseconds since 1970; 0 of a
     /// new log. It is right to a second while there are rows.
@@ -113,11 +113,38 @@ impl StateLog {
     }
 }
 
+impl StateLog {
+    /// The keys of a kind, sorted.
+    pub fn keys(&self, kind: u8) -> Vec<RowKey> {
+        let inner = self.shared.inner.lock();
+        let keys = inner.index.rows.keys().filter(|it| it.kind == kind);
+        let mut keys: Vec<_> = keys.copied().collect();
+        drop(inner);
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Whether a key has a line.
+    pub fn has(&self, key: RowKey) -> bool {
+        self.shared.inner.lock().index.rows.contains_key(&key)
+    }
+
+    /// The latest line of a key; None if it has none. It reads a file, while nothing waits for it.
+    pub fn row(&self, key: RowKey) -> io::Result<Option<RowRecord>> {
+        let (place, segment) = {
+            let inner = self.shared.inner.lock();
+            let Some(place) = inner.index.rows.get(&key).copied() else { return Ok(None) };
+            (place, inner.segments.get(&place.segment).cloned().ok_or_else(|| damaged(place))?)
+        };
+        read_row(&segment, place, key)
+    }
+}
+
 impl Inner {
-    /// The latest line of each key, in the order in which they were written.
     fn read_rows(&self, findings: &mut Vec<String>) -> Vec<RowRecord> {
-        let mut rows = Vec::with_capacity(self.index.rows.len());
-        for (place, key) in self.index.rows_up_to(u32::MAX) {
+        let mut rows = Vec::new();
+        let keys = self.index.rows_up_to(u32::MAX).into_iter();
+        for (place, key) in keys.filter(|(_, key)| key.kind < RowKey::LATER) {
             match self.read_row(place, key) {
                 Ok(row) => rows.extend(row),
                 Err(error) => findings.push(format!("a row is lost: {error}")),
@@ -128,15 +155,20 @@ impl Inner {
 
     /// The line of a key at a place; None if the frame there has none.
     pub(super) fn read_row(&self, place: Place, key: RowKey) -> io::Result<Option<RowRecord>> {
-        let damaged = || {
-            let text = format!("segment {} is damaged at byte {}", place.segment, place.offset);
-            io::Error::new(io::ErrorKind::InvalidData, text)
-        };
-        let segment = self.segments.get(&place.segment).ok_or_else(damaged)?;
-        let bytes = segment.read_frame(place.offset)?;
-        let (lines, _) = frame::decode(&bytes).ok_or_else(damaged)?;
-        Ok(find(&lines, key))
+        let segment = self.segments.get(&place.segment).ok_or_else(|| damaged(place))?;
+        read_row(segment, place, key)
     }
+}
+
+fn read_row(segment: &Segment, place: Place, key: RowKey) -> io::Result<Option<RowRecord>> {
+    let bytes = segment.read_frame(place.offset)?;
+    let (lines, _) = frame::decode(&bytes).ok_or_else(|| damaged(place))?;
+    Ok(find(&lines, key))
+}
+
+fn damaged(place: Place) -> io::Error {
+    let text = format!("segment {} is damaged at byte {}", place.segment, place.offset);
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 /// The last of these lines that has a key.

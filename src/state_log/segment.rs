@@ -92,8 +92,17 @@ impl Segment {
 
     /// Opens a file, and reads its index: from the index file if that is whole, else from the frames.
     pub(super) fn open(folder: &Path, number: u32) -> io::Result<(Self, SegmentIndex)> {
+        let file = OpenOptions::new().read(true).write(true).open(path(folder, number))?;
+        Self::with(file, folder, number)
+    }
+
+    /// As [`Self::open`], for reading only.
+    pub(super) fn read_only(folder: &Path, number: u32) -> io::Result<(Self, SegmentIndex)> {
+        Self::with(File::open(path(folder, number))?, folder, number)
+    }
+
+    fn with(file: File, folder: &Path, number: u32) -> io::Result<(Self, SegmentIndex)> {
         let path = path(folder, number);
-        let file = OpenOptions::new().read(true).write(true).open(&path)?;
         let index = match read_index(folder, number) {
             Some(index) => index,
             None => SegmentIndex::of_frames(&fs::read(&path)?),

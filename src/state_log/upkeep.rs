@@ -10,7 +10,7 @@ use std::{
 use super::{
     frame::{self, BEAT, Line, RowKey},
     index::Place,
-    log::{Held, Inner, LogState, Shared, StateLog, StateLogSettings},
+    log::{Held, Inner, LogState, Shared, StateLog, StateLogSettings, now},
     segment,
 };
 
@@ -98,6 +98,7 @@ impl Shared {
             let mut inner = self.inner.lock();
             (mem::take(&mut inner.unsynced), mem::take(&mut inner.has_new_name))
         };
+        let began = now();
         let mut synced = files.iter().try_for_each(|it| it.sync_data());
         if has_new_name && synced.is_ok() {
             synced = File::open(&self.settings.folder).and_then(|it| it.sync_all());
@@ -113,6 +114,8 @@ impl Shared {
                 self.inner.lock().note_failure(&error);
             }
         }
+        let mut inner = self.inner.lock();
+        inner.unsynced_since = (!inner.unsynced.is_empty()).then_some(began);
         synced
     }
 

@@ -7,6 +7,7 @@ mod bans;
 mod bodies;
 mod calls;
 pub(super) mod deferred;
+mod deliveries;
 mod endpoints;
 mod events;
 mod kick;

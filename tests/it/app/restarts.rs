@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::app::{ID, Program, command, home, run, token};
 
 /// A conflow with one member in its conference, and the call of that member.
-fn with_a_call(home: &Path) -> (Program, String, String) {
+pub(super) fn with_a_call(home: &Path) -> (Program, String, String) {
     let mut program = Program::start(home, "");
     let token = token(home);
     let call = join(&mut program, &token);
@@ -144,7 +144,12 @@ fn a_damaged_store_and_a_later_version_are_reported() {
 }
 
 /// The events of an account from an id on, as lines of `id` and `event`, until one of this kind.
-fn events(program: &Program, token: &str, query: &str, until: &str) -> Vec<(String, String)> {
+pub(super) fn events(
+    program: &Program,
+    token: &str,
+    query: &str,
+    until: &str,
+) -> Vec<(String, String)> {
     let mut stream = TcpStream::connect(program.http).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let head = format!("X-Auth-ID: {ID}\r\nX-Auth-Token: {token}\r\n");
@@ -166,7 +171,7 @@ fn events(program: &Program, token: &str, query: &str, until: &str) -> Vec<(Stri
 }
 
 /// Answers requests until `count` have come: the id of each event, and its kind.
-fn receive(listener: &TcpListener, count: usize) -> Vec<(String, String)> {
+pub(super) fn receive(listener: &TcpListener, count: usize) -> Vec<(String, String)> {
     let mut received = Vec::new();
     while received.len() < count {
         let (mut stream, _) = listener.accept().unwrap();
@@ -238,12 +243,38 @@ fn a_kill_loses_no_event_and_no_callback() {
     assert_eq!(hung_up[..all.len()], all);
     assert_eq!(hung_up.last().unwrap().1, "Hangup");
 
+    // The attempts of the first process are known, too.
+    let deliveries = |program: &Program, query: &str| {
+        let path = format!("/api/v1/Account/{ID}/Delivery/{query}");
+        let (status, body) = program.ask(&token, "GET", &path, "");
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<Value>(&body).unwrap()
+    };
+    let mut arrived = Value::Null;
+    for _ in 0..500 {
+        arrived = deliveries(&program, "?state=arrived");
+        if arrived["meta"]["total_count"] == 4 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let ids = arrived["objects"].as_array().unwrap().iter().rev().map(|it| &it["event_id"]);
+    assert!(ids.eq(told.iter().map(|(id, _)| id)), "{arrived}");
+    let first = &arrived["objects"][3];
+    assert!(2 <= first["attempts"].as_u64().unwrap(), "{first}");
+    assert!(!first["last_attempts"][0]["error"].is_null(), "{first}");
+
     // What has been told is not told again.
     program.signal("TERM");
     assert_eq!(program.end().0, Some(0));
     let program = Program::start(home.path(), "");
     let after = events(&program, &token, "?after=0", "Hangup");
     assert_eq!(after, hung_up);
+    assert_eq!(deliveries(&program, "?state=arrived")["objects"], arrived["objects"]);
+    let path = format!("/api/v1/Account/{ID}/Delivery/{}/", told[0].0);
+    let (status, body) = program.ask(&token, "POST", &path, "");
+    assert_eq!(status, 202, "{body}");
+    assert_eq!(receive(&receiver, 1), told[..1]);
     program.signal("TERM");
     let (code, _, log) = program.end();
     assert!(code == Some(0) && !log.contains("the last process has left"), "{log}");

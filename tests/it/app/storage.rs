@@ -70,7 +70,9 @@ fn while_the_store_cannot_write_requests_are_refused_and_records_wait() {
     refused(ask(&program, "POST", &person, "", "{\"username\":\"a\"}"));
     assert_eq!(program.ask("", "GET", "/readyz", ""), (503, "store: I/O error\n".to_owned()));
     let metrics = ask(&program, "GET", "/metrics", "", "").1;
-    let failures = metrics.lines().find(|it| it.starts_with("conflow_store_write_failures_total "));
+    let failures = metrics
+        .lines()
+        .find(|it| it.starts_with("conflow_store_write_failures_total{store=\"db\"} "));
     assert!(failures.is_some_and(|it| !it.ends_with(" 0")), "{metrics}");
     // Calls are served meanwhile.
     let short = dial(&program, "short");
