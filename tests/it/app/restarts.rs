@@ -199,6 +199,26 @@ pub(super) fn receive(listener: &TcpListener, count: usize) -> Vec<(String, Stri
     received
 }
 
+/// The list of callbacks.
+fn deliveries(program: &Program, token: &str, query: &str) -> Value {
+    let path = format!("/api/v1/Account/{ID}/Delivery/{query}");
+    let (status, body) = program.ask(token, "GET", &path, "");
+    assert_eq!(status, 200, "{body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+/// The callbacks that have arrived, once there are so many.
+fn arrived(program: &Program, token: &str, count: usize) -> Value {
+    for _ in 0..500 {
+        let arrived = deliveries(program, token, "?state=arrived");
+        if arrived["meta"]["total_count"] == count {
+            return arrived;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{count} callbacks have not arrived")
+}
+
 /// Issue 15, the core: a reader goes on without a gap, a receiver gets everything in order, and calls
 /// that died are told of.
 #[test]
@@ -244,20 +264,7 @@ fn a_kill_loses_no_event_and_no_callback() {
     assert_eq!(hung_up.last().unwrap().1, "Hangup");
 
     // The attempts of the first process are known, too.
-    let deliveries = |program: &Program, query: &str| {
-        let path = format!("/api/v1/Account/{ID}/Delivery/{query}");
-        let (status, body) = program.ask(&token, "GET", &path, "");
-        assert_eq!(status, 200, "{body}");
-        serde_json::from_str::<Value>(&body).unwrap()
-    };
-    let mut arrived = Value::Null;
-    for _ in 0..500 {
-        arrived = deliveries(&program, "?state=arrived");
-        if arrived["meta"]["total_count"] == 4 {
-            break;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
+    let arrived = arrived(&program, &token, 4);
     let ids = arrived["objects"].as_array().unwrap().iter().rev().map(|it| &it["event_id"]);
     assert!(ids.eq(told.iter().map(|(id, _)| id)), "{arrived}");
     let first = &arrived["objects"][3];
@@ -270,7 +277,7 @@ fn a_kill_loses_no_event_and_no_callback() {
     let program = Program::start(home.path(), "");
     let after = events(&program, &token, "?after=0", "Hangup");
     assert_eq!(after, hung_up);
-    assert_eq!(deliveries(&program, "?state=arrived")["objects"], arrived["objects"]);
+    assert_eq!(deliveries(&program, &token, "?state=arrived")["objects"], arrived["objects"]);
     let path = format!("/api/v1/Account/{ID}/Delivery/{}/", told[0].0);
     let (status, body) = program.ask(&token, "POST", &path, "");
     assert_eq!(status, 202, "{body}");
