@@ -13,8 +13,9 @@ use anyhow::{Context, Result};
 use conflow::{
     app,
     cli::{
-        self, Command, bench::BenchArgs, reference::ReferenceFormat, serve::ServeArgs,
-        trace::TraceArgs, user::UserCommand, watch::WatchArgs,
+        self, Command, bench::BenchArgs, callbacks::CallbacksArgs, events::EventsArgs,
+        reference::ReferenceFormat, serve::ServeArgs, trace::TraceArgs, user::UserCommand,
+        watch::WatchArgs,
     },
     config::Config,
     flow::reference,
@@ -56,6 +57,8 @@ fn main() -> ExitCode {
         Command::User(user) => user_command(*user),
         Command::Store(store) => app::store::store(*store, &mut io::stdout().lock()),
         Command::Watch(flags) => watch(*flags),
+        Command::Events(flags) => events(*flags),
+        Command::Callbacks(flags) => callbacks(*flags),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -121,6 +124,14 @@ fn user_command(user: UserCommand) -> Result<()> {
 
 fn watch(flags: WatchArgs) -> Result<()> {
     block_on(conflow::watch::terminal::watch(flags, auth_token()))
+}
+
+fn events(flags: EventsArgs) -> Result<()> {
+    block_on(app::events::events(flags, auth_token(), &mut io::stdout().lock()))
+}
+
+fn callbacks(flags: CallbacksArgs) -> Result<()> {
+    block_on(app::events::callbacks(flags, auth_token(), &mut io::stdout().lock()))
 }
 
 fn bench(flags: BenchArgs) -> Result<()> {

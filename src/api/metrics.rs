@@ -30,7 +30,7 @@ use crate::{
     flow::Cause,
     rtp_engine::{self, PacketDrop},
     sip::{SipBackend, note::MessageDrop},
-    state_log::{LogStatus, StateLog},
+    state_log::{LogState, LogStatus, StateLog},
     store::rows::{RowStore, StoreHealth, WriteError},
     webhooks::{delivery::DropReason, dispatcher},
 };
@@ -139,6 +139,9 @@ impl Ops {
         callbacks(&mut page, state.callbacks.counters());
         let log = self.state_log.as_ref().map(|it| it.status());
         store(&mut page, &self.rows.health(), log.as_ref());
+        if let Some(log) = &log {
+            state_log(&mut page, log);
+        }
         if let Some((sip, gauges)) = &self.phones {
             phones(&mut page, sip, gauges);
             let sip: Vec<_> = sip.addresses().iter().map(SocketAddr::port).collect();
@@ -200,6 +203,9 @@ fn callbacks(page: &mut MetricsText, counters: &dispatcher::WebhookCounters) {
         "Callbacks that wait, or are under way.",
     )
     .sample(&[], counters.queued.load(Relaxed));
+    let help = "Callbacks of earlier processes that wait on disk until there is room.";
+    page.family("conflow_callbacks_unread", MetricKind::Gauge, help)
+        .sample(&[], counters.unread.load(Relaxed));
     page.family("conflow_callbacks_flying", MetricKind::Gauge, "Callbacks that are under way.")
         .sample(&[], counters.in_flight.load(Relaxed));
     let help = "How long the oldest callback has waited, looked at every five seconds.";
@@ -246,6 +252,30 @@ fn store(page: &mut MetricsText, health: &StoreHealth, log: Option<&LogStatus>) 
     let help = "Such rows that were dropped, because too many waited.";
     page.family("conflow_store_dropped_rows_total", MetricKind::Counter, help)
         .sample(&[], *dropped_rows);
+}
+
+fn state_log(page: &mut MetricsText, log: &LogStatus) {
+    let LogStatus { state, bytes, held, dropped, sync_lag, free_bytes, .. } = log;
+    let help =
+        "1 for the state of the state log: ok; low, without space for the next segment; failed.";
+    page.family("conflow_store_state", MetricKind::Gauge, help)
+        .sample(&[("state", "ok")], u8::from(*state == LogState::Ok))
+        .sample(&[("state", "low")], u8::from(matches!(state, LogState::Low(_))))
+        .sample(&[("state", "failed")], u8::from(matches!(state, LogState::Failed(_))));
+    if let Some(free_bytes) = free_bytes {
+        let help = "Free space of the file system of the data folder.";
+        page.family("conflow_store_free_bytes", MetricKind::Gauge, help).sample(&[], *free_bytes);
+    }
+    page.family("conflow_log_bytes", MetricKind::Gauge, "Size of the state log.")
+        .sample(&[], *bytes);
+    let help = "Events that wait until the state log can be written.";
+    page.family("conflow_store_unwritten_events", MetricKind::Gauge, help).sample(&[], *held);
+    let help = "Such events that were dropped, because too many waited.";
+    page.family("conflow_store_dropped_events_total", MetricKind::Counter, help)
+        .sample(&[], *dropped);
+    let help = "Age of the oldest write of the state log that a loss of power would take.";
+    page.family("conflow_store_sync_lag_seconds", MetricKind::Gauge, help)
+        .sample(&[], sync_lag.as_secs_f64());
 }
 
 fn phones(page: &mut MetricsText, sip: &SipBackend, media: &rtp_engine::RtpGauges) {

@@ -117,7 +117,7 @@ mod tests {
             config.data = temp.path().join("data");
             let folder = DataFolder::hold(&config.data).unwrap();
             let rows = rows(&folder).unwrap();
-            let (stores, _) = Stores::open(&folder, &rows).unwrap();
+            let (stores, _) = Stores::open(&folder, &rows, &config).unwrap();
             let documents = Arc::new(flows_folder(&config));
             let (_, accounts) = accounts::open(&config.data, rows, &config).unwrap();
             let (engine, _) = Engine::build(

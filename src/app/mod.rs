@@ -4,11 +4,13 @@ pub mod accounts;
 mod banner;
 mod causes;
 mod drain;
+pub mod events;
 mod phones;
 mod random;
 mod reload;
 mod settings;
 mod signals;
+mod state;
 pub mod store;
 pub mod trace;
 pub mod users;
@@ -109,7 +111,7 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let http = listener.local_addr()?;
     let documents = Arc::new(flows_folder(&config));
     let rows = store::open(&folder, config.is_new_store)?;
-    let (stores, remains) = Stores::open(&folder, &rows)?;
+    let (stores, remains) = Stores::open(&folder, &rows, &config)?;
     let (stored_accounts, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
     let prepared = stores.member_ids.prepare(&accounts.ids());
     prepared.with_context(|| format!("cannot use the data folder {}", config.data.display()))?;
@@ -237,6 +239,8 @@ impl Engine {
             let what = "the last process has left calls, callbacks and requests";
             tracing::info!(calls, callbacks, requests, "{what}");
         }
+        let journal = self.journal.clone();
+        drop(tokio::spawn(async move { journal.send_backlog().await }));
     }
 
     /// Waits for a signal, and lets all callers leave; false if a second signal ends that.

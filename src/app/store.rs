@@ -13,17 +13,25 @@ use anyhow::{Context, Result, bail};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::state::{self, StateNames};
 use crate::{
     accounts::file,
     cdr::store::{self, CachedCdrStore},
-    cli::store::{BackUpStore, CheckStore, RestoreStore, StoreCommand},
+    cli::{
+        settings::{ByteSize, Count},
+        store::{BackUpStore, CheckStore, RestoreStore, StoreCommand},
+    },
+    config::{Config, EventsConfig},
     credentials,
     engine::{
         ban_list::{self, BanList},
         inbound::wall_clock,
         membership, recorder,
     },
-    state_log::{Line, Opened, RowRecord, StateLog, StateLogSettings},
+    state_log::{
+        Line, Opened, RowRecord, StateLog, StateLogSettings,
+        inspect::{self, LogSnapshot},
+    },
     store::{
         StoredResponse,
         folder::DataFolder,
@@ -39,12 +47,11 @@ use crate::{
 pub(super) const STORE_FILE: &str = "conflow.db";
 /// Folder of the state log in the data folder.
 const STATE_FOLDER: &str = "state";
-/// A segment of the state log: small enough to be read at a start without its index.
-const SEGMENT_BYTES: u32 = 64 << 20;
-/// Events are kept for a day, in microseconds …
-const EVENTS_KEPT_MICROS: u64 = 24 * 3_600 * 1_000_000;
-/// … and up to 1 GiB.
-const EVENTS_BYTES_MAX: u64 = 1 << 30;
+/// A segment of the state log: small enough to be read at a start without its index, and to be removed
+/// as a whole.
+const SEGMENT_BYTES_MAX: u32 = 64 << 20;
+/// Segments of a log that is as large as it may be, at least.
+const SEGMENTS_MIN: u64 = 8;
 /// Events that wait while the disk is full.
 const EVENTS_HELD_MAX: usize = 65_536;
 /// File in the data folder, without which the tokens of stored accounts are lost.
@@ -75,9 +82,10 @@ impl Stores {
     pub(super) fn open(
         folder: &DataFolder,
         rows: &Arc<dyn RowStore>,
+        config: &Config,
     ) -> Result<(Self, StateRemains)> {
         let (now, wall) = (Instant::now().into_std(), wall_clock());
-        let (state_log, remains) = open_state_log(folder)?;
+        let (state_log, remains) = open_state_log(folder, config.events)?;
         let idempotency_keys = Arc::new(StoredResponses::open(rows.clone(), now, wall)?);
         settle(&idempotency_keys, now, &state_log, &remains);
         let stores = Self {
@@ -93,18 +101,12 @@ impl Stores {
 }
 
 /// Opens the state log of a data folder.
-fn open_state_log(folder: &DataFolder) -> Result<(Arc<StateLog>, StateRemains)> {
+fn open_state_log(
+    folder: &DataFolder,
+    events: EventsConfig,
+) -> Result<(Arc<StateLog>, StateRemains)> {
     let path = folder.folder(STATE_FOLDER)?;
-    let settings = StateLogSettings {
-        folder: path.clone(),
-        segment_bytes: SEGMENT_BYTES,
-        bytes_max: EVENTS_BYTES_MAX,
-        keep_micros: EVENTS_KEPT_MICROS,
-        held_max: EVENTS_HELD_MAX,
-    };
-    let since = wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let epoch = u64::try_from(since.as_millis()).unwrap_or(1);
-    let opened = StateLog::open(settings, epoch, boot_id());
+    let opened = StateLog::open(log_settings(&path, events), new_epoch(), boot_id());
     let opened = opened.with_context(|| format!("the state log in {}", path.display()))?;
     let Opened { log, rows, last_sign, was_closed, is_other_boot, findings } = opened;
     findings.iter().for_each(|it| tracing::warn!("the state log: {it}"));
@@ -136,6 +138,24 @@ fn settle(keys: &StoredResponses, now: StdInstant, log: &Arc<StateLog>, remains:
         Err(error) => tracing::error!("answers of the last process stay in the state log: {error}"),
     });
     keys.settle(now, &answers, remains.is_complete, on_stored);
+}
+
+fn log_settings(folder: &Path, EventsConfig { keep, bytes_max }: EventsConfig) -> StateLogSettings {
+    let bytes_max = bytes_max.get();
+    let segment_bytes = u32::try_from(bytes_max / SEGMENTS_MIN).unwrap_or(u32::MAX);
+    StateLogSettings {
+        folder: folder.to_owned(),
+        segment_bytes: segment_bytes.min(SEGMENT_BYTES_MAX),
+        bytes_max,
+        keep_micros: u64::from(keep.get()) * 1_000_000,
+        held_max: EVENTS_HELD_MAX,
+    }
+}
+
+/// An epoch that no earlier log had: the time in milliseconds.
+fn new_epoch() -> u64 {
+    let since = wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(1)
 }
 
 /// The kernel's boot; 0 if it does not say.
@@ -181,14 +201,21 @@ pub fn store(command: StoreCommand, out: &mut impl Write) -> Result<()> {
         StoreCommand::Check(CheckStore { file, data }) => {
             check(&file.unwrap_or_else(|| data.join(STORE_FILE)), out)
         }
+        StoreCommand::State(wanted) => {
+            let names = StateNames { store: STORE_FILE, folder: STATE_FOLDER };
+            state::show(&wanted, names, out)
+        }
         StoreCommand::Backup(BackUpStore { file, data }) => {
+            // Before the store: a call that ends meanwhile is told twice rather than not at all.
+            let folder = data.join(STATE_FOLDER);
+            let log = LogSnapshot::take(&folder).with_context(|| folder.display().to_string())?;
             let (store, key) = (Inspection::open(&data.join(STORE_FILE))?, data.join(KEY_FILE));
             let key = match fs::read(&key) {
                 Ok(key) => Some(key),
                 Err(error) if error.kind() == ErrorKind::NotFound => None,
                 Err(error) => return Err(error).with_context(|| key.display().to_string()),
             };
-            store.copy_to(&file, key.as_deref())?;
+            store.copy_to(&file, key.as_deref(), log.parts())?;
             let bytes = file.metadata().with_context(|| file.display().to_string())?.len();
             writeln!(out, "{}: {bytes} bytes", file.display())?;
             let about_key = match key {
@@ -215,6 +242,10 @@ fn restore(file: &Path, data: &Path, out: &mut impl Write) -> Result<()> {
             path.display()
         );
     }
+    let state = folder.folder(STATE_FOLDER)?;
+    if inspect::has_log(&state).with_context(|| state.display().to_string())? {
+        bail!("{} has a state log already: nothing was done (move it away first)", state.display());
+    }
     let (key, found) = (backup.key()?, folder.read(KEY_FILE)?);
     match (&key, &found) {
         (Some(key), Some(found)) if key != found => bail!(
@@ -224,6 +255,7 @@ fn restore(file: &Path, data: &Path, out: &mut impl Write) -> Result<()> {
         (Some(key), None) => folder.write(KEY_FILE, key)?,
         (Some(_) | None, _) => (),
     }
+    restore_log(&backup, &state)?;
     backup.restore_to(&path)?;
     writeln!(out, "{} is restored from {}", path.display(), file.display())?;
     if key.or(found).is_none() && backup.load(Table::Accounts)?.is_some_and(|it| !it.is_empty()) {
@@ -232,6 +264,23 @@ fn restore(file: &Path, data: &Path, out: &mut impl Write) -> Result<()> {
             "the backup has no account-key: put that file into {}, or run conflow account reset-key",
             data.display()
         )?;
+    }
+    Ok(())
+}
+
+/// Writes the state log of a backup to a folder. Events of a new epoch follow, since others have
+/// happened after the backup.
+fn restore_log(backup: &Inspection, folder: &Path) -> Result<()> {
+    let mut has_log = false;
+    backup.each_log_part(|number, frames| {
+        has_log = true;
+        inspect::restore_segment(folder, number, frames)
+    })?;
+    if has_log {
+        let whole = EventsConfig { keep: Count::new(86_400), bytes_max: ByteSize::new(1 << 30) };
+        let opened = StateLog::open(log_settings(folder, whole), new_epoch(), boot_id());
+        let log = opened.with_context(|| folder.display().to_string())?.log;
+        log.begin_epoch(new_epoch()).with_context(|| folder.display().to_string())?;
     }
     Ok(())
 }

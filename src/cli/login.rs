@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 
 use crate::base::ids::AccountId;
 
@@ -16,6 +16,22 @@ pub struct LoginArgs {
     /// File of the account's token, unless CONFLOW_AUTH_TOKEN is set.
     #[arg(long, env = "CONFLOW_TOKEN_FILE", value_name = "FILE", default_value = "data/dev-token")]
     pub token_file: PathBuf,
+}
+
+/// A running server, and an account of it.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ServerArgs {
+    /// URL of the running server.
+    #[arg(
+        long,
+        env = "CONFLOW_URL",
+        default_value = "http://127.0.0.1:8080",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    pub url: String,
+    /// Account whose data is used.
+    #[command(flatten)]
+    pub login: LoginArgs,
 }
 
 /// Account of development mode. 20 characters, since Plivo's SDK accepts nothing else.

@@ -2,7 +2,9 @@
 
 pub mod account;
 pub mod bench;
+pub mod callbacks;
 pub mod check;
+pub mod events;
 pub mod groups;
 pub mod login;
 pub mod phones;
@@ -61,6 +63,13 @@ pub enum Command {
     /// Watch the rooms of a running server, live: who is in them, and what each caller hears.
     #[command(after_help = watch::AFTER_HELP)]
     Watch(Box<watch::WatchArgs>),
+    /// Print the events of calls and conferences of a running server: those that are kept, and new
+    /// ones as they happen.
+    #[command(after_help = events::AFTER_HELP)]
+    Events(Box<events::EventsArgs>),
+    /// List the callbacks of a running server with their last attempts, and send one again.
+    #[command(after_help = callbacks::AFTER_HELP)]
+    Callbacks(Box<callbacks::CallbacksArgs>),
     /// Measure the engine on this machine, and compare it with what the machine is capable of.
     #[command(after_help = bench::AFTER_HELP)]
     Bench(Box<bench::BenchArgs>),

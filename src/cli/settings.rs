@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use toml::Spanned;
 
-pub use super::values::{ListenAddress, Secret, WebOrigin};
+pub use super::values::{ByteSize, ListenAddress, Secret, WebOrigin};
 use super::{
     groups::{
         BungieSettings, CapillarySettings, GroupsSettings, KiriminSettings, RocketChatSettings,
@@ -61,6 +61,9 @@ pub struct Settings {
     /// Table `[log]` and its flags.
     #[command(flatten)]
     pub log: LogSettings,
+    /// Table `[events]` and its flags.
+    #[command(flatten)]
+    pub events: EventsSettings,
     /// Table `[voice]` and its flags.
     #[command(flatten)]
     pub voice: VoiceSettings,
@@ -134,6 +137,29 @@ pub struct LogSettings {
         help_heading = "Log"
     )]
     pub hide: Option<Vec<String>>,
+}
+
+/// One layer of the table `[events]`.
+#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventsSettings {
+    /// How long events are kept for readers, and the history of callbacks [default: 86400].
+    #[arg(
+        long = "events-keep",
+        env = "CONFLOW_EVENTS_KEEP",
+        value_name = "SECONDS",
+        help_heading = "Events"
+    )]
+    pub keep: Option<Count<60, 2_592_000>>,
+    /// Size beyond which the oldest events are removed earlier, in bytes or as in 512MiB
+    /// [default: 1GiB].
+    #[arg(
+        long = "events-bytes-max",
+        env = "CONFLOW_EVENTS_BYTES_MAX",
+        value_name = "BYTES",
+        help_heading = "Events"
+    )]
+    pub bytes_max: Option<ByteSize<{ 64 << 20 }, { 1 << 40 }>>,
 }
 
 /// One layer of the table `[voice]`.
@@ -346,6 +372,10 @@ impl Settings {
                 format: self.log.format.or(below.log.format),
                 level: self.log.level.or(below.log.level),
                 hide: self.log.hide.or(below.log.hide),
+            },
+            events: EventsSettings {
+                keep: self.events.keep.or(below.events.keep),
+                bytes_max: self.events.bytes_max.or(below.events.bytes_max),
             },
             voice: VoiceSettings {
                 plivo: self.voice.plivo.or(below.voice.plivo),

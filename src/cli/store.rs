@@ -4,16 +4,21 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::events::OutputFormat;
+
 /// Subcommands of `conflow store`.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum StoreCommand {
     /// Look for damage in the file, its version and every row. Exit code 1 if there is any.
     #[command(after_help = AFTER_CHECK)]
     Check(CheckStore),
+    /// Show what the data folder keeps, how much and how old; an engine may be running on it.
+    #[command(after_help = AFTER_STATE)]
+    State(ShowState),
     /// Copy a consistent snapshot of the store to a new file.
     #[command(after_help = AFTER_BACKUP)]
     Backup(BackUpStore),
-    /// Make a data folder of a backup: the store and its account-key.
+    /// Make a data folder of a backup: the store, the events and the account-key.
     #[command(after_help = AFTER_RESTORE)]
     Restore(RestoreStore),
 }
@@ -26,6 +31,17 @@ pub struct CheckStore {
     /// Data folder of the engine.
     #[arg(long, value_name = "FOLDER", default_value = "data", env = "CONFLOW_DATA")]
     pub data: PathBuf,
+}
+
+/// Arguments of `store state`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ShowState {
+    /// Data folder of the engine.
+    #[arg(long, value_name = "FOLDER", default_value = "data", env = "CONFLOW_DATA")]
+    pub data: PathBuf,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: OutputFormat,
 }
 
 /// Arguments of `store backup`.
@@ -56,6 +72,16 @@ Examples:
 
 check changes nothing. An engine may be running on the folder.";
 
+const AFTER_STATE: &str = "\
+Examples:
+  conflow store state
+  conflow store state --data /var/lib/conflow --format json
+
+It shows the free space; the state log with the events of each account, live calls and waiting callbacks;
+the rows of each table of the database (records are calls that have ended, repeats are responses to
+requests with an Idempotency-Key, marks are reserved member ids); and the other folders. It changes
+nothing.";
+
 const AFTER_BACKUP: &str = "\
 Examples:
   conflow store backup backup.db
@@ -63,9 +89,10 @@ Examples:
 
 A backup contains accounts and the account-key, so it is as secret as their tokens (only its owner
 may read it); people, groups and their audit, their tokens and passwords (as hashes), bans, call
-detail records, responses to requests with an Idempotency-Key, and reserved member ids. It does not
-contain the configuration, flows, voices that were added (DATA/voices), or the development account's
-token (DATA/dev-token), which the next start makes again.
+detail records, responses to requests with an Idempotency-Key, reserved member ids, and the events that
+are kept, with the callbacks that wait. It does not contain the configuration, flows, voices that were
+added (DATA/voices), or the development account's token (DATA/dev-token), which the next start makes
+again.
 
 conflow store restore makes a data folder of it.";
 
@@ -74,9 +101,13 @@ Examples:
   conflow store restore backup.db --data /var/lib/conflow
 
 The backup is checked first. If the data folder has a store already, nothing is done: stop the
-engine, and move conflow.db, conflow.db-wal, conflow.db-shm and account-key away. A backup that an
-earlier version made has no account-key: put that file into the data folder, or run conflow account
-reset-key.";
+engine, and move conflow.db, conflow.db-wal, conflow.db-shm, account-key and the folder state away. A
+backup that an earlier version made has no account-key: put that file into the data folder, or run
+conflow account reset-key.
+
+The ids of all events get another epoch, so that no new event has the id of one that happened after the
+backup; readers of the event stream get one gap. Calls that were up at the backup end with the cause
+crashed, and callbacks that waited then are sent, although some may have arrived since.";
 
 #[cfg(test)]
 mod tests {
@@ -94,6 +125,9 @@ mod tests {
         check("check b.db", true);
         check("check --data d", true);
         check("backup b.db --data d", true);
+        check("state", true);
+        check("state --data d --format json", true);
+        check("state x", false);
         check("backup", false);
         check("backup b.db c.db", false);
         check("restore b.db --data d", true);

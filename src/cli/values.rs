@@ -17,6 +17,51 @@ pub struct Secret(pub String);
 #[serde(try_from = "String")]
 pub struct WebOrigin(pub String);
 
+/// A number of bytes from `MIN` to `MAX`, such as `1073741824` or `1GiB`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct ByteSize<const MIN: u64, const MAX: u64>(u64);
+
+/// The units that a size may have.
+const BYTE_UNITS: [(&str, u64); 4] =
+    [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)];
+
+impl<const MIN: u64, const MAX: u64> ByteSize<MIN, MAX> {
+    /// Wraps a constant. Panics if `n` is out of range.
+    pub const fn new(n: u64) -> Self {
+        assert!(MIN <= n && n <= MAX, "out of bounds");
+        Self(n)
+    }
+
+    /// The number of bytes, from `MIN` to `MAX`.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> FromStr for ByteSize<MIN, MAX> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let units = BYTE_UNITS.into_iter();
+        let found =
+            units.filter_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes))).next();
+        let bytes = found.and_then(|(n, bytes)| n.trim().parse::<u64>().ok()?.checked_mul(bytes));
+        let fits = bytes.filter(|it| (MIN..=MAX).contains(it));
+        fits.map(Self).ok_or_else(|| {
+            format!("write a number of bytes from {MIN} to {MAX}, such as 1073741824 or 1GiB")
+        })
+    }
+}
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for ByteSize<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = toml::Value::deserialize(deserializer)?;
+        let number = value.as_integer().map(|it| it.to_string());
+        let text = number.or_else(|| value.as_str().map(str::to_owned)).unwrap_or_default();
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
 impl FromStr for WebOrigin {
     type Err = String;
 
@@ -95,6 +140,23 @@ impl Serialize for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_has_a_unit_or_is_in_bytes() {
+        let check = |text: &str, expected: Option<u64>| {
+            let size = text.parse::<ByteSize<1_024, { 1 << 40 }>>();
+            assert_eq!(size.ok().map(ByteSize::get), expected, "{text}");
+        };
+        check("1024", Some(1_024));
+        check("3 MiB", Some(3 << 20));
+        check("1GiB", Some(1 << 30));
+        check("1023", None);
+        check("2048GiB", None);
+        check("99999999999999GiB", None);
+        check("1GB", None);
+        check("MiB", None);
+        check("", None);
+    }
 
     #[test]
     fn an_origin_is_as_a_browser_sends_it() {

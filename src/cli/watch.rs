@@ -1,24 +1,16 @@
 //! Command `conflow watch`: its arguments and help.
 
-use clap::{Args, builder::NonEmptyStringValueParser};
+use clap::Args;
 
-use super::login::LoginArgs;
+use super::login::ServerArgs;
 use crate::base::ids::ConferenceName;
 
 /// Arguments of `conflow watch`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct WatchArgs {
-    /// URL of the running server.
-    #[arg(
-        long,
-        env = "CONFLOW_URL",
-        default_value = "http://127.0.0.1:8080",
-        value_parser = NonEmptyStringValueParser::new()
-    )]
-    pub url: String,
-    /// Account whose rooms are shown.
+    /// Server and account whose rooms are shown.
     #[command(flatten)]
-    pub login: LoginArgs,
+    pub server: ServerArgs,
     /// Select this room first.
     #[arg(long, value_name = "NAME")]
     pub room: Option<ConferenceName>,

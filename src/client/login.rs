@@ -6,8 +6,19 @@ use anyhow::{Context, Result};
 
 use crate::{
     base::ids::AccountId,
-    cli::login::{DEVELOPMENT_ACCOUNT, LoginArgs},
+    cli::login::{DEVELOPMENT_ACCOUNT, LoginArgs, ServerArgs},
+    client::server::ServerClient,
 };
+
+/// A client of a running server, with the token from the environment or else from the file.
+///
+/// # Errors
+///
+/// There is no token, or the URL is none.
+pub(crate) fn connect(server: ServerArgs, token: Option<String>) -> Result<ServerClient> {
+    let (account, token) = login(server.login, token)?;
+    ServerClient::new(&server.url, account, &token)
+}
 
 /// The account and its token, from the environment or else from the file.
 ///

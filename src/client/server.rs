@@ -1,4 +1,4 @@
-//! API client: asks a running server over HTTP; it only reads.
+//! API client: asks a running server over HTTP.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -66,8 +66,17 @@ impl ServerClient {
 
     /// The JSON that a path has; None if there is nothing at it.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+        self.ask(Method::GET, path).await
+    }
+
+    /// Posts an empty body. None if there is nothing at the path.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+        self.ask(Method::POST, path).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<Option<T>> {
         let fetched = timeout(ANSWER_WAIT_MAX, async {
-            let response = self.send(path, None).await?;
+            let response = self.send(method, path, None).await?;
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
             let body = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
@@ -87,8 +96,13 @@ impl ServerClient {
 
     /// The stream of events, from now on or behind this one.
     pub(crate) async fn events(&self, last: Option<&str>) -> Result<Incoming> {
-        let path = format!("/api/v1/Account/{}/Events/", self.account);
-        let sent = timeout(ANSWER_WAIT_MAX, self.send(&path, last)).await;
+        self.events_of("", last).await
+    }
+
+    /// The stream of events for a query, or behind this one.
+    pub(crate) async fn events_of(&self, query: &str, last: Option<&str>) -> Result<Incoming> {
+        let path = format!("/api/v1/Account/{}/Events/{query}", self.account);
+        let sent = timeout(ANSWER_WAIT_MAX, self.send(Method::GET, &path, last)).await;
         let response = sent.context("no answer")??;
         let status = response.status();
         if status.is_success() {
@@ -101,9 +115,14 @@ impl ServerClient {
         bail!("no events: {status}")
     }
 
-    async fn send(&self, path: &str, last: Option<&str>) -> Result<Response<Incoming>> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        last: Option<&str>,
+    ) -> Result<Response<Incoming>> {
         let mut request = Request::builder()
-            .method(Method::GET)
+            .method(method)
             .uri(format!("{}{path}", self.base))
             .header(header::USER_AGENT, concat!("conflow-watch/", env!("CARGO_PKG_VERSION")))
             .header("x-auth-id", self.account.as_str())

@@ -33,7 +33,7 @@ use crate::{
     },
     cli::{
         serve::ServeArgs,
-        settings::{self, Count, ListenAddress, Secret, Settings},
+        settings::{self, ByteSize, Count, ListenAddress, Secret, Settings},
     },
     fetch::HIDE_DEFAULT,
 };
@@ -67,6 +67,8 @@ pub struct Config {
     pub ops_token: Option<Secret>,
     /// Format and level of the log.
     pub log: LogConfig,
+    /// How much of the events is kept.
+    pub events: EventsConfig,
     /// Compatibility choices of the voice API.
     pub voice: VoiceConfig,
     /// Access rules for requests that conflow sends.
@@ -124,6 +126,15 @@ pub struct LogConfig {
     pub level: settings::LogLevel,
     /// Query parameters of URLs whose values neither the log nor traces show.
     pub hide: Vec<String>,
+}
+
+/// Checked values of the table `[events]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct EventsConfig {
+    /// Seconds for which events are kept.
+    pub keep: Count<60, 2_592_000>,
+    /// Size beyond which the oldest are removed earlier.
+    pub bytes_max: ByteSize<{ 64 << 20 }, { 1 << 40 }>,
 }
 
 /// Checked values of the table `[voice]`.
@@ -316,6 +327,10 @@ impl Config {
                     .log
                     .hide
                     .unwrap_or_else(|| HIDE_DEFAULT.iter().map(ToString::to_string).collect()),
+            },
+            events: EventsConfig {
+                keep: layer.events.keep.unwrap_or(Count::new(86_400)),
+                bytes_max: layer.events.bytes_max.unwrap_or(ByteSize::new(1 << 30)),
             },
             voice: VoiceConfig {
                 plivo: layer.voice.plivo.unwrap_or_default(),

@@ -1,7 +1,17 @@
 //! Callbacks: which events a receiver is told of, and their way to the dispatcher.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::SystemTime,
+};
 
+use tokio::sync::mpsc;
+
+use super::{
+    deliveries::{Deliveries, new_record},
+    inbound::wall_clock,
+};
 use crate::{
     accounts::Accounts,
     base::{
@@ -16,10 +26,11 @@ use crate::{
     },
     fetch::{TargetUrl, signature::FormField},
     flow::RequestMethod,
-    state_log::{Line, RowKey, StateLog},
+    state_log::RowKey,
     webhooks::{
-        delivery::{QueueKey, QueueOwner},
+        delivery::{DropReason, QueueKey, QueueOwner},
         dispatcher::{Webhook, WebhookFields, WebhookQueue},
+        history::{DeliveryChange, DeliveryRecord, DeliveryState, EarlierTries},
     },
 };
 
@@ -29,8 +40,38 @@ pub(super) struct Callbacks {
     pub(super) queue: WebhookQueue,
     /// The epoch of the events' ids.
     pub(super) epoch: u64,
-    /// It keeps each event until its callback is settled. None if nothing outlives the process.
-    pub(super) state_log: Option<Arc<StateLog>>,
+    pub(super) deliveries: Deliveries,
+    /// Whether new callbacks are left to the backlog, since they come after those there.
+    pub(super) is_resuming: AtomicBool,
+    /// Whether a callback outlives the process.
+    pub(super) is_kept: bool,
+}
+
+/// A callback of an earlier process.
+#[derive(Debug)]
+pub(super) struct EarlierCallback {
+    /// The time from which its age is counted.
+    pub(super) since: SystemTime,
+    pub(super) attempts: u8,
+    pub(super) _slot: BacklogSlot,
+}
+
+/// The account and the URL of a callback that is no longer queued.
+pub(super) type Released = (u64, Arc<str>);
+
+/// The place of a callback among the queued ones; dropping it makes room for another.
+#[derive(Debug)]
+pub(super) struct BacklogSlot {
+    pub(super) account: u64,
+    pub(super) url: Arc<str>,
+    pub(super) release: mpsc::UnboundedSender<Released>,
+}
+
+impl Drop for BacklogSlot {
+    fn drop(&mut self) {
+        // Without a receiver, the backlog is empty.
+        self.release.send((self.account, self.url.clone())).unwrap_or_default();
+    }
 }
 
 /// The callback of an event: everything but its account and number.
@@ -84,28 +125,41 @@ impl EventCallback {
     }
 }
 
+impl EventCallback {
+    /// The URL of the receiver, as its author wrote it.
+    pub(super) fn url(&self) -> &Arc<str> {
+        &self.queue.url
+    }
+
+    /// The record of the callback of this event, which nothing has happened to yet.
+    pub(super) fn record(&self, event: &Event<AccountEvent>) -> DeliveryRecord {
+        new_record(event, &self.queue.url, self.method)
+    }
+}
+
 impl Callbacks {
     /// Queues the callback of an event. `kept`: the key that keeps the event in the state log.
     pub(super) fn send(
-        &self,
+        self: &Arc<Self>,
         account: &AccountId,
         callback: EventCallback,
         kept: RowKey,
         event: Arc<Event<AccountEvent>>,
+        earlier: Option<EarlierCallback>,
     ) {
-        let EventCallback { queue, sequence, method, dialect, trace } = callback;
-        let (epoch, state_log) = (self.epoch, self.state_log.clone());
-        let fields =
-            EventFields { account: account.clone(), dialect, trace, event, epoch, kept, state_log };
+        let EventCallback { queue, sequence, method, dialect, .. } = callback.clone();
+        let (account, callbacks) = (account.clone(), self.clone());
+        let signer = self.accounts.signer(&account, dialect);
+        let fields = EventFields { account, callback, event, kept, earlier, callbacks };
         let target = match TargetUrl::parse(&queue.url) {
             Ok(target) => Arc::new(target),
             Err(error) => {
+                let refused = DeliveryState::GivenUp(DropReason::Refused);
+                fields.note(DeliveryChange::Settled(refused, None));
                 let owner = queue.owner;
-                fields.settle();
                 return tracing::warn!(%owner, sequence, "callback not sent: bad URL: {error}");
             }
         };
-        let signer = self.accounts.signer(account, dialect);
         let fields = Arc::new(fields);
         self.queue.send(Webhook { queue, sequence, target, method, dialect, signer, fields });
     }
@@ -114,36 +168,42 @@ impl Callbacks {
 /// An event to be sent to a URL. Its form fields are made when it is sent.
 struct EventFields {
     account: AccountId,
-    dialect: Dialect,
-    trace: Traceparent,
+    callback: EventCallback,
     event: Arc<Event<AccountEvent>>,
-    /// Of the event's id.
-    epoch: u64,
     kept: RowKey,
-    state_log: Option<Arc<StateLog>>,
+    /// None of an event of this process.
+    earlier: Option<EarlierCallback>,
+    callbacks: Arc<Callbacks>,
 }
 
 impl WebhookFields for EventFields {
     fn fields(&self) -> Vec<FormField> {
-        fields::of_event(&self.account, &self.event, self.dialect)
+        fields::of_event(&self.account, &self.event, self.callback.dialect)
     }
 
     fn trace(&self) -> Option<Traceparent> {
-        Some(self.trace)
+        Some(self.callback.trace)
     }
 
     fn event_id(&self) -> Option<String> {
-        Some(EventId::new(self.epoch, self.event.number).to_string())
+        Some(EventId::new(self.callbacks.epoch, self.event.number).to_string())
     }
 
     fn outlives_the_process(&self) -> bool {
-        self.state_log.is_some()
+        self.callbacks.is_kept
     }
 
-    fn settle(&self) {
-        if let Some(log) = &self.state_log {
-            log.append(&[Line::Gone(self.kept)], |_| ());
-        }
+    fn earlier_tries(&self) -> EarlierTries {
+        let tries = |it: &EarlierCallback| EarlierTries {
+            attempts: it.attempts,
+            age: wall_clock().duration_since(it.since).unwrap_or_default(),
+        };
+        self.earlier.as_ref().map(tries).unwrap_or_default()
+    }
+
+    fn note(&self, change: DeliveryChange<'_>) {
+        let new = || self.callback.record(&self.event);
+        self.callbacks.deliveries.note(&self.account, self.kept, change, new);
     }
 }
 

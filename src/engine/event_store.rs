@@ -27,7 +27,7 @@ use crate::{
 /// The events of one account.
 pub(super) struct EventStore {
     account: AccountId,
-    /// The upper half of the ids of [`KeyKind::Callback`]; the lower one is the event's number.
+    /// The id of [`callback_key`] without a number.
     callback_id: u128,
     epoch: u64,
     /// None if nothing outlives the process.
@@ -98,6 +98,14 @@ impl EventKeys {
     }
 }
 
+/// The key that keeps an event of an account until its callback is settled. The upper half of its id
+/// is the account's, the lower one the event's number.
+pub(super) fn callback_key(account: &AccountId, number: u64) -> RowKey {
+    let hash = blake3::hash(account.as_str().as_bytes());
+    let half: [u8; 8] = hash.as_bytes()[..8].try_into().expect("it has 32 bytes");
+    KeyKind::Callback.key(u128::from(u64::from_le_bytes(half)) << 64 | u128::from(number))
+}
+
 /// Events that are read from the state log at once: it looks through some 300 kB for them.
 const STORED_MAX: usize = 512;
 
@@ -105,11 +113,9 @@ impl EventStore {
     /// The events of an account; those of earlier processes are in the state log.
     pub(super) fn new(account: AccountId, epoch: u64, state_log: Option<Arc<StateLog>>) -> Self {
         let next = 1 + state_log.as_ref().map_or(0, |it| it.last_number(account.as_str()));
-        let hash = blake3::hash(account.as_str().as_bytes());
-        let half: [u8; 8] = hash.as_bytes()[..8].try_into().expect("it has 32 bytes");
         Self {
+            callback_id: callback_key(&account, 0).id,
             account,
-            callback_id: u128::from(u64::from_le_bytes(half)) << 64,
             epoch,
             state_log,
             next: Mutex::new(next),
@@ -179,6 +185,25 @@ impl EventStore {
                 then(callback, kept, event);
             }
         }
+    }
+
+    /// Keeps an event of earlier until its callback is settled once more, and calls `then` with the key
+    /// and whether that is written.
+    pub(super) fn keep(
+        &self,
+        event: &Event<AccountEvent>,
+        then: impl FnOnce(RowKey, bool) + Send + 'static,
+    ) {
+        let kept = KeyKind::Callback.key(self.callback_id | u128::from(event.number));
+        let Some(log) = &self.state_log else { return then(kept, true) };
+        let line = Line::Copied(EventLine {
+            account: self.account.as_str(),
+            number: event.number,
+            at: micros(event.at),
+            keys: [Some(kept), None, None, None],
+            body: &row::write(&event.what, Vec::new()),
+        });
+        log.append(&[line], move |is_written| then(kept, is_written));
     }
 
     fn publish(&self, event: Arc<Event<AccountEvent>>) {

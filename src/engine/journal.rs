@@ -7,7 +7,10 @@ use std::{
     collections::HashMap,
     fmt,
     num::NonZeroU64,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -15,7 +18,9 @@ use parking_lot::{Mutex, RwLock};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
+    backlog::Backlog,
     callbacks::{Callbacks, EventCallback},
+    deliveries::Deliveries,
     event_store::{EventStore, NewEvent},
     recorder::TurnRow,
     registry::Observed,
@@ -50,12 +55,14 @@ pub struct Journal {
     /// The zero of ages.
     opened: Instant,
     callbacks: Arc<Callbacks>,
+    /// Callbacks of earlier processes that are not queued yet.
+    pub(super) backlog: Mutex<Option<Backlog>>,
     cdrs: Arc<dyn CdrStore>,
     trace_log: TraceLog,
 }
 
-struct AccountJournal {
-    events: Arc<EventStore>,
+pub(super) struct AccountJournal {
+    pub(super) events: Arc<EventStore>,
     live: Mutex<CallMap<ActiveCall>>,
 }
 
@@ -110,7 +117,15 @@ impl Journal {
             epoch,
             state_log: state_log.clone(),
             opened: Instant::now(),
-            callbacks: Arc::new(Callbacks { accounts, queue: callbacks, epoch, state_log }),
+            callbacks: Arc::new(Callbacks {
+                accounts,
+                queue: callbacks,
+                epoch,
+                is_kept: state_log.is_some(),
+                deliveries: Deliveries::new(state_log),
+                is_resuming: AtomicBool::new(false),
+            }),
+            backlog: Mutex::default(),
             cdrs,
             trace_log: TraceLog::new(),
         }
@@ -217,11 +232,16 @@ impl Journal {
     }
 
     /// The sender of callbacks.
-    pub(super) fn callbacks(&self) -> &Callbacks {
+    pub(super) fn callbacks(&self) -> &Arc<Callbacks> {
         &self.callbacks
     }
 
-    fn account_journal(&self, account: &AccountId) -> Arc<AccountJournal> {
+    /// The log that outlives the process, if there is one.
+    pub(super) fn state_log(&self) -> Option<&Arc<StateLog>> {
+        self.state_log.as_ref()
+    }
+
+    pub(super) fn account_journal(&self, account: &AccountId) -> Arc<AccountJournal> {
         if let Some(journal) = self.journals.read().get(account) {
             return journal.clone();
         }
@@ -309,7 +329,9 @@ impl Journal {
     ) {
         let (callbacks, owner) = (self.callbacks.clone(), account.clone());
         journal.events.append(events, rows, move |callback, kept, event| {
-            callbacks.send(&owner, callback, kept, event);
+            if !callbacks.is_resuming.load(SeqCst) {
+                callbacks.send(&owner, callback, kept, event, None);
+            }
         });
     }
 }

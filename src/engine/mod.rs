@@ -4,11 +4,13 @@
 //! argument and never waits; it ends in a [`TurnOutcome`]. The actor's `run` waits between turns,
 //! on tokio. The simulation takes the turns of many actors itself, in an order that a seed picks.
 
+mod backlog;
 pub mod ban_list;
 mod call_worker;
 mod callbacks;
 pub mod conference;
 pub mod counters;
+mod deliveries;
 pub mod directory;
 mod event_store;
 mod group_guard;
@@ -22,6 +24,7 @@ mod observed;
 mod partitions;
 mod queue;
 pub mod recorder;
+pub mod redelivery;
 pub mod registry;
 pub mod resume;
 mod room_queue;

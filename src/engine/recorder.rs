@@ -36,8 +36,6 @@ pub(super) enum KeyKind {
     Member = 3,
     /// The latest event of a room.
     Room = 4,
-    /// An event whose callback has not been delivered.
-    Callback = 5,
     /// The answer of a request with an idempotency key, until the store has it.
     Answered = 6,
     /// Why members leave whose exits are still being written; by room.
@@ -48,21 +46,26 @@ pub(super) enum KeyKind {
     Job = 9,
     /// The answer of such a request, until it is part of the request's own row.
     JobAnswered = 10,
+    /// What has become of the callback of an event.
+    Delivery = 11,
+    /// An event whose callback has not been delivered.
+    Callback = RowKey::LATER,
 }
 
 impl KeyKind {
     /// Every kind, for lookups.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Call,
         Self::Answer,
         Self::Member,
         Self::Room,
-        Self::Callback,
         Self::Answered,
         Self::Leaving,
         Self::Ending,
         Self::Job,
         Self::JobAnswered,
+        Self::Delivery,
+        Self::Callback,
     ];
 
     /// The key of an id.

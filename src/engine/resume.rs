@@ -4,12 +4,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::SeqCst},
     time::{Duration, SystemTime},
 };
 
 use super::{
-    callbacks::EventCallback,
+    backlog::Backlog,
     event_store::time,
     journal::{ActiveCall, Journal},
     recorder::{self, KeyKind, TurnRow, UnfinishedExits},
@@ -18,10 +18,31 @@ use crate::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},
     call::{CallEvent, CallStatus, Party},
     conference::{ConferenceEvent, MemberInfo, Notice},
-    events::{AccountEvent, CallSequence, log::Event, row},
+    events::{AccountEvent, CallSequence, row},
     flow::Cause,
     state_log::{RowKey, RowRecord},
 };
+
+/// The kind of the keys of callbacks.
+const CALLBACK: u8 = KeyKind::Callback as u8;
+
+/// What the keys of a kind in the state log stand for, for people.
+pub fn kind_name(kind: u8) -> String {
+    match KeyKind::of(RowKey { kind, id: 0 }) {
+        Some(KeyKind::Call) => "live calls".to_owned(),
+        Some(KeyKind::Answer) => "answers of live calls".to_owned(),
+        Some(KeyKind::Member) => "members of rooms".to_owned(),
+        Some(KeyKind::Room) => "rooms".to_owned(),
+        Some(KeyKind::Answered) => "answers of requests with an idempotency key".to_owned(),
+        Some(KeyKind::Leaving) => "exits that are being told".to_owned(),
+        Some(KeyKind::Ending) => "calls that a request ends".to_owned(),
+        Some(KeyKind::Job) => "requests whose answer goes to a URL".to_owned(),
+        Some(KeyKind::JobAnswered) => "answers of such requests".to_owned(),
+        Some(KeyKind::Delivery) => "callbacks with attempts".to_owned(),
+        Some(KeyKind::Callback) => "waiting callbacks".to_owned(),
+        None => format!("rows of kind {kind}"),
+    }
+}
 
 /// What a start has found of the last process.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -66,9 +87,13 @@ impl Journal {
     /// the state log has kept.
     pub fn resume(&self, rows: Vec<RowRecord>, last_sign: u64) -> Resumed {
         let mut remains = Remains::default();
-        let (mut callbacks, mut done) = (Vec::new(), Vec::new());
+        let mut done = Vec::new();
         for RowRecord { key, event, body } in rows {
             let Some(kind) = KeyKind::of(key) else { continue };
+            if kind == KeyKind::Delivery {
+                self.callbacks().deliveries.load(key, &body);
+                continue;
+            }
             let Some((account, number, at)) = event else {
                 done.extend(remains.take_row(kind, key, &body));
                 continue;
@@ -82,29 +107,29 @@ impl Journal {
                 }
             };
             match kind {
-                KeyKind::Callback => {
-                    callbacks.push((account, key, Arc::new(Event { number, at: time(at), what })));
-                }
                 KeyKind::Call | KeyKind::Answer | KeyKind::Member | KeyKind::Room => {
                     remains.take(kind, &account, time(at), what);
                 }
-                // They are rows without an event.
+                // They are rows without an event, or read later.
                 KeyKind::Answered | KeyKind::Ending | KeyKind::Leaving => (),
+                KeyKind::Callback | KeyKind::Delivery => (),
                 KeyKind::Job | KeyKind::JobAnswered => (),
             }
         }
+        let waiting = || self.state_log().map_or_else(Vec::new, |it| it.keys(CALLBACK));
+        let resumed = Resumed { calls: remains.calls.len(), callbacks: waiting().len() };
 
-        // Before those of the calls that end now, which go to the same receivers.
-        callbacks.sort_by(|a, b| (&a.0, a.2.number).cmp(&(&b.0, b.2.number)));
-        let mut resumed = Resumed { calls: remains.calls.len(), callbacks: callbacks.len() };
-        for (account, key, event) in callbacks {
-            match EventCallback::of(&event.what) {
-                Some(callback) => self.callbacks().send(&account, callback, key, event),
-                None => resumed.callbacks -= 1,
-            }
-        }
+        // The callbacks of the calls that end now go to the same receivers as those that wait, and
+        // after them.
+        self.callbacks().is_resuming.store(self.state_log().is_some(), SeqCst);
         self.end(remains, time(last_sign));
         self.write_rows(&done);
+        self.callbacks().is_resuming.store(false, SeqCst);
+        if let Some(log) = self.state_log() {
+            let mut backlog = Backlog::new(self.callbacks().clone(), log.clone(), waiting());
+            backlog.fill();
+            *self.backlog.lock() = Some(backlog);
+        }
         resumed
     }
 
@@ -168,7 +193,7 @@ impl Remains {
             KeyKind::Leaving => recorder::read_leaving(body, &mut self.unfinished),
             // The API takes answers and jobs; the others have an event.
             KeyKind::Answered | KeyKind::Job | KeyKind::JobAnswered => return None,
-            KeyKind::Answer | KeyKind::Call => return None,
+            KeyKind::Answer | KeyKind::Call | KeyKind::Delivery => return None,
             KeyKind::Callback | KeyKind::Member | KeyKind::Room => return None,
         }
         Some(TurnRow::gone(key))
@@ -200,10 +225,8 @@ impl Remains {
                         self.rooms.insert(id, LostRoom { room, sequence, members });
                     }
                     (KeyKind::Answer | KeyKind::Answered | KeyKind::Callback, _)
-                    | (
-                        KeyKind::Ending | KeyKind::Job | KeyKind::JobAnswered | KeyKind::Leaving,
-                        _,
-                    )
+                    | (KeyKind::Delivery | KeyKind::Ending | KeyKind::Job, _)
+                    | (KeyKind::JobAnswered | KeyKind::Leaving, _)
                     | (KeyKind::Call | KeyKind::Member, None) => (),
                 }
             }

@@ -146,6 +146,11 @@ impl EventId {
     pub fn new(epoch: u64, number: u64) -> Self {
         Self { epoch, number }
     }
+
+    /// The number of the event; None if the id is of another epoch.
+    pub fn number_in(self, epoch: u64) -> Option<u64> {
+        (self.epoch == epoch).then_some(self.number)
+    }
 }
 
 impl FromStr for EventId {

@@ -32,6 +32,12 @@ pub struct EventLine<'a> {
     pub body: &'a [u8],
 }
 
+impl RowKey {
+    /// Keys of this kind and above may be very many, so their rows are not read at the opening, but
+    /// one by one.
+    pub const LATER: u8 = 128;
+}
+
 /// Keys of one event, at most.
 pub const KEYS_MAX: usize = 4;
 

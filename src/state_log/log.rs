@@ -12,6 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
@@ -77,6 +78,10 @@ pub struct LogStatus {
     pub dropped: u64,
     /// Writes and syncs that failed.
     pub failures: u64,
+    /// Age of the oldest frame that a loss of power would take.
+    pub sync_lag: Duration,
+    /// Free space of its file system, in bytes; None if the system does not say.
+    pub free_bytes: Option<u64>,
 }
 
 /// Called once, when a frame is written, or dropped since too many waited: then with false.
@@ -112,6 +117,8 @@ pub(super) struct Inner {
     pub(super) is_releasing: bool,
     /// Files with frames that a loss of power could take.
     pub(super) unsynced: Vec<Arc<File>>,
+    /// The time of the first of these frames; None if there is none.
+    pub(super) unsynced_since: Option<Instant>,
     /// The folder has a name that a loss of power could take.
     pub(super) has_new_name: bool,
     /// Full segments without an index file.
@@ -177,14 +184,22 @@ impl StateLog {
 
     /// Whether it can be written, and how much there is.
     pub fn status(&self) -> LogStatus {
+        let space = rustix::fs::statvfs(&self.shared.settings.folder).ok();
         let inner = self.shared.inner.lock();
         LogStatus {
+            sync_lag: inner.unsynced_since.map_or(Duration::ZERO, |it| now() - it),
+            free_bytes: space.map(|it| it.f_bavail.saturating_mul(it.f_frsize)),
             bytes: inner.bytes(),
             segments: inner.segments.len(),
             rows: inner.index.rows.len(),
             held: inner.held.len(),
             ..inner.status.clone()
         }
+    }
+
+    /// How long events are kept.
+    pub fn keeps_for(&self) -> Duration {
+        Duration::from_micros(self.shared.settings.keep_micros)
     }
 
     /// The reason why nothing new may begin: no call, and no change that is answered. None: all is well.
@@ -237,6 +252,7 @@ impl Inner {
             held: VecDeque::new(),
             is_releasing: false,
             unsynced: Vec::new(),
+            unsynced_since: None,
             has_new_name: false,
             unindexed: Vec::new(),
             status: LogStatus::default(),
@@ -276,6 +292,7 @@ impl Inner {
         }
         if self.unsynced.last().is_none_or(|it| !Arc::ptr_eq(it, &head.file)) {
             self.unsynced.push(head.file.clone());
+            self.unsynced_since.get_or_insert_with(now);
         }
         self.index.apply(lines, place);
         Ok(())
@@ -355,6 +372,11 @@ impl Inner {
     pub(super) fn bytes(&self) -> u64 {
         self.segments.values().map(|it| u64::from(it.length)).sum()
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the disk takes real time")]
+pub(super) fn now() -> Instant {
+    Instant::now()
 }
 
 /// The header of a new log.

@@ -11,6 +11,7 @@
 
 pub mod frame;
 mod index;
+pub mod inspect;
 mod log;
 mod open;
 mod reader;

@@ -21,7 +21,7 @@ use super::{
 pub struct Opened {
     /// The log itself, without its thread.
     pub log: StateLog,
-    /// The latest line of each key, in the order in which they were written.
+    /// The latest line of each key below [`RowKey::LATER`], in the order in which they were written.
     pub rows: Vec<RowRecord>,
     /// The last time at which the log is known to have been open, in microseconds since 1970; 0 of a
     /// new log. It is right to a second while there are rows.
@@ -121,16 +121,48 @@ impl StateLog {
     }
 }
 
+impl StateLog {
+    /// The keys of a kind, sorted.
+    pub fn keys(&self, kind: u8) -> Vec<RowKey> {
+        let inner = self.shared.inner.lock();
+        let keys = inner.index.rows.keys().filter(|it| it.kind == kind);
+        let mut keys: Vec<_> = keys.copied().collect();
+        drop(inner);
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Whether a key has a line.
+    pub fn has(&self, key: RowKey) -> bool {
+        self.shared.inner.lock().index.rows.contains_key(&key)
+    }
+
+    /// The latest line of a key; None if it has none. It reads a file, while nothing waits for it.
+    pub fn row(&self, key: RowKey) -> io::Result<Option<RowRecord>> {
+        let (place, segment) = {
+            let inner = self.shared.inner.lock();
+            let Some(place) = inner.index.rows.get(&key).copied() else { return Ok(None) };
+            (place, inner.segments.get(&place.segment).cloned().ok_or_else(|| damaged(place))?)
+        };
+        read_row(&segment, place, key)
+    }
+}
+
 impl Inner {
-    /// The latest line of each key, in the order in which they were written.
     fn read_rows(&self, findings: &mut Vec<String>) -> Vec<RowRecord> {
         let mut rows = Vec::with_capacity(self.index.rows.len());
-        let all = self.index.rows_up_to(u32::MAX);
+        let mut all = self.index.rows_up_to(u32::MAX);
+        all.retain(|(_, key)| key.kind < RowKey::LATER);
         // A frame may have many of them, and is read once.
         for of_frame in all.chunk_by(|a, b| a.0 == b.0) {
-            match self.read_frame(of_frame[0].0) {
+            let place = of_frame[0].0;
+            let segment = self.segments.get(&place.segment).ok_or_else(|| damaged(place));
+            match segment.and_then(|it| it.read_frame(place.offset)) {
                 Ok(frame) => {
-                    let lines = frame::decode(&frame).map(|(lines, _)| lines).unwrap_or_default();
+                    let Some((lines, _)) = frame::decode(&frame) else {
+                        findings.push(format!("a row is lost: {}", damaged(place)));
+                        continue;
+                    };
                     rows.extend(of_frame.iter().filter_map(|(_, key)| find(&lines, *key)));
                 }
                 Err(error) => findings.push(format!("a row is lost: {error}")),
@@ -139,24 +171,22 @@ impl Inner {
         rows
     }
 
-    /// The bytes of a frame, which is whole.
-    fn read_frame(&self, place: Place) -> io::Result<Vec<u8>> {
-        let damaged = || {
-            let text = format!("segment {} is damaged at byte {}", place.segment, place.offset);
-            io::Error::new(io::ErrorKind::InvalidData, text)
-        };
-        let segment = self.segments.get(&place.segment).ok_or_else(damaged)?;
-        let bytes = segment.read_frame(place.offset)?;
-        frame::decode(&bytes).map(drop).ok_or_else(damaged)?;
-        Ok(bytes)
-    }
-
     /// The line of a key at a place; None if the frame there has none.
     pub(super) fn read_row(&self, place: Place, key: RowKey) -> io::Result<Option<RowRecord>> {
-        let bytes = self.read_frame(place)?;
-        let lines = frame::decode(&bytes).map(|(lines, _)| lines).unwrap_or_default();
-        Ok(find(&lines, key))
+        let segment = self.segments.get(&place.segment).ok_or_else(|| damaged(place))?;
+        read_row(segment, place, key)
     }
+}
+
+fn read_row(segment: &Segment, place: Place, key: RowKey) -> io::Result<Option<RowRecord>> {
+    let bytes = segment.read_frame(place.offset)?;
+    let (lines, _) = frame::decode(&bytes).ok_or_else(|| damaged(place))?;
+    Ok(find(&lines, key))
+}
+
+fn damaged(place: Place) -> io::Error {
+    let text = format!("segment {} is damaged at byte {}", place.segment, place.offset);
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 /// The last of these lines that has a key.

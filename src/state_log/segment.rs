@@ -144,8 +144,17 @@ impl Segment {
 
     /// Opens a file, and reads its index: from the index file if that is whole, else from the frames.
     pub(super) fn open(folder: &Path, number: u32) -> io::Result<(Self, SegmentIndex)> {
+        let file = OpenOptions::new().read(true).write(true).open(path(folder, number))?;
+        Self::with(file, folder, number)
+    }
+
+    /// As [`Self::open`], for reading only.
+    pub(super) fn read_only(folder: &Path, number: u32) -> io::Result<(Self, SegmentIndex)> {
+        Self::with(File::open(path(folder, number))?, folder, number)
+    }
+
+    fn with(file: File, folder: &Path, number: u32) -> io::Result<(Self, SegmentIndex)> {
         let path = path(folder, number);
-        let file = OpenOptions::new().read(true).write(true).open(&path)?;
         let size = file.metadata()?.len();
         let index = match read_index(folder, number).filter(|it| u64::from(it.length) <= size) {
             Some(index) => index,

@@ -10,7 +10,7 @@ use std::{
 use super::{
     frame::{self, BEAT, Line, RowKey},
     index::Place,
-    log::{Held, Inner, LogState, Shared, StateLog, StateLogSettings},
+    log::{Held, Inner, LogState, Shared, StateLog, StateLogSettings, now},
     segment::{Segment, Spare},
 };
 use crate::store::rows::WriteError;
@@ -121,6 +121,7 @@ impl Shared {
             let files = mem::take(&mut inner.unsynced);
             (files, mem::take(&mut inner.has_new_name), inner.fault)
         };
+        let began = now();
         let mut synced = match fault.filter(|_| !files.is_empty()) {
             Some(kind) => Err(kind.into()),
             None => files.iter().try_for_each(|it| it.sync_data()),
@@ -135,6 +136,8 @@ impl Shared {
             inner.is_head_suspect = true;
             inner.has_new_name |= has_new_name;
         }
+        let mut inner = self.inner.lock();
+        inner.unsynced_since = (!inner.unsynced.is_empty()).then_some(began);
         synced
     }
 

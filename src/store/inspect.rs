@@ -6,7 +6,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
-    io,
+    io, iter,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -92,13 +92,44 @@ impl Inspection {
         }
     }
 
-    /// Copies a snapshot of the store to a new file, with the account key if there is one. The copy has
-    /// another name until it is complete and durable.
+    /// The size of each table, by name. Tables of later versions count, too.
+    ///
+    /// # Errors
+    ///
+    /// [`RowStoreError`]: a table cannot be read.
+    pub fn sizes(&self) -> Result<Vec<TableSize>, RowStoreError> {
+        let sizes = || -> Result<Vec<TableSize>, Error> {
+            let named = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+            let mut statement = self.connection.prepare(named)?;
+            let names = statement.query_map([], |row| row.get(0))?;
+            let names = names.collect::<Result<Vec<String>, Error>>()?;
+            let size = |name: String| {
+                let quoted = name.replace('"', "\"\"");
+                let has_body = self.connection.column_exists(None, name.as_str(), "body")?;
+                let bytes = if has_body { "total(length(body))" } else { "0" };
+                let counted =
+                    format!("SELECT count(*), CAST({bytes} AS INTEGER) FROM \"{quoted}\"");
+                self.connection.query_row(&counted, [], |row| {
+                    Ok(TableSize { name, rows: row.get(0)?, bytes: row.get(1)? })
+                })
+            };
+            names.into_iter().map(size).collect()
+        };
+        sizes().map_err(|error| self.failed("read", &error))
+    }
+
+    /// Copies a snapshot of the store to a new file, with the account key if there is one, and parts
+    /// of a log by their numbers. The copy has another name until it is complete and durable.
     ///
     /// # Errors
     ///
     /// [`RowStoreError`]: the file exists already, or cannot be written.
-    pub fn copy_to(&self, file: &Path, key: Option<&[u8]>) -> Result<(), RowStoreError> {
+    pub fn copy_to(
+        &self,
+        file: &Path,
+        key: Option<&[u8]>,
+        log: impl Iterator<Item = io::Result<(u32, Vec<u8>)>>,
+    ) -> Result<(), RowStoreError> {
         let failed = |why: &dyn std::fmt::Display| {
             RowStoreError(format!("cannot write the backup {}: {why}", file.display()))
         };
@@ -121,6 +152,7 @@ impl Inspection {
                 Some(key) => put_key(partial, key).map_err(|error| error.to_string()),
                 None => Ok(()),
             });
+            let copied = copied.and_then(|()| put_log(partial, log));
             let copied =
                 copied.and_then(|()| publish(partial, file).map_err(|error| error.to_string()));
             if copied.is_err() {
@@ -152,17 +184,47 @@ impl Inspection {
         key().map_err(|error| self.failed("read", &error))
     }
 
-    /// Makes the store's file of a data folder from this backup, without the account key.
+    /// Passes on the parts of the log that a backup has, in order; none if it has no log.
+    ///
+    /// # Errors
+    ///
+    /// [`RowStoreError`]: the file cannot be read, or `then` fails.
+    pub fn each_log_part(
+        &self,
+        mut then: impl FnMut(u32, &[u8]) -> io::Result<()>,
+    ) -> Result<(), RowStoreError> {
+        let mut parts = || -> Result<io::Result<()>, Error> {
+            if !self.connection.table_exists(None, LOG_TABLE)? {
+                return Ok(Ok(()));
+            }
+            let read = format!("SELECT number, frames FROM {LOG_TABLE} ORDER BY number");
+            let mut statement = self.connection.prepare(&read)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let frames: Vec<u8> = row.get(1)?;
+                if let Err(error) = then(row.get(0)?, &frames) {
+                    return Ok(Err(error));
+                }
+            }
+            Ok(Ok(()))
+        };
+        parts()
+            .map_err(|error| self.failed("read", &error))?
+            .map_err(|error| RowStoreError(format!("cannot write the state log: {error}")))
+    }
+
+    /// Makes the store's file of a data folder from this backup, without the account key and the log.
     ///
     /// # Errors
     ///
     /// [`RowStoreError`]: the file exists already, or cannot be written.
     pub fn restore_to(&self, file: &Path) -> Result<(), RowStoreError> {
-        self.copy_to(file, None)?;
+        self.copy_to(file, None, iter::empty())?;
         let without_key = || -> Result<(), Error> {
             let connection = Connection::open(file)?;
             connection.execute_batch(&format!(
-                "PRAGMA secure_delete = ON; DROP TABLE IF EXISTS {KEY_TABLE}; VACUUM"
+                "PRAGMA secure_delete = ON; DROP TABLE IF EXISTS {KEY_TABLE};
+                 DROP TABLE IF EXISTS {LOG_TABLE}; VACUUM"
             ))
         };
         without_key().map_err(|error| {
@@ -179,6 +241,42 @@ impl Inspection {
     fn failed(&self, what: &str, error: &Error) -> RowStoreError {
         RowStoreError(format!("cannot {what} the store {}: {error}", self.path.display()))
     }
+}
+
+/// The size of a table.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TableSize {
+    /// The name in the file.
+    pub name: String,
+    /// The number of rows.
+    pub rows: i64,
+    /// What the rows say, without keys, in bytes.
+    pub bytes: i64,
+}
+
+/// Table of a backup that holds the files of the state log.
+const LOG_TABLE: &str = "state_log";
+
+fn put_log(
+    backup: &Path,
+    log: impl Iterator<Item = io::Result<(u32, Vec<u8>)>>,
+) -> Result<(), String> {
+    let text = |error: Error| error.to_string();
+    let connection = Connection::open(backup).map_err(text)?;
+    let mut has_table = false;
+    for part in log {
+        let (number, frames) = part.map_err(|error| format!("the state log: {error}"))?;
+        if !has_table {
+            let made = format!(
+                "CREATE TABLE {LOG_TABLE} (number INTEGER PRIMARY KEY, frames BLOB NOT NULL)"
+            );
+            connection.execute_batch(&made).map_err(text)?;
+            has_table = true;
+        }
+        let put = format!("INSERT INTO {LOG_TABLE} VALUES (?, ?)");
+        connection.execute(&put, (number, frames)).map_err(text)?;
+    }
+    Ok(())
 }
 
 /// Table of a backup that holds the account key.

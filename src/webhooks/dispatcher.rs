@@ -3,18 +3,18 @@
 //! Senders put callbacks into a queue and never wait. An idle queue costs nothing: there is a task
 //! per request in flight, and none per queue.
 
+mod webhook;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    fmt,
     pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::{
     sync::mpsc,
     task::{self, JoinError, JoinSet},
@@ -22,69 +22,18 @@ use tokio::{
 };
 use tracing::{debug, error, warn};
 
+pub use self::webhook::{Webhook, WebhookFields};
+use self::webhook::{is_final, request};
 use crate::{
-    base::{ids::Dialect, traceparent::Traceparent},
-    fetch::{
-        self, Budget, FetchClient, FetchError, OutgoingRequest, TargetUrl,
-        signature::{FormField, Signer},
-    },
-    flow::RequestMethod,
-    webhooks::delivery::{
-        ATTEMPTS_MAX, Command, Delivery, DeliveryItem, DeliveryLimits, DeliveryTicket, DropReason,
-        Effect, Outcome, QueueKey,
+    fetch::FetchClient,
+    webhooks::{
+        delivery::{
+            ATTEMPTS_MAX, Command, Delivery, DeliveryItem, DeliveryLimits, DeliveryTicket,
+            DropReason, Effect, ITEMS_MAX, Outcome,
+        },
+        history::{DeliveryAttempt, DeliveryChange, DeliveryState, EarlierTries},
     },
 };
-
-/// A callback to a URL.
-#[derive(Debug)]
-pub struct Webhook {
-    /// Callbacks with equal keys are delivered in order.
-    pub queue: QueueKey,
-    /// Sequence number within its conference, or among its call's events.
-    pub sequence: u64,
-    /// URL of the receiver. Its fragment changes timeouts, the number of attempts (`rc`), and the
-    /// failures that are retried (`rp`).
-    pub target: Arc<TargetUrl>,
-    /// GET or POST, as the URL's author chose.
-    pub method: RequestMethod,
-    /// Selects the user agent that the receiver sees.
-    pub dialect: Dialect,
-    /// Signer of the account; None leaves the callback unsigned.
-    pub signer: Option<Arc<Signer>>,
-    /// Source of the form fields.
-    pub fields: Arc<dyn WebhookFields>,
-}
-
-/// Fields of a callback. They are made when it is sent, so that waiting callbacks stay small.
-pub trait WebhookFields: fmt::Debug + Send + Sync {
-    /// Names and values in the order of sending.
-    fn fields(&self) -> Vec<FormField>;
-
-    /// Trace that the callback belongs to, if any.
-    fn trace(&self) -> Option<Traceparent> {
-        None
-    }
-
-    /// Value of `X-Conflow-Event-Id`: the same in each attempt, and the id in the event stream. None:
-    /// the callback is of no event.
-    fn event_id(&self) -> Option<String> {
-        None
-    }
-
-    /// Whether the next start sends the callback, if this process does not.
-    fn outlives_the_process(&self) -> bool {
-        false
-    }
-
-    /// Called once the callback is delivered, or given up for good.
-    fn settle(&self) {}
-}
-
-impl WebhookFields for Vec<FormField> {
-    fn fields(&self) -> Vec<FormField> {
-        self.clone()
-    }
-}
 
 /// Queue of the dispatcher. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -104,6 +53,14 @@ impl WebhookQueue {
         self.counters.give_up(why, 0, &callback, None);
     }
 
+    /// Whether there is room for callbacks of an earlier process, beside those of this one.
+    pub fn has_room(&self) -> bool {
+        let is_empty = self.queue.capacity() == self.queue.max_capacity();
+        is_empty
+            && !self.queue.is_closed()
+            && self.counters.queued.load(Relaxed) < EARLIER_QUEUED_MAX
+    }
+
     /// Counters of all callbacks.
     pub fn counters(&self) -> &Arc<WebhookCounters> {
         &self.counters
@@ -115,6 +72,8 @@ impl WebhookQueue {
 pub struct WebhookCounters {
     /// Now: callbacks that wait or are in flight.
     pub queued: AtomicU64,
+    /// Now: callbacks of earlier processes that are in the state log only.
+    pub unread: AtomicU64,
     /// Now: requests in flight.
     pub in_flight: AtomicU64,
     /// Age of the oldest waiting callback in milliseconds; updated every few seconds.
@@ -158,13 +117,16 @@ impl WebhookCounters {
         let Webhook { queue, sequence, target, .. } = callback;
         let (reason, owner) = (why.text(), queue.owner);
         if why == DropReason::Closed && callback.fields.outlives_the_process() {
+            if let Some(failed) = failed {
+                callback.fields.note(DeliveryChange::Failed(&failed.tried));
+            }
             debug!(url = %target, %owner, sequence, attempts, "a callback waits for the next start");
             return;
         }
         self.dropped(why).fetch_add(1, Relaxed);
-        callback.fields.settle();
-        let status = failed.and_then(|it| it.status);
-        let error = failed.map(|it| &*it.error);
+        let tried = failed.map(|it| &it.tried);
+        callback.fields.note(DeliveryChange::Settled(DeliveryState::GivenUp(why), tried));
+        let (status, error) = (tried.and_then(|it| it.status), tried.map(|it| &*it.error));
         match why {
             DropReason::Exhausted | DropReason::Refused => warn!(
                 url = %target, status, error, %owner, sequence, attempts, why = reason,
@@ -221,15 +183,18 @@ pub fn webhook_queue() -> (WebhookQueue, mpsc::Receiver<Arc<Webhook>>) {
     (WebhookQueue { queue, counters: Arc::default() }, taken)
 }
 
-/// A request that has ended, for the log.
+/// A request that has ended, for the log and the history.
 #[derive(Debug)]
 struct EndedRequest {
     callback: Arc<Webhook>,
     attempt: u8,
-    /// None: there was no response.
-    status: Option<u16>,
-    /// Empty if it has arrived.
-    error: String,
+    tried: DeliveryAttempt,
+}
+
+impl EndedRequest {
+    fn has_arrived(&self) -> bool {
+        self.tried.error.is_empty()
+    }
 }
 
 /// Event that wakes the dispatcher.
@@ -320,7 +285,8 @@ impl Dispatcher {
         outcome: Outcome,
         failed: Option<&EndedRequest>,
     ) {
-        let Some(EndedRequest { callback, attempt, status, error }) = failed else { return };
+        let Some(EndedRequest { callback, attempt, tried }) = failed else { return };
+        let DeliveryAttempt { status, error, .. } = tried;
         if outcome == Outcome::Arrived {
             self.failing.remove(&callback.queue.url);
             return;
@@ -349,11 +315,15 @@ impl Dispatcher {
 
     fn enqueue(&mut self, callback: Arc<Webhook>) {
         let retries = callback.target.options().retries;
+        let EarlierTries { attempts, age } = callback.fields.earlier_tries();
+        callback.fields.note(DeliveryChange::Queued);
         self.handle(Command::Queue(DeliveryItem {
             queue: callback.queue.clone(),
             receiver: Arc::clone(callback.target.origin()),
             sequence: callback.sequence,
             attempts_max: retries.map_or(ATTEMPTS_MAX, |it| it + 1),
+            attempts_before: attempts,
+            age,
             payload: callback,
         }));
     }
@@ -389,38 +359,51 @@ impl Dispatcher {
         self.handle_after(command, None);
     }
 
-    fn handle_after(&mut self, command: Command<Arc<Webhook>>, failed: Option<&EndedRequest>) {
+    fn handle_after(&mut self, command: Command<Arc<Webhook>>, ended: Option<&EndedRequest>) {
         self.delivery.handle(Instant::now().into_std(), command, &mut self.effects);
+        let mut retried = ended;
         while let Some(effect) = self.effects.pop_front() {
             match effect {
                 Effect::Send { ticket, attempt, payload: load } => self.send(ticket, attempt, load),
                 Effect::Delivered { lag, payload, attempts: _ } => {
-                    payload.fields.settle();
+                    retried = None;
+                    let tried = ended.map(|it| &it.tried);
+                    payload.fields.note(DeliveryChange::Settled(DeliveryState::Arrived, tried));
                     self.counters.delivered.fetch_add(1, Relaxed);
                     self.counters.lag_millis.fetch_add(lag.as_millis() as u64, Relaxed);
                 }
                 Effect::Dropped { why, attempts, item } => {
-                    let failed = failed.filter(|it| Arc::ptr_eq(&it.callback, &item.payload));
+                    let failed = ended.filter(|it| Arc::ptr_eq(&it.callback, &item.payload));
+                    retried = retried.filter(|_| failed.is_none());
                     self.counters.give_up(why, attempts, &item.payload, failed);
                 }
             }
+        }
+        if let Some(EndedRequest { callback, tried, .. }) = retried.filter(|it| !it.has_arrived()) {
+            callback.fields.note(DeliveryChange::Failed(tried));
         }
     }
 
     fn send(&mut self, ticket: DeliveryTicket, attempt: u8, callback: Arc<Webhook>) {
         let (client, counters) = (self.client.clone(), Arc::clone(&self.counters));
+        callback.fields.note(DeliveryChange::Sent);
         let request = self.requests.spawn(async move {
-            let Err(error) = client.fetch_once(&request(&callback)).await else {
-                let (status, error) = (None, String::new());
-                return (Outcome::Arrived, EndedRequest { callback, attempt, status, error });
+            let (at, begun) = (wall_clock(), Instant::now());
+            let fetched = client.fetch_once(&request(&callback)).await;
+            let took = begun.elapsed();
+            let (outcome, status, error) = match fetched {
+                Ok(response) => (Outcome::Arrived, Some(response.status), String::new()),
+                Err(error) => {
+                    counters.failed.fetch_add(1, Relaxed);
+                    let outcome = match is_final(&error, &callback.target) {
+                        true => Outcome::Refused,
+                        false => Outcome::Failed,
+                    };
+                    (outcome, error.status(), error.to_string())
+                }
             };
-            counters.failed.fetch_add(1, Relaxed);
-            let outcome = match is_final(&error, &callback.target) {
-                true => Outcome::Refused,
-                false => Outcome::Failed,
-            };
-            let (status, error) = (error.status(), error.to_string());
-            (outcome, EndedRequest { callback, attempt, status, error })
+            let tried = DeliveryAttempt { at, status, error: error.into(), took };
+            (outcome, EndedRequest { callback, attempt, tried })
         });
         self.tickets.insert(request.id(), ticket);
     }
@@ -438,6 +421,9 @@ impl Dispatcher {
 /// is overloaded.
 const QUEUE_MAX: usize = 65_536;
 
+/// Callbacks of earlier processes are read while fewer are queued: half of what the queues hold.
+const EARLIER_QUEUED_MAX: u64 = (ITEMS_MAX / 2) as u64;
+
 /// More URLs that fail are logged once more each.
 const FAILING_MAX: usize = 10_000;
 
@@ -453,43 +439,9 @@ const AGE_CHECK_EVERY: Duration = Duration::from_secs(5);
 /// A receiver that restarts is back by then.
 const LAG_WARNED: Duration = Duration::from_secs(30);
 
-/// The header by which a receiver knows that it has had a callback.
-const EVENT_ID: HeaderName = HeaderName::from_static("x-conflow-event-id");
-
-/// Timeout of one attempt. A receiver only has to confirm: one that does its work first gets the
-/// callback again, and delays its own further callbacks.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
-
-fn request(callback: &Webhook) -> OutgoingRequest {
-    let Webhook { target, method, dialect, signer, fields, .. } = callback;
-    let usual = Budget { read: READ_TIMEOUT, retries: 0, ..Budget::default() };
-    let mut budget = target.budget(usual);
-    budget.total = target.options().total.unwrap_or(budget.connect + budget.read);
-    OutgoingRequest {
-        target: Arc::clone(target),
-        method: *method,
-        fields: fields.fields(),
-        headers: headers(&**fields),
-        dialect: *dialect,
-        signer: signer.clone(),
-        budget,
-        answer_bytes_max: None,
-    }
-}
-
-fn headers(fields: &dyn WebhookFields) -> HeaderMap {
-    let mut headers = fetch::trace_headers(fields.trace());
-    let id = fields.event_id().and_then(|it| HeaderValue::try_from(it).ok());
-    headers.extend(id.map(|it| (EVENT_ID, it)));
-    headers
-}
-
-/// Whether no retry would help, or the URL's author wants none.
-fn is_final(error: &FetchError, target: &TargetUrl) -> bool {
-    match target.options().retry_on {
-        Some(policy) => !error.is_retried_by(policy),
-        None => !error.is_temporary() && error.status().is_none(),
-    }
+#[expect(clippy::disallowed_methods, reason = "attempts have the time of the wall clock")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }
 
 async fn until(time: Option<Instant>) {

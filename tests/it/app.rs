@@ -6,6 +6,7 @@ mod kills;
 mod messages;
 mod privacy;
 mod repeats;
+mod deliveries;
 mod restarts;
 mod signals;
 mod storage;

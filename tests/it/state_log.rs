@@ -11,7 +11,10 @@ use std::{
 };
 
 use conflow::{
-    state_log::{EventLine, Line, LogState, Opened, RowKey, StateLog, StateLogSettings, frame},
+    state_log::{
+        EventLine, Line, LogState, Opened, RowKey, StateLog, StateLogSettings, frame,
+        inspect::{AccountInspection, LogInspection, LogSnapshot, has_log, restore_segment},
+    },
     store::rows::WriteError,
 };
 
@@ -450,3 +453,52 @@ const LINES: &str = "\
 08000000dc69398f0105034d41318001
 02000000dc94720c0106
 ";
+
+/// Rows that may be very many are not read at the opening.
+#[test]
+fn keys_of_a_later_kind_are_read_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let later = |id| RowKey { kind: RowKey::LATER, id };
+    {
+        let log = open(folder.path()).log;
+        for id in [3, 1, 2] {
+            log.append(&[Line::Row { key: later(id), body: &[id as u8] }], |_| ());
+        }
+        log.append(&[Line::Row { key: key(9), body: &[9] }, Line::Gone(later(2))], |_| ());
+    }
+    let opened = open(folder.path());
+    assert_eq!(opened.rows.iter().map(|it| it.key).collect::<Vec<_>>(), [key(9)]);
+    let log = opened.log;
+    assert_eq!(log.keys(RowKey::LATER), [later(1), later(3)]);
+    assert!(log.has(later(1)) && !log.has(later(2)));
+    assert_eq!(log.row(later(3)).unwrap().unwrap().body, [3]);
+    assert_eq!(log.row(later(2)).unwrap(), None);
+}
+
+#[test]
+fn a_copy_has_what_was_written_and_goes_on_in_another_epoch() {
+    let (folder, copied) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = open(folder.path()).log;
+    (1..=200).for_each(|n| log.append(&[event("a", n, n * SECOND, &[0; 50])], |_| ()));
+    log.append(&[Line::Row { key: key(1), body: b"one" }], |_| ());
+    let snapshot = LogSnapshot::take(folder.path()).unwrap();
+    // What follows is not in the copy, even if the segments are removed.
+    log.append(&[event("a", 201, 201 * SECOND, &[])], |_| ());
+    log.maintain(1_000 * SECOND);
+    for part in snapshot.parts() {
+        let (number, frames) = part.unwrap();
+        restore_segment(copied.path(), number, &frames).unwrap();
+    }
+    assert!(has_log(copied.path()).unwrap());
+
+    let found = LogInspection::of(copied.path()).unwrap();
+    let AccountInspection { account, count, oldest } = &found.accounts[0];
+    assert_eq!((&**account, *count, *oldest), ("a", 200, SECOND));
+    assert_eq!((found.epoch, found.newest, found.rows[&1]), (Some(7), 200 * SECOND, 1));
+    // The clock may have been put back.
+    open(copied.path()).log.begin_epoch(3).unwrap();
+    let opened = open(copied.path());
+    assert_eq!((opened.log.epoch(), opened.log.last_number("a")), (8, 200));
+    assert_eq!(opened.rows[0].body, b"one");
+    assert_eq!(numbers(&opened.log, "a", 1, 500), (1..=200).collect::<Vec<_>>());
+}

@@ -258,6 +258,13 @@ fn path_parameter(name: &str) -> Value {
             let schema = json!({ "type": "string", "pattern": "^(all|[0-9]+(,[0-9]+)*)$" });
             (schema, "One member (`10`), some (`10,15,22`), or `all`.")
         }
+        "event_id" => {
+            let schema = json!({ "type": "string", "pattern": "^[0-9]{1,19}-[0-9]{1,19}$" });
+            (
+                schema,
+                "The id of an event, as `X-Conflow-Event-Id` and the stream of events have it.",
+            )
+        }
         "request_uuid" => (uuid(), "As it was answered when the call was made."),
         _ => (json!({ "type": "string", "minLength": 1 }), ""),
     };

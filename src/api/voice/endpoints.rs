@@ -1,6 +1,8 @@
 //! Endpoints of the voice API (contracts 2.1 and 5.1), for both dialects.
 
-use super::{account, bans, calls, events, member_action::MemberAction, members, rooms};
+use super::{
+    account, bans, calls, deliveries, events, member_action::MemberAction, members, rooms,
+};
 use crate::api::{
     endpoint::{DELETE, Documented::Voice, Endpoint, POST, handler},
     openapi::DialectDescriber,
@@ -238,6 +240,22 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
         "/Request/{request_uuid}",
         handler!(calls::cancel),
         Voice(DialectDescriber::cancel),
+    ),
+    Endpoint::reads(
+        "/Delivery",
+        handler!(deliveries::list),
+        Voice(DialectDescriber::list_deliveries),
+    ),
+    Endpoint::reads(
+        "/Delivery/{event_id}",
+        handler!(deliveries::show),
+        Voice(DialectDescriber::show_delivery),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Delivery/{event_id}",
+        handler!(deliveries::repeat),
+        Voice(DialectDescriber::repeat_delivery),
     ),
     Endpoint::reads("/Events", handler!(events::serve), Voice(DialectDescriber::events))
         .answers_itself()

@@ -48,8 +48,9 @@ const EVENTS_MAX: usize = 64;
 /// The stream ends when its token does. `conference=NAME` and `call=UUID` are filters. With
 /// `Last-Event-ID` the stream continues after that event, also after a restart. Without it, it begins
 /// with the first event from `since=TIME` on, with the oldest that is kept if `after=0`, or else now.
+/// It ends with the last event so far if `follow=false`.
 pub(super) async fn serve(client: ApiClient) -> Result<Response, Failure> {
-    let (filter, after) = query(client.context.query())?;
+    let StreamQuery { filter, after, follows } = query(client.context.query())?;
     let last = client.context.headers.get("last-event-id").map(|id| {
         let id = id.to_str().unwrap_or_default().parse::<EventId>();
         id.map_err(|error| Failure::Bad(format!("Last-Event-ID: {error}")))
@@ -70,14 +71,18 @@ pub(super) async fn serve(client: ApiClient) -> Result<Response, Failure> {
         account,
         filter,
         cursor,
+        follows,
         more,
         closing,
         next_keep_alive,
+        is_over: false,
         _open: open,
     };
     // Read at once: every event from now on is in the stream.
     let mut first = ": the events of this account\n\n".to_owned();
-    first += &reader.read().await.0;
+    let (text, is_last) = reader.read().await;
+    first += &text;
+    reader.is_over = is_last && !follows;
 
     let rest = stream::unfold((reader, Some(first)), |(mut reader, first)| async move {
         let text = match first {
@@ -93,9 +98,16 @@ pub(super) async fn serve(client: ApiClient) -> Result<Response, Failure> {
     Ok(response)
 }
 
-/// The filter of a query, and the position that it asks for.
-fn query(query: &str) -> Result<(EventFilter, Option<EventCursor>), Failure> {
-    let (mut filter, mut after) = (EventFilter::default(), None);
+/// What a query asks for.
+struct StreamQuery {
+    filter: EventFilter,
+    after: Option<EventCursor>,
+    /// Whether the stream waits for further events.
+    follows: bool,
+}
+
+fn query(query: &str) -> Result<StreamQuery, Failure> {
+    let (mut filter, mut after, mut follows) = (EventFilter::default(), None, true);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
             "call" => {
@@ -124,13 +136,20 @@ fn query(query: &str) -> Result<(EventFilter, Option<EventCursor>), Failure> {
                     })?),
                 });
             }
+            "follow" => {
+                follows = match &*value {
+                    "true" => true,
+                    "false" => false,
+                    _ => return Err(Failure::Bad("follow: give true or false".to_owned())),
+                };
+            }
             _ => {
-                let known = "there are conference, call, since and after";
+                let known = "there are conference, call, since, after and follow";
                 return Err(Failure::Bad(format!("{name}: {known}")));
             }
         }
     }
-    Ok((filter, after))
+    Ok(StreamQuery { filter, after, follows })
 }
 
 /// A subscriber with its read position.
@@ -139,25 +158,32 @@ struct EventReader {
     account: AccountId,
     filter: EventFilter,
     cursor: EventCursor,
+    follows: bool,
     more: watch::Receiver<()>,
     closing: watch::Receiver<bool>,
     /// The time of the next comment, if no event comes before.
     next_keep_alive: Instant,
+    /// No event follows.
+    is_over: bool,
     _open: OpenEventStream,
 }
 
 impl EventReader {
-    /// The next chunk; None once the engine ends.
+    /// The next chunk; None once the engine ends, or after the last event so far if it does not follow.
     async fn next(&mut self) -> Option<String> {
         loop {
             // Marked before the read: events that come in between wake the loop.
             self.more.borrow_and_update();
+            if self.is_over {
+                return None;
+            }
             let (text, is_last) = self.read().await;
+            self.is_over = is_last && !self.follows;
             if !text.is_empty() {
                 self.next_keep_alive = Instant::now() + KEEP_ALIVE;
                 return Some(text);
             }
-            if !is_last {
+            if !is_last || self.is_over {
                 tokio::task::yield_now().await;
                 continue;
             }

@@ -8,6 +8,7 @@ mod bodies;
 mod callback_jobs;
 mod calls;
 pub(super) mod deferred;
+mod deliveries;
 mod endpoints;
 mod events;
 mod kick;

@@ -1,6 +1,10 @@
 //! Request parameters: typed values from a body or a query, with readable errors.
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::{
+    ops::RangeInclusive,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::http::HeaderMap;
 use serde_json::{Map, Value};
@@ -8,10 +12,14 @@ use url::form_urlencoded;
 
 use crate::{
     api::{body, failure::Failure},
+    base::utc,
     call::Hook,
     fetch::TargetUrl,
     flow::RequestMethod,
 };
+
+/// The first and the last time; None: any.
+pub(super) type TimeRange = (Option<SystemTime>, Option<SystemTime>);
 
 /// Parameters by name, as they were sent.
 pub(super) struct RequestParams(Map<String, Value>);
@@ -75,6 +83,28 @@ impl RequestParams {
         let (min, max) = range.into_inner();
         let bad = || Failure::Bad(format!("{name}: give a whole number from {min} to {max}"));
         number.map(Some).ok_or_else(bad)
+    }
+
+    /// The range of a time: `NAME`, `NAME__gte`, `NAME__gt`, `NAME__lte` and `NAME__lt`.
+    pub(super) fn time_range(&self, name: &str) -> Result<TimeRange, Failure> {
+        let time = |end: &str| self.time(&format!("{name}{end}"));
+        let (exactly, from, after) = (time("")?, time("__gte")?, time("__gt")?);
+        let (until, before) = (time("__lte")?, time("__lt")?);
+        // Times are given in seconds, so the whole of the last second counts.
+        let whole = |at: SystemTime| at + Duration::from_micros(999_999);
+        let after = after.map(|at| whole(at) + Duration::from_micros(1));
+        let before = before.map(|at| at - Duration::from_micros(1));
+        Ok((
+            [from, after, exactly].into_iter().flatten().max(),
+            [until.map(whole), before, exactly.map(whole)].into_iter().flatten().min(),
+        ))
+    }
+
+    fn time(&self, name: &str) -> Result<Option<SystemTime>, Failure> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let bad =
+            || Failure::Bad(format!("{name}: give a time in UTC such as 2026-08-31 20:08:21"));
+        utc::parse(&text).map(Some).ok_or_else(bad)
     }
 
     /// `true` or `false`, as such or as a text.

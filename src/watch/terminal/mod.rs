@@ -24,7 +24,7 @@ use self::{
 use crate::{
     cli::watch::WatchArgs,
     client::{
-        login::login,
+        login::connect,
         server::{AccessDenied, ServerClient},
         signals::EndSignals,
     },
@@ -49,9 +49,9 @@ const SCREEN: (u16, u16) = (100, 30);
 /// There is no token or no terminal, or the server denies access; for one screen also that the
 /// server does not answer.
 pub async fn watch(flags: WatchArgs, token: Option<String>) -> Result<()> {
-    let (account, token) = login(flags.login, token)?;
-    let client = ServerClient::new(&flags.url, account.clone(), &token)?;
-    let about = format!("conflow  {account} at {}", flags.url);
+    let about = format!("at {}", flags.server.url);
+    let client = connect(flags.server, token)?;
+    let about = format!("conflow  {} {about}", client.account);
     if flags.once {
         let size = if io::stdout().is_terminal() { terminal::size()? } else { SCREEN };
         let mut model = Model::new(about, FeedState::Once, size, flags.room);

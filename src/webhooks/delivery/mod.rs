@@ -20,6 +20,8 @@ mod state;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 pub use self::state::Delivery;
 use crate::base::ids::{CallId, RoomId};
 
@@ -84,6 +86,10 @@ pub struct DeliveryItem<P> {
     pub sequence: u64,
     /// Maximum number of attempts: [`ATTEMPTS_MAX`], or the URL's own.
     pub attempts_max: u8,
+    /// Attempts of earlier processes, which count too.
+    pub attempts_before: u8,
+    /// Its age when it is queued; more than zero if an earlier process had queued it.
+    pub age: Duration,
     /// Content of the request. Cloned for each attempt.
     pub payload: P,
 }
@@ -134,7 +140,7 @@ pub enum Outcome {
 }
 
 /// Reason why an item is dropped.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum DropReason {
     /// The engine has shut down.
     Closed,
@@ -191,7 +197,7 @@ impl Default for DeliveryLimits {
 /// Guarantee 4: number of attempts, unless the URL has its own.
 pub const ATTEMPTS_MAX: u8 = 155;
 
-/// Guarantee 4: an item that fails at this age, counted from its queueing, is not retried.
+/// Guarantee 4: an item that fails at this age is not retried. Restarts do not make it younger.
 pub const AGE_MAX: Duration = Duration::from_secs(86_400);
 
 /// Due times of the first attempts, in seconds from the first; the others follow every

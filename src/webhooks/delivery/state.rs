@@ -60,6 +60,7 @@ struct QueuedItem<P> {
     item: DeliveryItem<P>,
     queued_at: Instant,
     first_try: Option<Instant>,
+    /// Those of earlier processes included.
     attempts: u8,
 }
 
@@ -81,12 +82,13 @@ struct ReceiverHealth {
 impl<P> QueuedItem<P> {
     /// Whether there is no attempt after the one that fails now.
     fn is_last(&self, now: Instant) -> bool {
-        self.item.attempts_max <= self.attempts || AGE_MAX <= now - self.queued_at
+        AGE_MAX <= self.item.age + (now - self.queued_at) || self.item.attempts_max <= self.attempts
     }
 
     /// The time of the attempt after the one that fails now.
     fn retry_at(&self, now: Instant) -> Instant {
-        let due = self.first_try.unwrap_or(now) + due(self.attempts);
+        // After a start, back-offs are short again.
+        let due = self.first_try.unwrap_or(now) + due(self.attempts - self.item.attempts_before);
         due.max(now + BACKOFF_MIN)
     }
 }
@@ -203,7 +205,8 @@ impl<P: Clone> Delivery<P> {
             return;
         }
 
-        let queued = |item| QueuedItem { item, queued_at: now, first_try: None, attempts: 0 };
+        let attempts = item.attempts_before;
+        let queued = |item| QueuedItem { item, queued_at: now, first_try: None, attempts };
         match self.queue_ids.get(&item.queue).copied() {
             Some(id) => {
                 if self.limits.queue_items_max <= self.queue_state(id).items.len() {
@@ -307,7 +310,7 @@ impl<P: Clone> Delivery<P> {
         let state = self.queue_state_mut(id);
         state.phase = QueuePhase::InFlight { is_failing };
         let head = state.items.front_mut().expect("a queue is never empty");
-        head.attempts += 1;
+        head.attempts = head.attempts.saturating_add(1);
         head.first_try.get_or_insert(now);
         let (attempt, load) = (head.attempts, head.item.payload.clone());
         effects.push_back(Effect::Send { ticket, attempt, payload: load });

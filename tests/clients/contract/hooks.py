@@ -31,7 +31,7 @@ def before_call(context, case, kwargs):
     if case.query and case.meta is not None and case.meta.generation.mode.is_positive:
         # A pattern cannot know how many days a month has.
         for name in case.query:
-            if name.startswith("end_time") and isinstance(case.query[name], str):
+            if name.startswith(("end_time", "event_time", "since")) and isinstance(case.query[name], str):
                 case.query[name] = re.sub(r"-(29|30|31)\b", "-28", case.query[name])
     if case.meta is None or case.meta.phase.name.value == "stateful":
         return

@@ -21,6 +21,26 @@ fn metrics(program: &Program, header: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
+/// Checks the figures of a state log that works.
+fn check_log(page: &str) {
+    for line in [
+        "conflow_store_state{state=\"ok\"} 1",
+        "conflow_store_state{state=\"failed\"} 0",
+        "conflow_store_unwritten_events 0",
+        "conflow_store_write_failures_total{store=\"db\"} 0",
+        "conflow_store_write_failures_total{store=\"log\"} 0",
+    ] {
+        assert!(page.lines().any(|it| it == line), "{line}:\n{page}");
+    }
+    let figure = |name: &str| {
+        let line = page.lines().find_map(|it| it.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("{name}:\n{page}")).trim().parse::<f64>().unwrap()
+    };
+    assert!(100.0 < figure("conflow_log_bytes "), "it has events");
+    assert!(1.0 < figure("conflow_store_free_bytes "));
+    assert!(figure("conflow_store_sync_lag_seconds ") < 60.0);
+}
+
 #[test]
 fn in_development_an_account_sees_the_figures_and_they_are_correct() {
     let home = home();
@@ -59,6 +79,7 @@ fn in_development_an_account_sees_the_figures_and_they_are_correct() {
     ] {
         assert!(page.lines().any(|it| it == line), "{line}:\n{page}");
     }
+    check_log(&page);
     for secret in ["weekly", ID, &*token] {
         assert!(!page.contains(secret), "labels are bounded: {page}");
     }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::app::{ID, Program, command, home, run, token};
 
 /// A conflow with one member in its conference, and the call of that member.
-fn with_a_call(home: &Path) -> (Program, String, String) {
+pub(super) fn with_a_call(home: &Path) -> (Program, String, String) {
     let mut program = Program::start(home, "");
     let token = token(home);
     let call = join(&mut program, &token);
@@ -203,6 +203,26 @@ pub(super) fn receive_one(listener: &TcpListener) -> (String, String) {
     (id, String::from_utf8(body).unwrap())
 }
 
+/// The list of callbacks.
+fn deliveries(program: &Program, token: &str, query: &str) -> Value {
+    let path = format!("/api/v1/Account/{ID}/Delivery/{query}");
+    let (status, body) = program.ask(token, "GET", &path, "");
+    assert_eq!(status, 200, "{body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+/// The callbacks that have arrived, once there are so many.
+fn arrived(program: &Program, token: &str, count: usize) -> Value {
+    for _ in 0..500 {
+        let arrived = deliveries(program, token, "?state=arrived");
+        if arrived["meta"]["total_count"] == count {
+            return arrived;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{count} callbacks have not arrived")
+}
+
 /// Issue 15, the core: a reader goes on without a gap, a receiver gets everything in order, and calls
 /// that died are told of.
 #[test]
@@ -247,12 +267,25 @@ fn a_kill_loses_no_event_and_no_callback() {
     assert_eq!(hung_up[..all.len()], all);
     assert_eq!(hung_up.last().unwrap().1, "Hangup");
 
+    // The attempts of the first process are known, too.
+    let arrived = arrived(&program, &token, 4);
+    let ids = arrived["objects"].as_array().unwrap().iter().rev().map(|it| &it["event_id"]);
+    assert!(ids.eq(told.iter().map(|(id, _)| id)), "{arrived}");
+    let first = &arrived["objects"][3];
+    assert!(2 <= first["attempts"].as_u64().unwrap(), "{first}");
+    assert!(!first["last_attempts"][0]["error"].is_null(), "{first}");
+
     // What has been told is not told again.
     program.signal("TERM");
     assert_eq!(program.end().0, Some(0));
     let program = Program::start(home.path(), "");
     let after = events(&program, &token, "?after=0", "Hangup");
     assert_eq!(after, hung_up);
+    assert_eq!(deliveries(&program, &token, "?state=arrived")["objects"], arrived["objects"]);
+    let path = format!("/api/v1/Account/{ID}/Delivery/{}/", told[0].0);
+    let (status, body) = program.ask(&token, "POST", &path, "");
+    assert_eq!(status, 202, "{body}");
+    assert_eq!(receive(&receiver, 1), told[..1]);
     program.signal("TERM");
     let (code, _, log) = program.end();
     assert!(code == Some(0) && !log.contains("the last process has left"), "{log}");

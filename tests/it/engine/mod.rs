@@ -1,5 +1,6 @@
 //! The engine: call workers, conference actors, membership, kicks and races on the real actors.
 
+mod backlog;
 mod call_worker;
 mod conference;
 mod group_guard;

@@ -194,6 +194,8 @@ impl Durable {
                 receiver: callback.target.origin().clone(),
                 sequence: callback.sequence,
                 attempts_max: ATTEMPTS_MAX,
+                attempts_before: 0,
+                age: Duration::ZERO,
                 payload: callback,
             };
             process.delivery.handle(now, Command::Queue(item), &mut effects);

@@ -1,6 +1,6 @@
 //! Backups and checks of a store from another process, while it is being written.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, iter, os::unix::fs::PermissionsExt};
 
 use conflow::store::{inspect::Inspection, rows::Table};
 use tempfile::tempdir;
@@ -19,7 +19,7 @@ fn a_backup_during_writes_has_whole_commits_and_everything_acknowledged() {
     let acknowledged = (0..500).map(pair).collect::<Vec<_>>();
     acknowledged.into_iter().for_each(|it| it.recv().unwrap().unwrap());
     let more: Vec<_> = (500..20_000).map(pair).collect();
-    Inspection::open(&path).unwrap().copy_to(&backup, None).unwrap();
+    Inspection::open(&path).unwrap().copy_to(&backup, None, iter::empty()).unwrap();
     more.into_iter().for_each(|it| it.recv().unwrap().unwrap());
     assert_eq!(rows(&*store, Table::Members).len(), 20_000);
 
@@ -45,13 +45,14 @@ fn a_backup_overwrites_nothing_and_leaves_no_partial_file() {
     let partial = temp.path().join("b.db.partial");
     for (taken, expected) in [(&backup, "there is a file of that name"), (&partial, "partial")] {
         fs::write(taken, "mine").unwrap();
-        let refused = store.copy_to(&backup, None).unwrap_err().to_string();
+        let refused = store.copy_to(&backup, None, iter::empty()).unwrap_err().to_string();
         assert!(refused.contains("b.db") && refused.contains(expected), "{refused}");
         assert_eq!(fs::read_to_string(taken).unwrap(), "mine");
         fs::remove_file(taken).unwrap();
         assert!(!backup.exists() && !partial.exists());
     }
-    let refused = store.copy_to(&temp.path().join("no/b.db"), None).unwrap_err().to_string();
+    let refused =
+        store.copy_to(&temp.path().join("no/b.db"), None, iter::empty()).unwrap_err().to_string();
     assert!(refused.contains("no/b.db: No such file"), "{refused}");
-    store.copy_to(&backup, None).unwrap();
+    store.copy_to(&backup, None, iter::empty()).unwrap();
 }

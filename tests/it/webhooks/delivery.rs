@@ -41,6 +41,8 @@ fn item(key: &QueueKey, sequence: u64) -> DeliveryItem<Payload> {
         receiver,
         sequence,
         attempts_max: ATTEMPTS_MAX,
+        attempts_before: 0,
+        age: Duration::ZERO,
         payload: load,
     }
 }
@@ -187,6 +189,30 @@ fn an_item_queued_for_a_day_gets_one_try() {
     harness.end(3, Outcome::Arrived);
     harness.end(4, Outcome::Failed);
     assert_eq!((harness.delivered, harness.dropped.len()), (1, 2));
+}
+
+/// Issue 15: a start is no new day, and no new count.
+#[test]
+fn an_item_of_an_earlier_process_is_as_old_as_it_was() {
+    let mut harness = Harness::new(DeliveryLimits::default());
+    let earlier = |sequence: u64, age, attempts_before| {
+        let item = item(&queue_key(sequence.into(), 1, 0), sequence);
+        Command::Queue(DeliveryItem { age, attempts_before, ..item })
+    };
+    harness.handle(earlier(1, AGE_MAX - SECOND, 9));
+    harness.handle(earlier(2, Duration::ZERO, ATTEMPTS_MAX - 1));
+    harness.handle(earlier(3, AGE_MAX - SECOND, 9));
+    assert_eq!(harness.in_flight.iter().map(|it| it.1).collect::<Vec<_>>(), [10, 155, 10]);
+    harness.end(2, Outcome::Failed);
+    assert_eq!(harness.dropped, [(DropReason::Exhausted, ATTEMPTS_MAX, 2)]);
+    harness.end(1, Outcome::Failed);
+    // The back-offs begin again, since the receiver may be back as well.
+    harness.wait(SECOND);
+    assert_eq!(harness.sent(), [3, 1]);
+    harness.end(1, Outcome::Failed);
+    harness.end(3, Outcome::Failed);
+    let last: Vec<_> = harness.dropped[1..].iter().map(|it| (it.1, it.2)).collect();
+    assert_eq!(last, [(11, 1), (10, 3)]);
 }
 
 #[test]

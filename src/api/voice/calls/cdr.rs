@@ -1,7 +1,5 @@
 //! Endpoints that list and show calls: `status=live`, `status=queued`, or ended ones.
 
-use std::time::{Duration, SystemTime};
-
 use axum::{extract::Path, http::StatusCode, response::Response};
 use url::form_urlencoded;
 
@@ -15,7 +13,7 @@ use crate::{
         reply,
         voice::{ApiClient, InAccount, params::RequestParams, warnings::Warnings},
     },
-    base::{ids::CallId, utc},
+    base::ids::CallId,
     call::{CallDirection, CallStatus},
     cdr::CdrFilter,
     engine::journal::ActiveCall,
@@ -160,14 +158,8 @@ fn filter(params: &RequestParams) -> Result<CdrFilter, Failure> {
         }
     };
     let code = params.number("hangup_cause_code", 0..=9_999)?;
-    let exactly = time(params, "end_time")?;
-    let (from, after) = (time(params, "end_time__gte")?, time(params, "end_time__gt")?);
-    let (until, before) = (time(params, "end_time__lte")?, time(params, "end_time__lt")?);
+    let (ended_from, ended_until) = params.time_range("end_time")?;
     let (talked_from, talked_below) = talked(params)?;
-    // Times are given in seconds, so the whole of the last second counts.
-    let whole = |at: SystemTime| at + Duration::from_micros(999_999);
-    let after = after.map(|at| whole(at) + Duration::from_micros(1));
-    let before = before.map(|at| at - Duration::from_micros(1));
     Ok(CdrFilter {
         from: params.text("from_number")?,
         to: params.text("to_number")?,
@@ -175,8 +167,8 @@ fn filter(params: &RequestParams) -> Result<CdrFilter, Failure> {
         parent,
         cause_code: code.map(|it| u16::try_from(it).expect("four digits")),
         source: params.text("hangup_source")?,
-        ended_from: [from, after, exactly].into_iter().flatten().max(),
-        ended_until: [until.map(whole), before, exactly.map(whole)].into_iter().flatten().min(),
+        ended_from,
+        ended_until,
         talked_from,
         talked_below,
     })
@@ -192,12 +184,6 @@ fn talked(params: &RequestParams) -> Result<(Option<u64>, Option<u64>), Failure>
     let from = [exactly, from, above.map(after)].into_iter().flatten().max();
     let below = [exactly.map(after), until.map(after), below].into_iter().flatten().min();
     Ok((from, below))
-}
-
-fn time(params: &RequestParams, name: &str) -> Result<Option<SystemTime>, Failure> {
-    let Some(text) = params.text(name)? else { return Ok(None) };
-    let bad = || Failure::Bad(format!("{name}: give a time in UTC such as 2026-08-31 20:08:21"));
-    utc::parse(&text).map(Some).ok_or_else(bad)
 }
 
 fn direction(params: &RequestParams) -> Result<Option<CallDirection>, Failure> {

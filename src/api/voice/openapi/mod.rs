@@ -3,6 +3,7 @@
 //! The endpoint table says which there are, and has no row without an operation.
 
 mod calls;
+mod events;
 mod kick;
 mod rooms;
 mod terms;
@@ -11,7 +12,7 @@ mod trace;
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{Settings, bodies, calls as calls_served};
+use super::{Settings, bodies, calls as calls_served, deliveries};
 use crate::{
     api::{
         dialect::ApiDialect,
@@ -63,6 +64,7 @@ fn documented(path: &PathRow) -> String {
 pub(in crate::api) fn schemas(schemas: &mut Schemas) {
     bodies::schemas(schemas);
     calls_served::schemas(schemas);
+    deliveries::schemas(schemas);
     schemas.put_written(
         "Spawned",
         object(&[("message", one("async api spawned")), ("api_id", uuid())]),

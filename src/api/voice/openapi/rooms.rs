@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Tag, empty, parameters, reference, says, terms};
 use crate::{
     api::{
-        openapi::{DialectDescriber, DocumentedAnswer, Operation, header, query, uuid},
+        openapi::{DialectDescriber, DocumentedAnswer, Operation},
         voice::{MemberIdForm, SuccessReply, member_action::MemberAction, plivo, vobiz},
     },
     base::ids::Dialect,
@@ -117,24 +117,5 @@ impl DialectDescriber {
             Dialect::Plivo => plivo::success_reply(self.settings.plivo, action),
             Dialect::Vobiz => vobiz::success_reply(self.settings.vobiz, action),
         }
-    }
-
-    pub(in crate::api::voice) fn events(self) -> Operation {
-        let name = json!({ "type": "string", "minLength": 1, "maxLength": 256 });
-        let last = json!({ "type": "string", "pattern": "^[0-9]{1,19}-[0-9]{1,19}$" });
-        let about = "The stream goes on behind this event. Without it, it begins now.";
-        self.operation("events", Tag::Events, "Streams what happens to calls and conferences.")
-            .about(
-                "Server-sent events, without an end: `id`, `event` (what happened) and `data` (its \
-                 fields as a JSON object). An event `gap` says that some are no longer kept. The \
-                 stream breaks off within a second after its token is removed.",
-            )
-            .takes([
-                query("conference", name, "Only what is about this conference."),
-                query("call", uuid(), "Only what is about this call."),
-                header("Last-Event-ID", last, about),
-            ])
-            .answers(DocumentedAnswer::text(200, "The stream.", "text/event-stream"))
-            .refuses(&[400])
     }
 }

@@ -170,7 +170,7 @@ async fn a_gap_is_reported_and_invalid_parameters_are_refused() {
     assert!(line.contains("400") && line.contains("Last-Event-ID: not an event id"), "{line}");
     let line = engine.line("GET P/Events/?room=x").await;
     assert!(line.ends_with(
-        r#"{"api_id":"*","error":"room: there are conference, call, since and after"}"#
+        r#"{"api_id":"*","error":"room: there are conference, call, since, after and follow"}"#
     ));
     let line = engine.line("GET /v1/Account/MA2/Events/").await;
     assert!(line.contains("404"), "{line}");

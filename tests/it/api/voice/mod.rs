@@ -2,6 +2,7 @@
 
 mod bans;
 mod calls;
+mod deliveries;
 mod events;
 mod kick;
 mod rooms;
