@@ -1,7 +1,7 @@
 //! Leaving a conference: exits, their consequences for other members, and the order of effects.
 //!
 //! The order: all out of the mix → all exits published → the name freed → all calls released → the
-//! reply → the end.
+//! reply → the end. (The engine writes and publishes all notices before it performs the rest.)
 
 use std::{collections::VecDeque, mem, time::Instant};
 

@@ -127,10 +127,8 @@ pub struct TurnRecord {
 impl Observed {
     /// Calls `take` for each event: those of a turn one by one.
     pub fn each(self, mut take: impl FnMut(Self)) {
-        match self {
-            Self::Turn(turn) => turn.events.into_iter().for_each(take),
-            other => take(other),
-        }
+        let Self::Turn(turn) = self else { return take(self) };
+        turn.events.into_iter().for_each(take);
     }
 
     /// The rows of a turn.
@@ -140,10 +138,7 @@ impl Observed {
 
     /// The events: those of a turn, or this one.
     pub fn events(&self) -> &[Self] {
-        match self {
-            Self::Turn(turn) => &turn.events,
-            other => slice::from_ref(other),
-        }
+        if let Self::Turn(turn) = self { &turn.events } else { slice::from_ref(self) }
     }
 }
 

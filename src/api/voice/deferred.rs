@@ -39,7 +39,7 @@ use crate::{
         registry::AskError,
     },
     store::{
-        KeyStatus, RequestKey, StoredResponse,
+        IdempotencyStore, KeyStatus, RequestKey, StoredResponse,
         rows::{OnCommit, WriteError},
     },
 };
@@ -157,10 +157,7 @@ impl DeferredRequest {
         let keys = idempotency_keys.clone();
         let (request_, journal) = (Arc::new(request.clone()), self.links.app.journal.clone());
         let done = tokio::spawn(async move {
-            // A key that cannot be stored could not keep its promise.
-            let (reserved, on_reserved) = committed();
-            keys.reserve(Instant::now().into_std(), &request_, on_reserved);
-            reserved.await.map_err(|_| Failure::Internal)??;
+            reserve(&*keys, &request_).await?;
             let answer = recorder::answer_key(request_.id());
             let keyed = KeyedRequest { request: Some(request_.clone()), answer };
             let stored = Arc::new(match hook {
@@ -173,8 +170,7 @@ impl DeferredRequest {
                 _ => {
                     let (kept, on_kept) = committed();
                     keys.done(Instant::now().into_std(), &request_, stored.clone(), on_kept);
-                    // The request had its effect, so it is answered even if the store fails now: the
-                    // response is written later.
+                    // It had its effect, so it is answered even if the response is written later.
                     if !matches!(kept.await, Ok(Ok(()))) {
                         return Ok(stored);
                     }
@@ -210,6 +206,14 @@ impl DeferredRequest {
         let entry = AuditEntry::new(&self.context, canonical, self.path, status, None);
         (self.links.app.on_answered)(entry);
     }
+}
+
+/// Stores a key before its request is carried out: one that cannot be stored could not keep its
+/// promise.
+async fn reserve(keys: &dyn IdempotencyStore, request: &RequestKey) -> Result<(), Failure> {
+    let (reserved, on_reserved) = committed();
+    keys.reserve(Instant::now().into_std(), request, on_reserved);
+    Ok(reserved.await.map_err(|_| Failure::Internal)??)
 }
 
 /// The result of a commit, and the callback that sends it.

@@ -92,6 +92,8 @@ struct AwaitedDocument {
 #[derive(Default)]
 struct RoomSeen {
     sequence: u64,
+    /// It has the floor, and its unmuting is to come: notices are told before orders are carried out.
+    unmutes: Option<CallId>,
     exits: usize,
     is_over: bool,
     in_room: BTreeSet<MemberId>,
@@ -205,6 +207,7 @@ impl World {
         room.sequence += 1;
         assert_eq!(sequence, room.sequence, "the sequence has a gap");
         assert!(!room.is_over, "{news:?} comes after the end");
+        assert_eq!(room.unmutes, None, "the muted have no floor");
         match news {
             RoomNews::Entered { who: MemberInfo { member, call, .. }, is_first, group } => {
                 if is_first && room.exits == 0 {
@@ -238,7 +241,7 @@ impl World {
             }
             RoomNews::FloorTaken { who: MemberInfo { member, call, .. } } => {
                 assert!(room.in_room.contains(&member), "{member} is outside");
-                assert!(!self.muted.get(&call).is_some_and(|it| *it), "the muted have no floor");
+                room.unmutes = self.muted.get(&call).is_some_and(|it| *it).then_some(call);
                 self.lived.insert("floor");
             }
             RoomNews::Over => {
@@ -271,7 +274,11 @@ impl World {
                     self.deaf.remove(&call);
                 }
             }
-            AudioOrder::Mute { calls, on, .. } => set(&mut self.muted, &calls, on),
+            AudioOrder::Mute { room, calls, on } => {
+                set(&mut self.muted, &calls, on);
+                let room = self.rooms.entry(room).or_default();
+                room.unmutes = room.unmutes.filter(|it| on || !calls.contains(it));
+            }
             AudioOrder::Deafen { room, calls, on } => {
                 self.are_in(room, &calls);
                 set(&mut self.deaf, &calls, on);
