@@ -4,7 +4,7 @@
 //! The audit's target is `conflow::audit`. It has no bodies and no secrets. Requests that only read
 //! are not audited.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::http::Method;
 use uuid::Uuid;
@@ -21,8 +21,8 @@ pub struct AuditEntry {
     method: Method,
     /// As it was sent.
     path: Box<str>,
-    /// Boxed, since it is rare, and many entries wait in the log's queue.
-    canonical: Option<Box<CanonicalPath>>,
+    /// The canonical path, if it is another.
+    canonical: Option<Arc<str>>,
     path_row: &'static PathRow,
     status: u16,
     /// None for a deferred request, whose client had its answer before.
@@ -30,21 +30,11 @@ pub struct AuditEntry {
     principal: Option<Principal>,
 }
 
-/// The canonical path of a request that was sent with another.
-#[derive(Debug)]
-struct CanonicalPath(String);
-
 impl AuditEntry {
-    pub(super) fn new(
-        context: &RequestContext,
-        canonical: Option<String>,
-        path_row: &'static PathRow,
-        status: u16,
-        took: Option<Duration>,
-    ) -> Self {
-        let RequestContext { api_id, trace, peer, .. } = *context;
+    pub(super) fn new(context: &RequestContext, status: u16, took: Option<Duration>) -> Self {
+        let RequestContext { api_id, trace, peer, path_row, .. } = *context;
         let (method, path) = (context.method.clone(), context.uri.path().into());
-        let canonical = canonical.map(|it| Box::new(CanonicalPath(it)));
+        let canonical = context.canonical.clone();
         let principal = context.principal.get().cloned();
         Self { api_id, trace, peer, method, path, canonical, path_row, status, took, principal }
     }
@@ -74,7 +64,7 @@ impl AuditEntry {
 
     fn log_audit(&self) {
         let Self { api_id, trace, peer, method, path, status, .. } = self;
-        let named = self.canonical.as_ref().map_or(&**path, |it| &it.0);
+        let named = self.canonical.as_deref().unwrap_or(path);
         let (account, by) =
             self.principal.as_ref().map_or(("", ""), |it| (it.account.as_str(), &*it.by));
         tracing::info!(

@@ -30,7 +30,7 @@ pub(super) struct PathRow {
 pub(super) const UNKNOWN: usize = 0;
 
 impl PathRow {
-    /// The pattern for axum's router: canonical, with a slash at the end.
+    /// The pattern for the router: canonical, with a slash at the end.
     pub(super) fn route(&self) -> String {
         format!("{}/", self.pattern.trim_end_matches('/'))
     }
@@ -91,15 +91,23 @@ impl PathRow {
     pub(super) fn names<'a>(&'static self, path: &'a str) -> impl Display + use<'a> {
         fmt::from_fn(move |f| {
             let mut gap = "";
-            for (segment, given) in segments(self.pattern).zip(segments(path)) {
-                if segment.starts_with('{') && segment != "{auth_id}" && segment != SECRET {
-                    let name = segment.trim_matches(['{', '}']);
-                    [gap, name, "=", given].into_iter().try_for_each(|it| f.write_str(it))?;
-                    gap = " ";
-                }
+            for (segment, given) in self.names_in(path).filter(|(it, _)| *it != SECRET) {
+                let name = segment.trim_matches(['{', '}']);
+                [gap, name, "=", given].into_iter().try_for_each(|it| f.write_str(it))?;
+                gap = " ";
             }
             Ok(())
         })
+    }
+
+    /// The parameters of a canonical path, except the account: `{name}` and what stands for it, still
+    /// percent-encoded.
+    pub(super) fn names_in<'a>(
+        &'static self,
+        path: &'a str,
+    ) -> impl Iterator<Item = (&'static str, &'a str)> {
+        let pairs = segments(self.pattern).zip(segments(path));
+        pairs.filter(|(segment, _)| segment.starts_with('{') && *segment != "{auth_id}")
     }
 
     /// Whether a path, as the client sent it, has more segments than the pattern.

@@ -4,11 +4,10 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, Bytes},
+    body::Body,
     http::{
         HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, StatusCode,
         header::{CONTENT_LENGTH, CONTENT_TYPE},
-        request::Parts,
     },
     response::{IntoResponse, Response},
 };
@@ -23,12 +22,11 @@ use uuid::Uuid;
 use super::params::RequestParams;
 use crate::{
     api::{
-        ANSWER_WAIT_MAX, Links,
+        ANSWER_WAIT_MAX,
         audit::AuditEntry,
-        context::{RequestBody, RequestContext},
+        context::{HandlerState, RequestContext},
         endpoint::Endpoint,
         failure::Failure,
-        path_row::PathRow,
         reply, write_failure,
     },
     base::{
@@ -50,13 +48,8 @@ use crate::{
 
 /// A request, with everything that is needed to answer it without its client.
 pub(in crate::api) struct DeferredRequest {
-    pub(in crate::api) links: Links,
-    pub(in crate::api) context: Arc<RequestContext>,
     pub(in crate::api) endpoint: &'static Endpoint,
-    pub(in crate::api) path: &'static PathRow,
-    /// The request, with the parameters of its path.
-    pub(in crate::api) parts: Parts,
-    pub(in crate::api) body: Bytes,
+    pub(in crate::api) state: HandlerState,
 }
 
 /// The reason to answer a request apart from its connection.
@@ -131,7 +124,7 @@ impl DeferredRequest {
             api_id: Uuid,
         }
 
-        let api_id = self.context.api_id;
+        let api_id = self.state.context.api_id;
         let spawned = SpawnedReply { message: "async api spawned", api_id };
         tokio::spawn(async move {
             let stored = self.run().await;
@@ -148,12 +141,13 @@ impl DeferredRequest {
             let bad = format!("Idempotency-Key: give 1 to {KEY_CHARS_MAX} visible characters");
             return Err(Failure::Bad(bad));
         }
-        let (context, account) = (&self.context, self.account().clone());
+        let HandlerState { links, context, body } = &self.state;
+        let account = self.account().clone();
         let (method, path) = (context.method.to_string(), context.uri.path().to_owned());
         let request = RequestKey { account, method, path, key: key.to_owned() };
-        let asked = [context.query().as_bytes(), b"\n", &self.body].concat();
+        let asked = [context.query().as_bytes(), b"\n", body].concat();
         let asked = *blake3::hash(&asked).as_bytes();
-        let idempotency_keys = self.links.app.idempotency_keys.clone();
+        let idempotency_keys = links.app.idempotency_keys.clone();
         let look = async {
             loop {
                 let lookup = idempotency_keys.begin(Instant::now().into_std(), &request, asked);
@@ -203,14 +197,12 @@ impl DeferredRequest {
     }
 
     fn account(&self) -> &AccountId {
-        &self.context.principal.get().expect("only accounts are let in").account
+        &self.state.context.principal.get().expect("only accounts are let in").account
     }
 
     async fn run(&self) -> StoredResponse {
-        let mut request = Request::from_parts(self.parts.clone(), Body::empty());
-        request.extensions_mut().insert(RequestBody(self.body.clone()));
-        let response = (self.endpoint.handler)(request, self.links.clone()).await;
-        let response = write_failure(&self.context, response);
+        let response = (self.endpoint.handler)(Request::default(), self.state.clone()).await;
+        let response = write_failure(&self.state.context, response);
         let status = response.status().as_u16();
         let headers = extra_headers(response.headers());
         let body = response.into_body().collect().await;
@@ -220,15 +212,15 @@ impl DeferredRequest {
 
     /// Audits the result. The 202 that the client got has an audit line of its own.
     fn audit(&self, status: u16) {
-        let canonical = Some(self.parts.uri.path().to_owned());
-        let entry = AuditEntry::new(&self.context, canonical, self.path, status, None);
-        (self.links.app.on_answered)(entry);
+        let HandlerState { links, context, .. } = &self.state;
+        (links.app.on_answered)(AuditEntry::new(context, status, None));
     }
 
     fn send(&self, hook: &Hook, stored: &StoredResponse) {
         let Ok(target) = TargetUrl::parse(&hook.url) else { return };
-        let RequestContext { api_id, trace, .. } = *self.context;
-        let (state, dialect) = (&self.links.app, self.context.dialect.voice());
+        let HandlerState { links, context, .. } = &self.state;
+        let RequestContext { api_id, trace, .. } = **context;
+        let (state, dialect) = (&links.app, context.dialect.voice());
         let response = String::from_utf8_lossy(&stored.body).into_owned();
         let fields: Vec<FormField> = vec![
             (Cow::Borrowed("api_id"), api_id.to_string()),
