@@ -41,29 +41,39 @@ impl AuditEntry {
 
     /// Writes the lines of this request into the log.
     pub fn log(&self) {
+        let mut buffer = Uuid::encode_buffer();
+        let api_id = &*self.api_id.hyphenated().encode_lower(&mut buffer);
+        let texts = EntryTexts {
+            api_id,
+            trace: &self.trace.to_string(),
+            peer: &self.peer.to_string(),
+            method: self.method.as_str(),
+        };
         if let Some(took) = self.took {
-            self.log_answer(took.as_micros());
+            self.log_answer(&texts, took.as_micros());
         }
         if self.path_row.is_audited(&self.method) {
-            self.log_audit();
+            self.log_audit(&texts);
         }
     }
 
-    fn log_answer(&self, micros: u128) {
-        let Self { api_id, trace, peer, method, path, status, .. } = self;
-        let shown = &*self.path_row.shown(path);
+    fn log_answer(&self, texts: &EntryTexts<'_>, micros: u128) {
+        let EntryTexts { api_id, trace, peer, method } = *texts;
+        let Self { path, status, .. } = self;
+        let path = &*self.path_row.shown(path);
         match is_probe(path) {
             true => {
-                tracing::debug!(%api_id, %trace, %peer, %method, path = shown, status, micros, "answered");
+                tracing::debug!(api_id, trace, peer, method, path, status, micros, "answered");
             }
             false => {
-                tracing::info!(%api_id, %trace, %peer, %method, path = shown, status, micros, "answered");
+                tracing::info!(api_id, trace, peer, method, path, status, micros, "answered");
             }
         }
     }
 
-    fn log_audit(&self) {
-        let Self { api_id, trace, peer, method, path, status, .. } = self;
+    fn log_audit(&self, texts: &EntryTexts<'_>) {
+        let EntryTexts { api_id, trace, peer, method } = *texts;
+        let Self { path, status, .. } = self;
         let named = self.canonical.as_deref().unwrap_or(path);
         let (account, by) =
             self.principal.as_ref().map_or(("", ""), |it| (it.account.as_str(), &*it.by));
@@ -71,14 +81,22 @@ impl AuditEntry {
             target: "conflow::audit",
             account,
             by,
-            %peer,
-            %method,
+            peer,
+            method,
             route = self.path_row.pattern,
             names = %self.path_row.names(named),
             status,
-            %api_id,
-            %trace,
+            api_id,
+            trace,
             "audit"
         );
     }
+}
+
+/// What both lines of an entry have, written once.
+struct EntryTexts<'a> {
+    api_id: &'a str,
+    trace: &'a str,
+    peer: &'a str,
+    method: &'a str,
 }
