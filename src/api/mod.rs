@@ -45,7 +45,9 @@ mod traffic;
 mod trust;
 pub mod voice;
 
-use std::{borrow::Cow, fmt, net::IpAddr, ops::Deref, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    borrow::Cow, fmt, net::IpAddr, ops::Deref, panic::AssertUnwindSafe, pin::pin, sync::Arc,
+};
 
 use axum::{
     body::{Body, HttpBody},
@@ -56,6 +58,7 @@ use futures_util::FutureExt;
 use parking_lot::RwLock;
 use tokio::{
     sync::watch,
+    task::yield_now,
     time::{self, timeout},
 };
 use uuid::Uuid;
@@ -413,7 +416,12 @@ impl AppState {
         key: &RoomKey,
         ask: Ask,
     ) -> Result<ConferenceAnswer, AskError> {
-        let answer = self.registry.ask_and_wait(Some(api_id), key, ask);
+        let mut answer = pin!(self.registry.ask_and_wait(Some(api_id), key, ask));
+        // The room has its turn first. As a rule its answer is there then, without a timer and a wake-up.
+        if let Some(answer) = answer.as_mut().now_or_never() {
+            return answer;
+        }
+        yield_now().await;
         timeout(ANSWER_WAIT_MAX, answer).await.unwrap_or(Err(AskError::Late))
     }
 }
