@@ -31,8 +31,13 @@ pub struct AuditEntry {
 }
 
 impl AuditEntry {
-    pub(super) fn new(context: &RequestContext, status: u16, took: Option<Duration>) -> Self {
-        let RequestContext { api_id, trace, peer, path_row, .. } = *context;
+    pub(super) fn new(
+        context: &RequestContext,
+        path_row: &'static PathRow,
+        status: u16,
+        took: Option<Duration>,
+    ) -> Self {
+        let RequestContext { api_id, trace, peer, .. } = *context;
         let (method, path) = (context.method.clone(), context.uri.path().into());
         let canonical = context.canonical.clone();
         let principal = context.principal.get().cloned();

@@ -13,9 +13,7 @@ use axum::{
 };
 use uuid::Uuid;
 
-use super::{
-    AppState, Links, dialect::ApiDialect, path, path_row::PathRow, principal::PrincipalCell,
-};
+use super::{AppState, Links, dialect::ApiDialect, path, principal::PrincipalCell};
 use crate::base::traceparent::Traceparent;
 
 /// A request without its body.
@@ -41,8 +39,8 @@ pub(super) struct RequestContext {
     pub(super) auth_id: Range<usize>,
     /// Whether the path ends with `//`, as with an empty last name.
     pub(super) ends_nameless: bool,
-    /// The row of the path, or that of unknown paths.
-    pub(super) path_row: &'static PathRow,
+    /// The pattern that the path matches.
+    pub(super) pattern: &'static str,
 }
 
 impl RequestContext {
@@ -123,7 +121,7 @@ impl<const N: usize> FromRequestParts<HandlerState> for PathNames<N> {
 
     async fn from_request_parts(_: &mut Parts, state: &HandlerState) -> Result<Self, Infallible> {
         let context = &state.context;
-        let mut names = context.path_row.names_in(context.path()).map(|(_, name)| name);
+        let mut names = path::names_in(context.pattern, context.path()).map(|(_, name)| name);
         Ok(Self(array::from_fn(|_| {
             let name = names.next().expect("a handler asks for what its pattern has");
             path::decode(name).expect("a canonical path is UTF-8").into_owned()

@@ -244,26 +244,27 @@ impl Api {
     async fn answer_known(&self, peer: IpAddr, request: Request<Body>) -> (Response, bool) {
         let now = time::Instant::now();
         let trust = self.links.app.trust.read().clone();
-        let RoutedRequest { context, body, upgrade } =
+        let RoutedRequest { context, path_row, body, upgrade } =
             RoutedRequest::of(&trust, peer, now, request);
         let groups = self.links.groups.as_ref().zip(groups::Vendor::of(context.dialect));
         let answer = match groups {
             Some((api, vendor)) => {
                 // Boxed: its size must not be part of every request.
-                Box::pin(api.answer(vendor, &self.links, &context, body, upgrade)).await
+                let serve = |request| router::serve(path_row, &self.links, &context, request);
+                Box::pin(api.answer(vendor, &context, body, upgrade, serve)).await
             }
             None => {
-                let answer = router::serve(&self.links, &context, Request::new(body));
+                let answer = router::serve(path_row, &self.links, &context, Request::new(body));
                 let answer = AssertUnwindSafe(answer).catch_unwind().await;
                 answer.unwrap_or_else(|_| Failure::Internal.into_response())
             }
         };
         let mut response = write_failure(&context, answer);
-        trust.share(&context, context.path_row.allow, &mut response);
+        trust.share(&context, path_row.allow, &mut response);
 
         let (status, took) = (response.status().as_u16(), now.elapsed());
-        self.links.traffic.count(context.path_row.number, &context.method, status, took);
-        (self.links.app.on_answered)(AuditEntry::new(&context, status, Some(took)));
+        self.links.traffic.count(path_row.number, &context.method, status, took);
+        (self.links.app.on_answered)(AuditEntry::new(&context, path_row, status, Some(took)));
         let is_known = context.principal.is_known();
         match context.method == Method::HEAD {
             true => (without_body(response), is_known),
@@ -275,6 +276,7 @@ impl Api {
 /// A request whose row is found.
 struct RoutedRequest {
     context: Arc<RequestContext>,
+    path_row: &'static PathRow,
     body: Body,
     upgrade: Option<hyper::upgrade::OnUpgrade>,
 }
@@ -313,9 +315,9 @@ impl RoutedRequest {
             canonical,
             uri: head.uri,
             headers: head.headers,
-            path_row,
+            pattern: path_row.pattern,
         });
-        Self { context, body, upgrade }
+        Self { context, path_row, body, upgrade }
     }
 }
 

@@ -10,6 +10,7 @@ use axum::http::Method;
 use super::{
     dialect::ApiDialect,
     endpoint::{AuditRule, Endpoint},
+    path::{names_in, segments},
 };
 
 /// A path of one dialect, with its endpoints.
@@ -91,23 +92,13 @@ impl PathRow {
     pub(super) fn names<'a>(&'static self, path: &'a str) -> impl Display + use<'a> {
         fmt::from_fn(move |f| {
             let mut gap = "";
-            for (segment, given) in self.names_in(path).filter(|(it, _)| *it != SECRET) {
+            for (segment, given) in names_in(self.pattern, path).filter(|(it, _)| *it != SECRET) {
                 let name = segment.trim_matches(['{', '}']);
                 [gap, name, "=", given].into_iter().try_for_each(|it| f.write_str(it))?;
                 gap = " ";
             }
             Ok(())
         })
-    }
-
-    /// The parameters of a canonical path, except the account: `{name}` and what stands for it, still
-    /// percent-encoded.
-    pub(super) fn names_in<'a>(
-        &'static self,
-        path: &'a str,
-    ) -> impl Iterator<Item = (&'static str, &'a str)> {
-        let pairs = segments(self.pattern).zip(segments(path));
-        pairs.filter(|(segment, _)| segment.starts_with('{') && *segment != "{auth_id}")
     }
 
     /// Whether a path, as the client sent it, has more segments than the pattern.
@@ -131,7 +122,3 @@ pub(super) fn is_read(method: &Method) -> bool {
 
 /// A parameter that works as a password, so no log shows it.
 const SECRET: &str = "{secret}";
-
-fn segments(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter(|it| !it.is_empty())
-}

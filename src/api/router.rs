@@ -27,11 +27,12 @@ use super::{
 
 /// Answers a request by the row of its path. The steps are in the order in which their errors count.
 pub(super) async fn serve(
+    path: &'static PathRow,
     links: &Links,
     context: &Arc<RequestContext>,
     mut request: Request,
 ) -> Response {
-    let endpoint = match enter(context.path_row, links, context) {
+    let endpoint = match enter(path, links, context) {
         ControlFlow::Continue(endpoint) => endpoint,
         ControlFlow::Break(response) => return response,
     };
@@ -55,7 +56,7 @@ pub(super) async fn serve(
             Ok(None) => (),
             // Boxed, since it is rare: its size must not be part of every request.
             Ok(Some(deferral)) => {
-                return Box::pin(DeferredRequest { endpoint, state }.answer(deferral)).await;
+                return Box::pin(DeferredRequest { endpoint, path, state }.answer(deferral)).await;
             }
             Err(failure) => return failure.into_response(),
         }

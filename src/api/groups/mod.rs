@@ -35,14 +35,13 @@ use self::{
     sign_in::{Guess, PasswordGuesses, SignedInUser},
 };
 use super::{
-    AppState, Links,
+    AppState,
     after_response::AfterResponse,
     body,
     context::{HandlerState, RequestContext, RequestOrigin},
     failure::{Failure, rounded_up},
     path_row::{PathRow, is_read},
     principal::Principal,
-    router,
 };
 use crate::{
     base::ids::AccountId,
@@ -160,13 +159,14 @@ impl GroupsApi {
         self.sockets.close();
     }
 
-    pub(super) async fn answer(
+    /// Answers a request of a vendor's dialect; `serve` is the way to its handler.
+    pub(super) async fn answer<F: Future<Output = Response>>(
         &self,
         vendor: Vendor,
-        links: &Links,
         context: &Arc<RequestContext>,
         body: Body,
         upgrade: Option<OnUpgrade>,
+        serve: impl FnOnce(Request) -> F,
     ) -> Response {
         let RequestContext { peer, now, .. } = **context;
         if let Some(refused) = self.refuse_origin(vendor, context) {
@@ -198,7 +198,7 @@ impl GroupsApi {
         let mut request = Request::default();
         request.extensions_mut().insert(decoded.clone());
         let answer = async {
-            let response = router::serve(links, context, request).await;
+            let response = serve(request).await;
             match vendor {
                 Vendor::Bungie => bungie::answer(self, response),
                 Vendor::RocketChat => rocketchat::answer(response),

@@ -27,6 +27,7 @@ use crate::{
         context::{HandlerState, RequestContext},
         endpoint::Endpoint,
         failure::Failure,
+        path_row::PathRow,
         reply, write_failure,
     },
     base::{
@@ -49,6 +50,7 @@ use crate::{
 /// A request, with everything that is needed to answer it without its client.
 pub(in crate::api) struct DeferredRequest {
     pub(in crate::api) endpoint: &'static Endpoint,
+    pub(in crate::api) path: &'static PathRow,
     pub(in crate::api) state: HandlerState,
 }
 
@@ -213,7 +215,7 @@ impl DeferredRequest {
     /// Audits the result. The 202 that the client got has an audit line of its own.
     fn audit(&self, status: u16) {
         let HandlerState { links, context, .. } = &self.state;
-        (links.app.on_answered)(AuditEntry::new(context, status, None));
+        (links.app.on_answered)(AuditEntry::new(context, self.path, status, None));
     }
 
     fn send(&self, hook: &Hook, stored: &StoredResponse) {
