@@ -4,7 +4,7 @@
 //! The audit's target is `conflow::audit`. It has no bodies and no secrets. Requests that only read
 //! are not audited.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::http::Method;
 use uuid::Uuid;
@@ -21,8 +21,8 @@ pub struct AuditEntry {
     method: Method,
     /// As it was sent.
     path: Box<str>,
-    /// Boxed, since it is rare, and many entries wait in the log's queue.
-    canonical: Option<Box<CanonicalPath>>,
+    /// The canonical path, if it is another.
+    canonical: Option<Arc<str>>,
     path_row: &'static PathRow,
     status: u16,
     /// None for a deferred request, whose client had its answer before.
@@ -30,65 +30,78 @@ pub struct AuditEntry {
     principal: Option<Principal>,
 }
 
-/// The canonical path of a request that was sent with another.
-#[derive(Debug)]
-struct CanonicalPath(String);
-
 impl AuditEntry {
     pub(super) fn new(
         context: &RequestContext,
-        canonical: Option<String>,
         path_row: &'static PathRow,
         status: u16,
         took: Option<Duration>,
     ) -> Self {
         let RequestContext { api_id, trace, peer, .. } = *context;
         let (method, path) = (context.method.clone(), context.uri.path().into());
-        let canonical = canonical.map(|it| Box::new(CanonicalPath(it)));
+        let canonical = context.canonical.clone();
         let principal = context.principal.get().cloned();
         Self { api_id, trace, peer, method, path, canonical, path_row, status, took, principal }
     }
 
     /// Writes the lines of this request into the log.
     pub fn log(&self) {
+        let mut buffer = Uuid::encode_buffer();
+        let api_id = &*self.api_id.hyphenated().encode_lower(&mut buffer);
+        let texts = EntryTexts {
+            api_id,
+            trace: &self.trace.to_string(),
+            peer: &self.peer.to_string(),
+            method: self.method.as_str(),
+        };
         if let Some(took) = self.took {
-            self.log_answer(took.as_micros());
+            self.log_answer(&texts, took.as_micros());
         }
         if self.path_row.is_audited(&self.method) {
-            self.log_audit();
+            self.log_audit(&texts);
         }
     }
 
-    fn log_answer(&self, micros: u128) {
-        let Self { api_id, trace, peer, method, path, status, .. } = self;
-        let shown = &*self.path_row.shown(path);
+    fn log_answer(&self, texts: &EntryTexts<'_>, micros: u128) {
+        let EntryTexts { api_id, trace, peer, method } = *texts;
+        let Self { path, status, .. } = self;
+        let path = &*self.path_row.shown(path);
         match is_probe(path) {
             true => {
-                tracing::debug!(%api_id, %trace, %peer, %method, path = shown, status, micros, "answered");
+                tracing::debug!(api_id, trace, peer, method, path, status, micros, "answered");
             }
             false => {
-                tracing::info!(%api_id, %trace, %peer, %method, path = shown, status, micros, "answered");
+                tracing::info!(api_id, trace, peer, method, path, status, micros, "answered");
             }
         }
     }
 
-    fn log_audit(&self) {
-        let Self { api_id, trace, peer, method, path, status, .. } = self;
-        let named = self.canonical.as_ref().map_or(&**path, |it| &it.0);
+    fn log_audit(&self, texts: &EntryTexts<'_>) {
+        let EntryTexts { api_id, trace, peer, method } = *texts;
+        let Self { path, status, .. } = self;
+        let named = self.canonical.as_deref().unwrap_or(path);
         let (account, by) =
             self.principal.as_ref().map_or(("", ""), |it| (it.account.as_str(), &*it.by));
         tracing::info!(
             target: "conflow::audit",
             account,
             by,
-            %peer,
-            %method,
+            peer,
+            method,
             route = self.path_row.pattern,
             names = %self.path_row.names(named),
             status,
-            %api_id,
-            %trace,
+            api_id,
+            trace,
             "audit"
         );
     }
+}
+
+/// What both lines of an entry have, written once.
+struct EntryTexts<'a> {
+    api_id: &'a str,
+    trace: &'a str,
+    peer: &'a str,
+    method: &'a str,
 }

@@ -1,22 +1,19 @@
 //! Request contexts: a request without its body, with its ids and its principal. The steps before
 //! the handler share it with the handler.
+//!
+//! Extractors read what they give from the handler's state. axum passes such things in the extensions
+//! of a request, which cost a hash table and a box for each.
 
-use std::{
-    convert::Infallible,
-    net::IpAddr,
-    ops::Range,
-    sync::{Arc, OnceLock},
-    time::Instant,
-};
+use std::{array, convert::Infallible, net::IpAddr, ops::Range, sync::Arc, time::Instant};
 
 use axum::{
     body::Bytes,
-    extract::FromRequestParts,
+    extract::{FromRef, FromRequestParts},
     http::{HeaderMap, Method, Uri, request::Parts},
 };
 use uuid::Uuid;
 
-use super::{dialect::ApiDialect, path_row::PathRow, principal::PrincipalCell};
+use super::{AppState, Links, dialect::ApiDialect, path, principal::PrincipalCell};
 use crate::{base::traceparent::Traceparent, state_log::RowKey, store::RequestKey};
 
 /// A request without its body.
@@ -35,19 +32,26 @@ pub(super) struct RequestContext {
     pub(super) method: Method,
     /// The URI as the client sent it, not canonical.
     pub(super) uri: Uri,
+    /// The canonical path, if it is not the one that was sent.
+    pub(super) canonical: Option<Arc<str>>,
     pub(super) headers: HeaderMap,
     /// The range of the account's id in the path; empty in other dialects.
     pub(super) auth_id: Range<usize>,
     /// Whether the path ends with `//`, as with an empty last name.
     pub(super) ends_nameless: bool,
-    /// Set by the router; unset if no endpoint has the path.
-    pub(super) path_row: OnceLock<&'static PathRow>,
+    /// The pattern that the path matches.
+    pub(super) pattern: &'static str,
 }
 
 impl RequestContext {
     /// The account's id, still percent-encoded.
     pub(super) fn auth_id(&self) -> &str {
         &self.uri.path()[self.auth_id.clone()]
+    }
+
+    /// The canonical path.
+    pub(super) fn path(&self) -> &str {
+        self.canonical.as_deref().unwrap_or_else(|| self.uri.path())
     }
 
     pub(super) fn query(&self) -> &str {
@@ -66,15 +70,36 @@ pub(super) enum RequestOrigin {
     Foreign,
 }
 
-/// Extractor of the context, for handlers.
+/// The state of a handler: everything that it can reach, and the request that it answers.
 #[derive(Clone)]
+pub(super) struct HandlerState {
+    pub(super) links: Links,
+    pub(super) context: Arc<RequestContext>,
+    /// Empty in the dialects without accounts, which read it themselves.
+    pub(super) body: Bytes,
+    /// None: the answer need not be written with the change.
+    pub(super) keyed: Option<KeyedRequest>,
+}
+
+impl FromRef<HandlerState> for Links {
+    fn from_ref(state: &HandlerState) -> Self {
+        state.links.clone()
+    }
+}
+
+impl FromRef<HandlerState> for Arc<AppState> {
+    fn from_ref(state: &HandlerState) -> Self {
+        state.links.app.clone()
+    }
+}
+
+/// Extractor of the context.
 pub(super) struct Context(pub(super) Arc<RequestContext>);
 
-/// Extractor of the body, which is read before a handler runs.
-#[derive(Clone)]
+/// Extractor of the body.
 pub(super) struct RequestBody(pub(super) Bytes);
 
-/// A request whose answer is written with its change. Other requests have no such extension.
+/// A request whose answer is written with its change.
 #[derive(Clone)]
 pub(super) struct KeyedRequest {
     /// Its idempotency key, if it has one.
@@ -83,18 +108,34 @@ pub(super) struct KeyedRequest {
     pub(super) answer: RowKey,
 }
 
-impl<S: Sync> FromRequestParts<S> for Context {
+/// Extractor of what the path names, except the account: the parameters of its pattern, decoded.
+pub(super) struct PathNames<const N: usize>(pub(super) [String; N]);
+
+impl FromRequestParts<HandlerState> for Context {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get::<Self>().expect("every request has one").clone())
+    async fn from_request_parts(_: &mut Parts, state: &HandlerState) -> Result<Self, Infallible> {
+        Ok(Self(state.context.clone()))
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for RequestBody {
+impl FromRequestParts<HandlerState> for RequestBody {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.remove::<Self>().expect("the body is read before a handler is called"))
+    async fn from_request_parts(_: &mut Parts, state: &HandlerState) -> Result<Self, Infallible> {
+        Ok(Self(state.body.clone()))
+    }
+}
+
+impl<const N: usize> FromRequestParts<HandlerState> for PathNames<N> {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, state: &HandlerState) -> Result<Self, Infallible> {
+        let context = &state.context;
+        let mut names = path::names_in(context.pattern, context.path()).map(|(_, name)| name);
+        Ok(Self(array::from_fn(|_| {
+            let name = names.next().expect("a handler asks for what its pattern has");
+            path::decode(name).expect("a canonical path is UTF-8").into_owned()
+        })))
     }
 }

@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin};
 use axum::{extract::Request, http::Method, response::Response};
 
 use super::{
-    Links,
+    context::HandlerState,
     openapi::{DialectDescriber, Operation},
 };
 
@@ -31,7 +31,7 @@ pub(super) struct Endpoint {
 }
 
 /// Calls an axum handler, as [`handler!`] makes it.
-pub(super) type EndpointHandler = fn(Request, Links) -> HandlerFuture;
+pub(super) type EndpointHandler = fn(Request, HandlerState) -> HandlerFuture;
 
 pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
@@ -86,7 +86,7 @@ impl Endpoint {
 /// Makes an [`EndpointHandler`] of an axum handler.
 macro_rules! handler {
     ($handler:expr) => {
-        |request, links| axum::handler::Handler::call($handler, request, links)
+        |request, state| axum::handler::Handler::call($handler, request, state)
     };
 }
 pub(super) use handler;

@@ -1,8 +1,8 @@
 //! The REST edge: decodes requests, asks the engine, encodes answers. It decides nothing.
 //!
 //! One endpoint table (`routes`) says which endpoints there are. A request's path is made canonical
-//! (`path`), and the router of its dialect (`router`) finds the handler. The checks run in this
-//! order, and the first failure is the answer:
+//! (`path`), and the table has its row. The checks (`router`) run in this order, and the first failure
+//! is the answer:
 //!
 //! 1. 404: the path exists.
 //! 2. 401: the credentials are good. (429 if they are not, and too many from there were not.)
@@ -46,28 +46,21 @@ mod trust;
 pub mod voice;
 
 use std::{
-    borrow::Cow,
-    fmt,
-    net::IpAddr,
-    panic::AssertUnwindSafe,
-    sync::{Arc, OnceLock},
+    borrow::Cow, fmt, net::IpAddr, ops::Deref, panic::AssertUnwindSafe, pin::pin, sync::Arc,
 };
 
 use axum::{
     body::{Body, HttpBody},
-    extract::FromRef,
-    http::{
-        HeaderName, HeaderValue, Method, Request, Uri, header::CONTENT_LENGTH, uri::PathAndQuery,
-    },
+    http::{HeaderName, HeaderValue, Method, Request, header::CONTENT_LENGTH},
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
 use parking_lot::RwLock;
 use tokio::{
     sync::watch,
+    task::yield_now,
     time::{self, timeout},
 };
-use tower_service::Service;
 use uuid::Uuid;
 
 pub use self::{
@@ -81,15 +74,14 @@ pub use self::{
 };
 use self::{
     call_limits::CallCaps,
-    context::{Context, RequestContext},
+    context::RequestContext,
     dialect::ApiDialect,
     failure::Failure,
     openapi::OpenApiDocument,
     path::Path,
-    path_row::{PathRow, UNKNOWN},
+    path_row::PathRow,
     principal::PrincipalCell,
     rate_limit::{Failures, PerAccount},
-    router::Routers,
     routes::PATHS,
     streams::Streams,
     traffic::Traffic,
@@ -165,21 +157,26 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 pub struct Api {
     links: Links,
-    routers: Arc<Routers>,
 }
 
-/// The state of the routers: everything that a handler can reach.
+/// Everything that a handler can reach. Cheap to clone.
 #[derive(Clone, Debug)]
-struct Links {
+struct Links(Arc<ApiParts>);
+
+/// The parts of the API.
+#[derive(Clone, Debug)]
+struct ApiParts {
     app: Arc<AppState>,
     groups: Option<Arc<groups::GroupsApi>>,
     traffic: Arc<Traffic>,
     ops: Option<Arc<Ops>>,
 }
 
-impl FromRef<Links> for Arc<AppState> {
-    fn from_ref(links: &Links) -> Self {
-        links.app.clone()
+impl Deref for Links {
+    type Target = ApiParts;
+
+    fn deref(&self) -> &ApiParts {
+        &self.0
     }
 }
 
@@ -208,23 +205,23 @@ impl Api {
     /// An API without the groups and without `/metrics`.
     pub fn new(dependencies: ApiDependencies, settings: Settings) -> Self {
         let app = Arc::new(AppState::new(dependencies, settings));
-        Self::over(Links { app, groups: None, traffic: Arc::new(Traffic::new()), ops: None })
+        Self::over(ApiParts { app, groups: None, traffic: Arc::new(Traffic::new()), ops: None })
     }
 
     /// Adds the groups' dialects.
     pub fn with_groups(self, groups: groups::GroupsApi) -> Self {
-        let groups = Some(Arc::new(groups.connect(self.links.app.clone())));
-        Self::over(Links { groups, ..self.links })
+        let ApiParts { app, traffic, ops, .. } = self.links.0.as_ref().clone();
+        let groups = Some(Arc::new(groups.connect(app.clone())));
+        Self::over(ApiParts { app, groups, traffic, ops })
     }
 
     /// Adds the endpoint `/metrics`.
     pub fn with_ops(self, ops: Ops) -> Self {
-        Self::over(Links { ops: Some(Arc::new(ops)), ..self.links })
+        Self::over(ApiParts { ops: Some(Arc::new(ops)), ..self.links.0.as_ref().clone() })
     }
 
-    fn over(links: Links) -> Self {
-        let routers = Arc::new(Routers::new(&links));
-        Self { links, routers }
+    fn over(parts: ApiParts) -> Self {
+        Self { links: Links(Arc::new(parts)) }
     }
 
     /// The state that every dialect reaches.
@@ -248,28 +245,27 @@ impl Api {
     async fn answer_known(&self, peer: IpAddr, request: Request<Body>) -> (Response, bool) {
         let now = time::Instant::now();
         let trust = self.links.app.trust.read().clone();
-        let RoutedRequest { context, canonical, request, upgrade } =
+        let RoutedRequest { context, path_row, body, upgrade } =
             RoutedRequest::of(&trust, peer, now, Uuid::new_v4(), request);
-        let mut router = self.routers.of(context.dialect);
         let groups = self.links.groups.as_ref().zip(groups::Vendor::of(context.dialect));
         let answer = match groups {
             Some((api, vendor)) => {
                 // Boxed: its size must not be part of every request.
-                Box::pin(api.answer(vendor, router, &context, request, upgrade)).await
+                let serve = |request| router::serve(path_row, &self.links, &context, request);
+                Box::pin(api.answer(vendor, &context, body, upgrade, serve)).await
             }
             None => {
-                let answer = AssertUnwindSafe(router.call(request)).catch_unwind().await;
-                answer.map_or_else(|_| Failure::Internal.into_response(), |Ok(answer)| answer)
+                let answer = router::serve(path_row, &self.links, &context, Request::new(body));
+                let answer = AssertUnwindSafe(answer).catch_unwind().await;
+                answer.unwrap_or_else(|_| Failure::Internal.into_response())
             }
         };
         let mut response = write_failure(&context, answer);
-        let path_row = context.path_row.get().copied().unwrap_or(&PATHS[UNKNOWN]);
         trust.share(&context, path_row.allow, &mut response);
 
         let (status, took) = (response.status().as_u16(), now.elapsed());
         self.links.traffic.count(path_row.number, &context.method, status, took);
-        let entry = AuditEntry::new(&context, canonical, path_row, status, Some(took));
-        (self.links.app.on_answered)(entry);
+        (self.links.app.on_answered)(AuditEntry::new(&context, path_row, status, Some(took)));
         let is_known = context.principal.is_known();
         match context.method == Method::HEAD {
             true => (without_body(response), is_known),
@@ -278,12 +274,11 @@ impl Api {
     }
 }
 
-/// A request as it goes to a router, with its context.
+/// A request whose row is found.
 struct RoutedRequest {
     context: Arc<RequestContext>,
-    /// The canonical path, if it is not the one that was sent.
-    canonical: Option<String>,
-    request: Request<Body>,
+    path_row: &'static PathRow,
+    body: Body,
     upgrade: Option<hyper::upgrade::OnUpgrade>,
 }
 
@@ -305,18 +300,14 @@ impl RoutedRequest {
                 let dialect = ApiDialect::of(&path, &head.headers);
                 let canonical = match dialect.canonical(&path) {
                     Cow::Borrowed(_) => None,
-                    Cow::Owned(text) => Some(text),
+                    Cow::Owned(text) => Some(Arc::from(text)),
                 };
                 let auth_id = dialect.account_at().map_or(0..0, |at| path.range(at));
                 (dialect, canonical, auth_id)
             }
             None => (ApiDialect::of_nothing(text), None, 0..0),
         };
-        let rewritten = canonical.as_ref().and_then(|it| PathAndQuery::try_from(it.as_str()).ok());
-
-        let mut request = Request::new(body);
-        *request.method_mut() = head.method.clone();
-        *request.uri_mut() = rewritten.map_or_else(|| head.uri.clone(), Uri::from);
+        let path_row = routes::find(dialect, canonical.as_deref().unwrap_or(text));
         let context = Arc::new(RequestContext {
             api_id,
             trace,
@@ -328,12 +319,12 @@ impl RoutedRequest {
             method: head.method,
             ends_nameless: text.ends_with("//"),
             auth_id,
+            canonical,
             uri: head.uri,
             headers: head.headers,
-            path_row: OnceLock::new(),
+            pattern: path_row.pattern,
         });
-        request.extensions_mut().insert(Context(context.clone()));
-        Self { context, canonical, request, upgrade }
+        Self { context, path_row, body, upgrade }
     }
 }
 
@@ -434,7 +425,12 @@ impl AppState {
         key: &RoomKey,
         ask: Ask,
     ) -> Result<ConferenceAnswer, AskError> {
-        let answer = self.registry.ask_and_wait(by, key, ask);
+        let mut answer = pin!(self.registry.ask_and_wait(by, key, ask));
+        // The room has its turn first. As a rule its answer is there then, without a timer and a wake-up.
+        if let Some(answer) = answer.as_mut().now_or_never() {
+            return answer;
+        }
+        yield_now().await;
         timeout(ANSWER_WAIT_MAX, answer).await.unwrap_or(Err(AskError::Late))
     }
 }

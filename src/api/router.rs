@@ -1,131 +1,49 @@
-//! Routers: one axum router for each dialect, built from the endpoint table, and the steps before a
-//! handler.
+//! Router: the steps from a request to its handler.
 //!
 //! The rows of the table choose the endpoint by method, not axum's `MethodRouter`: that one answers
 //! HEAD wherever it answers GET, has its own order in `Allow`, and puts a `Content-Length` on a 204,
-//! where no vendor has one. The metrics label is the row's pattern, which is what axum's
-//! `MatchedPath` would say, without a second copy in each request.
+//! where no vendor has one.
 
-use std::{
-    convert::Infallible,
-    future::{Future, ready},
-    ops::ControlFlow,
-    pin::Pin,
-    sync::Arc,
-    task::{Context as TaskContext, Poll},
-};
+use std::{mem, ops::ControlFlow, sync::Arc};
 
 use axum::{
-    Router,
-    body::{Body, HttpBody},
+    body::{Bytes, HttpBody},
     extract::Request,
     http::{Method, header::AUTHORIZATION},
     response::{IntoResponse, Response},
 };
-use tower_service::Service;
 
 use super::{
     Links, auth, body,
-    context::{Context, RequestBody, RequestContext, RequestOrigin},
+    context::{HandlerState, RequestContext, RequestOrigin},
     dialect::ApiDialect,
     endpoint::{AuditRule, Endpoint},
     failure::Failure,
     groups,
-    path_row::{PathRow, is_read},
+    path_row::{PathRow, UNKNOWN, is_read},
     reply,
-    routes::PATHS,
     voice::deferred::DeferredRequest,
 };
 use crate::store::rows::WriteError;
 
-/// The routers, in the order of [`ApiDialect::ALL`].
-#[derive(Clone, Debug)]
-pub(super) struct Routers(Vec<Router>);
-
-impl Routers {
-    pub(super) fn new(links: &Links) -> Self {
-        Self(ApiDialect::ALL.iter().map(|it| router(*it, links)).collect())
-    }
-
-    pub(super) fn of(&self, dialect: ApiDialect) -> Router {
-        self.0[dialect as usize].clone()
-    }
-}
-
-fn router(dialect: ApiDialect, links: &Links) -> Router {
-    let paths = PATHS.iter().filter(|it| it.dialect == Some(dialect));
-    let router = paths.fold(Router::new(), |router, path| {
-        router.route_service(&path.route(), PathService { path, links: links.clone() })
-    });
-    router.fallback_service(NotFound(links.clone()))
-}
-
-/// Answers the requests for one path.
-#[derive(Clone)]
-struct PathService {
+/// Answers a request by the row of its path. The steps are in the order in which their errors count.
+pub(super) async fn serve(
     path: &'static PathRow,
-    links: Links,
-}
-
-type ServiceFuture = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-impl Service<Request> for PathService {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = ServiceFuture;
-
-    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> ServiceFuture {
-        let (path, links) = (self.path, self.links.clone());
-        Box::pin(async move { Ok(serve(path, links, request).await) })
-    }
-}
-
-/// Answers the requests for unknown paths.
-#[derive(Clone)]
-struct NotFound(Links);
-
-impl Service<Request> for NotFound {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = std::future::Ready<Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        let context = context(&request);
-        let vendor = self.0.groups.as_ref().zip(groups::Vendor::of(context.dialect));
-        ready(Ok(match vendor {
-            Some((api, vendor)) => api.not_found(vendor, &context),
-            None => Failure::NoRoute.into_response(),
-        }))
-    }
-}
-
-fn context(request: &Request) -> Arc<RequestContext> {
-    request.extensions().get::<Context>().expect("every request has one").0.clone()
-}
-
-/// The steps, in the order in which their errors count.
-async fn serve(path: &'static PathRow, links: Links, request: Request) -> Response {
-    let context = context(&request);
-    // The router matches a request once.
-    let _ = context.path_row.set(path);
-    let endpoint = match enter(path, &links, &context) {
+    links: &Links,
+    context: &Arc<RequestContext>,
+    mut request: Request,
+) -> Response {
+    let endpoint = match enter(path, links, context) {
         ControlFlow::Continue(endpoint) => endpoint,
         ControlFlow::Break(response) => return response,
     };
+    let (links, context) = (links.clone(), context.clone());
     let is_of_account = context.dialect.account_at().is_some();
     if !is_of_account {
-        return handle(endpoint, request, links).await;
+        return handle(endpoint, request, HandlerState { links, context, body: Bytes::new(), keyed: None })
+            .await;
     }
-    let (mut parts, body) = request.into_parts();
-    let body = match body::read(&context.headers, body).await {
+    let body = match body::read(&context.headers, mem::take(request.body_mut())).await {
         Ok(body) => body::without_form(&context.headers, body).await,
         Err(failure) => Err(failure),
     };
@@ -133,36 +51,39 @@ async fn serve(path: &'static PathRow, links: Links, request: Request) -> Respon
         Ok(body) => body,
         Err(failure) => return failure.into_response(),
     };
-    if is_voice(context.dialect) {
-        match DeferredRequest::wanted(&context, endpoint, &body) {
+    let state = HandlerState { links, context, body, keyed: None };
+    if is_voice(state.context.dialect) {
+        match DeferredRequest::wanted(&state.context, endpoint, &state.body) {
             Ok(None) => (),
             // Boxed, since it is rare: its size must not be part of every request.
             Ok(Some(deferral)) => {
-                let request = DeferredRequest { links, context, endpoint, path, parts, body };
-                return Box::pin(request.answer(deferral)).await;
+                return Box::pin(DeferredRequest { endpoint, path, state }.answer(deferral)).await;
             }
             Err(failure) => return failure.into_response(),
         }
     }
-    parts.extensions.insert(RequestBody(body));
-    handle(endpoint, Request::from_parts(parts, Body::empty()), links).await
+    handle(endpoint, request, state).await
 }
 
-async fn handle(endpoint: &Endpoint, request: Request, links: Links) -> Response {
-    let response = (endpoint.handler)(request, links).await;
+async fn handle(endpoint: &Endpoint, request: Request, state: HandlerState) -> Response {
+    let response = (endpoint.handler)(request, state).await;
     let is_whole = response.body().size_hint().exact().is_some();
     debug_assert!(is_whole || endpoint.is_stream, "{} streams", endpoint.pattern);
     response
 }
 
-/// The checks that need no body: dialect switched on, credentials, rate limit, method.
+/// The checks that need no body: dialect switched on, path, credentials, rate limit, method.
 fn enter(
     path: &'static PathRow,
     links: &Links,
     context: &RequestContext,
 ) -> ControlFlow<Response, &'static Endpoint> {
-    if !links.has(path) {
-        return ControlFlow::Break(Failure::NoRoute.into_response());
+    let vendor = links.groups.as_ref().zip(groups::Vendor::of(context.dialect));
+    if path.number == UNKNOWN || !links.has(path) {
+        return ControlFlow::Break(match vendor {
+            Some((api, vendor)) => api.not_found(vendor, context),
+            None => Failure::NoRoute.into_response(),
+        });
     }
     if context.dialect.account_at().is_some() {
         if context.method == Method::OPTIONS {
@@ -180,7 +101,6 @@ fn enter(
             Some(error) => ControlFlow::Break(Failure::from(error).into_response()),
         };
     }
-    let vendor = links.groups.as_ref().zip(groups::Vendor::of(context.dialect));
     ControlFlow::Break(match vendor {
         Some((api, vendor)) => api.wrong_method(vendor, path, context),
         // Without the method, nothing says that the name has slashes: the path is unknown.

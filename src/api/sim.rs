@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequestParts, Path},
+    extract::FromRequestParts,
     http::{StatusCode, request::Parts},
     response::Response,
 };
@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::{
-    Links, body,
-    context::{Context, RequestBody, RequestContext},
+    body,
+    context::{HandlerState, PathNames, RequestBody, RequestContext},
     endpoint::{DELETE, Documented::Here, Endpoint, POST, handler},
     failure::Failure,
     openapi, reply,
@@ -38,14 +38,14 @@ struct SimClient {
     context: Arc<RequestContext>,
 }
 
-impl FromRequestParts<Links> for SimClient {
+impl FromRequestParts<HandlerState> for SimClient {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, links: &Links) -> Result<Self, Failure> {
-        let Ok(Context(context)) = Context::from_request_parts(parts, links).await;
+    async fn from_request_parts(_: &mut Parts, state: &HandlerState) -> Result<Self, Failure> {
+        let HandlerState { links, context, .. } = state;
         let phones = links.app.phones.clone().ok_or(Failure::NoRoute)?;
         let principal = context.principal.get().expect("only accounts are let in");
-        Ok(Self { phones, account: principal.account.clone(), context })
+        Ok(Self { phones, account: principal.account.clone(), context: context.clone() })
     }
 }
 
@@ -60,8 +60,8 @@ impl SimClient {
     }
 }
 
-/// The account's id, and a phone's call.
-type AtPhone = Path<(String, String)>;
+/// A phone's call.
+type AtPhone = PathNames<1>;
 
 #[derive(Serialize)]
 struct SimAccepted {
@@ -91,13 +91,13 @@ async fn dial(client: SimClient, RequestBody(body): RequestBody) -> Result<Respo
 }
 
 /// `GET Phone/{call_uuid}/`: its state and what it has heard.
-async fn show(client: SimClient, Path((_, call)): AtPhone) -> Result<Response, Failure> {
+async fn show(client: SimClient, PathNames([call]): AtPhone) -> Result<Response, Failure> {
     let phone = client.phones.details(&client.account, id(&call)?).map_err(refused)?;
     Ok(reply::json(StatusCode::OK, &phone))
 }
 
 /// `DELETE Phone/{call_uuid}/`: the phone hangs up.
-async fn hang_up(client: SimClient, Path((_, call)): AtPhone) -> Result<Response, Failure> {
+async fn hang_up(client: SimClient, PathNames([call]): AtPhone) -> Result<Response, Failure> {
     client.phones.hang_up(&client.account, id(&call)?).map_err(refused)?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
@@ -105,7 +105,7 @@ async fn hang_up(client: SimClient, Path((_, call)): AtPhone) -> Result<Response
 /// `POST Phone/{call_uuid}/Press/`: the phone presses keys.
 async fn press(
     client: SimClient,
-    Path((_, call)): AtPhone,
+    PathNames([call]): AtPhone,
     RequestBody(body): RequestBody,
 ) -> Result<Response, Failure> {
     #[derive(Deserialize)]
@@ -123,7 +123,7 @@ async fn press(
 /// `POST Phone/{call_uuid}/Talk/`: the phone talks for a while.
 async fn talk(
     client: SimClient,
-    Path((_, call)): AtPhone,
+    PathNames([call]): AtPhone,
     RequestBody(body): RequestBody,
 ) -> Result<Response, Failure> {
     #[derive(Deserialize)]
@@ -140,7 +140,7 @@ async fn talk(
 /// `POST Phone/{call_uuid}/Hold/`: puts the engine on hold, or back.
 async fn hold(
     client: SimClient,
-    Path((_, call)): AtPhone,
+    PathNames([call]): AtPhone,
     RequestBody(body): RequestBody,
 ) -> Result<Response, Failure> {
     #[derive(Deserialize)]

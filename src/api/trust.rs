@@ -52,6 +52,9 @@ impl Trust {
     /// `X-Forwarded-For` that is not. What a client writes itself is further to the left.
     pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
+        if !self.is_proxy(client) {
+            return client;
+        }
         let values = headers.get_all(X_FORWARDED_FOR).iter().rev();
         // An unreadable value is one bad entry.
         let entries = values.flat_map(|it| it.to_str().unwrap_or("?").rsplit(','));

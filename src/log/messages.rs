@@ -128,9 +128,10 @@ fn begun(call: CallId, account: &AccountId, party: &Party) {
 fn emit_notice(room: &Incarnation, notice: Notice) {
     let Incarnation { key: RoomKey { account, name }, id: room } = room;
     let Notice { sequence, event } = notice;
+    let (account, conference) = (account.as_str(), name.as_str());
     macro_rules! log_notice {
         ($($field:tt)*) => {
-            tracing::info!(%account, conference = %name, %room, sequence, $($field)*)
+            tracing::info!(account, conference, %room, sequence, $($field)*)
         };
     }
     match event {

@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use axum::{
-    extract::Path,
     http::{HeaderValue, Method, StatusCode, header::WWW_AUTHENTICATE},
     response::{IntoResponse, Response},
 };
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use super::{GroupAskError, Groups, GroupsApi, GroupsRequest, MEMBERS_MAX, header, time::iso};
 use crate::{
     api::{
+        context::PathNames,
         endpoint::{DELETE, Documented::ByVendor, Endpoint, POST, handler},
         reply,
     },
@@ -198,7 +198,11 @@ pub(super) fn sign_in(api: &GroupsApi, request: &GroupsRequest) -> Option<Holder
 }
 
 /// `DELETE` and `POST /v2/userGroup2/{groupId}/leave`
-async fn leave(Groups(api): Groups, request: GroupsRequest, Path(id): Path<String>) -> Answer {
+async fn leave(
+    Groups(api): Groups,
+    request: GroupsRequest,
+    PathNames([id]): PathNames<1>,
+) -> Answer {
     let account = &till(&api, &request)?;
     let customer = customer(&request)?;
     let unknown = || CapillaryError(BAD, 1619, format!("group id {id} is invalid"));

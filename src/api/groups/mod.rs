@@ -16,7 +16,6 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::{Body, Bytes},
     extract::{FromRequestParts, Request},
     http::{HeaderValue, header::RETRY_AFTER, request::Parts},
@@ -27,7 +26,6 @@ use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use tokio::sync::oneshot;
-use tower_service::Service;
 
 pub use self::admin::NewPerson;
 pub(super) use self::vendor::Vendor;
@@ -37,10 +35,10 @@ use self::{
     sign_in::{Guess, PasswordGuesses, SignedInUser},
 };
 use super::{
-    AppState, Links,
+    AppState,
     after_response::AfterResponse,
     body,
-    context::{RequestContext, RequestOrigin},
+    context::{HandlerState, RequestContext, RequestOrigin},
     failure::{Failure, rounded_up},
     path_row::{PathRow, is_read},
     principal::Principal,
@@ -120,11 +118,11 @@ impl<S: Sync> FromRequestParts<S> for GroupsRequest {
 /// Extractor of the group API. Rejects with `NoRoute` if groups are not configured.
 pub(super) struct Groups(Arc<GroupsApi>);
 
-impl FromRequestParts<Links> for Groups {
+impl FromRequestParts<HandlerState> for Groups {
     type Rejection = Failure;
 
-    async fn from_request_parts(_: &mut Parts, links: &Links) -> Result<Self, Failure> {
-        links.groups.clone().map(Self).ok_or(Failure::NoRoute)
+    async fn from_request_parts(_: &mut Parts, state: &HandlerState) -> Result<Self, Failure> {
+        state.links.groups.clone().map(Self).ok_or(Failure::NoRoute)
     }
 }
 
@@ -161,19 +159,19 @@ impl GroupsApi {
         self.sockets.close();
     }
 
-    pub(super) async fn answer(
+    /// Answers a request of a vendor's dialect; `serve` is the way to its handler.
+    pub(super) async fn answer<F: Future<Output = Response>>(
         &self,
         vendor: Vendor,
-        mut router: Router,
         context: &Arc<RequestContext>,
-        request: Request,
+        body: Body,
         upgrade: Option<OnUpgrade>,
+        serve: impl FnOnce(Request) -> F,
     ) -> Response {
         let RequestContext { peer, now, .. } = **context;
         if let Some(refused) = self.refuse_origin(vendor, context) {
             return refused;
         }
-        let (mut parts, body) = request.into_parts();
         let mut body = body::read(&context.headers, body).await;
         if let Err(failure @ Failure::Coded(_)) = &body {
             return vendor.refuse_coding(failure);
@@ -197,16 +195,14 @@ impl GroupsApi {
         {
             context.principal.set(principal);
         }
-        parts.extensions.insert(decoded.clone());
-        let request = Request::from_parts(parts, Body::empty());
+        let mut request = Request::default();
+        request.extensions_mut().insert(decoded.clone());
         let answer = async {
+            let response = serve(request).await;
             match vendor {
-                Vendor::Bungie => bungie::answer(self, router.call(request).await),
-                Vendor::RocketChat => rocketchat::answer(router.call(request).await),
-                Vendor::Kirimin | Vendor::Capillary => {
-                    let Ok(response) = router.call(request).await;
-                    response
-                }
+                Vendor::Bungie => bungie::answer(self, response),
+                Vendor::RocketChat => rocketchat::answer(response),
+                Vendor::Kirimin | Vendor::Capillary => response,
             }
         };
         let answered = AssertUnwindSafe(answer).catch_unwind().await;

@@ -1,13 +1,13 @@
 //! Endpoints of bans: `Conference/{name}/Ban/[{id}/]`. An extension.
 
-use axum::{extract::Path, http::StatusCode, response::Response};
+use axum::{http::StatusCode, response::Response};
 use serde::Serialize;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{ApiClient, InAccount, InConference, bodies::AsText, members::member_id};
 use crate::{
-    api::{failure::Failure, reply},
+    api::{context::PathNames, failure::Failure, reply},
     base::{
         ids::{MemberId, RoomKey},
         utc,
@@ -19,7 +19,7 @@ use crate::{
 /// `GET Conference/{name}/Ban/`
 pub(super) async fn list(
     client: ApiClient,
-    Path((_, name)): InAccount,
+    PathNames([name]): InAccount,
 ) -> Result<Response, Failure> {
     let bans = bans(&client, &client.key(&name)?);
     let bans = bans.iter().map(BanEntry::from).collect();
@@ -29,7 +29,7 @@ pub(super) async fn list(
 /// `GET Conference/{name}/Ban/{id}/`
 pub(super) async fn show(
     client: ApiClient,
-    Path((_, name, id)): InConference,
+    PathNames([name, id]): InConference,
 ) -> Result<Response, Failure> {
     let (bans, id) = (bans(&client, &client.key(&name)?), member_id(&id));
     let ban = bans.iter().find(|ban| Some(ban.id) == id).ok_or_else(no_ban)?;
@@ -39,7 +39,7 @@ pub(super) async fn show(
 /// `DELETE Conference/{name}/Ban/`
 pub(super) async fn lift_all(
     client: ApiClient,
-    Path((_, name)): InAccount,
+    PathNames([name]): InAccount,
 ) -> Result<Response, Failure> {
     let key = client.key(&name)?;
     let (answer, row) = client.row(reply::empty(StatusCode::NO_CONTENT));
@@ -51,7 +51,7 @@ pub(super) async fn lift_all(
 /// `DELETE Conference/{name}/Ban/{id}/`
 pub(super) async fn lift(
     client: ApiClient,
-    Path((_, name, id)): InConference,
+    PathNames([name, id]): InConference,
 ) -> Result<Response, Failure> {
     let (key, now) = (client.key(&name)?, Instant::now().into_std());
     let ban_list = client.state.registry.ban_list();

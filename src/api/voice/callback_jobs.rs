@@ -15,7 +15,6 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use tower_service::Service;
 use uuid::Uuid;
 
 use super::params::RequestParams;
@@ -25,6 +24,7 @@ use crate::{
         context::{KeyedRequest, RequestContext},
         failure::Failure,
         principal::Principal,
+        router,
     },
     base::{
         ids::{AccountId, CallId, Dialect},
@@ -200,7 +200,7 @@ impl Api {
         let (app, now, body) = (&self.links.app, Instant::now(), job.body.clone());
         let trust = app.trust.read().clone();
         let (peer, api_id) = (Ipv4Addr::LOCALHOST.into(), job.api_id);
-        let RoutedRequest { context, request, .. } =
+        let RoutedRequest { context, path_row, body: whole, .. } =
             RoutedRequest::of(&trust, peer, now, api_id, request);
         // It was let in when it came.
         let (account, by) = (job.account.clone(), job.by.clone());
@@ -210,8 +210,10 @@ impl Api {
             (Some(answer), Ok(Some(hook))) => job.answered(app, &context, &hook, answer),
             // It writes its row again, and gets an answer that nobody waits for.
             (None, _) => {
-                let mut router = self.routers.of(context.dialect);
-                drop(tokio::spawn(async move { router.call(request).await }));
+                let links = self.links.clone();
+                drop(tokio::spawn(async move {
+                    router::serve(path_row, &links, &context, Request::new(whole)).await
+                }));
             }
             (Some(_), Ok(None) | Err(_)) => app.journal.write_rows(&[TurnRow::gone(job.key())]),
         }

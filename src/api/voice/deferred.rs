@@ -4,11 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, Bytes},
+    body::Body,
     http::{
         HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, StatusCode,
         header::{CONTENT_LENGTH, CONTENT_TYPE},
-        request::Parts,
     },
     response::{IntoResponse, Response},
 };
@@ -24,9 +23,9 @@ use uuid::Uuid;
 use super::callback_jobs::{CallbackJob, callback};
 use crate::{
     api::{
-        ANSWER_WAIT_MAX, Links,
+        ANSWER_WAIT_MAX,
         audit::AuditEntry,
-        context::{KeyedRequest, RequestBody, RequestContext},
+        context::{HandlerState, KeyedRequest, RequestContext},
         endpoint::Endpoint,
         failure::Failure,
         path_row::PathRow,
@@ -46,13 +45,9 @@ use crate::{
 
 /// A request, with everything that is needed to answer it without its client.
 pub(in crate::api) struct DeferredRequest {
-    pub(in crate::api) links: Links,
-    pub(in crate::api) context: Arc<RequestContext>,
     pub(in crate::api) endpoint: &'static Endpoint,
     pub(in crate::api) path: &'static PathRow,
-    /// The request, with the parameters of its path.
-    pub(in crate::api) parts: Parts,
-    pub(in crate::api) body: Bytes,
+    pub(in crate::api) state: HandlerState,
 }
 
 /// The reason to answer a request apart from its connection.
@@ -108,17 +103,17 @@ impl DeferredRequest {
             api_id: Uuid,
         }
 
-        let (api_id, app) = (self.context.api_id, self.links.app.clone());
+        let (api_id, app) = (self.state.context.api_id, self.state.links.app.clone());
         let accepted = SpawnedReply { message: "async api spawned", api_id };
         let accepted = stored(reply::json(StatusCode::ACCEPTED, &accepted));
-        let job = CallbackJob::new(&self.context, &self.body);
+        let job = CallbackJob::new(&self.state.context, &self.state.body);
         let mut rows = vec![job.row()];
         rows.extend(key.map(|it| TurnRow::put(it.answer, accepted.to_bytes())));
         app.journal.write_rows(&rows);
         tokio::spawn(async move {
             let stored = self.run(job.keyed()).await;
             self.audit(stored.status);
-            job.answered(&app, &self.context, &hook, stored);
+            job.answered(&app, &self.state.context, &hook, stored);
         });
         (&accepted).into()
     }
@@ -130,12 +125,13 @@ impl DeferredRequest {
             let bad = format!("Idempotency-Key: give 1 to {KEY_CHARS_MAX} visible characters");
             return Err(Failure::Bad(bad));
         }
-        let (context, account) = (&self.context, self.account().clone());
+        let HandlerState { links, context, body, .. } = &self.state;
+        let account = self.account().clone();
         let (method, path) = (context.method.to_string(), context.uri.path().to_owned());
         let request = RequestKey { account, method, path, key: key.to_owned() };
-        let asked = [context.query().as_bytes(), b"\n", &self.body].concat();
+        let asked = [context.query().as_bytes(), b"\n", body].concat();
         let asked = *blake3::hash(&asked).as_bytes();
-        let idempotency_keys = self.links.app.idempotency_keys.clone();
+        let idempotency_keys = links.app.idempotency_keys.clone();
         let look = async {
             loop {
                 let lookup = idempotency_keys.begin(Instant::now().into_std(), &request, asked);
@@ -155,7 +151,7 @@ impl DeferredRequest {
 
         // Its own task: it is completed even if the client disconnects.
         let keys = idempotency_keys.clone();
-        let (request_, journal) = (Arc::new(request.clone()), self.links.app.journal.clone());
+        let (request_, journal) = (Arc::new(request.clone()), links.app.journal.clone());
         let done = tokio::spawn(async move {
             reserve(&*keys, &request_).await?;
             let answer = recorder::answer_key(request_.id());
@@ -189,22 +185,19 @@ impl DeferredRequest {
     }
 
     fn account(&self) -> &AccountId {
-        &self.context.principal.get().expect("only accounts are let in").account
+        &self.state.context.principal.get().expect("only accounts are let in").account
     }
 
     async fn run(&self, keyed: KeyedRequest) -> StoredResponse {
-        let mut request = Request::from_parts(self.parts.clone(), Body::empty());
-        request.extensions_mut().insert(keyed);
-        request.extensions_mut().insert(RequestBody(self.body.clone()));
-        let response = (self.endpoint.handler)(request, self.links.clone()).await;
-        stored(write_failure(&self.context, response))
+        let state = HandlerState { keyed: Some(keyed), ..self.state.clone() };
+        let response = (self.endpoint.handler)(Request::default(), state).await;
+        stored(write_failure(&self.state.context, response))
     }
 
     /// Audits the result. The 202 that the client got has an audit line of its own.
     fn audit(&self, status: u16) {
-        let canonical = Some(self.parts.uri.path().to_owned());
-        let entry = AuditEntry::new(&self.context, canonical, self.path, status, None);
-        (self.links.app.on_answered)(entry);
+        let HandlerState { links, context, .. } = &self.state;
+        (links.app.on_answered)(AuditEntry::new(context, self.path, status, None));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Endpoints of deliveries: callbacks of events, their last attempts, and their repetition.
 
-use axum::{extract::Path, http::StatusCode, response::Response};
+use axum::{http::StatusCode, response::Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use super::{
     warnings::Warnings,
 };
 use crate::{
-    api::{failure::Failure, openapi::Schemas, reply},
+    api::{context::PathNames, failure::Failure, openapi::Schemas, reply},
     base::{
         ids::{CallId, ConferenceName, Dialect},
         utc,
@@ -65,7 +65,7 @@ pub(super) async fn list(client: ApiClient) -> Result<Response, Failure> {
 }
 
 /// `GET Delivery/{event_id}/`
-pub(super) async fn show(client: ApiClient, Path((_, id)): InAccount) -> Result<Response, Failure> {
+pub(super) async fn show(client: ApiClient, PathNames([id]): InAccount) -> Result<Response, Failure> {
     let id = event_id(&id)?;
     let record = client.state.journal.delivery(&client.account, id).ok_or_else(not_found)?;
     let body = DeliveryBody::new(&client, id, record, Some(client.api_id));
@@ -78,7 +78,7 @@ pub(super) async fn show(client: ApiClient, Path((_, id)): InAccount) -> Result<
 /// in its queue.
 pub(super) async fn repeat(
     client: ApiClient,
-    Path((_, id)): InAccount,
+    PathNames([id]): InAccount,
 ) -> Result<Response, Failure> {
     let id = event_id(&id)?;
     let repeated = client.state.journal.repeat_callback(&client.account, id).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{extract::Path, http::StatusCode, response::Response};
+use axum::{http::StatusCode, response::Response};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -16,7 +16,12 @@ use super::{
     warnings::Warnings,
 };
 use crate::{
-    api::{body, context::RequestBody, failure::Failure, reply},
+    api::{
+        body,
+        context::{PathNames, RequestBody},
+        failure::Failure,
+        reply,
+    },
     base::ids::{Dialect, MemberId},
     conference::{Ask, ConferenceAnswer, MemberSelector},
     flow::is_audio,
@@ -68,7 +73,7 @@ handlers! {
 
 async fn act(
     client: ApiClient,
-    Path((_, name, members)): InConference,
+    PathNames([name, members]): InConference,
     action: MemberAction,
     RequestBody(body): RequestBody,
 ) -> Result<Response, Failure> {

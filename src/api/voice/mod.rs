@@ -24,7 +24,7 @@ mod warnings;
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{
-    extract::{FromRequestParts, Path},
+    extract::FromRequestParts,
     http::{StatusCode, request::Parts},
     response::Response,
 };
@@ -35,8 +35,8 @@ pub(super) use self::endpoints::ENDPOINTS;
 use self::{deferred::stored, member_action::MemberAction, params::RequestParams};
 pub use super::forms::{PlivoForm, Settings, VobizForm};
 use super::{
-    AppState, Links,
-    context::{Context, KeyedRequest, RequestContext},
+    AppState,
+    context::{HandlerState, KeyedRequest, PathNames, RequestContext},
     failure::Failure,
 };
 use crate::{
@@ -53,11 +53,11 @@ use crate::{
     store::rows::RowWrite,
 };
 
-/// The account's id, which is checked already, and one name below it.
-type InAccount = Path<(String, String)>;
+/// One name below the account.
+type InAccount = PathNames<1>;
 
-/// The account's id, a conference's name, and members or a ban of it.
-type InConference = Path<(String, String, String)>;
+/// A conference's name, and members or a ban of it.
+type InConference = PathNames<2>;
 
 /// The account that sends a request, and the state that handlers use.
 struct ApiClient {
@@ -71,16 +71,16 @@ struct ApiClient {
     keyed: Option<KeyedRequest>,
 }
 
-impl FromRequestParts<Links> for ApiClient {
+impl FromRequestParts<HandlerState> for ApiClient {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, links: &Links) -> Result<Self, Infallible> {
-        let Ok(Context(context)) = Context::from_request_parts(parts, links).await;
+    async fn from_request_parts(_: &mut Parts, state: &HandlerState) -> Result<Self, Infallible> {
+        let HandlerState { links, context, keyed, .. } = state;
         let principal = context.principal.get().expect("only accounts are let in");
         let (dialect, account) = (context.dialect.voice(), principal.account.clone());
-        let RequestContext { api_id, trace, .. } = *context;
-        let keyed = parts.extensions.get().cloned();
-        Ok(Self { state: links.app.clone(), dialect, api_id, trace, account, context, keyed })
+        let RequestContext { api_id, trace, .. } = **context;
+        let (state, context, keyed) = (links.app.clone(), context.clone(), keyed.clone());
+        Ok(Self { state, dialect, api_id, trace, account, context, keyed })
     }
 }
 

@@ -1,12 +1,12 @@
 //! Endpoints of conferences: list, show, hang up.
 
-use axum::{extract::Path, http::StatusCode, response::Response};
+use axum::{http::StatusCode, response::Response};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::{ApiClient, InAccount, bodies};
 use crate::{
-    api::{ANSWER_WAIT_MAX, failure::Failure, reply},
+    api::{ANSWER_WAIT_MAX, context::PathNames, failure::Failure, reply},
     base::ids::{AccountId, RoomKey},
     conference::{Ask, ConferenceAnswer, MemberSelector, Refusal},
     engine::registry::{AskError, Registry},
@@ -21,7 +21,7 @@ pub(super) async fn list(client: ApiClient) -> Response {
 /// `GET Conference/{name}/`
 pub(super) async fn show(
     client: ApiClient,
-    Path((_, name)): InAccount,
+    PathNames([name]): InAccount,
 ) -> Result<Response, Failure> {
     let key = client.key(&name)?;
     match client.state.ask(Some(client.api_id).into(), &key, Ask::Roster).await? {
@@ -40,7 +40,7 @@ pub(super) async fn show(
 /// `DELETE Conference/{name}/`
 pub(super) async fn hang_up(
     client: ApiClient,
-    Path((_, name)): InAccount,
+    PathNames([name]): InAccount,
 ) -> Result<Response, Failure> {
     let key = client.key(&name)?;
     let by = client.asks(|| |_: &ConferenceAnswer| reply::empty(StatusCode::NO_CONTENT));

@@ -1,6 +1,6 @@
 //! Group endpoints of the admin API. The account has no rank in a group and outranks everybody.
 
-use axum::{extract::Path, http::StatusCode, response::Response};
+use axum::{http::StatusCode, response::Response};
 use serde::Deserialize;
 
 use super::{
@@ -10,7 +10,9 @@ use super::{
     people::name_wanted,
 };
 use crate::{
-    api::{after_response::AfterResponse, failure::Failure, groups::MEMBERS_MAX},
+    api::{
+        after_response::AfterResponse, context::PathNames, failure::Failure, groups::MEMBERS_MAX,
+    },
     base::ids::{self, is_name},
     group::{Ask, GroupId, GroupRef, GroupSnapshot, PersonId, PersonRef, Rank, rule::Rule},
 };
@@ -52,14 +54,20 @@ pub(super) async fn create(request: AdminRequest) -> Result<Response, Failure> {
 }
 
 /// `GET Group/{id}/`: the group and its members.
-pub(super) async fn show(request: AdminRequest, Path((_, id)): AtOne) -> Result<Response, Failure> {
+pub(super) async fn show(
+    request: AdminRequest,
+    PathNames([id]): AtOne,
+) -> Result<Response, Failure> {
     let snapshot =
         request.api.snapshot(&request.account, Ask::Show(group_ref(number(&id)?))).await?;
     Ok(answer(&request, StatusCode::OK, &snapshot))
 }
 
 /// `POST Group/{id}/Member/`: adds a person, by default with the rank `member`.
-pub(super) async fn add(request: AdminRequest, Path((_, id)): AtOne) -> Result<Response, Failure> {
+pub(super) async fn add(
+    request: AdminRequest,
+    PathNames([id]): AtOne,
+) -> Result<Response, Failure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct AddMemberParams {
@@ -78,7 +86,7 @@ pub(super) async fn add(request: AdminRequest, Path((_, id)): AtOne) -> Result<R
 /// `POST Group/{id}/Member/{person}/`: sets a member's rank.
 pub(super) async fn set_rank(
     request: AdminRequest,
-    Path((_, id, person)): AtMember,
+    PathNames([id, person]): AtMember,
 ) -> Result<Response, Failure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -97,7 +105,7 @@ pub(super) async fn set_rank(
 /// `DELETE Group/{id}/Member/{person}/`: removes a member from the group.
 pub(super) async fn remove(
     request: AdminRequest,
-    Path((_, id, person)): AtMember,
+    PathNames([id, person]): AtMember,
 ) -> Result<Response, Failure> {
     let (id, person) = (number(&id)?, number(&person)?);
     let (group, actor, target, reason) = (group_ref(id), None, person_ref(person), "".into());

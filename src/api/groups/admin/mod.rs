@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Bytes,
-    extract::{FromRequestParts, Path},
+    extract::FromRequestParts,
     http::{StatusCode, request::Parts},
     response::Response,
 };
@@ -22,8 +22,8 @@ pub use self::people::NewPerson;
 use super::{GroupAskError, Groups, GroupsApi};
 use crate::{
     api::{
-        Links, body,
-        context::{Context, RequestBody, RequestContext},
+        body,
+        context::{HandlerState, PathNames, RequestContext},
         endpoint::{DELETE, Documented::ByVendor, Endpoint, POST, handler},
         failure::Failure,
         reply,
@@ -84,23 +84,22 @@ struct AdminRequest {
     body: Bytes,
 }
 
-impl FromRequestParts<Links> for AdminRequest {
+impl FromRequestParts<HandlerState> for AdminRequest {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, links: &Links) -> Result<Self, Failure> {
-        let Ok(Context(context)) = Context::from_request_parts(parts, links).await;
-        let Ok(RequestBody(body)) = RequestBody::from_request_parts(parts, links).await;
-        let Groups(api) = Groups::from_request_parts(parts, links).await?;
+    async fn from_request_parts(parts: &mut Parts, state: &HandlerState) -> Result<Self, Failure> {
+        let Groups(api) = Groups::from_request_parts(parts, state).await?;
+        let (context, body) = (state.context.clone(), state.body.clone());
         let principal = context.principal.get().expect("only accounts are let in");
         Ok(Self { api, account: principal.account.clone(), context, body })
     }
 }
 
-/// Path parameters: the account's id, and a person or a group.
-type AtOne = Path<(String, String)>;
+/// A person or a group.
+type AtOne = PathNames<1>;
 
-/// Path parameters: the account's id, a group, and a person in it.
-type AtMember = Path<(String, String, String)>;
+/// A group, and a person in it.
+type AtMember = PathNames<2>;
 
 /// Parses a number of the path. Anything else is an unknown path (404).
 fn number(text: &str) -> Result<u64, Failure> {

@@ -1,11 +1,11 @@
 //! People endpoints of the admin API.
 
-use axum::{extract::Path, http::StatusCode, response::Response};
+use axum::{http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 
 use super::{AdminRequest, AtOne, answers::PersonCard, number};
 use crate::{
-    api::failure::Failure,
+    api::{context::PathNames, failure::Failure},
     base::ids::{NAME_CHARS_MAX, is_name},
     group::{Ask, GroupAnswer, Permission, Person, PersonId, PersonName, PersonRef},
 };
@@ -137,7 +137,10 @@ pub(super) async fn list(request: AdminRequest) -> Result<Response, Failure> {
 }
 
 /// `GET Person/{id}/`: one person of the account.
-pub(super) async fn show(request: AdminRequest, Path((_, id)): AtOne) -> Result<Response, Failure> {
+pub(super) async fn show(
+    request: AdminRequest,
+    PathNames([id]): AtOne,
+) -> Result<Response, Failure> {
     let id = number(&id)?;
     let person = find(&request, id).await?;
     Ok(request.reply(StatusCode::OK, PersonCard::of(&person)))
@@ -147,7 +150,7 @@ pub(super) async fn show(request: AdminRequest, Path((_, id)): AtOne) -> Result<
 /// sockets and tokens.
 pub(super) async fn set_password(
     request: AdminRequest,
-    Path((_, id)): AtOne,
+    PathNames([id]): AtOne,
 ) -> Result<Response, Failure> {
     let id = number(&id)?;
     #[derive(Deserialize)]

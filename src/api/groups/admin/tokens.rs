@@ -4,7 +4,6 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::{
-    extract::Path,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -16,6 +15,7 @@ use super::{
 };
 use crate::{
     api::{
+        context::PathNames,
         failure::Failure,
         groups::{durable, written},
         reply,
@@ -113,7 +113,7 @@ struct TokenScope {
 /// `POST Person/{id}/Token/`: issues a token that does not expire.
 pub(super) async fn issue(
     request: AdminRequest,
-    Path((_, id)): AtOne,
+    PathNames([id]): AtOne,
 ) -> Result<Response, Failure> {
     let id = number(&id)?;
     find(&request, id).await?;
@@ -124,7 +124,7 @@ pub(super) async fn issue(
 /// `POST Person/{id}/Code/`: the authorization code that Bungie's sign-in page would return.
 pub(super) async fn issue_code(
     request: AdminRequest,
-    Path((_, id)): AtOne,
+    PathNames([id]): AtOne,
 ) -> Result<Response, Failure> {
     let id = number(&id)?;
     find(&request, id).await?;
@@ -135,7 +135,7 @@ pub(super) async fn issue_code(
 /// `GET Person/{id}/Token/`: lists the person's tokens, sessions, codes and refresh tokens.
 pub(super) async fn list_of_person(
     request: AdminRequest,
-    Path((_, id)): AtOne,
+    PathNames([id]): AtOne,
 ) -> Result<Response, Failure> {
     let person = find(&request, number(&id)?).await?;
     Ok(request.list(TokenOwner::Person(person.id.0)))
@@ -144,7 +144,7 @@ pub(super) async fn list_of_person(
 /// `GET Person/{id}/Token/{token_id}/`: one of them.
 pub(super) async fn show_of_person(
     request: AdminRequest,
-    Path((_, id, token)): AtMember,
+    PathNames([id, token]): AtMember,
 ) -> Result<Response, Failure> {
     let person = find(&request, number(&id)?).await?;
     request.show(TokenOwner::Person(person.id.0), &token)
@@ -153,7 +153,7 @@ pub(super) async fn show_of_person(
 /// `DELETE Person/{id}/Token/`: revokes all of them, which ends their streams.
 pub(super) async fn revoke_of_person(
     request: AdminRequest,
-    Path((_, id)): AtOne,
+    PathNames([id]): AtOne,
 ) -> Result<Response, Failure> {
     let person = find(&request, number(&id)?).await?;
     request.revoke(TokenOwner::Person(person.id.0), None).await
@@ -162,7 +162,7 @@ pub(super) async fn revoke_of_person(
 /// `DELETE Person/{id}/Token/{token_id}/`: revokes one of them.
 pub(super) async fn revoke_one_of_person(
     request: AdminRequest,
-    Path((_, id, token)): AtMember,
+    PathNames([id, token]): AtMember,
 ) -> Result<Response, Failure> {
     let person = find(&request, number(&id)?).await?;
     request.revoke(TokenOwner::Person(person.id.0), Some(&token)).await
@@ -181,7 +181,7 @@ pub(super) async fn list_applications(request: AdminRequest) -> Response {
 /// `GET Application/{id}/`: one API key.
 pub(super) async fn show_application(
     request: AdminRequest,
-    Path((_, id)): AtOne,
+    PathNames([id]): AtOne,
 ) -> Result<Response, Failure> {
     request.show(TokenOwner::Applications, &id)
 }
@@ -194,7 +194,7 @@ pub(super) async fn revoke_applications(request: AdminRequest) -> Result<Respons
 /// `DELETE Application/{id}/`: revokes one API key.
 pub(super) async fn revoke_application(
     request: AdminRequest,
-    Path((_, id)): AtOne,
+    PathNames([id]): AtOne,
 ) -> Result<Response, Failure> {
     request.revoke(TokenOwner::Applications, Some(&id)).await
 }
@@ -223,7 +223,7 @@ pub(super) async fn list_tills(request: AdminRequest) -> Response {
 /// `GET Till/{name}/`: lists those of one till.
 pub(super) async fn show_till(
     request: AdminRequest,
-    Path((_, name)): AtOne,
+    PathNames([name]): AtOne,
 ) -> Result<Response, Failure> {
     let owner = TokenOwner::Tills(Some(&name));
     match request.listed(owner).is_empty() {
@@ -240,7 +240,7 @@ pub(super) async fn revoke_tills(request: AdminRequest) -> Result<Response, Fail
 /// `DELETE Till/{name}/`: revokes those of one till.
 pub(super) async fn revoke_till(
     request: AdminRequest,
-    Path((_, name)): AtOne,
+    PathNames([name]): AtOne,
 ) -> Result<Response, Failure> {
     request.revoke(TokenOwner::Tills(Some(&name)), None).await
 }

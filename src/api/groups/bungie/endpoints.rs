@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::Path,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -15,6 +14,7 @@ use super::{
 };
 use crate::{
     api::{
+        context::PathNames,
         endpoint::{Documented::ByVendor, Endpoint, POST, handler},
         groups::{Groups, GroupsApi, GroupsRequest, SignedInUser},
         reply,
@@ -115,8 +115,8 @@ impl IntoResponse for Success {
     }
 }
 
-/// Path parameters: a group, a platform, and a member's number there.
-type AtMember = Path<(String, String, String)>;
+/// A group, a platform, and a member's number there.
+type AtMember = PathNames<3>;
 
 async fn token(Groups(api): Groups, request: GroupsRequest) -> Response {
     oauth::answer(&api, &request).await
@@ -134,7 +134,7 @@ async fn look(
 async fn show_group(
     Groups(api): Groups,
     request: GroupsRequest,
-    Path(group): Path<String>,
+    PathNames([group]): PathNames<1>,
 ) -> Answer {
     let snapshot = look(&api, &request, &group).await?;
     show::page(&request)?;
@@ -144,7 +144,7 @@ async fn show_group(
 async fn list_members(
     Groups(api): Groups,
     request: GroupsRequest,
-    Path(group): Path<String>,
+    PathNames([group]): PathNames<1>,
 ) -> Answer {
     let snapshot = look(&api, &request, &group).await?;
     Ok(Success(show::members(&snapshot, Rank::Beginner, &request)?))
@@ -153,7 +153,7 @@ async fn list_members(
 async fn list_admins(
     Groups(api): Groups,
     request: GroupsRequest,
-    Path(group): Path<String>,
+    PathNames([group]): PathNames<1>,
 ) -> Answer {
     let snapshot = look(&api, &request, &group).await?;
     Ok(Success(show::members(&snapshot, Rank::Admin, &request)?))
@@ -162,7 +162,7 @@ async fn list_admins(
 async fn apply(
     Groups(api): Groups,
     request: GroupsRequest,
-    Path((group, _)): Path<(String, String)>,
+    PathNames([group, _]): PathNames<2>,
 ) -> Answer {
     let (user, group) = enter_signed_in(&api, &request, &group)?;
     let ask = Ask::Apply { group, actor: user.person };
@@ -238,7 +238,11 @@ impl GroupAdmin {
     }
 }
 
-async fn list_banned(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+async fn list_banned(
+    api: Groups,
+    request: GroupsRequest,
+    PathNames([group]): PathNames<1>,
+) -> Answer {
     let admin = GroupAdmin::enter(api, request, &group)?;
     let snapshot = admin.group_of_admin().await?;
     Ok(Success(show::banned(&admin.api, &admin.user.account, &snapshot.group).await))
@@ -247,7 +251,7 @@ async fn list_banned(api: Groups, request: GroupsRequest, Path(group): Path<Stri
 async fn kick(
     api: Groups,
     request: GroupsRequest,
-    Path((group, platform, id)): AtMember,
+    PathNames([group, platform, id]): AtMember,
 ) -> Answer {
     let admin = GroupAdmin::enter(api, request, &group)?;
     let (rule, reason) = (Rule::BUNGIE, "".into());
@@ -257,7 +261,11 @@ async fn kick(
     Ok(Success(show::kicked(&admin.api, &snapshot)))
 }
 
-async fn ban(api: Groups, request: GroupsRequest, Path((group, platform, id)): AtMember) -> Answer {
+async fn ban(
+    api: Groups,
+    request: GroupsRequest,
+    PathNames([group, platform, id]): AtMember,
+) -> Answer {
     let admin = GroupAdmin::enter(api, request, &group)?;
     let (group, actor) = (admin.group.clone(), Some(admin.user.person));
     let target = member(&platform, &id)?;
@@ -274,7 +282,7 @@ async fn ban(api: Groups, request: GroupsRequest, Path((group, platform, id)): A
 async fn unban(
     api: Groups,
     request: GroupsRequest,
-    Path((group, platform, id)): AtMember,
+    PathNames([group, platform, id]): AtMember,
 ) -> Answer {
     let admin = GroupAdmin::enter(api, request, &group)?;
     let (group, actor) = (admin.group.clone(), Some(admin.user.person));
@@ -286,7 +294,7 @@ async fn unban(
 async fn set_rank(
     api: Groups,
     request: GroupsRequest,
-    Path((group, platform, id, rank)): Path<(String, String, String, String)>,
+    PathNames([group, platform, id, rank]): PathNames<4>,
 ) -> Answer {
     let admin = GroupAdmin::enter(api, request, &group)?;
     let (group, actor) = (admin.group.clone(), Some(admin.user.person));
@@ -299,7 +307,7 @@ async fn set_rank(
 async fn approve(
     api: Groups,
     request: GroupsRequest,
-    Path((group, platform, id)): AtMember,
+    PathNames([group, platform, id]): AtMember,
 ) -> Answer {
     let admin = GroupAdmin::enter(api, request, &group)?;
     let target = member(&platform, &id)?;
@@ -307,28 +315,48 @@ async fn approve(
     Ok(Success(json!(true)))
 }
 
-async fn deny_list(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+async fn deny_list(
+    api: Groups,
+    request: GroupsRequest,
+    PathNames([group]): PathNames<1>,
+) -> Answer {
     GroupAdmin::enter(api, request, &group)?.decide_listed(false).await
 }
 
-async fn approve_list(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+async fn approve_list(
+    api: Groups,
+    request: GroupsRequest,
+    PathNames([group]): PathNames<1>,
+) -> Answer {
     GroupAdmin::enter(api, request, &group)?.decide_listed(true).await
 }
 
-async fn deny_all(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+async fn deny_all(api: Groups, request: GroupsRequest, PathNames([group]): PathNames<1>) -> Answer {
     GroupAdmin::enter(api, request, &group)?.decide_all(false).await
 }
 
-async fn approve_all(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+async fn approve_all(
+    api: Groups,
+    request: GroupsRequest,
+    PathNames([group]): PathNames<1>,
+) -> Answer {
     GroupAdmin::enter(api, request, &group)?.decide_all(true).await
 }
 
-async fn list_pending(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+async fn list_pending(
+    api: Groups,
+    request: GroupsRequest,
+    PathNames([group]): PathNames<1>,
+) -> Answer {
     let snapshot = GroupAdmin::enter(api, request, &group)?.group_of_admin().await?;
     Ok(Success(show::waiting(&snapshot, false)))
 }
 
-async fn list_invited(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+async fn list_invited(
+    api: Groups,
+    request: GroupsRequest,
+    PathNames([group]): PathNames<1>,
+) -> Answer {
     let snapshot = GroupAdmin::enter(api, request, &group)?.group_of_admin().await?;
     Ok(Success(show::waiting(&snapshot, true)))
 }
@@ -336,7 +364,7 @@ async fn list_invited(api: Groups, request: GroupsRequest, Path(group): Path<Str
 async fn invite(
     api: Groups,
     request: GroupsRequest,
-    Path((group, platform, id)): AtMember,
+    PathNames([group, platform, id]): AtMember,
 ) -> Answer {
     let admin = GroupAdmin::enter(api, request, &group)?;
     let (group, actor) = (admin.group.clone(), Some(admin.user.person));
@@ -347,7 +375,7 @@ async fn invite(
 async fn cancel_invitation(
     api: Groups,
     request: GroupsRequest,
-    Path((group, platform, id)): AtMember,
+    PathNames([group, platform, id]): AtMember,
 ) -> Answer {
     let admin = GroupAdmin::enter(api, request, &group)?;
     admin.decide(member(&platform, &id)?, false).await?;
@@ -358,7 +386,7 @@ async fn cancel_invitation(
 async fn abdicate(
     api: Groups,
     request: GroupsRequest,
-    Path((group, platform, id)): AtMember,
+    PathNames([group, platform, id]): AtMember,
 ) -> Answer {
     let admin = GroupAdmin::enter(api, request, &group)?;
     let (group, actor) = (admin.group.clone(), admin.user.person);
@@ -369,7 +397,7 @@ async fn abdicate(
 async fn list_groups(
     Groups(api): Groups,
     request: GroupsRequest,
-    Path((platform, id, filter, kind)): Path<(String, String, String, String)>,
+    PathNames([platform, id, filter, kind]): PathNames<4>,
 ) -> Answer {
     let account = enter_account(&api, &request)?;
     let person = api.person(&account, member(&platform, &id)?).await;

@@ -4,7 +4,7 @@ mod endpoints;
 mod oauth;
 mod show;
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use axum::{
     http::StatusCode,
@@ -67,8 +67,7 @@ const LIMIT: WindowLimit = WindowLimit { requests: 250, window: Duration::from_s
 const PAGE: usize = 50;
 
 /// Writes the body of an error that a handler left in the extensions, as the settings require.
-pub(super) fn answer(api: &GroupsApi, routed: Result<Response, Infallible>) -> Response {
-    let Ok(mut response) = routed;
+pub(super) fn answer(api: &GroupsApi, mut response: Response) -> Response {
     match response.extensions_mut().remove::<BungieError>() {
         Some(error) => refuse(api, &error),
         None => response,

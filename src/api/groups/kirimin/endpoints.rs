@@ -1,7 +1,6 @@
 //! Endpoints of the Kirimin dialect. A wrong method gets the response of an unknown path.
 
 use axum::{
-    extract::Path,
     http::{
         HeaderValue, StatusCode,
         header::{LOCATION, SET_COOKIE},
@@ -11,6 +10,7 @@ use axum::{
 
 use super::{Data, KiriminError, KiriminHandler, accept, admit, auth, body, invitation, socket};
 use crate::api::{
+    context::PathNames,
     endpoint::{Documented::ByVendor, Endpoint, POST, handler},
     groups::{Groups, GroupsRequest},
     reply,
@@ -73,7 +73,7 @@ fn session((data, cookie): (Data, Option<HeaderValue>)) -> Response {
 async fn show_invitation(
     Groups(api): Groups,
     request: GroupsRequest,
-    Path(link): Path<String>,
+    PathNames([link]): PathNames<1>,
 ) -> Answer {
     let user = admit(&api, &request)?;
     Ok(invitation(&api, &user, &link).await)
@@ -88,16 +88,16 @@ fn open(Groups(api): Groups, request: GroupsRequest) -> Result<KiriminHandler, K
 async fn kick(
     api: Groups,
     request: GroupsRequest,
-    Path((group, member)): Path<(String, String)>,
+    PathNames([group, member]): PathNames<2>,
 ) -> Answer {
     open(api, request)?.kick(&group, &member).await.map(accept)
 }
 
-async fn join(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+async fn join(api: Groups, request: GroupsRequest, PathNames([group]): PathNames<1>) -> Answer {
     open(api, request)?.join(&group).await.map(accept)
 }
 
-async fn leave(api: Groups, request: GroupsRequest, Path(group): Path<String>) -> Answer {
+async fn leave(api: Groups, request: GroupsRequest, PathNames([group]): PathNames<1>) -> Answer {
     open(api, request)?.leave(&group).await.map(accept)
 }
 

@@ -5,7 +5,7 @@ mod endpoints;
 mod login;
 mod rooms;
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     http::{
@@ -36,8 +36,7 @@ const PAGE: usize = 50;
 const LOGIN: &str = "You must be logged in to do this.";
 
 /// Adds the headers that every response has.
-pub(super) fn answer(routed: Result<Response, Infallible>) -> Response {
-    let Ok(mut response) = routed;
+pub(super) fn answer(mut response: Response) -> Response {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
     response

@@ -1,6 +1,6 @@
 //! Endpoints that list and show calls: `status=live`, `status=queued`, or ended ones.
 
-use axum::{extract::Path, http::StatusCode, response::Response};
+use axum::{http::StatusCode, response::Response};
 use url::form_urlencoded;
 
 use super::{
@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     api::{
+        context::PathNames,
         failure::Failure,
         reply,
         voice::{ApiClient, InAccount, params::RequestParams, warnings::Warnings},
@@ -58,7 +59,7 @@ pub(in crate::api::voice) async fn list(client: ApiClient) -> Result<Response, F
 /// `GET Call/{call_uuid}/`
 pub(in crate::api::voice) async fn show(
     client: ApiClient,
-    Path((_, call)): InAccount,
+    PathNames([call]): InAccount,
 ) -> Result<Response, Failure> {
     let call = id(&call)?;
     if let Some(is_wanted) = status(&RequestParams::of_query(client.context.query()))? {

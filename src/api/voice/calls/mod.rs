@@ -6,11 +6,7 @@ pub(super) mod make;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    extract::{Path, RawPathParams},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{http::StatusCode, response::Response};
 use tokio::time::{sleep, timeout};
 
 use self::bodies::{CallDone, Transferred};
@@ -20,7 +16,12 @@ pub(super) use self::{
 };
 use super::{ApiClient, InAccount, members, params::RequestParams, warnings::Warnings};
 use crate::{
-    api::{ANSWER_WAIT_MAX, body, context::RequestBody, failure::Failure, reply},
+    api::{
+        ANSWER_WAIT_MAX, body,
+        context::{PathNames, RequestBody},
+        failure::Failure,
+        reply,
+    },
     base::ids::{CallId, Dialect},
     call::{CallDirection, CallStatus, Hook},
     conference::Refusal,
@@ -54,7 +55,7 @@ const TRANSFER: [&str; 5] = ["legs", "aleg_url", "aleg_method", "bleg_url", "ble
 /// `DELETE Call/{call_uuid}/`
 pub(super) async fn end(
     client: ApiClient,
-    Path((_, call)): InAccount,
+    PathNames([call]): InAccount,
 ) -> Result<Response, Failure> {
     let call = id(&call)?;
     find(&client, call, |_| true)?;
@@ -69,7 +70,7 @@ pub(super) async fn end(
 /// `POST Call/{call_uuid}/Play/`
 pub(super) async fn play(
     client: ApiClient,
-    Path((_, call)): InAccount,
+    PathNames([call]): InAccount,
     RequestBody(body): RequestBody,
 ) -> Result<Response, Failure> {
     let call = id(&call)?;
@@ -81,7 +82,7 @@ pub(super) async fn play(
 /// `POST Call/{call_uuid}/Speak/`
 pub(super) async fn speak(
     client: ApiClient,
-    Path((_, call)): InAccount,
+    PathNames([call]): InAccount,
     RequestBody(body): RequestBody,
 ) -> Result<Response, Failure> {
     let call = id(&call)?;
@@ -102,7 +103,7 @@ pub(super) async fn speak(
 /// `DELETE Call/{call_uuid}/Play/`
 pub(super) async fn stop_play(
     client: ApiClient,
-    Path((_, call)): InAccount,
+    PathNames([call]): InAccount,
 ) -> Result<Response, Failure> {
     stop(&client, id(&call)?, AnnouncementKind::Play)
 }
@@ -110,28 +111,27 @@ pub(super) async fn stop_play(
 /// `DELETE Call/{call_uuid}/Speak/`
 pub(super) async fn stop_speak(
     client: ApiClient,
-    Path((_, call)): InAccount,
+    PathNames([call]): InAccount,
 ) -> Result<Response, Failure> {
     stop(&client, id(&call)?, AnnouncementKind::Speak)
 }
 
 /// `POST` and `DELETE Call/{call_uuid}/Record/`
-pub(super) async fn record(Path((_, call)): InAccount) -> Result<Response, Failure> {
+pub(super) async fn record(PathNames([call]): InAccount) -> Result<Response, Failure> {
     id(&call)?;
     Err(Failure::NotImplemented("recording is not implemented yet"))
 }
 
 /// `GET`, `POST` and `DELETE Call/{call_uuid}/Stream/[{stream_id}/]`
-pub(super) async fn stream(names: RawPathParams) -> Result<Response, Failure> {
-    let call = names.iter().find(|(name, _)| *name == "call_uuid");
-    id(call.map_or("", |(_, call)| call))?;
+pub(super) async fn stream(PathNames([call]): InAccount) -> Result<Response, Failure> {
+    id(&call)?;
     Err(Failure::NotImplemented("streaming is not implemented yet"))
 }
 
 /// `DELETE Request/{request_uuid}/`: only a call that does not ring yet can be cancelled.
 pub(super) async fn cancel(
     client: ApiClient,
-    Path((_, call)): InAccount,
+    PathNames([call]): InAccount,
 ) -> Result<Response, Failure> {
     let gone = || Failure::NotFound("request not found: no call of that name is queued".into());
     let call = id(&call).map_err(|_| gone())?;
@@ -149,7 +149,7 @@ pub(super) async fn cancel(
 /// `GET Call/{call_uuid}/Trace/`: what the call did, step by step, and why. An extension.
 pub(super) async fn trace(
     client: ApiClient,
-    Path((_, call)): InAccount,
+    PathNames([call]): InAccount,
 ) -> Result<Response, Failure> {
     let call = id(&call)?;
     let trace = client.state.journal.trace(&client.account, call).ok_or_else(not_found)?;
@@ -173,7 +173,7 @@ async fn hang_up(client: &ApiClient, call: CallId) -> Result<(), Failure> {
 /// `POST Call/{call_uuid}/`
 pub(super) async fn transfer(
     client: ApiClient,
-    Path((_, call)): InAccount,
+    PathNames([call]): InAccount,
     RequestBody(body): RequestBody,
 ) -> Result<Response, Failure> {
     let call = id(&call)?;
@@ -285,7 +285,7 @@ fn stop(client: &ApiClient, call: CallId, kind: AnnouncementKind) -> Result<Resp
 /// `POST Call/{call_uuid}/DTMF/`
 pub(super) async fn send_digits(
     client: ApiClient,
-    Path((_, call)): InAccount,
+    PathNames([call]): InAccount,
     RequestBody(body): RequestBody,
 ) -> Result<Response, Failure> {
     let call = id(&call)?;
