@@ -103,15 +103,17 @@ struct Callee {
 }
 
 impl Callee {
-    fn new(conflow: &Conflow, user: &str, scenario: &str, arguments: &[&str]) -> Self {
+    /// `status` is that of a refusal.
+    fn new(conflow: &Conflow, user: &str, scenario: &str, status: &str) -> Self {
         let home = tempdir().unwrap();
+        let text = fs::read_to_string(format!("{SCENARIOS}/uas/{scenario}.xml")).unwrap();
+        fs::write(home.path().join("scenario.xml"), text.replace("[status]", status)).unwrap();
         let here = Ipv4Addr::LOCALHOST;
         let port = free_port(here.into());
         let sipp = Command::new("sipp")
-            .args(["-sf", &format!("{SCENARIOS}/uas/{scenario}.xml"), "-m", "1", "-nostdin"])
+            .args(["-sf", "scenario.xml", "-m", "1", "-nostdin"])
             .args(["-i", &here.to_string(), "-p", &port.to_string()])
             .args(["-timeout", "30s", "-timeout_error", "-trace_err", "-error_file", "errors.log"])
-            .args(arguments)
             .current_dir(home.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -168,8 +170,7 @@ fn callees_of_every_kind_get_what_the_rfcs_say_and_the_call_its_cause() {
         ("unanswered", "unanswered", "", &short, "6010"),
         ("crossing", "crossing", "", &short, "6010"),
     ] {
-        let arguments: &[_] = if status.is_empty() { &[] } else { &["-key", "status", status] };
-        let callee = Callee::new(&conflow, user, scenario, arguments);
+        let callee = Callee::new(&conflow, user, scenario, status);
         let call = make_call(&conflow, user, "short", more);
         assert_eq!(ending(&conflow, &call).0, cause, "{user}");
         callee.is_content(user);
