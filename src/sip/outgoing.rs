@@ -379,7 +379,13 @@ mod tests {
                         }
                     }
                     Effect::Report(report) => said.push(format!("{:?}", report.event)),
-                    _ => {}
+                    Effect::Agree { .. }
+                    | Effect::Arrive(_)
+                    | Effect::Attempted(..)
+                    | Effect::Close { .. }
+                    | Effect::Note(_)
+                    | Effect::Open { .. }
+                    | Effect::Press { .. } => {}
                 }
             }
             said
