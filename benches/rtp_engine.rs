@@ -112,7 +112,7 @@ impl Phone {
             held: false,
         };
         self.to = engine.open(call, LOCAL).expect("a port is free");
-        engine.agree(call, LegSession { agreed, source: LOCAL });
+        engine.agree(call, LegSession { agreed, source: LOCAL, is_early: false });
     }
 
     /// Sends 20 ms of this byte.

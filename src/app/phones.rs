@@ -133,6 +133,7 @@ fn sip_settings(config: &Config) -> sip::Settings {
     sip::Settings {
         bind: config.sip.bind.0.clone(),
         advertise: config.sip.advertise,
+        domains: config.sip.domains.clone(),
         local_networks: config.sip.local_networks.clone(),
         open: config.sip.open,
         loopback_account,

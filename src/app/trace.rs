@@ -14,7 +14,7 @@ use crate::{
     config::DEVELOPMENT_ACCOUNT,
     fetch::{self, Budget, FetchClient, Internet, OutgoingRequest, TargetUrl},
     flow::RequestMethod,
-    trace::FETCH,
+    trace::{ATTEMPT, FETCH},
 };
 
 /// Two hundred lines of a few hundred bytes each.
@@ -98,6 +98,9 @@ fn step_line(step: &Value) -> String {
     if text("element") == FETCH {
         return line + &request_line(step);
     }
+    if text("element") == ATTEMPT {
+        return line + &attempt_line(step);
+    }
     if !text("url").is_empty() {
         line += &format!("{} ", text("url"));
     }
@@ -156,6 +159,16 @@ fn request_line(step: &Value) -> String {
         line += &format!("\n{:23}| {}", "", text("excerpt"));
     }
     line
+}
+
+/// Formats an attempt: `call to sip:anna@192.0.2.7 at 192.0.2.7:5060 over UDP: 100 (2 ms), 180 (9 ms): answered`.
+fn attempt_line(step: &Value) -> String {
+    let text = |name: &str| step[name].as_str().unwrap_or_default();
+    let response = |it: &Value| format!("{} ({} ms)", it["status"], it["at_ms"]);
+    let responses = step["responses"].as_array().into_iter().flatten().map(response);
+    let responses = responses.collect::<Vec<_>>().join(", ");
+    let after = if responses.is_empty() { "" } else { ": " };
+    format!("call to {}: {responses}{after}{}", text("target"), text("outcome"))
 }
 
 /// Formats a warning: `         0  ignored, by request …: machine_detection: not supported yet …`.

@@ -120,6 +120,16 @@ pub enum Dialect {
     Vobiz,
 }
 
+impl Dialect {
+    /// Begins the names of custom SIP headers, and of the callback fields that they become.
+    pub fn header_prefix(self) -> &'static str {
+        match self {
+            Self::Plivo => "X-PH-",
+            Self::Vobiz => "X-VH-",
+        }
+    }
+}
+
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -154,7 +154,7 @@ impl FarEnd {
             direction: MediaDirection::SendRecv,
             held: false,
         };
-        engine.agree(call, LegSession { agreed, source: LOCAL });
+        engine.agree(call, LegSession { agreed, source: LOCAL, is_early: false });
         Ok(Self { call, socket, to, stream: RtpStream::new(n as u32, 0, 0) })
     }
 

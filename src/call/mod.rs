@@ -146,15 +146,9 @@ impl Call {
     pub fn dial(&mut self, now: Instant, out: OutgoingCall, effects: &mut Vec<Effect>) -> CallAct {
         self.ends_at = now + out.ring_timeout;
         self.outgoing = Some(Box::new(out));
-        let dial = SignallingOrder::Dial {
-            call: self.id,
-            account: self.account.clone(),
-            from: self.party.from.clone(),
-            to: self.party.to.clone(),
-            caller_name: self.party.caller_name.clone(),
-            headers: self.party.session.headers().into(),
-        };
-        effects.push(Effect::Signal(dial));
+        let (call, account) = (self.id, self.account.clone());
+        let dialling = Arc::new(self.party.dialling());
+        effects.push(Effect::Signal(SignallingOrder::Dial { call, account, dialling }));
         CallAct::Stay
     }
 
@@ -208,12 +202,16 @@ impl Call {
     /// Takes an event of its leg, or a report on one of its orders.
     pub fn heard(&mut self, now: Instant, heard: LegEvent, effects: &mut Vec<Effect>) -> CallAct {
         let event = match heard {
+            // Early media: the flow has not begun.
+            LegEvent::Digit(_) | LegEvent::Talk(_) if self.outgoing.is_some() => {
+                return CallAct::Stay;
+            }
             LegEvent::Digit(digit) => FlowEvent::Digit(digit),
             LegEvent::Finished(number) if self.awaits == Awaits::Order(number) => FlowEvent::Over,
             LegEvent::Talk(on) => FlowEvent::Talk(on),
             LegEvent::Answered => return self.picked_up(now, effects),
-            LegEvent::Failed(cause) if self.outgoing.is_some() => {
-                return CallAct::End(Ending { cause, source: HangupSource::Carrier });
+            LegEvent::Failed(failure) if self.outgoing.is_some() => {
+                return CallAct::End(failure.ending(self.party.dialect));
             }
             LegEvent::Ringing => return self.rang(now, effects),
             LegEvent::Failed(_) | LegEvent::Hold(_) | LegEvent::Finished(_) => {

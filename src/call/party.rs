@@ -13,7 +13,7 @@ use crate::{
         traceparent::Traceparent,
     },
     flow::RequestMethod,
-    media::{Ending, HangupCause},
+    media::{Dialling, Ending, HangupCause},
 };
 
 /// The facts of a call that do not change.
@@ -92,6 +92,38 @@ impl CallSession {
     /// The trace context of the request that made the call, else one made from the call's id.
     pub fn trace(&self, call: CallId) -> Traceparent {
         self.details().and_then(|it| it.trace).unwrap_or_else(|| Traceparent::of(call.0))
+    }
+}
+
+/// Beginnings of header names, in lower case, that the far end must not get (contract 11): each is of
+/// the platform's own, or would set credentials.
+const HEADERS_RESERVED: [&str; 6] = ["ph-", "plivo", "fs-", "sipauth", "zt-", "twilio"];
+
+/// A header name that is reserved as a whole.
+const HEADER_RESERVED: &str = "clientregion";
+
+/// The longest value of a header that the far end gets, in characters.
+const HEADER_CHARS_MAX: usize = 120;
+
+impl Party {
+    /// The call to make, as a backend needs to know it. Reserved headers are left out.
+    pub fn dialling(&self) -> Dialling {
+        let is_reserved = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            name == HEADER_RESERVED || HEADERS_RESERVED.iter().any(|it| name.starts_with(it))
+        };
+        let prefix = self.dialect.header_prefix();
+        let headers = self.session.headers().iter().filter(|(name, _)| !is_reserved(name));
+        let header = |(name, value): &(Arc<str>, Arc<str>)| {
+            let value: String = value.chars().take(HEADER_CHARS_MAX).collect();
+            (format!("{prefix}{name}").into(), value.into())
+        };
+        Dialling {
+            from: self.from.clone(),
+            to: self.to.clone(),
+            caller_name: self.caller_name.clone(),
+            headers: headers.map(header).collect(),
+        }
     }
 }
 
@@ -181,7 +213,7 @@ impl CallStatus {
     pub fn at_end(ending: Ending, is_answered: bool) -> Self {
         match ending.cause {
             _ if is_answered => Self::Completed,
-            HangupCause::Busy => Self::Busy,
+            HangupCause::Busy | HangupCause::BusyEverywhere => Self::Busy,
             HangupCause::Canceled | HangupCause::Normal => Self::Cancel,
             HangupCause::NoAnswer => Self::NoAnswer,
             HangupCause::RingTimeout => Self::Timeout,
@@ -190,20 +222,35 @@ impl CallStatus {
             | HangupCause::ActionXmlInvalid
             | HangupCause::AnswerUrlUnreachable
             | HangupCause::AnswerXmlInvalid
+            | HangupCause::CallerUnknown
+            | HangupCause::CarrierCongestion
+            | HangupCause::CarrierError
+            | HangupCause::Declined
             | HangupCause::DestinationInvalid
             | HangupCause::DestinationOut
+            | HangupCause::DialLimit
             | HangupCause::EndOfXml
+            | HangupCause::Forbidden
             | HangupCause::Internal
             | HangupCause::LoopDetected
             | HangupCause::MediaTimeout
+            | HangupCause::NetworkError
+            | HangupCause::NobodyThere
+            | HangupCause::NotRegistered
             | HangupCause::RedirectUrlInvalid
             | HangupCause::RedirectUrlUnreachable
             | HangupCause::RedirectXmlInvalid
             | HangupCause::Rejected
+            | HangupCause::RequestTimeout
+            | HangupCause::RoutingError
             | HangupCause::Scheduled
+            | HangupCause::SipAuthFailed
+            | HangupCause::SipAuthTimeout
+            | HangupCause::SpamBlock
             | HangupCause::TransferUrlInvalid
             | HangupCause::TransferUrlUnreachable
-            | HangupCause::TransferXmlInvalid => Self::Failed,
+            | HangupCause::TransferXmlInvalid
+            | HangupCause::Unallocated => Self::Failed,
         }
     }
 

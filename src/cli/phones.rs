@@ -44,6 +44,9 @@ pub struct SipSettings {
         help_heading = "Real phones"
     )]
     pub rtp_ports: Option<PortRange>,
+    /// Names of conflow in SIP URIs, besides its addresses; in a file only.
+    #[arg(skip)]
+    pub domains: Option<Vec<String>>,
     /// Networks whose phones reach conflow without NAT; in a file only.
     #[arg(skip)]
     pub local_networks: Option<Vec<Spanned<String>>>,
@@ -112,6 +115,7 @@ impl SipSettings {
             advertise: self.advertise.or(below.advertise),
             open: self.open.or(below.open),
             rtp_ports: self.rtp_ports.or(below.rtp_ports),
+            domains: below.domains,
             local_networks: below.local_networks,
         }
     }

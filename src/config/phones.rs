@@ -34,6 +34,9 @@ pub struct SipConfig {
     pub open: Option<bool>,
     /// UDP ports for audio; each call needs two.
     pub rtp_ports: PortRange,
+    /// Names of conflow in SIP URIs, besides its addresses; in lower case.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<String>,
     /// Networks whose phones reach conflow without NAT.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub local_networks: Vec<IpNetwork>,
@@ -81,9 +84,15 @@ impl SipConfig {
             advertise: layer.advertise,
             open: layer.open,
             rtp_ports: layer.rtp_ports.unwrap_or(RTP_PORTS),
+            domains: domains(layer.domains.as_deref().unwrap_or_default()),
             local_networks,
         }
     }
+}
+
+/// Host names as SIP URIs are compared: in lower case, without the brackets of IPv6.
+fn domains(rows: &[String]) -> Vec<String> {
+    rows.iter().map(|it| it.trim().to_ascii_lowercase()).collect()
 }
 
 impl ConfigSource<'_> {

@@ -45,6 +45,7 @@ impl CallCounters {
             },
             Observed::Refused { cause, .. } => increment(of(&self.refused, *cause)),
             Observed::Began { .. } | Observed::Left { .. } | Observed::Requeued { .. } => (),
+            Observed::Attempted { .. } => (),
             Observed::Fetched { .. } | Observed::PassedOver { .. } => (),
             Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => (),
         }

@@ -11,7 +11,10 @@ use std::{
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
-use super::{recorder::Receipt, registry::Registry};
+use super::{
+    recorder::Receipt,
+    registry::{Observed, Registry},
+};
 use crate::{
     accounts::Accounts,
     base::{
@@ -25,7 +28,7 @@ use crate::{
     cdr::CdrStore,
     documents::{DocumentStore, LocalFlow},
     flow::{DocumentError, Fetched},
-    media::{Arrival, Exchange, NoFlow, Report, legs::LegSummary},
+    media::{Arrival, DialAttempt, Exchange, NoFlow, Report, legs::LegSummary},
     state_log::StateLog,
 };
 
@@ -218,6 +221,10 @@ impl Exchange for Inbound {
         let LegSummary { sent, received, lost, jitter_us } = sound;
         tracing::info!(%call, sent, received, lost, jitter_us, "audio statistics of the call");
         self.cdrs.add_leg_summary(call, sound);
+    }
+
+    fn attempted(&self, call: CallId, attempt: Arc<DialAttempt>) {
+        self.registry.observe(Observed::Attempted { call, attempt });
     }
 }
 

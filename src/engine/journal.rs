@@ -140,8 +140,10 @@ impl Journal {
             Observed::Call { account, .. } => Some(account),
             Observed::Notice { room, .. } => Some(&room.key.account),
             Observed::Began { .. } | Observed::Fetched { .. } | Observed::Fetching { .. } => None,
-            Observed::Left { .. } | Observed::PassedOver { .. } | Observed::Turn(_) => None,
-            Observed::Requeued { .. } | Observed::Refused { .. } => None,
+            Observed::Attempted { .. } | Observed::Left { .. } | Observed::PassedOver { .. } => {
+                None
+            }
+            Observed::Requeued { .. } | Observed::Refused { .. } | Observed::Turn(_) => None,
             Observed::Warned { .. } | Observed::Requested { .. } => None,
         });
         let Some(account) = account else { return self.write_rows(rows) };

@@ -10,6 +10,7 @@ use crate::{
     call::{CallEvent, Party},
     conference::{Ask, Notice},
     flow::{Cause, Exit, PassedOver, Purpose, TextPosition, verbs::VerbKind},
+    media::DialAttempt,
     trace::{FetchRecord, Initiator, TraceElement},
 };
 
@@ -46,6 +47,13 @@ pub enum Observed {
         exit: Exit,
         /// The initiator; None if the call left by itself.
         by: Option<Initiator>,
+    },
+    /// An attempt to reach the far end of a call that we make is over. The call may be over, too.
+    Attempted {
+        /// The call that it was for.
+        call: CallId,
+        /// The target, its responses, and how it ended.
+        attempt: Arc<DialAttempt>,
     },
     /// A call fetches a document.
     Fetching {

@@ -157,13 +157,13 @@ impl Registry {
         }
     }
 
-    /// Whether a backend can dial this number or URI.
+    /// Whether a backend can dial this number or URI on behalf of an account.
     ///
     /// # Errors
     ///
     /// No backend can reach it.
-    pub fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
-        self.links.media.can_dial(to)
+    pub fn can_dial(&self, account: &AccountId, to: &str) -> Result<(), CannotDial> {
+        self.links.media.can_dial(account, to)
     }
 
     /// The room bans of every account.

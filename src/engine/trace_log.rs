@@ -88,6 +88,7 @@ fn trace_input(observed: &Observed) -> Option<(CallId, TraceInput)> {
             CallEvent::Ended(ending) => (*call, TraceEvent::Ended(*ending)),
             CallEvent::Answered | CallEvent::Rang => return None,
         },
+        Observed::Attempted { call, attempt } => (*call, TraceEvent::Attempted(attempt.clone())),
         Observed::Fetching { call, url, purpose } => {
             (*call, TraceEvent::Fetching { url: url.clone(), purpose: *purpose })
         }

@@ -67,10 +67,7 @@ pub(crate) fn standard(subject: CallSubject<'_>, event: &'static str) -> Vec<For
         let names = ["RequestUUID", "ALegUUID", "ALegRequestUUID"];
         fields.extend(names.map(|name| field(name, call)));
     }
-    let prefix = match party.dialect {
-        Dialect::Plivo => "X-PH-",
-        Dialect::Vobiz => "X-VH-",
-    };
+    let prefix = party.dialect.header_prefix();
     let headers = party.session.headers().iter();
     fields
         .extend(headers.map(|(name, value)| (format!("{prefix}{name}").into(), value.to_string())));

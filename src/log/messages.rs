@@ -8,7 +8,7 @@ use crate::{
     call::{self, CallDirection, Party},
     conference::{ConferenceEvent, MemberInfo, Notice},
     engine::registry::Observed,
-    media::Ending,
+    media::{DialAttempt, Ending},
     trace::{self, FetchRecord},
 };
 
@@ -44,6 +44,7 @@ pub(super) fn level(trace: &Observed) -> LevelFilter {
         Observed::PassedOver { .. } => LevelFilter::WARN,
         Observed::Fetched { .. } => LevelFilter::DEBUG,
         Observed::Left { .. } | Observed::Requeued { .. } => LevelFilter::DEBUG,
+        Observed::Attempted { .. } => LevelFilter::DEBUG,
         Observed::Warned { .. } | Observed::Requested { .. } => LevelFilter::DEBUG,
     }
 }
@@ -55,6 +56,11 @@ fn emit_trace(trace: Observed) {
             let trace::TraceElement { document, verb, at, text: _ } = element;
             let element = verb.info().tag;
             tracing::debug!(%call, document, element, %at, "an element begins");
+        }
+        Observed::Attempted { call, attempt } => {
+            let DialAttempt { target, responses, outcome, took_ms } = &*attempt;
+            let responses: Vec<_> = responses.iter().map(|it| it.status).collect();
+            tracing::debug!(%call, %target, ?responses, %outcome, ms = took_ms, "the attempt is over");
         }
         Observed::Fetching { call, url, purpose } => {
             tracing::debug!(%call, %url, ?purpose, "the call fetches a document");

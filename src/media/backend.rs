@@ -6,7 +6,11 @@
 
 use std::sync::Arc;
 
-use super::orders::{AudioOrder, SignallingOrder};
+use super::{
+    ending::HangupCause,
+    orders::{AudioOrder, SignallingOrder},
+};
+use crate::base::ids::AccountId;
 
 /// Makes, answers and ends calls.
 pub trait SignallingBackend: Send + Sync + 'static {
@@ -14,13 +18,15 @@ pub trait SignallingBackend: Send + Sync + 'static {
     /// call one of them.
     fn signal(&self, order: SignallingOrder);
 
-    /// Whether this backend can call somebody. Asked before [`SignallingOrder::Dial`].
+    /// Whether this backend can call somebody on behalf of an account. Asked before
+    /// [`SignallingOrder::Dial`].
     ///
     /// # Errors
     ///
     /// It makes no calls to this address.
-    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
-        Err(CannotDial { to: to.into(), hint: "this backend makes no calls".to_owned() })
+    fn can_dial(&self, _account: &AccountId, to: &str) -> Result<(), CannotDial> {
+        let (cause, hint) = (HangupCause::DestinationOut, "this backend makes no calls".to_owned());
+        Err(CannotDial { to: to.into(), hint, cause, is_foreign: true })
     }
 }
 
@@ -60,4 +66,9 @@ pub struct CannotDial {
     pub to: Arc<str>,
     /// What the client can do about it.
     pub hint: String,
+    /// The cause with which a call to it ends.
+    pub cause: HangupCause,
+    /// Whether the address is of a form that is not this backend's, so that another backend knows
+    /// better what is wrong with it.
+    pub is_foreign: bool,
 }

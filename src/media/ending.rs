@@ -13,6 +13,45 @@ pub struct Ending {
     pub source: HangupSource,
 }
 
+/// The reason why a call that we made was not answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DialFailure {
+    /// `HangupCauseCode` and its names.
+    pub cause: HangupCause,
+    /// The party that `HangupSource` names.
+    pub source: DialFailureSource,
+    /// Status of the final SIP response. None if there was none.
+    pub sip_status: Option<u16>,
+}
+
+/// The party because of which a call that we made was not answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DialFailureSource {
+    /// The phone, or its user.
+    Callee,
+    /// The network or a trunk.
+    Carrier,
+    /// We did not reach anybody, or did not try.
+    Platform,
+}
+
+impl DialFailure {
+    /// A failure without a SIP response.
+    pub fn new(cause: HangupCause, source: DialFailureSource) -> Self {
+        Self { cause, source, sip_status: None }
+    }
+
+    /// The ending of the call, in the words of its dialect.
+    pub fn ending(self, dialect: Dialect) -> Ending {
+        let source = match self.source {
+            DialFailureSource::Callee => HangupSource::Callee,
+            DialFailureSource::Carrier => HangupSource::Carrier,
+            DialFailureSource::Platform => HangupSource::Platform(dialect),
+        };
+        Ending { cause: self.cause, source }
+    }
+}
+
 /// The party that ended a call (contract 3.14).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum HangupSource {
@@ -68,11 +107,16 @@ impl HangupSource {
 hangup_causes! {
     /// The caller gave up before the answer.
     Canceled = 1000, "Canceled";
+    /// A limit of ours on simultaneous calls.
+    DialLimit = 1020, "Canceled (Simultaneous dial limit reached)";
     /// The address is malformed, or no backend can dial it.
     DestinationInvalid = 2000, "Invalid Destination Address";
     /// Nobody is reachable at the address.
     DestinationOut = 2010, "Destination Out Of Service";
-    /// Documents that refer to each other without any sound, or too many transfers.
+    /// The endpoint has no registered phone.
+    NotRegistered = 2020, "Endpoint Not Registered";
+    /// Documents that refer to each other without any sound, or too many transfers; or a loop among
+    /// the servers on the way (SIP 482, 483).
     LoopDetected = 2060, "Loop Detected";
     /// The far end rang and gave up before our own limit.
     NoAnswer = 3000, "No Answer";
@@ -80,12 +124,40 @@ hangup_causes! {
     Busy = 3010, "Busy Line";
     /// The far end declined; or `<Hangup reason="rejected">` before the answer.
     Rejected = 3020, "Rejected";
+    /// The far end's server does not accept the caller's number (SIP 428, 436 to 438).
+    CallerUnknown = 3030, "Unknown Caller ID";
+    /// The far end's server does not allow the call (SIP 403).
+    Forbidden = 3040, "Forbidden";
+    /// The number is assigned to nobody (SIP 404).
+    Unallocated = 3050, "Unallocated number";
+    /// No response in time (SIP 408, 504, or none at all).
+    RequestTimeout = 3070, "Request timeout";
+    /// An error of the far end's server (SIP 500 and others).
+    CarrierError = 3080, "Internal server error from carrier";
+    /// The far end's server is overloaded (SIP 503).
+    CarrierCongestion = 3090, "Network congestion from carrier";
+    /// Busy, at every phone that the far end has (SIP 600).
+    BusyEverywhere = 3100, "Busy everywhere";
+    /// The far end of a trunk declined (SIP 603).
+    Declined = 3110, "Declined";
+    /// The far end's server knows that there is no such user (SIP 604).
+    NobodyThere = 3120, "User does not exist anywhere";
+    /// The far end blocks unwanted calls (SIP 607, 608).
+    SpamBlock = 3130, "Spam block";
     /// A party hung up.
     Normal = 4000, "Normal Hangup";
     /// The flow had no element left.
     EndOfXml = 4010, "End Of XML Instructions";
+    /// The far end asks for a password, and we have none or the wrong one.
+    SipAuthFailed = 4240, "sip_auth_failed";
+    /// No response to the call with its password.
+    SipAuthTimeout = 4250, "sip_auth_timeout";
+    /// The far end cannot be reached: its connection is closed or refused.
+    NetworkError = 5000, "Network Error";
     /// An error inside conflow, such as a panic of the room.
     Internal = 5010, "Internal Error";
+    /// A response that fits no other cause, or without a usable description of its sound.
+    RoutingError = 5020, "Routing Error";
     /// The call's time limit, or `<Hangup schedule>`.
     Scheduled = 6000, "Scheduled Hangup";
     /// Nobody picked up within our ring timeout.
@@ -167,11 +239,16 @@ macro_rules! hangup_causes {
             pub fn signal(self) -> &'static str {
                 match self.code() {
                     1_000 => "ORIGINATOR_CANCEL",
-                    2_000 | 2_010 => "NO_ROUTE_DESTINATION",
+                    2_000 | 2_010 | 5_020 => "NO_ROUTE_DESTINATION",
+                    2_020 => "SUBSCRIBER_ABSENT",
                     3_000 | 6_010 => "NO_ANSWER",
-                    3_010 => "USER_BUSY",
-                    3_020 => "CALL_REJECTED",
-                    5_010 => "NORMAL_TEMPORARY_FAILURE",
+                    3_010 | 3_100 => "USER_BUSY",
+                    3_020 | 3_030 | 3_040 | 3_110 | 3_130 | 4_240 => "CALL_REJECTED",
+                    3_050 | 3_120 => "UNALLOCATED_NUMBER",
+                    3_070 | 4_250 => "RECOVERY_ON_TIMER_EXPIRE",
+                    3_080 | 5_010 => "NORMAL_TEMPORARY_FAILURE",
+                    3_090 => "NORMAL_CIRCUIT_CONGESTION",
+                    5_000 => "NETWORK_OUT_OF_ORDER",
                     6_020 => "MEDIA_TIMEOUT",
                     _ => "NORMAL_CLEARING",
                 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{ending::HangupCause, legs::LegSummary};
+use serde::Serialize;
+
+use super::{ending::DialFailure, legs::LegSummary};
 use crate::base::ids::{AccountId, CallId, Trusted};
 
 /// The engine, as a backend sees it.
@@ -23,6 +25,35 @@ pub trait Exchange: Send + Sync + 'static {
     fn media_ended(&self, call: CallId, sound: LegSummary) {
         tracing::debug!(%call, ?sound, "nobody keeps how it sounded");
     }
+
+    /// One attempt to reach the far end of a call that we make is over, for the call's trace. The
+    /// call itself may be over, too.
+    fn attempted(&self, call: CallId, attempt: Arc<DialAttempt>) {
+        tracing::debug!(%call, ?attempt, "nobody keeps the attempt");
+    }
+}
+
+/// An attempt to reach the far end of a call, at one of its addresses.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct DialAttempt {
+    /// The address, such as `sip:anna@192.0.2.7:5060 over UDP`.
+    pub target: Arc<str>,
+    /// Each response to it, in order.
+    pub responses: Vec<DialResponse>,
+    /// How it ended, such as `answered` or `called off`.
+    pub outcome: Arc<str>,
+    /// Its length in milliseconds. (A step of a trace has it as two times.)
+    #[serde(skip)]
+    pub took_ms: u32,
+}
+
+/// A response to a call that we make.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct DialResponse {
+    /// The SIP status, 100 to 699.
+    pub status: u16,
+    /// Milliseconds since the attempt began.
+    pub at_ms: u32,
 }
 
 /// A call that comes in.
@@ -78,8 +109,8 @@ pub enum LegEvent {
     Answered,
     /// The far end pressed a key: one of `0-9*#ABCD`.
     Digit(char),
-    /// The far end, which we have called, cannot be reached, or no backend can dial it.
-    Failed(HangupCause),
+    /// The far end, which we have called, did not answer, or could not be called.
+    Failed(DialFailure),
     /// The far end holds us (true: sendonly, inactive), or is back.
     Hold(bool),
     /// The far end has hung up.

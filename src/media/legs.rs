@@ -38,6 +38,8 @@ pub struct LegSession {
     /// The source of the signalling. If the far end is behind NAT, its sound comes from here,
     /// whatever address its SDP names.
     pub source: IpAddr,
+    /// The far end has not answered yet: it may stay silent for as long as it rings.
+    pub is_early: bool,
 }
 
 /// Packet counts of a call.

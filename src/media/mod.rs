@@ -15,11 +15,11 @@ pub mod router;
 
 pub use self::{
     backend::{AudioEngine, Backend, CannotDial, SignallingBackend},
-    ending::{Ending, HangupCause, HangupSource},
-    exchange::{Arrival, Exchange, LegEvent, NoFlow, Report},
+    ending::{DialFailure, DialFailureSource, Ending, HangupCause, HangupSource},
+    exchange::{Arrival, DialAttempt, DialResponse, Exchange, LegEvent, NoFlow, Report},
     orders::{
-        ANNOUNCEMENTS_MAX, AnnouncementAddress, AnnouncementKind, AudioOrder, MemberAudio,
-        SignallingOrder, SoundToAll,
+        ANNOUNCEMENTS_MAX, AnnouncementAddress, AnnouncementKind, AudioOrder, Dialling,
+        MemberAudio, SignallingOrder, SoundToAll,
     },
     program::{FADE_MS, Program, Sound, SoundKind, TICK},
 };

@@ -22,14 +22,8 @@ pub enum SignallingOrder {
         call: CallId,
         /// The account on whose behalf the call is made.
         account: AccountId,
-        /// The number that the far end is shown as the caller.
-        from: Arc<str>,
-        /// The address to call: one that the backend's `can_dial` accepts.
-        to: Arc<str>,
-        /// The caller's display name; may be empty.
-        caller_name: Arc<str>,
-        /// Headers for the far end: names without their prefix, and values.
-        headers: Arc<[(Arc<str>, Arc<str>)]>,
+        /// Whom to call, and what the far end is shown.
+        dialling: Arc<Dialling>,
     },
     /// Opens early media on a ringing call (SIP 183): what follows is heard before the answer.
     EarlyMedia {
@@ -44,6 +38,19 @@ pub enum SignallingOrder {
         /// Cause and source, for the signalling (busy, rejected) and for the backend's own record.
         ending: Ending,
     },
+}
+
+/// A call to be made, as backends need to know it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Dialling {
+    /// The number that the far end is shown as the caller, or a SIP URI.
+    pub from: Arc<str>,
+    /// The address to call: one that the backend's `can_dial` accepts.
+    pub to: Arc<str>,
+    /// The caller's display name; may be empty.
+    pub caller_name: Arc<str>,
+    /// Headers for the far end, such as `X-PH-Ticket`, and their values.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// An order for the engine that carries the sound of the calls.

@@ -21,14 +21,14 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::{
     backend::{AudioEngine, CannotDial, SignallingBackend},
-    ending::HangupCause,
-    exchange::{Arrival, Exchange, LegEvent, NoFlow, Report},
+    ending::{DialFailure, DialFailureSource, HangupCause},
+    exchange::{Arrival, DialAttempt, Exchange, LegEvent, NoFlow, Report},
     legs::LegSummary,
     orders::{AudioOrder, SignallingOrder},
 };
 use crate::base::{
     call_map::{CallMap, partition_of},
-    ids::CallId,
+    ids::{AccountId, CallId},
 };
 
 /// The backends of a process, and which of them has each call.
@@ -117,8 +117,8 @@ impl Router {
         });
     }
 
-    fn dial(&self, call: CallId, to: &str) -> Option<&dyn SignallingBackend> {
-        match self.find_dialler(to) {
+    fn dial(&self, call: CallId, account: &AccountId, to: &str) -> Option<&dyn SignallingBackend> {
+        match self.find_dialler(account, to) {
             Ok(row) => {
                 tracing::debug!(%call, backend = row.name, "dialled");
                 self.links.routes.insert(call, row.exchange.route);
@@ -126,23 +126,28 @@ impl Router {
             }
             Err(error) => {
                 tracing::warn!(%call, "{error}");
-                self.fail(call, LegEvent::Failed(HangupCause::DestinationInvalid));
+                let failure = DialFailure::new(error.cause, DialFailureSource::Platform);
+                self.fail(call, LegEvent::Failed(failure));
                 None
             }
         }
     }
 
-    /// The first backend that can dial an address; else the first one's error.
-    fn find_dialler(&self, to: &str) -> Result<&BackendRow, CannotDial> {
-        let mut error = None;
+    /// The first backend that can dial an address; else the error of the one that knows most.
+    fn find_dialler(&self, account: &AccountId, to: &str) -> Result<&BackendRow, CannotDial> {
+        let mut error: Option<CannotDial> = None;
         for row in &self.backends {
-            match row.signalling.can_dial(to) {
+            match row.signalling.can_dial(account, to) {
                 Ok(()) => return Ok(row),
-                Err(its) => error = error.or(Some(its)),
+                Err(its) if error.as_ref().is_none_or(|it| it.is_foreign && !its.is_foreign) => {
+                    error = Some(its);
+                }
+                Err(_) => {}
             }
         }
         let hint = "simulated phones are off (sim.on), and so is SIP (sip.bind)".to_owned();
-        Err(error.unwrap_or_else(|| CannotDial { to: to.into(), hint }))
+        let cause = HangupCause::DestinationOut;
+        Err(error.unwrap_or_else(|| CannotDial { to: to.into(), hint, cause, is_foreign: false }))
     }
 
     fn backend_of(&self, call: CallId) -> Option<&dyn SignallingBackend> {
@@ -190,7 +195,9 @@ impl Router {
 impl SignallingBackend for Router {
     fn signal(&self, order: SignallingOrder) {
         let backend = match &order {
-            SignallingOrder::Dial { call, to, .. } => self.dial(*call, to),
+            SignallingOrder::Dial { call, account, dialling } => {
+                self.dial(*call, account, &dialling.to)
+            }
             SignallingOrder::Answer { call } | SignallingOrder::EarlyMedia { call } => {
                 let backend = self.backend_of(*call);
                 if backend.is_none() {
@@ -209,8 +216,8 @@ impl SignallingBackend for Router {
         }
     }
 
-    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
-        self.find_dialler(to).map(drop)
+    fn can_dial(&self, account: &AccountId, to: &str) -> Result<(), CannotDial> {
+        self.find_dialler(account, to).map(drop)
     }
 }
 
@@ -289,6 +296,10 @@ impl Exchange for BackendExchange {
 
     fn media_ended(&self, call: CallId, sound: LegSummary) {
         self.links.engine().iter().for_each(|it| it.media_ended(call, sound));
+    }
+
+    fn attempted(&self, call: CallId, attempt: Arc<DialAttempt>) {
+        self.links.engine().iter().for_each(|it| it.attempted(call, attempt.clone()));
     }
 }
 

@@ -433,7 +433,8 @@ impl<W: RtpSocket> RtpLeg<W> {
         let hears =
             matches!(session.agreed.direction, MediaDirection::SendRecv | MediaDirection::RecvOnly);
         let silence = source.silence(context.now);
-        if hears && !session.agreed.held && LOST_AFTER <= silence && !self.is_lost {
+        let may_be_silent = session.agreed.held || session.is_early;
+        if hears && !may_be_silent && LOST_AFTER <= silence && !self.is_lost {
             self.is_lost = true;
             context.heard.push(LegEvent::MediaLost);
         }

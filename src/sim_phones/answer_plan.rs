@@ -36,10 +36,11 @@ impl AnswerPlan {
     /// | `reject` | rings and rejects the call |
     /// | `no_answer` | rings and is not answered |
     pub(super) fn parse(to: &str) -> Result<Self, CannotDial> {
-        let no_way = |hint: String| CannotDial { to: to.into(), hint };
+        let cause = HangupCause::DestinationInvalid;
+        let no_way = |hint: String| CannotDial { to: to.into(), hint, cause, is_foreign: false };
         let Some(rest) = to.strip_prefix(SCHEME) else {
             let hint = "simulated phones are called sim:NAME, and there are no others".to_owned();
-            return Err(no_way(hint));
+            return Err(CannotDial { is_foreign: true, ..no_way(hint) });
         };
         let (name, options) = rest.split_once('?').unwrap_or((rest, ""));
         if name.is_empty() {

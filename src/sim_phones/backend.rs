@@ -28,8 +28,8 @@ use crate::{
         ids::{AccountId, CallId},
     },
     media::{
-        AudioEngine, AudioOrder, CannotDial, Exchange, HangupCause, LegEvent, Report,
-        SignallingBackend, SignallingOrder,
+        AudioEngine, AudioOrder, CannotDial, Exchange, HangupCause, Report, SignallingBackend,
+        SignallingOrder,
     },
 };
 
@@ -176,14 +176,14 @@ impl SimPhones {
 impl SignallingBackend for SimPhones {
     fn signal(&self, order: SignallingOrder) {
         let (now, partition) = (now(), self.core.partition(order.call()));
-        if let SignallingOrder::Dial { call, account, from, to, .. } = &order {
+        if let SignallingOrder::Dial { call, account, dialling } = &order {
             let is_full = PHONES_MAX <= self.core.phones.load(Ordering::Relaxed);
             let is_new = partition.change(|phones| {
                 if is_full {
-                    phones.report(now, *call, LegEvent::Failed(HangupCause::DestinationOut));
+                    phones.report_failure(now, *call, HangupCause::DestinationOut);
                     return false;
                 }
-                phones.place_call(now, *call, account, from, to)
+                phones.place_call(now, *call, account, dialling)
             });
             self.core.phones.fetch_add(usize::from(is_new), Ordering::Relaxed);
             return;
@@ -197,7 +197,7 @@ impl SignallingBackend for SimPhones {
         }
     }
 
-    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
+    fn can_dial(&self, _: &AccountId, to: &str) -> Result<(), CannotDial> {
         AnswerPlan::parse(to).map(drop)
     }
 }

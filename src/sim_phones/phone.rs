@@ -26,8 +26,8 @@ use super::{
 use crate::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},
     media::{
-        AnnouncementAddress, AnnouncementKind, AudioOrder, Ending, LegEvent, MemberAudio,
-        SignallingOrder, Sound, SoundToAll,
+        AnnouncementAddress, AnnouncementKind, AudioOrder, DialFailure, DialFailureSource, Ending,
+        LegEvent, MemberAudio, SignallingOrder, Sound, SoundToAll,
     },
 };
 
@@ -376,7 +376,7 @@ impl SimPhone {
             }
             Some(UserAction::Refuse(cause)) => {
                 self.stop(now);
-                heard(LegEvent::Failed(cause));
+                heard(LegEvent::Failed(DialFailure::new(cause, DialFailureSource::Carrier)));
             }
             Some(UserAction::Do(PhoneAction::HangUp)) => self.hang_up(now, heard),
             Some(UserAction::Do(PhoneAction::Hold(on))) => self.hold(now, on, heard),

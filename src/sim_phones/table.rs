@@ -34,7 +34,10 @@ use crate::{
         call_map::CallMap,
         ids::{AccountId, CallId, RoomId, Trusted},
     },
-    media::{Arrival, AudioOrder, HangupCause, LegEvent, Report, SignallingOrder, SoundToAll},
+    media::{
+        Arrival, AudioOrder, DialFailure, DialFailureSource, Dialling, HangupCause, LegEvent,
+        Report, SignallingOrder, SoundToAll,
+    },
 };
 
 /// Phones advanced per tick, before other tasks get their turn.
@@ -122,11 +125,11 @@ impl PhoneTable {
         now: Instant,
         call: CallId,
         account: &AccountId,
-        from: &Arc<str>,
-        to: &Arc<str>,
+        dialling: &Dialling,
     ) -> bool {
+        let Dialling { from, to, .. } = dialling;
         let Ok(plan) = AnswerPlan::parse(to) else {
-            self.report(now, call, LegEvent::Failed(HangupCause::DestinationInvalid));
+            self.report_failure(now, call, HangupCause::DestinationInvalid);
             return false;
         };
         if !self.accounts.contains(account) {
@@ -148,10 +151,15 @@ impl PhoneTable {
         self.reports_since.get_or_insert(now);
     }
 
+    pub(super) fn report_failure(&mut self, now: Instant, call: CallId, cause: HangupCause) {
+        let failure = DialFailure::new(cause, DialFailureSource::Carrier);
+        self.report(now, call, LegEvent::Failed(failure));
+    }
+
     /// Applies a signalling order. An order for a call without a phone here does nothing.
     pub fn signal(&mut self, now: Instant, order: &SignallingOrder) {
-        if let SignallingOrder::Dial { call, account, from, to, .. } = order {
-            self.place_call(now, *call, account, from, to);
+        if let SignallingOrder::Dial { call, account, dialling } = order {
+            self.place_call(now, *call, account, dialling);
             return;
         }
         self.with(now, order.call(), |phone, ms, _, _| phone.signal(ms, order));

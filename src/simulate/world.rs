@@ -136,7 +136,7 @@ impl SimulatedWorld {
             }
             Observed::Began { .. } | Observed::Call { .. } => (),
             Observed::Fetched { .. } | Observed::Fetching { .. } => (),
-            Observed::PassedOver { .. } => (),
+            Observed::Attempted { .. } | Observed::PassedOver { .. } => (),
             Observed::Left { .. } | Observed::Refused { .. } => (),
             Observed::Turn(_) => unreachable!("it comes event by event"),
             Observed::Warned { .. } | Observed::Requested { .. } => (),

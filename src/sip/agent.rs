@@ -10,6 +10,8 @@ use std::{
 };
 
 use super::{
+    ALLOW,
+    attempt::{Attempts, OutgoingLeg},
     body::DESCRIPTION_TYPES,
     call::SipCall,
     digest::Nonces,
@@ -22,7 +24,7 @@ use super::{
     note::{MessageDrop, SipNote},
     registrar::Registrar,
     request::{Hop, InvalidRequest, SipRequest, reply, reply_hop, top_via},
-    settings::{Settings, SipPeers},
+    settings::Settings,
     text::readable,
     throttle::Guesses,
     timers::{Timer, Timers},
@@ -44,6 +46,9 @@ pub struct Agent {
     pub(super) calls: BTreeMap<CallId, SipCall>,
     /// Calls by our dialog tag.
     pub(super) dialogs: BTreeMap<String, CallId>,
+    /// Calls of ours that have not been answered.
+    pub(super) outgoing: BTreeMap<CallId, OutgoingLeg>,
+    pub(super) attempts: Attempts,
     pub(super) registrar: Registrar,
     registrar_due: Option<Instant>,
     registered: usize,
@@ -60,9 +65,6 @@ pub struct SipGauges {
     /// Bindings of registered phones that have not expired.
     pub registered: usize,
 }
-
-/// The methods that we support.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGISTER, REFER";
 
 /// Limit of transactions; beyond it, requests get a 503. Each keeps its last reply, a kilobyte or
 /// two, for half a minute.
@@ -94,6 +96,8 @@ impl Agent {
             timers: Timers::default(),
             calls: BTreeMap::new(),
             dialogs: BTreeMap::new(),
+            outgoing: BTreeMap::new(),
+            attempts: Attempts::default(),
             registrar: Registrar::default(),
             registrar_due: None,
             registered: 0,
@@ -109,13 +113,13 @@ impl Agent {
             Command::Arrived { call, status } => self.arrived(now, call, status, effects),
             Command::Answer(call) => self.answer(now, call, effects),
             Command::EarlyMedia(call) => self.early_media(now, call, effects),
+            Command::Dial { call, account, dialling } => {
+                self.dial(now, call, &account, dialling, effects);
+            }
+            Command::Closed { link } => self.closed(now, link, effects),
             Command::End(call, ending) => self.end(now, call, ending, effects),
             Command::Drain => self.is_draining = true,
-            Command::Configure(SipPeers { endpoints, trunks, loopback_account }) => {
-                let settings = Arc::make_mut(&mut self.settings);
-                (settings.endpoints, settings.trunks) = (endpoints, trunks);
-                settings.loopback_account = loopback_account;
-            }
+            Command::Configure(peers) => Arc::make_mut(&mut self.settings).set_peers(peers),
             Command::Tick => self.tick(now, effects),
         }
         self.servers.check();
@@ -130,8 +134,8 @@ impl Agent {
     /// Returns the current figures; all are zero when everything has ended.
     pub fn gauges(&self) -> SipGauges {
         SipGauges {
-            calls: self.calls.len(),
-            transactions: self.servers.count() + self.clients.count(),
+            calls: self.calls.len() + self.outgoing.len(),
+            transactions: self.servers.count() + self.clients.count() + self.attempts.count(),
             registered: self.registered,
         }
     }
@@ -142,6 +146,7 @@ impl Agent {
                 Timer::Server(id) => self.servers.tick(now, id, &mut self.timers, effects),
                 Timer::Client(id) => self.client_tick(now, id, effects),
                 Timer::Call(id) => self.call_tick(now, id, effects),
+                Timer::Attempt(id) => self.attempt_tick(now, id, effects),
                 Timer::Registrar => {
                     self.registrar_due = None;
                     for hop in self.registrar.tick(now) {
@@ -213,6 +218,7 @@ impl Agent {
             Some(call) if self.calls.get(&call).is_some_and(|it| it.dialog.owns(&request)) => {
                 self.receive_in_dialog(now, hop, call, request, key, effects);
             }
+            None if self.receive_early(&hop, &request, effects) => {}
             Some(_) | None if request.to.tag().is_some() => {
                 self.refuse(&hop, &request, 481, &[], effects);
             }
@@ -317,7 +323,7 @@ impl Agent {
         self.reply(now, server, &hop, &request, code, &extra, effects);
     }
 
-    fn watch_registrar(&mut self) {
+    pub(super) fn watch_registrar(&mut self) {
         self.registered = self.registrar.count();
         let at = self.registrar.deadline();
         self.timers.set(Timer::Registrar, &mut self.registrar_due, at);

@@ -1,8 +1,8 @@
 //! Request bodies: finds the session description, alone or in a multipart body.
 
 use super::{
+    message::SipMessage,
     name::HeaderName,
-    request::SipRequest,
     uri::{SipParams, split_unquoted},
 };
 
@@ -25,16 +25,16 @@ const SDP: &str = "application/sdp";
 /// Limit of parts in a multipart body. Phones send two or three.
 const PARTS_MAX: usize = 16;
 
-pub(super) fn body_of(request: &SipRequest) -> SipBody {
-    let encoding = request.get(&HeaderName::ContentEncoding).unwrap_or_default();
+pub(super) fn body_of(message: &SipMessage) -> SipBody {
+    let encoding = message.get(&HeaderName::ContentEncoding).unwrap_or_default();
     if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
         return SipBody::Refused(415, vec![(HeaderName::AcceptEncoding, "identity".to_owned())]);
     }
-    let body = &request.message.body;
+    let body = &message.body;
     if body.is_empty() {
         return SipBody::Nothing;
     }
-    let kind = request.get(&HeaderName::ContentType).unwrap_or_default();
+    let kind = message.get(&HeaderName::ContentType).unwrap_or_default();
     let (name, params) = kind.split_once(';').unwrap_or((kind, ""));
     let name = name.trim().to_ascii_lowercase();
     match name.as_str() {
@@ -49,7 +49,7 @@ pub(super) fn body_of(request: &SipRequest) -> SipBody {
                 None => unsupported(),
             }
         }
-        _ if is_optional(request) => SipBody::Nothing,
+        _ if is_optional(message) => SipBody::Nothing,
         _ => unsupported(),
     }
 }
@@ -59,9 +59,9 @@ fn unsupported() -> SipBody {
 }
 
 /// `handling=optional`: the sender allows us to ignore the body (RFC 3204).
-fn is_optional(request: &SipRequest) -> bool {
+fn is_optional(message: &SipMessage) -> bool {
     let disposition = HeaderName::Other("Content-Disposition".into());
-    let all = request.message.headers.iter();
+    let all = message.headers.iter();
     let mut all = all.filter(|(name, _)| name.as_str().eq_ignore_ascii_case(disposition.as_str()));
     all.any(|(_, value)| {
         let parts = split_unquoted(value, b';').unwrap_or_default();
@@ -91,14 +91,14 @@ fn description_among(body: &[u8], boundary: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::message::SipMessage, *};
+    use super::*;
 
     fn read(headers: &str, body: &str) -> SipBody {
         let text = format!(
             "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1\r\nFrom: <sip:c@d>;tag=1\r\n\
              To: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 7 INVITE\r\n{headers}\r\n{body}"
         );
-        body_of(&SipRequest::read(SipMessage::parse(text.as_bytes()).unwrap().unwrap()).unwrap())
+        body_of(&SipMessage::parse(text.as_bytes()).unwrap().unwrap())
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub struct Unacked {
 }
 
 /// State of offer and answer of a call.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CallMedia {
     negotiation: Negotiation,
     /// Our last description, as sent.
@@ -170,6 +170,15 @@ impl CallMedia {
     /// Makes an offer and puts it into [`CallMedia::text`].
     pub fn offer(&mut self) {
         self.text = self.negotiation.offer();
+    }
+
+    /// Reads an answer that a provisional response brings, without taking it.
+    ///
+    /// # Errors
+    ///
+    /// The answer is not acceptable.
+    pub fn preview(&self, answer: &[u8], route: MediaRoute<'_>) -> Result<Agreed, Refusal> {
+        self.negotiation.clone().accept(answer, route)
     }
 
     /// Takes the answer to our offer. Returns true if it changes the agreement.

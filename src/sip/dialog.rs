@@ -3,16 +3,17 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
+    digest_client::DigestClient,
     header_value::NameAddr,
     message::{SipMessage, StartLine},
     name::{HeaderName, SipMethod},
     network::is_private,
-    request::{Hop, SipRequest, Transport},
+    request::{Hop, SipRequest, Transport, contact_of},
     settings::Settings,
     uri::Uri,
 };
 
-/// The dialog of one call, in the callee's role.
+/// The dialog of one call, in either role.
 #[derive(Debug)]
 pub struct Dialog {
     /// The Call-ID of all its messages.
@@ -21,8 +22,12 @@ pub struct Dialog {
     pub local_tag: String,
     /// The far end's tag; empty if it sends none (RFC 2543).
     pub remote_tag: String,
-    /// CSeq number of the far end's last request.
-    pub remote_cseq: u32,
+    /// CSeq number of the far end's last request. None before the first one.
+    pub remote_cseq: Option<u32>,
+    /// Whether we made the call, and with it the Call-ID.
+    pub is_ours: bool,
+    /// Our answers to challenges of the far end.
+    pub digest: DigestClient,
     /// The hop on which the last request came.
     pub hop: Hop,
     /// From of our requests, with tag.
@@ -45,23 +50,50 @@ impl Dialog {
     /// Creates the dialog that an INVITE begins.
     pub fn of(request: &SipRequest, hop: &Hop, target: Uri, local_tag: String) -> Self {
         let header = |name| request.get(&name).unwrap_or_default().to_owned();
-        let routes = request.message.all(&HeaderName::RecordRoute).flat_map(|value| {
-            let parts = super::uri::split_unquoted(value, b',').unwrap_or_default();
-            parts.into_iter().filter_map(|text| {
-                Some(RouteEntry { uri: NameAddr::parse(text).ok()?.uri, text: text.to_owned() })
-            })
-        });
         Self {
             call_id: request.call_id.clone(),
             remote_tag: request.from.tag().unwrap_or_default().to_owned(),
-            remote_cseq: request.cseq,
+            remote_cseq: Some(request.cseq),
+            is_ours: false,
+            digest: DigestClient::default(),
             hop: *hop,
             local: format!("{};tag={local_tag}", header(HeaderName::To)),
             remote: header(HeaderName::From),
             target,
-            routes: routes.collect(),
+            routes: recorded_routes(&request.message).collect(),
             local_cseq: 0,
             local_tag,
+        }
+    }
+
+    /// Creates the dialog that a 2xx to our INVITE begins (RFC 3261, 12.1.2). Without a usable
+    /// Contact, requests go to `target`.
+    pub fn of_answer(
+        (invite, cseq): (&SipMessage, u32),
+        response: &SipMessage,
+        hop: &Hop,
+        target: Uri,
+        digest: DigestClient,
+    ) -> Self {
+        let header = |it: &SipMessage, name| it.get(&name).unwrap_or_default().to_owned();
+        let tag = |text: &str| Some(NameAddr::parse(text).ok()?.tag()?.to_owned());
+        let (local, remote) = (header(invite, HeaderName::From), header(response, HeaderName::To));
+        let contact = contact_of(response).ok().map(|it| it.uri);
+        let mut routes: Vec<_> = recorded_routes(response).collect();
+        routes.reverse();
+        Self {
+            call_id: header(invite, HeaderName::CallId),
+            remote_tag: tag(&remote).unwrap_or_default(),
+            remote_cseq: None,
+            is_ours: true,
+            digest,
+            hop: *hop,
+            local_tag: tag(&local).unwrap_or_default(),
+            local,
+            remote,
+            target: contact.filter(|it| it.sip().is_some()).unwrap_or(target),
+            routes,
+            local_cseq: cseq,
         }
     }
 
@@ -98,10 +130,7 @@ impl Dialog {
         let uri = if is_strict { &self.routes[0].uri } else { &self.target };
         let start = StartLine::Request { method: method.clone(), uri: uri.to_string() };
         let mut message = SipMessage::new(start);
-        let us = settings.address_for(hop.local.ip(), hop.remote.ip());
-        let us = SocketAddr::new(us, hop.local.port());
-        let via = format!("SIP/2.0/{} {us};branch={branch};rport", hop.transport.as_str());
-        message.push(HeaderName::Via, via);
+        message.push(HeaderName::Via, settings.via(&hop, branch));
         for route in self.routes.iter().skip(usize::from(is_strict)) {
             message.push(HeaderName::Route, route.text.as_str());
         }
@@ -114,6 +143,13 @@ impl Dialog {
         message.push(HeaderName::CallId, self.call_id.as_str());
         message.push(HeaderName::CSeq, format!("{} {method}", self.local_cseq));
         message.push(HeaderName::UserAgent, super::SERVER);
+        if method != SipMethod::Ack {
+            let uri = match &message.start {
+                StartLine::Request { uri, .. } => uri.clone(),
+                StartLine::Status { .. } => String::new(),
+            };
+            message.headers.extend(self.digest.answers(method.as_str(), &uri, branch));
+        }
         (message, hop)
     }
 
@@ -134,6 +170,16 @@ impl Dialog {
     }
 }
 
+/// The Record-Route entries of a message, in order.
+fn recorded_routes(message: &SipMessage) -> impl Iterator<Item = RouteEntry> {
+    message.all(&HeaderName::RecordRoute).flat_map(|value| {
+        let parts = super::uri::split_unquoted(value, b',').unwrap_or_default();
+        parts.into_iter().filter_map(|text| {
+            Some(RouteEntry { uri: NameAddr::parse(text).ok()?.uri, text: text.to_owned() })
+        })
+    })
+}
+
 /// Whether an address that the far end gives for itself can be used.
 fn is_reachable(address: IpAddr, hop: &Hop, settings: &Settings) -> bool {
     let source = hop.remote.ip();
@@ -152,8 +198,7 @@ fn is_loose(uri: &Uri) -> bool {
 
 /// Returns our Contact with the address that the far end of this hop can reach.
 pub fn contact(settings: &Settings, hop: &Hop) -> String {
-    let us = settings.address_for(hop.local.ip(), hop.remote.ip());
-    let us = SocketAddr::new(us, hop.local.port());
+    let us = settings.address(hop);
     match hop.transport {
         Transport::Udp => format!("<sip:conflow@{us}>"),
         Transport::Tcp => format!("<sip:conflow@{us};transport=tcp>"),

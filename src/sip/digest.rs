@@ -36,14 +36,14 @@ pub enum Algorithm {
 pub struct DigestCredentials {
     /// The user name that the client claims.
     pub username: String,
-    realm: String,
-    nonce: String,
-    uri: String,
-    response: String,
-    algorithm: Option<Algorithm>,
-    qop: String,
-    nonce_count: String,
-    client_nonce: String,
+    pub(super) realm: String,
+    pub(super) nonce: String,
+    pub(super) uri: String,
+    pub(super) response: String,
+    pub(super) algorithm: Option<Algorithm>,
+    pub(super) qop: String,
+    pub(super) nonce_count: String,
+    pub(super) client_nonce: String,
 }
 
 /// The verdict on credentials.
@@ -85,7 +85,7 @@ impl Algorithm {
         }
     }
 
-    fn of(text: &str) -> Option<Self> {
+    pub(super) fn of(text: &str) -> Option<Self> {
         [Self::Md5, Self::Sha256].into_iter().find(|it| it.as_str().eq_ignore_ascii_case(text))
     }
 
@@ -100,15 +100,9 @@ impl Algorithm {
 impl DigestCredentials {
     /// Reads an Authorization header. None for another scheme, or if a part is missing.
     pub fn parse(header: &str) -> Option<Self> {
-        let (scheme, rest) = header.trim().split_once(char::is_whitespace)?;
-        if !scheme.eq_ignore_ascii_case("Digest") {
-            return None;
-        }
         let mut it = Self { algorithm: Some(Algorithm::Md5), ..Self::default() };
-        for part in split_unquoted(rest, b',').ok()? {
-            let Some((name, value)) = part.split_once('=') else { continue };
-            let value = unquote(value.trim());
-            match name.trim().to_ascii_lowercase().as_str() {
+        for (name, value) in parameters(header)? {
+            match name.as_str() {
                 "username" => it.username = value,
                 "realm" => it.realm = value,
                 "nonce" => it.nonce = value,
@@ -126,7 +120,7 @@ impl DigestCredentials {
     }
 
     /// The `response` that this password gives.
-    fn expected(&self, algorithm: Algorithm, method: &str, password: &str) -> String {
+    pub(super) fn expected(&self, algorithm: Algorithm, method: &str, password: &str) -> String {
         let Self { username, realm, nonce, uri, nonce_count, client_nonce, qop, .. } = self;
         let who = algorithm.hex(&format!("{username}:{realm}:{password}"));
         let what = algorithm.hex(&format!("{method}:{uri}"));
@@ -141,7 +135,7 @@ impl DigestCredentials {
         &self.realm
     }
 
-    fn matches(&self, method: &str, password: &str) -> bool {
+    pub(super) fn matches(&self, method: &str, password: &str) -> bool {
         let Some(algorithm) = self.algorithm else { return false };
         let expected = self.expected(algorithm, method, password);
         let is_ours = self.qop.is_empty() || self.qop.eq_ignore_ascii_case("auth");
@@ -224,6 +218,19 @@ impl Nonces {
     fn age(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.began).as_secs()
     }
+}
+
+/// The parameters of a Digest header, with their names in lower case. None for another scheme.
+pub(super) fn parameters(header: &str) -> Option<Vec<(String, String)>> {
+    let (scheme, rest) = header.trim().split_once(char::is_whitespace)?;
+    if !scheme.eq_ignore_ascii_case("Digest") {
+        return None;
+    }
+    let pair = |part: &str| {
+        let (name, value) = part.split_once('=')?;
+        Some((name.trim().to_ascii_lowercase(), unquote(value.trim())))
+    };
+    Some(split_unquoted(rest, b',').ok()?.into_iter().filter_map(pair).collect())
 }
 
 /// Compares in constant time, as BLAKE3 hashes do.

@@ -16,6 +16,7 @@ use super::{
     settings::{Settings, SipPeers},
     sockets::{Incoming, Listener, SipSockets},
 };
+use crate::base::ids::AccountId;
 use crate::media::{CannotDial, Exchange, NoFlow, SignallingBackend, SignallingOrder, legs::Legs};
 
 /// Signalling backend of real phones. An RTP engine carries their sound.
@@ -80,7 +81,7 @@ impl SipBackend {
         legs: Arc<dyn Legs>,
         key: SipSecret,
     ) -> Result<(Self, SipDriver), BindError> {
-        let settings = Arc::new(settings);
+        let mut settings = settings;
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
         }
@@ -92,6 +93,8 @@ impl SipBackend {
         for address in &addresses {
             tracing::info!("SIP on {address}, UDP and TCP");
         }
+        settings.bind.clone_from(&addresses);
+        let settings = Arc::new(settings);
         let (sender, orders) = mpsc::unbounded_channel();
         let (incoming, inbox) = mpsc::channel(INBOX_MAX);
         let sockets = Arc::new(SipSockets::new(settings.clone(), incoming, &listeners));
@@ -123,7 +126,7 @@ impl SipBackend {
     /// Replaces those who may call. Established calls continue.
     pub fn configure(&self, peers: SipPeers) {
         let mut settings = self.sockets.settings.write();
-        Arc::make_mut(&mut settings).trunks.clone_from(&peers.trunks);
+        Arc::make_mut(&mut settings).set_peers(peers.clone());
         drop(settings);
         self.command(Command::Configure(peers));
     }
@@ -168,19 +171,15 @@ impl SignallingBackend for SipBackend {
                 self.legs.end(call);
                 self.command(Command::End(call, ending));
             }
-            SignallingOrder::Dial { call, to, .. } => {
-                tracing::error!(%call, %to, "SIP places no calls yet, as `can_dial` says");
+            SignallingOrder::Dial { call, account, dialling } => {
+                self.command(Command::Dial { call, account, dialling });
             }
         }
     }
 
-    /// Asked after the simulated phones, if there are any.
-    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
-        let hint = match to.starts_with("sim:") {
-            true => "simulated phones are off (sim.on)",
-            false => "calls to real phones are not implemented yet",
-        };
-        Err(CannotDial { to: to.into(), hint: hint.to_owned() })
+    /// Whether the phone is registered shows when it is called.
+    fn can_dial(&self, account: &AccountId, to: &str) -> Result<(), CannotDial> {
+        self.sockets.settings.read().endpoint_at(account, to).map(drop)
     }
 }
 
@@ -212,8 +211,12 @@ impl SipDriver {
         self.sockets.streams.lock().clear();
     }
 
-    fn take(&mut self, Incoming { hop, message }: Incoming, exchange: &dyn Exchange) {
-        self.handle(Command::Received { hop, message }, exchange);
+    fn take(&mut self, incoming: Incoming, exchange: &dyn Exchange) {
+        let command = match incoming {
+            Incoming::Message { hop, message } => Command::Received { hop, message: *message },
+            Incoming::Closed { link } => Command::Closed { link },
+        };
+        self.handle(command, exchange);
     }
 
     /// Handles one command and performs all its effects.
@@ -240,6 +243,7 @@ impl SipDriver {
                 exchange.media_ended(call, self.legs.close(call));
             }
             Effect::Report(report) => exchange.report(report),
+            Effect::Attempted(call, attempt) => exchange.attempted(call, attempt),
             Effect::Arrive(arrival) => {
                 let call = arrival.call;
                 let arrived = exchange.arrive(arrival);

@@ -7,9 +7,9 @@ use std::{
 
 use super::{message::SipMessage, note::SipNote, request::Hop, settings::SipPeers};
 use crate::{
-    base::ids::CallId,
+    base::ids::{AccountId, CallId},
     media::{
-        Arrival, Ending, Report,
+        Arrival, DialAttempt, Dialling, Ending, Report,
         legs::{LegSession, NoPort},
     },
 };
@@ -42,8 +42,22 @@ pub enum Command {
     Answer(CallId),
     /// The engine opens early media.
     EarlyMedia(CallId),
+    /// The engine calls somebody.
+    Dial {
+        /// The new call, named by the engine.
+        call: CallId,
+        /// The account on whose behalf it is made.
+        account: AccountId,
+        /// Whom to call, and what the far end is shown.
+        dialling: Arc<Dialling>,
+    },
     /// The engine ends a call.
     End(CallId, Ending),
+    /// A connection has ended, or could not be opened.
+    Closed {
+        /// Its number, as in [`Hop::link`].
+        link: u64,
+    },
     /// Refuse new calls from now on.
     Drain,
     /// From now on, these may call.
@@ -91,6 +105,8 @@ pub enum Effect {
     },
     /// Announce a call to the engine; [`Command::Arrived`] must follow.
     Arrive(Arrival),
+    /// Tell the trace of a call that an attempt to reach its far end is over.
+    Attempted(CallId, Arc<DialAttempt>),
     /// Tell the log and the counters.
     Note(SipNote),
     /// Report an event of a call to the engine.

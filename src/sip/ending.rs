@@ -23,12 +23,18 @@ use crate::{
     media::{Ending, HangupCause},
 };
 
-/// Wait after a glare. The owner of the Call-ID waits longer; we never own it (RFC 3261, 14.1).
-const GLARE_WAIT: Duration = Duration::from_secs(1);
+/// Wait before a refresh when another change of the session is not complete.
+const REFRESH_WAIT: Duration = Duration::from_secs(1);
+
+/// Waits after a glare are multiples of this (RFC 3261, 14.1).
+const GLARE_STEP: Duration = Duration::from_millis(10);
 
 impl Agent {
     /// Ends a call on the engine's order.
     pub(super) fn end(&mut self, now: Instant, id: CallId, ending: Ending, effects: &mut Effects) {
+        if self.call_off(now, id, effects) {
+            return;
+        }
         let Some(call) = self.calls.get_mut(&id) else { return };
         match &call.phase {
             SipPhase::Ringing(_) => {
@@ -69,7 +75,7 @@ impl Agent {
         }
         let bytes = message.to_bytes().into();
         let (clients, timers) = (&mut self.clients, &mut self.timers);
-        clients.begin(now, id, SipMethod::Bye, branch, hop, bytes, timers, effects);
+        clients.begin(now, Some(id), SipMethod::Bye, &branch, hop, bytes, timers, effects);
         self.rearm(id);
     }
 
@@ -109,7 +115,7 @@ impl Agent {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let (Some(timer), Some(media)) = (&mut call.timer, &mut call.media) else { return };
         if call.has_pending_invite || call.unacked.is_some() {
-            timer.refresh_at = Some(now + GLARE_WAIT);
+            timer.refresh_at = Some(now + REFRESH_WAIT);
             return;
         }
         timer.refresh_at = None;
@@ -128,7 +134,7 @@ impl Agent {
         call.has_pending_invite = method == SipMethod::Invite;
         let bytes = message.to_bytes().into();
         let (clients, timers) = (&mut self.clients, &mut self.timers);
-        clients.begin(now, id, method, branch, hop, bytes, timers, effects);
+        clients.begin(now, Some(id), method, &branch, hop, bytes, timers, effects);
     }
 
     /// Handles a reply to a request of ours. Returns false if it belongs to none.
@@ -146,10 +152,20 @@ impl Agent {
             return false;
         }
         let branch = via.branch().unwrap_or_default();
+        if cseq.method == SipMethod::Invite
+            && let Some(id) = self.attempts.of_branch(branch)
+        {
+            self.invite_replied(now, &hop, id, code, &message, effects);
+            return true;
+        }
         let is_awaited = self.clients.awaits(branch, &cseq.method);
-        let client = self.clients.receive(branch, &cseq.method, code, &mut self.timers);
+        let client = self.clients.receive(branch, &cseq.method, code, &mut self.timers, effects);
         match client {
-            Some(client) => self.replied(now, &hop, client, code, branch, &message, effects),
+            Some(ClientTransaction { call: Some(call), method, .. }) => {
+                self.replied(now, &hop, (call, method), code, branch, &message, effects);
+            }
+            // A CANCEL, or a BYE to an answer that nobody waited for.
+            Some(_) => {}
             None if cseq.method == SipMethod::Invite && !is_awaited => {
                 return self.resend_ack(code, &message, effects);
             }
@@ -163,33 +179,29 @@ impl Agent {
         &mut self,
         now: Instant,
         hop: &Hop,
-        client: ClientTransaction,
+        (id, method): (CallId, SipMethod),
         code: u16,
         branch: &str,
         message: &SipMessage,
         effects: &mut Effects,
     ) {
-        if client.method == SipMethod::Bye {
-            self.forget(client.call);
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let is_challenged = matches!(code, 401 | 407) && call.dialog.digest.challenged(message);
+        if !is_challenged {
+            call.dialog.digest.begin_request();
+        }
+        if method == SipMethod::Bye {
+            match is_challenged {
+                true => self.send_bye(now, id, None, effects),
+                false => drop(self.forget(id)),
+            }
             return;
         }
-        let us = self.settings.clone();
-        let new_branch = self.ids.branch();
-        let Some(call) = self.calls.get_mut(&client.call) else { return };
-        if client.method == SipMethod::Invite {
-            call.has_pending_invite = false;
-            let branch = if code < 300 { &new_branch } else { branch };
-            let (ack, ack_hop) = call.dialog.request(SipMethod::Ack, branch, &us);
-            let bytes: Arc<[u8]> = ack.to_bytes().into();
-            effects.push_back(Effect::Send { hop: ack_hop, bytes: bytes.clone() });
-            call.ack = (code < 300).then_some((ack_hop, bytes));
-            let media = call.media.as_mut().filter(|_| code < 300);
-            let route = |named| us.media_address(named, hop.remote.ip());
-            if let Some(Ok(true)) = media.map(|it| it.accept(&message.body, &route)) {
-                self.agree(client.call, effects);
-            }
+        if method == SipMethod::Invite {
+            self.acknowledge_change(now, hop, id, code, branch, message, effects);
         }
-        let Some(call) = self.calls.get_mut(&client.call) else { return };
+        let glare_wait = self.glare_wait(id);
+        let Some(call) = self.calls.get_mut(&id) else { return };
         if !matches!(call.phase, SipPhase::Established) {
             return;
         }
@@ -200,20 +212,61 @@ impl Agent {
                 call.timer = Terms::granted(message).map(|it| it.begin(now));
             }
             408 | 481 => {
-                self.report_hangup(client.call, effects);
-                return self.send_bye(now, client.call, None, effects);
+                self.report_hangup(id, effects);
+                return self.send_bye(now, id, None, effects);
             }
             // Both ends asked at once (glare): try again later.
-            491 | 500 => timer.refresh_at = Some(now + GLARE_WAIT),
+            491 | 500 => timer.refresh_at = Some(now + glare_wait),
+            401 | 407 if is_challenged => timer.refresh_at = Some(now),
             // The far end does not support UPDATE after all.
-            _ if client.method == SipMethod::Update => {
+            _ if method == SipMethod::Update => {
                 call.has_update = false;
                 timer.refresh_at = Some(now);
             }
             // The call stands until its interval ends.
             _ => {}
         }
-        self.rearm(client.call);
+        self.rearm(id);
+    }
+
+    /// Sends the ACK for the final reply to our re-INVITE, and takes its description.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one reply")]
+    fn acknowledge_change(
+        &mut self,
+        now: Instant,
+        hop: &Hop,
+        id: CallId,
+        code: u16,
+        branch: &str,
+        message: &SipMessage,
+        effects: &mut Effects,
+    ) {
+        let us = self.settings.clone();
+        let new_branch = self.ids.branch();
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.has_pending_invite = false;
+        let branch = if code < 300 { &new_branch } else { branch };
+        let (ack, ack_hop) = call.dialog.request(SipMethod::Ack, branch, &us);
+        let bytes: Arc<[u8]> = ack.to_bytes().into();
+        if code >= 300 {
+            call.ack = None;
+            self.clients.acknowledge(now, branch, ack_hop, bytes, &mut self.timers, effects);
+            return;
+        }
+        effects.push_back(Effect::Send { hop: ack_hop, bytes: bytes.clone() });
+        call.ack = Some((ack_hop, bytes));
+        let route = |named| us.media_address(named, hop.remote.ip());
+        let taken = call.media.as_mut().map(|it| it.accept(&message.body, &route));
+        if let Some(Ok(true)) = taken {
+            self.agree(id, effects);
+        }
+    }
+
+    /// How long to wait after a glare: the owner of the Call-ID longer (RFC 3261, 14.1).
+    fn glare_wait(&mut self, id: CallId) -> Duration {
+        let is_ours = self.calls.get(&id).is_some_and(|it| it.dialog.is_ours);
+        let (least, spread) = if is_ours { (210, 190) } else { (0, 200) };
+        GLARE_STEP * (least + u32::from(self.ids.upto(spread)))
     }
 
     /// Sends our ACK again for a retransmitted 200: the first one was lost. Returns false if there is
@@ -230,18 +283,16 @@ impl Agent {
     /// Handles a due timer of a client transaction.
     pub(super) fn client_tick(&mut self, now: Instant, id: u64, effects: &mut Effects) {
         let Some(client) = self.clients.tick(now, id, &mut self.timers, effects) else { return };
+        let Some(id) = client.call else { return };
         if client.method == SipMethod::Bye {
-            self.forget(client.call);
+            self.forget(id);
             return;
         }
         // An unanswered refresh ends the call (RFC 4028, section 10).
-        let is_up = self
-            .calls
-            .get(&client.call)
-            .is_some_and(|it| matches!(it.phase, SipPhase::Established));
-        if is_up {
-            self.report_hangup(client.call, effects);
-            self.send_bye(now, client.call, None, effects);
+        let call = self.calls.get(&id);
+        if call.is_some_and(|it| matches!(it.phase, SipPhase::Established)) {
+            self.report_hangup(id, effects);
+            self.send_bye(now, id, None, effects);
         }
     }
 }
@@ -259,7 +310,23 @@ fn refusal(cause: HangupCause) -> (u16, u8) {
         | HangupCause::RingTimeout
         | HangupCause::EndOfXml
         | HangupCause::Scheduled
-        | HangupCause::MediaTimeout => (480, 16),
+        | HangupCause::MediaTimeout
+        | HangupCause::BusyEverywhere
+        | HangupCause::CallerUnknown
+        | HangupCause::CarrierCongestion
+        | HangupCause::CarrierError
+        | HangupCause::Declined
+        | HangupCause::DialLimit
+        | HangupCause::Forbidden
+        | HangupCause::NetworkError
+        | HangupCause::NobodyThere
+        | HangupCause::NotRegistered
+        | HangupCause::RequestTimeout
+        | HangupCause::RoutingError
+        | HangupCause::SipAuthFailed
+        | HangupCause::SipAuthTimeout
+        | HangupCause::SpamBlock
+        | HangupCause::Unallocated => (480, 16),
         HangupCause::AnswerUrlUnreachable
         | HangupCause::ActionUrlUnreachable
         | HangupCause::TransferUrlUnreachable

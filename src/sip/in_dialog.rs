@@ -34,11 +34,11 @@ impl Agent {
         effects: &mut Effects,
     ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        if request.cseq <= call.dialog.remote_cseq {
+        if call.dialog.remote_cseq.is_some_and(|last| request.cseq <= last) {
             // Out of order (RFC 3261, 12.2.2).
             return self.refuse(&hop, &request, 500, &[], effects);
         }
-        call.dialog.remote_cseq = request.cseq;
+        call.dialog.remote_cseq = Some(request.cseq);
         let is_leaving = matches!(call.phase, SipPhase::ByeSent);
         let has_sound = matches!(call.phase, SipPhase::Ringing(_) | SipPhase::Established);
         let server = self.servers.begin(&request, key, &hop, Some(id));
@@ -88,7 +88,7 @@ impl Agent {
         server: u64,
         effects: &mut Effects,
     ) {
-        let body = body_of(&request);
+        let body = body_of(&request.message);
         let is_invite = request.method == SipMethod::Invite;
         let changes_sound = is_invite || body != SipBody::Nothing;
         if let Err((code, extra)) = self.check_change(id, is_invite, &body) {

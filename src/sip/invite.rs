@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, time::Instant};
 
 use super::{
-    agent::{ALLOW, Agent, Effects, ExtraHeaders, note_reply, retry_after, warning},
+    ALLOW,
+    agent::{Agent, Effects, ExtraHeaders, note_reply, retry_after, warning},
     body::{SipBody, body_of},
     call::{CallMedia, PROGRESS_EVERY, Ringing, SipCall, SipPhase, Unacked},
     dialog::{Dialog, contact},
@@ -101,7 +102,7 @@ impl Agent {
         if self.is_draining || self.calls.len() >= self.settings.calls_max {
             return Err((503, retry_after()));
         }
-        let offer = match body_of(request) {
+        let offer = match body_of(&request.message) {
             SipBody::Nothing => None,
             SipBody::Description(text) => Some(text),
             SipBody::Refused(code, extra) => return Err((code, extra)),
@@ -133,6 +134,9 @@ impl Agent {
         port: Result<SocketAddr, NoPort>,
         effects: &mut Effects,
     ) {
+        if self.outgoing.contains_key(&id) {
+            return self.begin_attempts(now, id, port, effects);
+        }
         let session = self.ids.session();
         let Some(call) = self.calls.get_mut(&id) else { return };
         let SipPhase::Ringing(ringing) = &mut call.phase else { return };
@@ -246,7 +250,8 @@ impl Agent {
             media.has_told_keys = true;
             effects.push_back(Effect::Note(SipNote::KeysByInfoOnly { call: id }));
         }
-        let session = LegSession { agreed, source: call.dialog.hop.remote.ip() };
+        let source = call.dialog.hop.remote.ip();
+        let session = LegSession { agreed, source, is_early: false };
         effects.push_back(Effect::Agree { call: id, session });
         if is_held != media.is_held {
             media.is_held = is_held;
@@ -350,7 +355,7 @@ impl Agent {
         effects: &mut Effects,
     ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let answer = match body_of(request) {
+        let answer = match body_of(&request.message) {
             SipBody::Description(text) => Some(text),
             SipBody::Nothing | SipBody::Refused(..) => None,
         };

@@ -1,4 +1,4 @@
-//! SIP: signalling of real phones (RFC 3261), as the callee of inbound calls.
+//! SIP: signalling of real phones (RFC 3261), of calls that come in and of calls to phones.
 //!
 //! [`SipBackend`] is a [`SignallingBackend`](crate::media::SignallingBackend). An RTP engine takes
 //! the audio orders; all that signalling needs of it is the narrow port [`crate::media::legs`].
@@ -18,7 +18,7 @@
 //! The stack considered first (rsipstack 0.7; 0.7.14 is the latest) adds 7 packages, and has defects
 //! that a server open to the world cannot have, from its parser (a line that is not UTF-8 silently
 //! ends the headers, lines without a colon vanish, a datagram without Content-Length has no body) to
-//! its transactions. A callee needs little, and here it is a machine like the others. The defects,
+//! its transactions. Calls need little of it, and here it is a machine like the others. The defects,
 //! and the tests that show that we do not have them (in `tests/it/sip`, unless named):
 //!
 //! | defect | here | test |
@@ -34,7 +34,7 @@
 //! | small socket buffers | 4 MiB | [`sockets`] |
 //! | a missing Contact fails badly | 400 | `an_invite_with_a_defect_is_refused` |
 //! | orders in the wrong state pretend to work | they do nothing | `a_caller_cancels` |
-//! | its maker's name in every Call-ID | we begin no dialogs | – |
+//! | its maker's name in every Call-ID | random digits | `a_registered_phone_is_called_and_hangs_up` |
 //!
 //! Other crates today: ezk-sip-core 0.9, sip-core 0.3, rvoip-sip-core 0.4 and rsip 0.4. They have
 //! not been tried.
@@ -47,10 +47,14 @@
 
 pub mod admission;
 pub mod agent;
+pub mod attempt;
 pub mod body;
 pub mod call;
+mod cause;
+mod destination;
 pub mod dialog;
 pub mod digest;
+pub mod digest_client;
 pub mod driver;
 pub mod effect;
 pub mod ending;
@@ -65,8 +69,10 @@ pub mod message;
 pub mod name;
 pub mod network;
 pub mod note;
+mod outgoing;
 pub mod registrar;
 pub mod request;
+mod responses;
 pub mod session_timer;
 pub mod settings;
 pub mod sockets;
@@ -84,6 +90,9 @@ pub use settings::{Settings, SipEndpoint, SipPassword, SipTrunk};
 
 /// Our name in Server and User-Agent headers.
 const SERVER: &str = concat!("conflow/", env!("CARGO_PKG_VERSION"));
+
+/// The methods that we support.
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGISTER, REFER";
 
 /// The default SIP port (RFC 3261, 19.1.2).
 pub const PORT_DEFAULT: u16 = 5060;

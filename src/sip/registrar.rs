@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -34,6 +35,19 @@ pub struct Binding {
     keep_alive_at: Option<Instant>,
     call_id: String,
     cseq: u32,
+}
+
+impl Binding {
+    /// The way to the phone: its Contact if that names the address that it registered from, else the
+    /// source of its REGISTER, which NAT keeps open. Over TCP, the connection of its REGISTER.
+    pub fn way(&self) -> Hop {
+        let contact = self.contact.sip().filter(|_| self.hop.transport == Transport::Udp);
+        let port = contact
+            .filter(|it| it.host.address() == Some(self.hop.remote.ip()))
+            .map(|it| it.port.unwrap_or(super::PORT_DEFAULT));
+        let port = port.unwrap_or_else(|| self.hop.remote.port());
+        Hop { remote: SocketAddr::new(self.hop.remote.ip(), port), ..self.hop }
+    }
 }
 
 /// Interval of keep-alives. NATs drop a UDP flow after 30 s at the earliest (RFC 4787 demands two
@@ -111,6 +125,16 @@ impl Registrar {
     /// Returns a user's bindings, the newest last.
     pub fn bindings(&self, now: Instant, user: &str) -> impl Iterator<Item = &Binding> {
         self.users.get(user).into_iter().flatten().filter(move |it| it.ends_at > now)
+    }
+
+    /// Drops the bindings of a connection that has ended: their phones cannot be reached by another
+    /// one (RFC 5626).
+    pub fn close(&mut self, link: u64) {
+        let is_of = |it: &Binding| it.hop.transport == Transport::Tcp && it.hop.link == link;
+        self.users.retain(|_, bindings| {
+            bindings.retain(|it| !is_of(it));
+            !bindings.is_empty()
+        });
     }
 
     /// Returns the number of bindings.

@@ -89,10 +89,7 @@ impl SipRequest {
     ///
     /// There is no Contact, or none can be read.
     pub fn contact(&self) -> Result<NameAddr, ContactError> {
-        let mut all = self.message.all(&HeaderName::Contact).peekable();
-        all.peek().ok_or(ContactError::Missing)?;
-        let first = |text| split_unquoted(text, b',').ok()?.first().copied();
-        all.find_map(|text| NameAddr::parse(first(text)?).ok()).ok_or(ContactError::Unreadable)
+        contact_of(&self.message)
     }
 
     /// Whether Max-Forwards says that no hop is left. Without it, or with one that cannot be read,
@@ -107,7 +104,19 @@ impl SipRequest {
     }
 }
 
-/// Why a request has no usable Contact.
+/// Returns the first Contact of a message that can be read.
+///
+/// # Errors
+///
+/// There is no Contact, or none can be read.
+pub fn contact_of(message: &SipMessage) -> Result<NameAddr, ContactError> {
+    let mut all = message.all(&HeaderName::Contact).peekable();
+    all.peek().ok_or(ContactError::Missing)?;
+    let first = |text| split_unquoted(text, b',').ok()?.first().copied();
+    all.find_map(|text| NameAddr::parse(first(text)?).ok()).ok_or(ContactError::Unreadable)
+}
+
+/// Why a message has no usable Contact.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ContactError {
     /// It has no such header.

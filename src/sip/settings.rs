@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{digest::Algorithm, throttle::Rate};
+use super::{digest::Algorithm, request::Hop, throttle::Rate};
 use crate::base::{ids::AccountId, network::IpNetwork};
 
 /// The settings of `[sip]`, with its endpoints and trunks.
@@ -13,6 +13,8 @@ pub struct Settings {
     /// Our public address, if it is not the bound one. Contact and SDP name it to all who are not
     /// in a local network.
     pub advertise: Option<IpAddr>,
+    /// Names of ours in SIP URIs, besides the addresses and the realm; in lower case.
+    pub domains: Vec<String>,
     /// Networks that reach us without NAT. Loopback always does.
     pub local_networks: Vec<IpNetwork>,
     /// Whether callers without credentials are let in. None: only if all binds are loopback.
@@ -98,6 +100,7 @@ impl Default for Settings {
         Self {
             bind: vec![SocketAddr::from(([127, 0, 0, 1], super::PORT_DEFAULT))],
             advertise: None,
+            domains: Vec::new(),
             local_networks: Vec::new(),
             open: None,
             loopback_account: None,
@@ -115,6 +118,13 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Replaces those who may call and be called.
+    pub fn set_peers(&mut self, peers: SipPeers) {
+        let SipPeers { endpoints, trunks, loopback_account } = peers;
+        (self.endpoints, self.trunks) = (endpoints, trunks);
+        self.loopback_account = loopback_account;
+    }
+
     /// Whether callers without credentials are let in.
     pub fn is_open(&self) -> bool {
         let is_loopback = || self.bind.iter().all(|it| it.ip().is_loopback());
@@ -133,6 +143,17 @@ impl Settings {
             Some(advertise) if !self.is_local(remote) => advertise,
             Some(_) | None => local,
         }
+    }
+
+    /// Returns our address as the far end of a hop reaches it.
+    pub fn address(&self, hop: &Hop) -> SocketAddr {
+        SocketAddr::new(self.address_for(hop.local.ip(), hop.remote.ip()), hop.local.port())
+    }
+
+    /// Returns the value of Via for a request of ours.
+    pub fn via(&self, hop: &Hop, branch: &str) -> String {
+        let us = self.address(hop);
+        format!("SIP/2.0/{} {us};branch={branch};rport", hop.transport.as_str())
     }
 
     /// Returns the address to send sound to, for the one that SDP names. If that cannot be read or

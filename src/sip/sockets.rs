@@ -22,13 +22,21 @@ use super::{
     settings::Settings,
 };
 
-/// A received message and its hop.
+/// What the network tells the agent.
 #[derive(Debug)]
-pub struct Incoming {
-    /// The hop on which it came.
-    pub hop: Hop,
-    /// The message, parsed; it may have an error in it.
-    pub message: SipMessage,
+pub enum Incoming {
+    /// A message was received.
+    Message {
+        /// The hop on which it came.
+        hop: Hop,
+        /// The message, parsed; it may have an error in it.
+        message: Box<SipMessage>,
+    },
+    /// A connection has ended, or could not be opened.
+    Closed {
+        /// Its number, as in [`Hop::link`].
+        link: u64,
+    },
 }
 
 /// All SIP sockets of the process.

@@ -60,7 +60,7 @@ pub async fn accept(sockets: Arc<SipSockets>, listener: TcpListener) {
             continue;
         };
         match has_room(&sockets, remote.ip()) {
-            true => drop(tokio::spawn(run(sockets.clone(), stream, None))),
+            true => drop(tokio::spawn(serve(sockets.clone(), stream))),
             false => sockets.note_drop(remote, MessageDrop::TooManyStreams, ""),
         }
     }
@@ -83,35 +83,64 @@ pub fn send(sockets: &Arc<SipSockets>, hop: &Hop, bytes: Arc<[u8]>) -> bool {
     if bytes.starts_with(b"SIP/2.0 ") || !has_room(sockets, hop.remote.ip()) {
         return false;
     }
-    let (sockets, remote) = (sockets.clone(), hop.remote);
+    // The connection has the number of the one that it replaces, and messages wait for it.
+    let (sockets, hop) = (sockets.clone(), *hop);
+    let (out, outbox) = open(&sockets, &hop);
+    // A new channel has room.
+    let _ = out.try_send(bytes);
     tokio::spawn(async move {
-        match timeout(CONNECT_WAIT_MAX, TcpStream::connect(remote)).await {
-            Ok(Ok(stream)) => run(sockets, stream, Some(bytes)).await,
+        match timeout(CONNECT_WAIT_MAX, TcpStream::connect(hop.remote)).await {
+            Ok(Ok(stream)) => run(&sockets, stream, hop, out, outbox).await,
             Ok(Err(_)) | Err(_) => {
                 sockets.losses.unsent.fetch_add(1, Ordering::Relaxed);
             }
         }
+        close(&sockets, hop.link).await;
     });
     true
 }
 
-/// Serves one connection until it ends.
-async fn run(sockets: Arc<SipSockets>, stream: TcpStream, first: Option<Arc<[u8]>>) {
+type Outbox = (mpsc::Sender<Arc<[u8]>>, mpsc::Receiver<Arc<[u8]>>);
+
+/// Puts a connection into the table, so that messages can be queued for it.
+fn open(sockets: &SipSockets, hop: &Hop) -> Outbox {
+    let (out, outbox) = mpsc::channel(OUT_MAX);
+    let stream = SipStream { out: out.clone(), source: hop.remote.ip() };
+    sockets.streams.lock().insert(hop.link, stream);
+    (out, outbox)
+}
+
+/// Takes a connection out of the table, and tells the agent.
+async fn close(sockets: &SipSockets, link: u64) {
+    sockets.streams.lock().remove(&link);
+    // Nobody listens once the driver has stopped.
+    let _ = sockets.inbox.send(Incoming::Closed { link }).await;
+}
+
+/// Serves a connection that a far end has opened, until it ends.
+async fn serve(sockets: Arc<SipSockets>, stream: TcpStream) {
     let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else { return };
+    let link = sockets.stream_last.fetch_add(1, Ordering::Relaxed) + 1;
+    let hop = Hop { transport: Transport::Tcp, link, local, remote };
+    let (out, outbox) = open(&sockets, &hop);
+    run(&sockets, stream, hop, out, outbox).await;
+    close(&sockets, link).await;
+}
+
+/// Reads and writes until the connection ends.
+async fn run(
+    sockets: &SipSockets,
+    stream: TcpStream,
+    hop: Hop,
+    out: mpsc::Sender<Arc<[u8]>>,
+    outbox: mpsc::Receiver<Arc<[u8]>>,
+) {
     // Messages are small and urgent.
     let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
-    let (out, outbox) = mpsc::channel(OUT_MAX);
-    if let Some(first) = first {
-        // A new channel has room.
-        let _ = out.try_send(first);
-    }
-    let link = sockets.stream_last.fetch_add(1, Ordering::Relaxed) + 1;
-    let hop = Hop { transport: Transport::Tcp, link, local, remote };
-    sockets.streams.lock().insert(link, SipStream { out: out.clone(), source: remote.ip() });
     let writing = tokio::spawn(write(writer, outbox));
-    read(&sockets, hop, reader, &out).await;
-    sockets.streams.lock().remove(&link);
+    read(sockets, hop, reader, &out).await;
+    sockets.streams.lock().remove(&hop.link);
     drop(out);
     // Queued messages are still written; then the connection closes.
     let _ = writing.await;
@@ -150,7 +179,7 @@ async fn read(
                 return sockets.note_drop(hop.remote, MessageDrop::Throttled, "");
             }
             // A full inbox blocks this connection only.
-            if sockets.inbox.send(Incoming { hop, message: *message }).await.is_err() {
+            if sockets.inbox.send(Incoming::Message { hop, message }).await.is_err() {
                 return;
             }
         }

@@ -11,6 +11,8 @@ pub enum Timer {
     Server(u64),
     /// A client transaction, by its id.
     Client(u64),
+    /// An attempt to reach somebody, by its number.
+    Attempt(u64),
     /// A call, by the engine's id.
     Call(CallId),
     /// The registrar: an expiry or a keep-alive.

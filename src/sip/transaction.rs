@@ -245,7 +245,7 @@ fn merge_of(request: &SipRequest) -> MergeKey {
     (request.call_id.clone(), tag.to_owned(), request.cseq)
 }
 
-/// The client transactions: our own requests within calls.
+/// The client transactions: our own requests within calls, and ACKs of failures.
 #[derive(Debug, Default)]
 pub struct ClientTransactions {
     transactions: BTreeMap<u64, ClientTransaction>,
@@ -258,10 +258,10 @@ pub struct ClientTransactions {
 pub struct ClientTransaction {
     /// The method of the request.
     pub method: SipMethod,
-    /// The call it belongs to.
-    pub call: CallId,
+    /// The call that awaits its reply. None if nobody does.
+    pub call: Option<CallId>,
     hop: Hop,
-    branch: String,
+    key: String,
     bytes: Arc<[u8]>,
     resend: Duration,
     resend_at: Option<Instant>,
@@ -280,9 +280,9 @@ impl ClientTransactions {
     pub fn begin(
         &mut self,
         now: Instant,
-        call: CallId,
+        call: Option<CallId>,
         method: SipMethod,
-        branch: String,
+        branch: &str,
         hop: Hop,
         bytes: Arc<[u8]>,
         timers: &mut Timers,
@@ -293,25 +293,58 @@ impl ClientTransactions {
         let resend_at = (hop.transport == Transport::Udp).then(|| now + T1);
         effects.push_back(Effect::Send { hop, bytes: bytes.clone() });
         let mut client = ClientTransaction {
-            method,
             call,
             hop,
-            branch: branch.clone(),
+            key: client_key(&method, branch),
             bytes,
             resend: T1,
             resend_at,
             ends,
             due: None,
+            method,
         };
         timers.set(Timer::Client(self.last), &mut client.due, Some(resend_at.unwrap_or(ends)));
-        self.ids.insert(branch, self.last);
+        self.ids.insert(client.key.clone(), self.last);
         self.transactions.insert(self.last, client);
     }
 
-    /// Whether a request of ours awaits a reply with this branch.
+    /// Sends the ACK of a failure, and keeps it for repetitions of the failure: timer D (RFC 3261,
+    /// 17.1.1.2). Over a stream there are none.
+    pub fn acknowledge(
+        &mut self,
+        now: Instant,
+        branch: &str,
+        hop: Hop,
+        bytes: Arc<[u8]>,
+        timers: &mut Timers,
+        effects: &mut VecDeque<Effect>,
+    ) {
+        effects.push_back(Effect::Send { hop, bytes: bytes.clone() });
+        if hop.transport == Transport::Tcp {
+            return;
+        }
+        self.last += 1;
+        let (method, ends) = (SipMethod::Ack, now + GIVE_UP);
+        let key = client_key(&method, branch);
+        let mut client = ClientTransaction {
+            method,
+            call: None,
+            hop,
+            key: key.clone(),
+            bytes,
+            resend: T1,
+            resend_at: None,
+            ends,
+            due: None,
+        };
+        timers.set(Timer::Client(self.last), &mut client.due, Some(ends));
+        self.ids.insert(key, self.last);
+        self.transactions.insert(self.last, client);
+    }
+
+    /// Whether a reply with this branch belongs to a request of ours, or repeats a failure.
     pub fn awaits(&self, branch: &str, method: &SipMethod) -> bool {
-        let client = self.ids.get(branch).and_then(|id| self.transactions.get(id));
-        client.is_some_and(|it| it.method == *method)
+        self.ids.contains_key(&client_key(method, branch))
     }
 
     /// Handles a reply. Returns the transaction that it completes, if it is final and awaited.
@@ -321,9 +354,16 @@ impl ClientTransactions {
         method: &SipMethod,
         code: u16,
         timers: &mut Timers,
+        effects: &mut VecDeque<Effect>,
     ) -> Option<ClientTransaction> {
-        let id = *self.ids.get(branch)?;
-        let client = self.transactions.get_mut(&id).filter(|it| it.method == *method)?;
+        let id = *self.ids.get(&client_key(method, branch))?;
+        let client = self.transactions.get_mut(&id)?;
+        if client.method == SipMethod::Ack {
+            if code >= 300 {
+                effects.push_back(Effect::Send { hop: client.hop, bytes: client.bytes.clone() });
+            }
+            return None;
+        }
         if code < 200 {
             // An INVITE with a provisional reply is not repeated; others are, more slowly.
             if *method == SipMethod::Invite {
@@ -364,7 +404,14 @@ impl ClientTransactions {
 
     fn remove(&mut self, id: u64) -> Option<ClientTransaction> {
         let client = self.transactions.remove(&id)?;
-        self.ids.remove(&client.branch);
+        self.ids.remove(&client.key);
         Some(client)
     }
+}
+
+/// The key of a client transaction. CANCEL has the branch of its INVITE, and so has the ACK of a
+/// failure, which is part of the INVITE's transaction.
+fn client_key(method: &SipMethod, branch: &str) -> String {
+    let method = if *method == SipMethod::Ack { "INVITE" } else { method.as_str() };
+    format!("{method} {branch}")
 }

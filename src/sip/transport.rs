@@ -64,17 +64,16 @@ impl SipSockets {
             let local = SocketAddr::new(self.local_for(bound.ip(), remote), bound.port());
             let hop = Hop { transport: Transport::Udp, link, local, remote };
             match SipMessage::parse(&buffer[..len]) {
-                Ok(Some(message)) => self.take_in(Incoming { hop, message }),
+                Ok(Some(message)) => self.take_in(hop, message),
                 Ok(None) => {}
                 Err(error) => self.note_drop(remote, MessageDrop::Unreadable, error.reason),
             }
         }
     }
 
-    fn take_in(&self, incoming: Incoming) {
-        let peer = incoming.hop.remote;
-        if self.inbox.try_send(incoming).is_err() {
-            self.note_drop(peer, MessageDrop::Overrun, "");
+    fn take_in(&self, hop: Hop, message: SipMessage) {
+        if self.inbox.try_send(Incoming::Message { hop, message: Box::new(message) }).is_err() {
+            self.note_drop(hop.remote, MessageDrop::Overrun, "");
         }
     }
 

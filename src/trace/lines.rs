@@ -15,7 +15,7 @@ use crate::{
         ids::{AccountId, CallId, Incarnation, MemberId},
     },
     flow::{Cause, PassedOver, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
-    media::Ending,
+    media::{DialAttempt, Ending},
 };
 
 /// An element that a call runs.
@@ -75,6 +75,8 @@ pub enum TraceEvent {
         /// The reason for the fetch.
         purpose: Purpose,
     },
+    /// An attempt to reach the far end is over.
+    Attempted(Arc<DialAttempt>),
     /// A request for a document or a sound of the call is over.
     Fetched(Arc<FetchRecord>),
     /// The call has left its conference.
@@ -212,7 +214,8 @@ impl Traces {
         let lines = self.calls.get(call)?.iter().rev();
         let mut records = lines.filter_map(|it| match &it.what {
             TraceEvent::Fetched(record) => Some(record),
-            TraceEvent::Began { .. }
+            TraceEvent::Attempted(_)
+            | TraceEvent::Began { .. }
             | TraceEvent::Ended(_)
             | TraceEvent::Entered { .. }
             | TraceEvent::Fetching { .. }

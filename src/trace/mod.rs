@@ -16,7 +16,7 @@ pub use self::{
         ENDED_MAX, HEAD_MAX, Initiator, Leaving, RequestWarning, Requested, TAIL_MAX, TraceElement,
         TraceEvent, Traces,
     },
-    step::{CauseLink, FETCH, TraceStep, TraceWarning},
+    step::{ATTEMPT, CauseLink, FETCH, TraceStep, TraceWarning},
 };
 use crate::{
     base::ids::{AccountId, CallId},

@@ -12,10 +12,11 @@ use super::{
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     flow::{Cause, PassedOver, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
-    media::{Ending, HangupSource},
+    media::{DialAttempt, Ending, HangupSource},
 };
 
-/// An element that a call has run, or a request for a document or a sound.
+/// An element that a call has run, a request for a document or a sound, or an attempt to reach the
+/// far end.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct TraceStep {
     /// The number of documents that the call had run, this one included: from 1.
@@ -24,11 +25,14 @@ pub struct TraceStep {
     /// with the values of secret parameters masked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<Arc<str>>,
-    /// The element's tag, such as `Conference`; of a request: [`FETCH`].
+    /// The element's tag, such as `Conference`; of a request: [`FETCH`]; of an attempt: [`ATTEMPT`].
     pub element: &'static str,
     /// The request, and how it went; None of an element.
     #[serde(flatten)]
     pub fetch: Option<Arc<FetchRecord>>,
+    /// The attempt to reach the far end; None of other steps.
+    #[serde(flatten)]
+    pub attempt: Option<Arc<DialAttempt>>,
     /// The line of its `<`, from 1; 0 of a request, which has no place.
     #[serde(skip_serializing_if = "is_zero")]
     pub line: u32,
@@ -76,6 +80,9 @@ const PASSED_OVER: &str = "passed over";
 
 /// The `element` of a step that is a request. Tags begin with a capital letter.
 pub const FETCH: &str = "fetch";
+
+/// The `element` of a step that is an attempt to reach the far end.
+pub const ATTEMPT: &str = "attempt";
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
 fn is_zero(place: &u32) -> bool {
@@ -156,7 +163,8 @@ impl CallTrace {
                 api_id: it.api_id,
                 warning: it.warning.clone(),
             }),
-            TraceEvent::Began { .. }
+            TraceEvent::Attempted(_)
+            | TraceEvent::Began { .. }
             | TraceEvent::Ended(_)
             | TraceEvent::Entered { .. }
             | TraceEvent::Fetched(_)
@@ -190,6 +198,14 @@ impl StepBuilder<'_> {
         let at_ms = line.at_ms;
         match &line.what {
             TraceEvent::Warned(_) => (),
+            TraceEvent::Attempted(attempt) => self.steps.push(TraceStep {
+                element: ATTEMPT,
+                from_ms: at_ms.saturating_sub(attempt.took_ms),
+                to_ms: Some(at_ms),
+                ended: Some("done"),
+                attempt: Some(attempt.clone()),
+                ..TraceStep::default()
+            }),
             TraceEvent::Began { document, verb, at, text } => {
                 self.began(at_ms, *document, *verb, *at, text);
             }

@@ -117,7 +117,7 @@ impl FuzzAgent {
                 return Some(Command::Opened { call, port: Ok((local, 20_000).into()) });
             }
             Effect::Agree { call, .. } => assert!(self.open.contains(&call), "the leg is not open"),
-            Effect::Note(_) => {}
+            Effect::Attempted(..) | Effect::Note(_) => {}
             Effect::Press { call, .. } => assert!(self.open.contains(&call), "the leg is not open"),
             Effect::Close { call } => assert!(self.open.remove(&call), "closed once"),
             Effect::Arrive(arrival) => {

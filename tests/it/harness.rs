@@ -252,7 +252,7 @@ fn brief(trace: Observed) -> Option<String> {
         }
         Observed::Turn(_) => unreachable!("it comes event by event"),
         Observed::Began { .. } | Observed::Left { .. } | Observed::Requeued { .. } => None,
-        Observed::Fetched { .. } | Observed::PassedOver { .. } => None,
+        Observed::Attempted { .. } | Observed::Fetched { .. } | Observed::PassedOver { .. } => None,
         Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => None,
         Observed::Refused { call, cause } => {
             Some(format!("call {} refused {}", n(call), cause.text()))

@@ -56,6 +56,11 @@ impl Baresip {
         Self::start(server, transport, user, 500.0, &account)
     }
 
+    /// Registers without a password, and answers calls at once.
+    pub(crate) fn answering(server: SocketAddr, transport: &str, user: &'static str) -> Self {
+        Self::start(server, transport, user, 500.0, "regint=60;answermode=auto")
+    }
+
     /// Calls `sip:{to}@…` at this address.
     pub(crate) fn dial(&mut self, server: SocketAddr, to: &str) {
         self.tell("dial", &format!("sip:{to}@{server}"));

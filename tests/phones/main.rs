@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "real phones live in real time")]
 
 mod baresip;
+mod called;
 mod cut;
 mod ear;
 mod hear;

@@ -22,7 +22,7 @@ const FLOWS: [(&str, &str); 3] = [
     ("music", "<Response><Play loop=\"0\">sound:hold</Play></Response>"),
 ];
 
-const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/phones/sipp");
+pub(crate) const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/phones/sipp");
 
 /// The results of a run, from sipp's statistics.
 #[derive(Debug, Eq, PartialEq)]
@@ -55,7 +55,7 @@ fn run(home: &Path, server: SocketAddr, arguments: &str) -> (Output, String) {
 }
 
 /// A port that is free for UDP and for TCP.
-fn free_port(ip: IpAddr) -> u16 {
+pub(crate) fn free_port(ip: IpAddr) -> u16 {
     loop {
         let port = UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap().port();
         if TcpListener::bind((ip, port)).is_ok() {
@@ -127,6 +127,7 @@ fn callers_of_every_kind_get_the_replies_of_the_rfcs() {
     let _share = beside_others();
     let conflow = with_endpoint("");
     let names = fs::read_dir(SCENARIOS).unwrap().map(|it| it.unwrap().path());
+    let names = names.filter(|it| it.is_file());
     let mut names: Vec<String> =
         names.map(|it| it.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     names.retain(|it| it != "refused");

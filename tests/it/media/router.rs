@@ -9,9 +9,9 @@ use std::{
 use conflow::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},
     media::{
-        Arrival, AudioEngine, AudioOrder, CannotDial, Ending, Exchange, HangupCause, HangupSource,
-        LegEvent, MemberAudio, NoFlow, Report, SignallingBackend, SignallingOrder, Sound,
-        SoundKind, legs::Legs, router::Router,
+        Arrival, AudioEngine, AudioOrder, CannotDial, DialFailure, DialFailureSource, Dialling,
+        Ending, Exchange, HangupCause, HangupSource, LegEvent, MemberAudio, NoFlow, Report,
+        SignallingBackend, SignallingOrder, Sound, SoundKind, legs::Legs, router::Router,
     },
     rtp_engine::{self, OnSoundLoaded, RtpEngine, SoundLoader},
     sim_phones::{self, Dial, SimPhones},
@@ -48,9 +48,11 @@ impl SignallingBackend for LogPhones {
         self.log.lock().push(format!("{name} {}", order.call().0.as_u128()));
     }
 
-    fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
+    fn can_dial(&self, _: &AccountId, to: &str) -> Result<(), CannotDial> {
+        let (cause, is_foreign) = (HangupCause::DestinationOut, to.starts_with("sim:"));
         let hint = || "it has a log: address".to_owned();
-        to.strip_prefix("log:").map(drop).ok_or_else(|| CannotDial { to: to.into(), hint: hint() })
+        let error = || CannotDial { to: to.into(), hint: hint(), cause, is_foreign };
+        to.strip_prefix("log:").map(drop).ok_or_else(error)
     }
 }
 
@@ -225,12 +227,15 @@ async fn an_address_is_dialled_by_the_first_backend_that_can() {
     let dial = |n, to: &str| SignallingOrder::Dial {
         call: CallId::of(n),
         account: account(),
-        from: "1".into(),
-        to: to.into(),
-        caller_name: "".into(),
-        headers: [].into(),
+        dialling: Arc::new(Dialling {
+            from: "1".into(),
+            to: to.into(),
+            caller_name: "".into(),
+            headers: Vec::new(),
+        }),
     };
-    assert_eq!(harness.router.can_dial("log:anna"), Ok(()));
+    let can_dial = |to| harness.router.can_dial(&account(), to);
+    assert_eq!(can_dial("log:anna"), Ok(()));
     harness.router.signal(dial(5, "log:anna"));
     harness.router.send(play(CallId::of(5)));
     assert_eq!(harness.log_phones.log(), ["Dial 5", "Play [5]"]);
@@ -238,11 +243,17 @@ async fn an_address_is_dialled_by_the_first_backend_that_can() {
     assert_eq!(harness.heard(CallId::of(6)), "");
     assert_eq!(harness.log_phones.log(), [""; 0]);
 
-    let error = harness.router.can_dial("sip:carl@example.org").unwrap_err();
-    assert!(error.to_string().contains("simulated phones are called sim:NAME"), "{error}");
+    let error = can_dial("sip:carl@example.org").unwrap_err();
+    assert!(
+        error.to_string().contains("example.org is not this server"),
+        "the one that knows: {error}"
+    );
+    let error = can_dial("sim:").unwrap_err();
+    assert!(error.to_string().contains("give the phone a name"), "{error}");
     harness.reports().await;
     harness.router.signal(dial(7, "sip:carl@example.org"));
-    let failed = LegEvent::Failed(HangupCause::DestinationInvalid);
+    let (cause, source) = (HangupCause::DestinationOut, DialFailureSource::Platform);
+    let failed = LegEvent::Failed(DialFailure::new(cause, source));
     assert_eq!(harness.reports().await, [(CallId::of(7), failed)]);
     // The engine then ends it, which is no failure.
     harness.router.signal(end(CallId::of(7)));

@@ -130,7 +130,7 @@ fn session(remote: SocketAddr) -> LegSession {
         direction: MediaDirection::SendRecv,
         held: false,
     };
-    LegSession { agreed, source: remote.ip() }
+    LegSession { agreed, source: remote.ip(), is_early: false }
 }
 
 /// Loads no sound.

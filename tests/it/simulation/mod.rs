@@ -37,7 +37,9 @@ use conflow::{
     },
     flow::{Cause, DocumentRequest, Fetched, Purpose, RequestMethod},
     group::PersonId,
-    media::{AnnouncementKind, HangupCause, LegEvent, Report, SoundKind},
+    media::{
+        AnnouncementKind, DialFailure, DialFailureSource, HangupCause, LegEvent, Report, SoundKind,
+    },
 };
 use fastrand::Rng;
 use parking_lot::Mutex;
@@ -335,7 +337,9 @@ impl Life {
             let call = CallId::of(self.rng.u128(0..=self.call_last));
             let event = match self.rng.u8(0..8) {
                 0..2 => LegEvent::Ringing,
-                2 => LegEvent::Failed(HangupCause::Busy),
+                2 => {
+                    LegEvent::Failed(DialFailure::new(HangupCause::Busy, DialFailureSource::Callee))
+                }
                 _ => LegEvent::Answered,
             };
             if let Some(seen) = self.world.lock().calls.get_mut(&call) {

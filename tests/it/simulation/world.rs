@@ -154,6 +154,7 @@ impl World {
                 );
             }
             Observed::Turn(_) => unreachable!("it comes event by event"),
+            Observed::Attempted { .. } => (),
             Observed::Fetched { .. } | Observed::PassedOver { .. } => (),
             Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => (),
             Observed::Call { call, event: CallEvent::Begun | CallEvent::Rang, .. } => {

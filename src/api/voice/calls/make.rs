@@ -184,7 +184,7 @@ fn plan(client: &ApiClient, params: &RequestParams) -> Result<Vec<(Party, Outgoi
         client
             .state
             .registry
-            .can_dial(&to)
+            .can_dial(&client.account, &to)
             .map_err(|no_way| Failure::Bad(format!("to: {no_way}")))?;
         let own = keys.get(n).or_else(|| keys.first().filter(|_| keys.len() == 1));
         let own = own.filter(|it| !it.is_empty());

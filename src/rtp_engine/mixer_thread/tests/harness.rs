@@ -213,7 +213,7 @@ impl EngineHarness {
     }
 
     pub(super) fn agree_on(&self, call: CallId, agreed: Agreed) {
-        let session = LegSession { agreed, source: far().ip() };
+        let session = LegSession { agreed, source: far().ip(), is_early: false };
         self.demultiplexer.send_to_leg(call, Command::Agree(Arc::new(session)), WaitFor::Nothing);
     }
 

@@ -1,9 +1,11 @@
 //! The SIP agent on a virtual clock: what it sends, when, and the effects.
 
 mod admission;
+mod answers;
 mod calls;
 mod changes;
 mod odd;
+mod outgoing;
 
 use std::{
     collections::VecDeque,
@@ -42,6 +44,8 @@ pub(crate) struct AgentHarness {
     pub(crate) sent: Vec<(SocketAddr, String)>,
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) agreed: Vec<LegSession>,
+    /// What the trace says of attempts to reach somebody.
+    pub(crate) attempts: Vec<String>,
     /// What the log and the counters get to know.
     pub(crate) notes: Vec<SipNote>,
 }
@@ -66,6 +70,7 @@ impl AgentHarness {
             sent: Vec::new(),
             arrivals: Vec::new(),
             agreed: Vec::new(),
+            attempts: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -128,6 +133,11 @@ impl AgentHarness {
                 ("arrive".to_owned(), Some(command))
             }
             Effect::Report(report) => (format!("{:?}", report.event), None),
+            Effect::Attempted(_, attempt) => {
+                let responses: Vec<_> = attempt.responses.iter().map(|it| it.status).collect();
+                self.attempts.push(format!("{responses:?} {}", attempt.outcome));
+                (format!("attempted {}", attempt.outcome), None)
+            }
             Effect::Note(_) => unreachable!("notes are kept apart"),
         }
     }
