@@ -190,11 +190,13 @@ impl CallStatus {
             | HangupCause::ActionXmlInvalid
             | HangupCause::AnswerUrlUnreachable
             | HangupCause::AnswerXmlInvalid
+            | HangupCause::ConfirmFailed
             | HangupCause::DestinationInvalid
             | HangupCause::DestinationOut
             | HangupCause::EndOfXml
             | HangupCause::Internal
             | HangupCause::LoopDetected
+            | HangupCause::LostRace
             | HangupCause::MediaTimeout
             | HangupCause::RedirectUrlInvalid
             | HangupCause::RedirectUrlUnreachable

@@ -23,7 +23,7 @@ use super::{
     observed::Blame,
     queue::QueueReceiver,
     registry::{Observed, Registry},
-    room_queue::{RoomHandle, RoomMessage},
+    room_queue::{DialMessage, RoomHandle, RoomMessage},
     spawner::Actor,
 };
 use crate::{
@@ -175,6 +175,10 @@ impl RoomActor {
                 Command::Ask { ticket, ask }
             }
             RoomMessage::Close => return None,
+            RoomMessage::Dial(dial) => {
+                let DialMessage { member, call, options, callees } = *dial;
+                Command::Dial { member, call, options, callees }
+            }
             RoomMessage::Enter { member, call, entry } => Command::Enter { member, call, entry },
             RoomMessage::HangUp { member, cause } => Command::HangUp { member, cause },
             RoomMessage::Report { member, heard } => Command::Report { member, heard },
@@ -188,6 +192,7 @@ impl RoomActor {
         let wanted = match &command {
             Command::Ask { ask, .. } => self.machine.bans_wanted(ask),
             Command::Close
+            | Command::Dial { .. }
             | Command::Enter { .. }
             | Command::HangUp { .. }
             | Command::Report { .. }
@@ -304,6 +309,16 @@ impl RoomActor {
                     request,
                 });
             }
+            Effect::Call { call, party, event } => {
+                let account = key.account.clone();
+                self.registry.observe(Observed::Call { account, call, party, event });
+            }
+            Effect::End { call, ending } => self.registry.end(call, ending),
+            Effect::Signal(order) => self.registry.signal(order),
+            Effect::Tell { call, party, event } => {
+                let account = key.account.clone();
+                self.registry.observe(Observed::Dialled { account, call, party, event });
+            }
             Effect::Media(order) => self.registry.audio(order),
             Effect::Publish(notice) => {
                 if let ConferenceEvent::Exited { who, cause, ends, .. } = &notice.event {
@@ -345,6 +360,7 @@ impl RoomActor {
             // The directory has the hang-up as well, and the next move reads it.
             Some(RoomMessage::HangUp { .. } | RoomMessage::Report { .. }) => (),
             Some(RoomMessage::Close | RoomMessage::Sounds { .. }) => (),
+            Some(RoomMessage::Dial(_)) => unreachable!("it is the first message of its room"),
             None => return false,
         }
         true

@@ -43,6 +43,7 @@ impl CallCounters {
                 ConferenceEvent::DigitsMatched { .. } | ConferenceEvent::FloorTaken { .. } => (),
             },
             Observed::Refused { cause, .. } => increment(of(&self.refused, *cause)),
+            Observed::Dialled { .. } => (),
             Observed::Began { .. } | Observed::Left { .. } | Observed::Requeued { .. } => (),
             Observed::Fetched { .. } | Observed::PassedOver { .. } => (),
             Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => (),

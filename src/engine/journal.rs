@@ -28,7 +28,7 @@ use crate::{
     },
     call::{self, CallStatus, Party},
     cdr::{Cdr, CdrStore, OpenCdr},
-    conference::{ConferenceEvent, Notice},
+    conference::{ConferenceEvent, DialEvent, Notice},
     events::{
         AccountEvent, CallSequence,
         log::{EventCursor, EventFilter, EventPage},
@@ -121,6 +121,9 @@ impl Journal {
         match trace {
             Observed::Call { account, call, party, event: call_event } => {
                 self.call(account, *call, party, *call_event);
+            }
+            Observed::Dialled { account, call, party, event } => {
+                self.dialled(account, *call, party, event);
             }
             Observed::Notice { room, notice } => self.conference(room, notice),
             Observed::Began { .. } | Observed::Fetched { .. } | Observed::Fetching { .. } => (),
@@ -257,6 +260,20 @@ impl Journal {
             | call::CallEvent::Begun
             | call::CallEvent::Rang => None,
         }
+    }
+
+    fn dialled(
+        &self,
+        account: &AccountId,
+        call: CallId,
+        party: &Arc<Party>,
+        event: &Arc<DialEvent>,
+    ) {
+        let journal = self.account_journal(account);
+        let Some(call_sequence) = journal.number(call) else { return };
+        let (party, event) = (party.clone(), event.clone());
+        let what = AccountEvent::Dial { call, call_sequence, party, event };
+        self.append(&journal, account, super::inbound::wall_clock(), what);
     }
 
     fn conference(&self, room: &Arc<Incarnation>, notice: &Notice) {

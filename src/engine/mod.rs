@@ -9,6 +9,7 @@ mod call_worker;
 mod callbacks;
 pub mod conference;
 pub mod counters;
+mod dial;
 pub mod directory;
 mod event_store;
 mod group_guard;

@@ -53,6 +53,8 @@ pub struct Registry {
     pub(super) links: RegistryPorts,
     pub(super) settings: RwLock<Settings>,
     pub(super) access_lists: AccessLists,
+    /// The rooms of `<Dial>`, which have no names.
+    pub(super) private_rooms: Mutex<BTreeMap<RoomId, Arc<RoomHandle>>>,
     pub(super) is_closing: AtomicBool,
     /// The actors of rooms that have not ended.
     pub(super) rooms: AtomicUsize,
@@ -70,6 +72,8 @@ pub struct RegistryPorts {
     pub member_ids: Arc<dyn MemberIdSource>,
     /// Makes the id of a new room: random and unique.
     pub room_id: Box<dyn Fn() -> RoomId + Send + Sync>,
+    /// Makes the id of a call of a `<Dial>`: random and unique.
+    pub call_id: Box<dyn Fn() -> CallId + Send + Sync>,
     /// Gets every event of the registry. It must not wait.
     pub observer: Box<dyn Fn(Observed) + Send + Sync>,
     /// Starts the actors of rooms and call workers.
@@ -104,6 +108,7 @@ impl Registry {
             links,
             settings: RwLock::new(settings),
             access_lists: AccessLists::default(),
+            private_rooms: Mutex::default(),
             is_closing: AtomicBool::new(false),
             rooms: AtomicUsize::new(0),
         })
@@ -166,7 +171,7 @@ impl Registry {
         self.links.documents.check(url)
     }
 
-    fn register(&self, call: &Call) {
+    pub(super) fn register(&self, call: &Call) {
         self.places.of_call(call.id).register(call.id);
         self.observe_call(call, CallEvent::Begun);
     }
@@ -311,6 +316,14 @@ impl Registry {
                     self.perform(&call, effects);
                     return self.end(call, ending);
                 }
+                CallAct::Dial(options) => {
+                    self.perform(&call, effects);
+                    let Err((mut back, exit)) = self.start_dial(now, call, options) else {
+                        return;
+                    };
+                    act = self.refused(now, &mut back, &exit, effects);
+                    call = back;
+                }
                 CallAct::Join { room, entry } => {
                     self.perform(&call, effects);
                     let Err((mut back, exit)) = self.enter(now, call, room, entry) else { return };
@@ -376,7 +389,9 @@ impl Registry {
     }
 
     pub(super) fn unname(&self, key: &RoomKey, id: RoomId) {
-        self.names.of(key).close(key, id);
+        if !self.names.of(key).close(key, id) {
+            self.private_rooms.lock().remove(&id);
+        }
     }
 
     pub(super) fn audio(&self, order: AudioOrder) {
@@ -394,7 +409,7 @@ impl Registry {
         self.links.media.send_part(order, from)
     }
 
-    fn signal(&self, order: SignallingOrder) {
+    pub(super) fn signal(&self, order: SignallingOrder) {
         self.links.media.signal(order);
     }
 
@@ -452,15 +467,15 @@ impl Registry {
                     ..VariableValues::default()
                 };
                 let program = values.fill(program);
-                if let Some(found) = self.names.of(key).find(key) {
-                    found.sounds(*room, *number, program);
-                }
+                let named = self.names.of(key).find(key).cloned();
+                let found = named.or_else(|| self.private_rooms.lock().get(room).cloned());
+                found.into_iter().for_each(|it| it.sounds(*room, *number, program.clone()));
             }
             DocumentRecipient::Nobody => (),
         }
     }
 
-    fn end(&self, call: Box<Call>, ending: Ending) {
+    pub(super) fn end(&self, call: Box<Call>, ending: Ending) {
         self.signal(SignallingOrder::End { call: call.id, ending });
         self.observe_call(&call, CallEvent::Ended(ending));
         // Last: once the call is not found, all its events have been published.

@@ -20,7 +20,6 @@ use uuid::Uuid;
 
 use super::{
     Dial, DialError, PhoneDetails, PhoneError, PhoneTable, PressedKeys, Settings,
-    answer_plan::AnswerPlan,
 };
 use crate::{
     base::{
@@ -198,7 +197,7 @@ impl SignallingBackend for SimPhones {
     }
 
     fn can_dial(&self, to: &str) -> Result<(), CannotDial> {
-        AnswerPlan::parse(to).map(drop)
+        super::check_address(to)
     }
 }
 

@@ -39,7 +39,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 
 use self::world::{Observer, World};
-use crate::{harness::Counter, lives};
+use crate::{harness::{Counter, callee_ids}, lives};
 
 const LIVES: RangeInclusive<u64> = 3_000..=6_000;
 const STEPS: usize = 150;
@@ -120,6 +120,7 @@ impl Life {
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
             }),
+            call_id: callee_ids(),
             observer: Box::new({
                 let world = world.clone();
                 move |observer| world.lock().see(observer)

@@ -119,6 +119,7 @@ impl World {
                     "{call} left by {by:?}: {cause:?}"
                 );
             }
+            Observed::Dialled { .. } => unreachable!("no flow of a life dials"),
             Observed::Fetched { .. } | Observed::PassedOver { .. } => (),
             Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => (),
             Observed::Call { call, event: CallEvent::Begun | CallEvent::Rang, .. } => {
@@ -463,7 +464,7 @@ impl CallSeen {
                 assert!(self.begun <= step, "forwards only");
                 step
             }
-            AfterExit::Fetch(_) | AfterExit::HangUp => panic!("wrong exit: {:?}", exit.then),
+            AfterExit::End(_) | AfterExit::Fetch(_) | AfterExit::HangUp => panic!("wrong exit: {:?}", exit.then),
             AfterExit::Onward => self.branch_by(exit.cause).unwrap_or(self.begun),
         }
     }
