@@ -87,7 +87,7 @@ const CALLEE_EXTRA: Duration = Duration::from_secs(3_600);
 
 impl Conference {
     /// Whether the room is that of a `<Dial>`: it has no name, and nobody is told of its members.
-    pub(super) fn is_private(&self) -> bool {
+    pub fn is_private(&self) -> bool {
         self.dial.is_some()
     }
 

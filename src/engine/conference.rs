@@ -285,19 +285,19 @@ impl RoomActor {
                 self.registry.ban_list().ban(now, key.clone(), member, who, reason, length);
             }
             Effect::Fetch { number, url, call, party, moment } => {
-                let request = DocumentRequest {
-                    url,
-                    method: RequestMethod::Post,
-                    purpose: Purpose::Sound,
-                    // The vendors send the last two empty as well (contract 4.5).
-                    fields: vec![
+                // The vendors send the last two empty as well (contract 4.5).
+                let fields = match self.machine.is_private() {
+                    true => Vec::new(),
+                    false => vec![
                         ("ConferenceAction", moment.text().to_owned()),
                         ("ConferenceName", key.name.to_string()),
                         ("ConferenceUUID", String::new()),
                         ("ConferenceMemberID", String::new()),
                     ],
-                    is_private: false,
                 };
+                let (method, purpose) = (RequestMethod::Post, Purpose::Sound);
+                let request =
+                    DocumentRequest { url, method, purpose, fields, is_private: false };
                 let (account, status) = (key.account.clone(), CallStatus::InProgress);
                 let recipient = DocumentRecipient::Room { key: key.clone(), room: *id, number };
                 self.registry.fetch(DocumentFetch {

@@ -467,8 +467,8 @@ impl Registry {
                     ..VariableValues::default()
                 };
                 let program = values.fill(program);
-                let named = self.names.of(key).find(key).cloned();
-                let found = named.or_else(|| self.private_rooms.lock().get(room).cloned());
+                let private = self.private_rooms.lock().get(room).cloned();
+                let found = private.or_else(|| self.names.of(key).find(key).cloned());
                 found.into_iter().for_each(|it| it.sounds(*room, *number, program.clone()));
             }
             DocumentRecipient::Nobody => (),
