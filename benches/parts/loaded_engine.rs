@@ -19,7 +19,7 @@ use axum::{
 use conflow::{
     accounts::Accounts,
     api::{Api, ApiDependencies, RateLimit, Settings},
-    base::ids::{AccountId, Dialect, RoomId},
+    base::ids::{AccountId, CallId, Dialect, RoomId},
     call::numbers::Numbers,
     cdr::{CdrStore, store::CachedCdrStore},
     conference,
@@ -170,6 +170,8 @@ fn registry(
         ban_list: Arc::new(BanList::in_memory(now(), UNIX_EPOCH)),
         member_ids: Arc::new(VolatileMemberIds::default()),
         room_id: Box::new(move || RoomId::of(room_last.fetch_add(1, Ordering::Relaxed).into())),
+        // No flow dials.
+        call_id: Box::new(|| CallId::of(0)),
         observer: Box::new(move |trace| {
             counters.note(&trace);
             journal.note(&trace);

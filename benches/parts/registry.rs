@@ -40,6 +40,8 @@ pub(crate) fn full_registry(members: u64, document: &str) -> Arc<Registry> {
         ban_list: Arc::new(BanList::in_memory(now(), SystemTime::UNIX_EPOCH)),
         member_ids: Arc::new(Counter(1.into())),
         room_id: Box::new(move || RoomId::of(room_last.fetch_add(1, Ordering::Relaxed).into())),
+        // No flow dials.
+        call_id: Box::new(|| CallId::of(0)),
         observer: Box::new(drop),
         spawner: Box::new(TokioSpawner),
     };

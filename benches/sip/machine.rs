@@ -151,6 +151,8 @@ pub(crate) async fn engine(ready: Ready) {
         )),
         member_ids: Arc::new(VolatileMemberIds::default()),
         room_id: Box::new(move || RoomId::of(room_last.fetch_add(1, Ordering::Relaxed).into())),
+        // No flow dials.
+        call_id: Box::new(|| CallId::of(0)),
         observer: Box::new(drop),
         spawner: Box::new(TokioSpawner),
     };

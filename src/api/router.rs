@@ -40,8 +40,12 @@ pub(super) async fn serve(
     let (links, context) = (links.clone(), context.clone());
     let is_of_account = context.dialect.account_at().is_some();
     if !is_of_account {
-        return handle(endpoint, request, HandlerState { links, context, body: Bytes::new(), keyed: None })
-            .await;
+        return handle(
+            endpoint,
+            request,
+            HandlerState { links, context, body: Bytes::new(), keyed: None },
+        )
+        .await;
     }
     let body = match body::read(&context.headers, mem::take(request.body_mut())).await {
         Ok(body) => body::without_form(&context.headers, body).await,

@@ -44,7 +44,7 @@ use super::log::LogSender;
 use crate::{
     accounts::{Accounts, file::AccountStore},
     api::{self, Api, Ops, server},
-    base::ids::RoomId,
+    base::ids::{CallId, RoomId},
     cdr::CdrStore,
     cli::{self, settings::Secret},
     conference,
@@ -293,6 +293,7 @@ impl Engine {
             ban_list,
             member_ids: member_ids.clone(),
             room_id: Box::new(|| RoomId(Uuid::new_v4())),
+            call_id: Box::new(|| CallId(Uuid::new_v4())),
             observer: Box::new(move |trace| observer(trace)),
             spawner: Box::new(TokioSpawner),
         };

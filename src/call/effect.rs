@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     base::ids::{ConferenceName, MemberId, RoomId},
-    flow::{DocumentRequest, JoinOptions},
+    flow::{DialOptions, DocumentRequest, JoinOptions},
     media::{AudioOrder, Ending, SignallingOrder},
 };
 
@@ -62,6 +62,8 @@ pub enum Effect {
 /// The next place of a call, once its effects are performed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CallAct {
+    /// The call calls somebody, and is connected with them.
+    Dial(Arc<DialOptions>),
     /// The call ends, by this cause.
     End(Ending),
     /// The call joins a conference.

@@ -4,6 +4,7 @@
 //! while it is a member. It cannot be cloned, and a live one must not be dropped: its last owner
 //! calls [`Call::end`].
 
+mod callee;
 mod effect;
 mod element;
 mod facts;
@@ -146,9 +147,7 @@ impl Call {
     pub fn dial(&mut self, now: Instant, out: OutgoingCall, effects: &mut Vec<Effect>) -> CallAct {
         self.ends_at = now + out.ring_timeout;
         self.outgoing = Some(Box::new(out));
-        let (call, account) = (self.id, self.account.clone());
-        let dialling = Arc::new(self.party.dialling());
-        effects.push(Effect::Signal(SignallingOrder::Dial { call, account, dialling }));
+        effects.push(Effect::Signal(self.dial_order()));
         CallAct::Stay
     }
 
@@ -176,19 +175,36 @@ impl Call {
         effects: &mut Vec<Effect>,
     ) -> CallAct {
         self.admission = None;
-        match (exit.then == AfterExit::HangUp, self.pending_transfer.take()) {
-            (true, _) => CallAct::End(self.ending(exit)),
+        match (exit.ends_call(), self.pending_transfer.take()) {
+            (true, _) => {
+                if exit.dialled.is_some() {
+                    self.flow_left(now, exit, membership, effects);
+                }
+                CallAct::End(self.ending(exit))
+            }
             (false, Some(request)) => self.transfer(*request, effects),
             (false, None) => {
                 self.note_exit(exit);
-                let first = effects.len();
-                let act = self.handle(now, FlowEvent::Left(exit.clone()), effects);
-                effects[first..]
-                    .iter_mut()
-                    .for_each(|effect| add_membership_fields(effect, membership));
-                act
+                self.flow_left(now, exit, membership, effects)
             }
         }
+    }
+
+    fn flow_left(
+        &mut self,
+        now: Instant,
+        exit: &Exit,
+        membership: Option<PastMembership>,
+        effects: &mut Vec<Effect>,
+    ) -> CallAct {
+        let first = effects.len();
+        let act = self.handle(now, FlowEvent::Left(exit.clone()), effects);
+        let asked = effects[first..].iter_mut();
+        match &exit.dialled {
+            Some(_) => asked.for_each(|effect| add_dial_field(effect, self.id)),
+            None => asked.for_each(|effect| add_membership_fields(effect, membership)),
+        }
+        act
     }
 
     /// Ends a call that neither rings nor is answered yet. Others stay as they are.
@@ -278,6 +294,9 @@ impl Call {
 
     /// The ending of the call by an exit that ends it.
     pub fn ending(&self, exit: &Exit) -> Ending {
+        if let AfterExit::End(ending) = exit.then {
+            return ending;
+        }
         let dialect = self.party.dialect;
         let cause = match (exit.cause, &exit.then) {
             // The kick asked for a hang-up.
@@ -385,6 +404,7 @@ impl Call {
             flow::Effect::EarlyMedia if self.is_answered => return EffectResult::Nothing,
             flow::Effect::EarlyMedia => Effect::Signal(SignallingOrder::EarlyMedia { call }),
             flow::Effect::End(ending) => return EffectResult::Move(CallAct::End(ending)),
+            flow::Effect::Dial(options) => return EffectResult::Move(CallAct::Dial(options)),
             flow::Effect::Join { room, options: entry } => {
                 return EffectResult::Move(CallAct::Join { room, entry });
             }
@@ -451,6 +471,14 @@ fn add_membership_fields(effect: &mut Effect, membership: Option<PastMembership>
     fields.push(("ConferenceUUID", text(membership.map(|it| it.room.to_string()))));
     fields.push(("ConferenceMemberID", text(membership.map(|it| it.member.to_string()))));
     fields.extend(membership.map(|it| ("ConferenceSequence", it.sequence.to_string())));
+}
+
+/// Adds the call's own id to the request of a dial's `action`.
+fn add_dial_field(effect: &mut Effect, call: CallId) {
+    let (Effect::Fetch { request, .. } | Effect::Notify(request)) = effect else { return };
+    if request.fields.iter().any(|(name, _)| *name == "DialStatus") {
+        request.fields.push(("DialALegUUID", call.to_string()));
+    }
 }
 
 #[cfg(debug_assertions)]

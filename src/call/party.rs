@@ -225,6 +225,7 @@ impl CallStatus {
             | HangupCause::CallerUnknown
             | HangupCause::CarrierCongestion
             | HangupCause::CarrierError
+            | HangupCause::ConfirmFailed
             | HangupCause::Declined
             | HangupCause::DestinationInvalid
             | HangupCause::DestinationOut
@@ -233,6 +234,7 @@ impl CallStatus {
             | HangupCause::Forbidden
             | HangupCause::Internal
             | HangupCause::LoopDetected
+            | HangupCause::LostRace
             | HangupCause::MediaTimeout
             | HangupCause::NetworkError
             | HangupCause::NobodyThere

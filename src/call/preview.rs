@@ -7,7 +7,7 @@ impl Call {
     /// The next step of the call if it left its conference by this exit. Changes nothing.
     pub fn forecast(&self, exit: &Exit) -> Forecast {
         match exit.then {
-            AfterExit::HangUp => Forecast::End(self.ending(exit)),
+            AfterExit::End(_) | AfterExit::HangUp => Forecast::End(self.ending(exit)),
             AfterExit::Document(_)
             | AfterExit::Element(_)
             | AfterExit::Fetch(_)

@@ -46,6 +46,7 @@ impl Bench {
         let mut lines: Vec<_> = effects.into_iter().filter_map(brief).collect();
         match act {
             CallAct::End(ending) => lines.push(format!("end {}", ending.cause.code())),
+            CallAct::Dial(options) => lines.push(format!("dial {}", options.destinations[0].to)),
             CallAct::Join { room, .. } => lines.push(format!("join {room}")),
             CallAct::Stay => (),
         }

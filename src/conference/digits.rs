@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::{Conference, ConferenceEvent, Effect, member::TypedKeys, state::DueItem};
-use crate::{base::ids::MemberId, flow::Cause, media::SoundToAll};
+use crate::{
+    base::ids::MemberId,
+    flow::Cause,
+    media::{AudioOrder, SoundToAll},
+};
 
 /// After a longer pause, typing starts over.
 const TYPED_KEYS_TIMEOUT: Duration = Duration::from_secs(3);
@@ -44,7 +48,14 @@ impl Conference {
         }
         if let Some(pattern) = longest_match(patterns, &keys) {
             let (who, digits) = (self.members[&id].info(id), pattern.clone());
+            if self.is_private() {
+                return self.dial_digits(id, digits, effects);
+            }
             return self.publish(ConferenceEvent::DigitsMatched { who, digits }, effects);
+        }
+        if let Some(call) = self.counterpart(id) {
+            let digits = digit.to_string().into();
+            effects.push_back(AudioOrder::SendDigits { call, number: 0, digits }.into());
         }
         self.keep_typed(now, id, keys, patterns);
     }

@@ -3,16 +3,17 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
-    event::{ConferenceEvent, Notice},
+    dial::NewCallee,
+    event::{ConferenceEvent, DialEvent, Notice},
     member::{Leaver, Member},
     pending_sounds::SoundRequester,
     protocol::{Ask, AskTicket, Outcome},
 };
 use crate::{
     base::ids::{CallId, MemberId, Trusted},
-    call::{Call, Party},
-    flow::{Cause, ConferenceSound, Exit, JoinOptions},
-    media::{AudioOrder, LegEvent, Program},
+    call::{Call, CallEvent, Party},
+    flow::{Cause, ConferenceSound, DialOptions, Exit, JoinOptions},
+    media::{AudioOrder, Ending, LegEvent, Program, SignallingOrder},
 };
 
 /// A command to a conference: nothing else changes its state.
@@ -27,6 +28,17 @@ pub enum Command {
     },
     /// Takes all members out as `drained`: the engine shuts down.
     Close,
+    /// A call calls others: the first command to the room of a `<Dial>`.
+    Dial {
+        /// The caller's member id, never used before.
+        member: MemberId,
+        /// The caller, until its release.
+        call: Box<Call>,
+        /// The options of its `<Dial>`.
+        options: Arc<DialOptions>,
+        /// The callees, until each ends or is released.
+        callees: Vec<NewCallee>,
+    },
     /// A call joins; the room may still refuse it.
     Enter {
         /// Its new member id, never used before.
@@ -64,6 +76,8 @@ pub enum Command {
 /// The occasion of a conference's sound.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SoundMoment {
+    /// A callee is asked to confirm (`confirmSound`).
+    Confirm,
     /// A member enters (`enterSound`).
     Enter,
     /// A member leaves (`exitSound`).
@@ -76,6 +90,7 @@ impl SoundMoment {
     /// `ConferenceAction` of the document's request (contract 4.5).
     pub fn text(self) -> &'static str {
         match self {
+            Self::Confirm => "confirmSound",
             Self::Enter => "enterSound",
             Self::Exit => "exitSound",
             Self::Wait => "waitSound",
@@ -97,6 +112,22 @@ pub enum Effect {
         /// From now, at most [`super::ban_list::BAN_MAX`].
         length: Duration,
     },
+    /// Publishes an event of a call that the room dials, or answers for a callee.
+    Call {
+        /// The call that the event is about.
+        call: CallId,
+        /// Its parties.
+        party: Arc<Party>,
+        /// The event, as subscribers get it.
+        event: CallEvent,
+    },
+    /// Ends a callee that was not connected.
+    End {
+        /// The call itself.
+        call: Box<Call>,
+        /// How it ends.
+        ending: Ending,
+    },
     /// Fetches a sound document for a member; [`Command::Sounds`] answers.
     Fetch {
         /// Unique within the room; rises.
@@ -116,6 +147,15 @@ pub enum Effect {
     Media(AudioOrder),
     /// Publishes a notice to subscribers.
     Publish(Notice),
+    /// Tells of a callee, as an event of the caller.
+    Tell {
+        /// The caller.
+        call: CallId,
+        /// Its parties.
+        party: Arc<Party>,
+        /// The callee, and what happened to it.
+        event: Arc<DialEvent>,
+    },
     /// Frees the room's name: the next join opens a fresh room.
     Unname,
     /// Hands a call out; it continues or ends as its exit says.
@@ -136,6 +176,8 @@ pub enum Effect {
         /// The answer or the refusal.
         outcome: Outcome,
     },
+    /// Sends an order to the backend that has the call.
+    Signal(SignallingOrder),
     /// Ends the actor: calls still in its queue join a fresh room.
     Stop,
 }
@@ -147,6 +189,7 @@ impl Effect {
             Self::Leave(leave) => leave.steps(),
             Self::Media(order) => order.calls().len().max(1),
             Self::Ban { .. } | Self::Fetch { .. } | Self::Publish(_) | Self::Release { .. } => 1,
+            Self::Call { .. } | Self::End { .. } | Self::Signal(_) | Self::Tell { .. } => 1,
             Self::Reply { .. } | Self::Stop | Self::Unname => 1,
         }
     }

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     base::ids::{CallId, MemberId},
-    call::Party,
+    call::{Call, Party},
     flow::{CallbackTarget, Cause},
     group::GroupId,
+    media::Ending,
 };
 
 /// An event of a room, numbered without gaps.
@@ -85,4 +86,54 @@ pub struct MemberInfo {
     pub party: Arc<Party>,
     /// The receiver of the member's events.
     pub callback: Option<Arc<CallbackTarget>>,
+}
+
+/// An event of a `<Dial>`, about one of its callees. It is an event of the caller's call.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct DialEvent {
+    /// The callee that it is about.
+    pub callee: CalleeInfo,
+    /// What happened to it.
+    pub step: DialStep,
+    /// The receiver of the dial's events.
+    pub callback: Option<Arc<CallbackTarget>>,
+}
+
+/// A callee of a `<Dial>` in an event.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct CalleeInfo {
+    /// `DialBLegUUID`: the id of its call.
+    pub call: CallId,
+    /// `DialBLegFrom` and `DialBLegTo`.
+    pub party: Arc<Party>,
+}
+
+impl CalleeInfo {
+    /// Of a callee's call.
+    pub fn of(call: &Call) -> Self {
+        Self { call: call.id, party: call.party.clone() }
+    }
+}
+
+/// What happened to a callee (contract of calling, section 13.1).
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub enum DialStep {
+    /// It answered.
+    Answered,
+    /// It is connected with the caller.
+    Connected,
+    /// One of the two typed a pattern.
+    Digits {
+        /// The pattern that matched.
+        digits: Arc<str>,
+        /// True: the caller typed it. False: the callee.
+        by_caller: bool,
+    },
+    /// Its call is over.
+    Ended {
+        /// How it ended.
+        ending: Ending,
+        /// Whole seconds from the dial, and from the callee's answer, to the end.
+        seconds: (u64, u64),
+    },
 }

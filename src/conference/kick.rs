@@ -105,7 +105,7 @@ impl Conference {
             KickTarget::Flow => AfterExit::Onward,
             KickTarget::HangUp => AfterExit::HangUp,
         };
-        Exit { cause: Cause::Kicked, reason: kick.reason.clone(), then }
+        Exit { reason: kick.reason.clone(), then, ..Cause::Kicked.into() }
     }
 
     /// Does the kick with its consequences, collects the departures, and undoes it.

@@ -88,14 +88,25 @@ impl Conference {
             effects.push_back(AudioOrder::Remove { room: self.id(), calls }.into());
             self.sound_exit(now, cues, effects);
         }
-        let first = self.reserve_sequence(left as u64 + u64::from(is_over));
+        let mut leavers = mem::take(&mut self.leavers);
+        let mut told = left;
+        if self.is_private() {
+            leavers.iter_mut().for_each(|it| it.member.announced = false);
+            told = 0;
+        }
+        let notices = told as u64 + u64::from(is_over && !self.is_private());
+        let first = self.reserve_sequence(notices);
         effects.push_back(Effect::Leave(Leave {
-            leavers: mem::take(&mut self.leavers).into(),
+            leavers: leavers.into(),
             exits_seen: 0,
-            exits_left: left,
+            exits_left: told,
             next_sequence: first,
             release_sequence: first,
-            phase: LeavePhase::Exits { is_over },
+            phase: match (self.is_private(), is_over) {
+                (true, true) => LeavePhase::Name,
+                (true, false) => LeavePhase::Releases,
+                (false, is_over) => LeavePhase::Exits { is_over },
+            },
         }));
     }
 

@@ -15,6 +15,7 @@
 mod asks;
 pub mod ban_list;
 mod call_ends;
+mod dial;
 mod digits;
 mod effect;
 mod event;
@@ -29,8 +30,9 @@ mod sounds;
 mod state;
 
 pub use self::{
+    dial::NewCallee,
     effect::{Command, Effect, Leave, SoundMoment},
-    event::{ConferenceEvent, MemberInfo, Notice},
+    event::{CalleeInfo, ConferenceEvent, DialEvent, DialStep, MemberInfo, Notice},
     protocol::{
         Ask, AskTicket, ConferenceAnswer, ConferenceRoster, Departure, Kick, KickTarget,
         MemberSelector, Outcome, Refusal, RosterEntry,

@@ -37,6 +37,8 @@ impl From<&Call> for SoundRequester {
 /// The hearers of a sound.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum SoundPlace {
+    /// A callee that is asked to confirm.
+    Callee(MemberId),
     /// All members at the time when it comes, except the deaf.
     Room,
     /// One member, while they wait.

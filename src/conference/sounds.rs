@@ -64,6 +64,7 @@ impl Conference {
     /// Takes a fetched document. It is empty if the fetch failed: then nothing plays.
     pub(super) fn sounds_fetched(
         &mut self,
+        now: Instant,
         number: u32,
         program: Program,
         effects: &mut VecDeque<Effect>,
@@ -74,10 +75,14 @@ impl Conference {
         if let Some(at) = expires_at {
             self.remove_deadline(at, DueItem::Fetch(number));
         }
+        if let SoundPlace::Callee(id) = place {
+            return self.confirm_sound_fetched(now, id, program, effects);
+        }
         if program.is_empty() {
             return;
         }
         match place {
+            SoundPlace::Callee(_) => (),
             SoundPlace::Room => self.play_to_room(None, program, effects),
             SoundPlace::Waiting(id) => {
                 let Some(member) = self.members.get_mut(&id) else { return };
@@ -110,7 +115,7 @@ impl Conference {
         effects.push_back(AudioOrder::ToRoom { room, sound }.into());
     }
 
-    fn fetch(
+    pub(super) fn fetch(
         &mut self,
         url: Arc<str>,
         moment: SoundMoment,

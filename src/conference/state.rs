@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
+    num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,6 +11,7 @@ use std::{
 use super::{
     AskTicket, Command, ConferenceEvent, Effect, Notice, Outcome, Refusal, SoundMoment,
     call_ends::CallEnds,
+    dial::Dial,
     floor::Floor,
     member::{Leaver, Listening, Member, TypedKeys},
     pending_sounds::{PendingSounds, SoundRequester},
@@ -31,13 +33,13 @@ pub struct Conference {
     members_cap: u32,
     /// The `maxMembers` of the first member that states one.
     members_max: Option<u32>,
-    /// Counts down from [`Settings::inject_fault_after`].
-    fault_countdown: Option<u32>,
+    /// Counts down to one from [`Settings::inject_fault_after`] and one more.
+    fault_countdown: Option<NonZeroU32>,
     /// In boxes: otherwise a removal from the middle would move large values.
     pub(super) members: BTreeMap<MemberId, Box<Member>>,
     /// The members who moderate the room.
     pub(super) moderators: u32,
-    call_ends: CallEnds,
+    pub(super) call_ends: CallEnds,
     /// The room's other deadlines, except its time limit.
     pub(super) deadlines: BTreeSet<(Instant, DueItem)>,
     sequence: u64,
@@ -48,6 +50,8 @@ pub struct Conference {
     pub(super) sounds: PendingSounds,
     /// Members that leave by the current command; empty between commands.
     pub(super) leavers: Vec<Leaver>,
+    /// The calls of a `<Dial>`, if the room is one's.
+    pub(super) dial: Option<Box<Dial>>,
     /// The reply of the current command; boxed, since most rooms get no asks.
     pub(super) reply: Option<Box<(AskTicket, Outcome)>>,
 }
@@ -99,10 +103,14 @@ enum RoomTimeLimit {
 /// The subject of a deadline.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum DueItem {
+    /// A callee has not confirmed in time.
+    Confirm(MemberId),
     /// Forget the keys that a member has typed.
     Digits(MemberId),
     /// Give up on a sound document.
     Fetch(u32),
+    /// The callees that have not answered end.
+    Ring,
 }
 
 impl Conference {
@@ -115,7 +123,9 @@ impl Conference {
             limit: RoomTimeLimit::None,
             members_cap: settings.members_max.try_into().unwrap_or(u32::MAX),
             members_max: None,
-            fault_countdown: settings.inject_fault_after,
+            fault_countdown: settings
+                .inject_fault_after
+                .map(|it| NonZeroU32::MIN.saturating_add(it)),
             members: BTreeMap::new(),
             moderators: 0,
             call_ends: CallEnds::new(now),
@@ -126,6 +136,7 @@ impl Conference {
             floor: Floor::default(),
             sounds: PendingSounds::default(),
             leavers: Vec::new(),
+            dial: None,
             reply: None,
         }
     }
@@ -167,13 +178,22 @@ impl Conference {
                 self.reply.as_mut().expect("it was just set").1 = outcome;
             }
             Command::Close => self.take_out_all(&Cause::Drained.into()),
-            Command::HangUp { member, cause } => self.take_out(member, &cause.into()),
+            Command::Dial { member, call, options, callees } => {
+                self.dial(now, member, call, options, callees, effects);
+            }
+            Command::HangUp { member, cause } => match self.has(member) {
+                true => self.take_out(member, &cause.into()),
+                false => self.hang_up_callee(now, member, cause, effects),
+            },
             Command::Report { member, heard } => self.hear(now, member, heard, effects),
-            Command::Sounds { number, program } => self.sounds_fetched(number, program, effects),
-            Command::Tick => self.expire(now),
+            Command::Sounds { number, program } => {
+                self.sounds_fetched(now, number, program, effects);
+            }
+            Command::Tick => self.expire(now, effects),
         }
         self.maybe_inject_fault();
         self.cascade();
+        self.settle_dial(now, effects);
         self.maybe_inject_fault();
         self.conclude(now, effects);
     }
@@ -184,6 +204,7 @@ impl Conference {
             reply.1 = Err(Refusal::Fault);
         }
         self.take_out_all(&Cause::Fault.into());
+        self.settle_dial(now, effects);
         self.conclude(now, effects);
     }
 
@@ -205,7 +226,7 @@ impl Conference {
         self.members.insert(id, member);
     }
 
-    fn enter(&mut self, now: Instant, id: MemberId, effects: &mut VecDeque<Effect>) {
+    pub(super) fn enter(&mut self, now: Instant, id: MemberId, effects: &mut VecDeque<Effect>) {
         self.maybe_inject_fault();
         if self.has_stale_admission(id) {
             return self.take_out(id, &Cause::NotMember.into());
@@ -328,7 +349,7 @@ impl Conference {
         effects: &mut VecDeque<Effect>,
     ) {
         if !self.members.contains_key(&id) {
-            return;
+            return self.callee_heard(now, id, heard, effects);
         }
         match heard {
             LegEvent::Digit(digit) => self.digit(now, id, digit, effects),
@@ -348,10 +369,12 @@ impl Conference {
         }
     }
 
-    fn expire(&mut self, now: Instant) {
+    fn expire(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
         while let Some(&(_, due)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
             self.deadlines.pop_first();
             match due {
+                DueItem::Confirm(callee) => self.confirm_late(now, callee, effects),
+                DueItem::Ring => self.ring_late(now, effects),
                 DueItem::Digits(member) => drop(self.typed.remove(&member)),
                 DueItem::Fetch(number) => self.sounds.forget(number),
             }
@@ -379,6 +402,11 @@ impl Conference {
         }
     }
 
+    /// Ends the room at this time: the two of a `<Dial>` have talked long enough.
+    pub(super) fn set_conversation_limit(&mut self, at: Instant) {
+        self.limit = RoomTimeLimit::Stated(at);
+    }
+
     pub(super) fn forget_deadlines(&mut self) {
         self.limit = RoomTimeLimit::None;
         self.call_ends.clear();
@@ -394,6 +422,9 @@ impl Conference {
     }
 
     pub(super) fn publish(&mut self, event: ConferenceEvent, effects: &mut VecDeque<Effect>) {
+        if self.is_private() {
+            return;
+        }
         let sequence = self.reserve_sequence(1);
         effects.push_back(Effect::Publish(Notice { sequence, event }));
     }
@@ -410,8 +441,7 @@ impl Conference {
 
     pub(super) fn maybe_inject_fault(&mut self) {
         let Some(left) = &mut self.fault_countdown else { return };
-        assert!(*left != 0, "{INJECTED_FAULT}");
-        *left -= 1;
+        *left = NonZeroU32::new(left.get() - 1).expect(INJECTED_FAULT);
     }
 
     /// Asserts the invariants after a command, in tests and simulations.
@@ -419,6 +449,7 @@ impl Conference {
         assert!(self.members.len() <= self.members_cap as usize);
         assert_eq!(self.members.is_empty(), self.phase == RoomPhase::Over);
         assert!(self.leavers.is_empty() && self.reply.is_none());
+        self.check_dial();
         let ends_first = self.members.values().map(|it| it.call.ends_at).min();
         let expected = self.call_ends.first();
         let is_in_time = ends_first.is_none_or(|at| expected.is_some_and(|it| it <= at));

@@ -9,7 +9,7 @@ use crate::{
     flow::Purpose,
 };
 
-/// Standard fields, followed by those of the request.
+/// Standard fields, followed by those of the request. A field of both has the request's value.
 pub(super) fn of_fetch(fetch: &DocumentFetch) -> Vec<FormField> {
     let DocumentFetch { account, call, party, status, request, .. } = fetch;
     let event = match request.purpose {
@@ -20,7 +20,11 @@ pub(super) fn of_fetch(fetch: &DocumentFetch) -> Vec<FormField> {
     };
     let subject = CallSubject { account, call: *call, party, status: *status };
     let mut fields = standard(subject, event);
-    let own = request.fields.iter();
-    fields.extend(own.map(|(name, value)| (Cow::Borrowed(*name), value.clone())));
+    for (name, value) in &request.fields {
+        match fields.iter_mut().find(|(it, _)| it == name) {
+            Some(field) => field.1.clone_from(value),
+            None => fields.push((Cow::Borrowed(*name), value.clone())),
+        }
+    }
     fields
 }

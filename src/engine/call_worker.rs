@@ -268,7 +268,7 @@ impl CallWorkerActor {
                 registry.perform(call, effects);
             }
             // Its messages in the queue are stale. A hang-up is not lost: the directory has it.
-            act @ (CallAct::End(_) | CallAct::Join { .. }) => {
+            act @ (CallAct::Dial(_) | CallAct::End(_) | CallAct::Join { .. }) => {
                 self.deadlines.remove(&(before, id));
                 let Some(CallSlot::Occupied { call, .. }) = self.slots.remove(id) else {
                     unreachable!("the call has just acted");

@@ -104,6 +104,17 @@ impl EventCallback {
                     trace: party.session.trace(*call),
                 })
             }
+            AccountEvent::Dial { call, call_sequence, party, event } => {
+                let target = event.callback.as_ref()?;
+                let (owner, url) = (QueueOwner::Call(*call), target.url.clone());
+                Some(Self {
+                    queue: QueueKey { owner, url, by_call: None },
+                    sequence: call_sequence.get().into(),
+                    method: target.method,
+                    dialect: party.dialect,
+                    trace: party.session.trace(*call),
+                })
+            }
             AccountEvent::Conference { room, notice, .. } => {
                 let who = notice.event.who()?;
                 let target = who.callback.as_ref()?;

@@ -25,7 +25,7 @@ use super::{
     queue::QueueReceiver,
     recorder::{self, AskedBy, Receipt},
     registry::{Observed, Registry},
-    room_queue::{RoomHandle, RoomMessage},
+    room_queue::{DialMessage, RoomHandle, RoomMessage},
     spawner::Actor,
 };
 use crate::{
@@ -193,6 +193,10 @@ impl RoomActor {
                 Command::Ask { ticket, ask }
             }
             RoomMessage::Close => return None,
+            RoomMessage::Dial(dial) => {
+                let DialMessage { member, call, options, callees } = *dial;
+                Command::Dial { member, call, options, callees }
+            }
             RoomMessage::Enter { member, call, entry } => Command::Enter { member, call, entry },
             RoomMessage::HangUp { member, cause } => Command::HangUp { member, cause },
             RoomMessage::Report { member, heard } => Command::Report { member, heard },
@@ -206,6 +210,7 @@ impl RoomActor {
         let wanted = match &command {
             Command::Ask { ask, .. } => self.machine.bans_wanted(ask),
             Command::Close
+            | Command::Dial { .. }
             | Command::Enter { .. }
             | Command::HangUp { .. }
             | Command::Report { .. }
@@ -303,6 +308,7 @@ impl RoomActor {
             rows.extend(answered.into_iter().flat_map(|(it, answer)| it.rows(Some(answer))));
         }
         let blame = &mut self.blame;
+        let account = &room.key.account;
         let mut take = |notice: Notice| {
             if let ConferenceEvent::Exited { who, cause, ends, .. } = &notice.event {
                 blame.exits(who.call, *ends, *cause);
@@ -310,6 +316,8 @@ impl RoomActor {
             events.push(Observed::Notice { room: room.clone(), notice });
             events.len()
         };
+        // The room of a `<Dial>` tells of a few calls, and has no notices.
+        let mut others = Vec::new();
         let mut left = slice.max(1);
         self.effects.retain_mut(|effect| {
             match effect {
@@ -329,17 +337,30 @@ impl RoomActor {
                     }
                     is_all &= leave.is_told();
                 }
+                Effect::Call { call, party, event } => {
+                    let (account, party) = (account.clone(), party.clone());
+                    others.push(Observed::Call { account, call: *call, party, event: *event });
+                    return false;
+                }
+                Effect::Tell { call, party, event } => {
+                    let (account, party, event) = (account.clone(), party.clone(), event.clone());
+                    others.push(Observed::Dialled { account, call: *call, party, event });
+                    return false;
+                }
                 Effect::Publish(_) => is_all = false,
                 Effect::Ban { .. }
+                | Effect::End { .. }
                 | Effect::Fetch { .. }
                 | Effect::Media(_)
                 | Effect::Release { .. }
                 | Effect::Reply { .. }
+                | Effect::Signal(_)
                 | Effect::Stop
                 | Effect::Unname => (),
             }
             true
         });
+        events.extend(others);
         if is_all && !is_first {
             rows.push(recorder::left(room.id));
         }
@@ -364,19 +385,18 @@ impl RoomActor {
                 self.registry.ban_list().ban(now, key.clone(), member, who, reason, length);
             }
             Effect::Fetch { number, url, call, party, moment } => {
-                let request = DocumentRequest {
-                    url,
-                    method: RequestMethod::Post,
-                    purpose: Purpose::Sound,
-                    // The vendors send the last two empty as well (contract 4.5).
-                    fields: vec![
+                // The vendors send the last two empty as well (contract 4.5).
+                let fields = match self.machine.is_private() {
+                    true => Vec::new(),
+                    false => vec![
                         ("ConferenceAction", moment.text().to_owned()),
                         ("ConferenceName", key.name.to_string()),
                         ("ConferenceUUID", String::new()),
                         ("ConferenceMemberID", String::new()),
                     ],
-                    is_private: false,
                 };
+                let (method, purpose) = (RequestMethod::Post, Purpose::Sound);
+                let request = DocumentRequest { url, method, purpose, fields, is_private: false };
                 let (account, status) = (key.account.clone(), CallStatus::InProgress);
                 let recipient = DocumentRecipient::Room { key: key.clone(), room: *id, number };
                 self.registry.fetch(DocumentFetch {
@@ -388,6 +408,8 @@ impl RoomActor {
                     request,
                 });
             }
+            Effect::End { call, ending } => self.registry.end(call, ending),
+            Effect::Signal(order) => self.registry.signal(order),
             Effect::Media(order) => self.registry.audio(order),
             Effect::Unname => self.registry.unname(key, *id),
             Effect::Release { member, mut call, exit, sequence } => {
@@ -405,7 +427,11 @@ impl RoomActor {
                 // The requester may have stopped waiting.
                 drop(reply.send(outcome));
             }
-            Effect::Leave(_) | Effect::Publish(_) | Effect::Stop => {
+            Effect::Call { .. }
+            | Effect::Leave(_)
+            | Effect::Publish(_)
+            | Effect::Stop
+            | Effect::Tell { .. } => {
                 unreachable!("`record` and `perform` handle them")
             }
         }
@@ -425,6 +451,7 @@ impl RoomActor {
             // The directory has the hang-up as well, and the next move reads it.
             Some(RoomMessage::HangUp { .. } | RoomMessage::Report { .. }) => (),
             Some(RoomMessage::Close | RoomMessage::Sounds { .. }) => (),
+            Some(RoomMessage::Dial(_)) => unreachable!("it is the first message of its room"),
             None => return false,
         }
         true

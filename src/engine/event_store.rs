@@ -76,6 +76,10 @@ impl EventKeys {
                 let keys = [Some(KeyKind::Call.of_call(*call)), answer, callback, None];
                 Self { keys, gone: [None; KEYS_MAX] }
             }
+            AccountEvent::Dial { call, .. } => {
+                let keys = [Some(KeyKind::Call.of_call(*call)), callback, None, None];
+                Self { keys, gone: [None; KEYS_MAX] }
+            }
             AccountEvent::Conference { room, notice, call_sequence } => {
                 let is_live = call_sequence.is_some();
                 let who = notice.event.who().filter(|_| is_live).map(|it| it.call);

@@ -27,6 +27,7 @@ impl Registry {
         for names in &self.names.0 {
             names.lock().rooms().for_each(|room| room.close());
         }
+        self.private_rooms.lock().values().for_each(|room| room.close());
     }
 
     /// The number of rooms that have not let all their members out.

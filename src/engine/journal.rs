@@ -34,7 +34,7 @@ use crate::{
     },
     call::{self, CallStatus, Party},
     cdr::{Cdr, CdrStore, OpenCdr},
-    conference::{ConferenceEvent, Notice},
+    conference::{ConferenceEvent, DialEvent, Notice},
     events::{
         AccountEvent, CallSequence,
         log::{EventCursor, EventFilter, EventPage},
@@ -138,6 +138,7 @@ impl Journal {
         let rows = observed.rows();
         let account = events.iter().find_map(|it| match it {
             Observed::Call { account, .. } => Some(account),
+            Observed::Dialled { account, .. } => Some(account),
             Observed::Notice { room, .. } => Some(&room.key.account),
             Observed::Began { .. } | Observed::Fetched { .. } | Observed::Fetching { .. } => None,
             Observed::Attempted { .. } | Observed::Left { .. } | Observed::PassedOver { .. } => {
@@ -154,6 +155,8 @@ impl Journal {
                 new.extend(self.call(&journal, self.age(), account, *call, party, *event));
             } else if let Observed::Notice { room, notice } = event {
                 new.push(conference(&journal, super::inbound::wall_clock(), room, notice));
+            } else if let Observed::Dialled { call, party, event, .. } = event {
+                new.extend(dialled(&journal, *call, party, event));
             }
         }
         self.append(&journal, account, new, rows);
@@ -336,6 +339,19 @@ impl Journal {
             }
         });
     }
+}
+
+/// None if the caller has ended.
+fn dialled(
+    journal: &AccountJournal,
+    call: CallId,
+    party: &Arc<Party>,
+    event: &Arc<DialEvent>,
+) -> Option<NewEvent> {
+    let (party, event) = (party.clone(), event.clone());
+    let what = AccountEvent::Dial { call, call_sequence: journal.number(call)?, party, event };
+    let at = super::inbound::wall_clock();
+    Some(NewEvent { at, callback: EventCallback::of(&what), what })
 }
 
 fn conference(

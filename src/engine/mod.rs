@@ -11,6 +11,7 @@ mod callbacks;
 pub mod conference;
 pub mod counters;
 mod deliveries;
+mod dial;
 pub mod directory;
 mod event_store;
 mod group_guard;

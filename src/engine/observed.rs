@@ -8,7 +8,7 @@ use super::recorder::TurnRow;
 use crate::{
     base::ids::{AccountId, CallId, Incarnation, MemberId},
     call::{CallEvent, Party},
-    conference::{Ask, Notice},
+    conference::{Ask, DialEvent, Notice},
     flow::{Cause, Exit, PassedOver, Purpose, TextPosition, verbs::VerbKind},
     media::DialAttempt,
     trace::{FetchRecord, Initiator, TraceElement},
@@ -36,6 +36,17 @@ pub enum Observed {
         party: Arc<Party>,
         /// The event, as subscribers get it.
         event: CallEvent,
+    },
+    /// Something happened to a callee of a call's `<Dial>`.
+    Dialled {
+        /// The account that has the calls.
+        account: AccountId,
+        /// The caller.
+        call: CallId,
+        /// From, to, direction and session of the caller.
+        party: Arc<Party>,
+        /// The callee, and what happened to it.
+        event: Arc<DialEvent>,
     },
     /// A call has left its conference and has no place yet.
     Left {
@@ -179,6 +190,8 @@ impl Blame {
             Cause::Alone | Cause::Ended => self.taker.map(|(_, call)| Initiator::Call(call)),
             Cause::HungUpByApi | Cause::Kicked | Cause::Transferred => self.request,
             Cause::CallTimeUp | Cause::CallerLeft | Cause::Crashed => None,
+            Cause::DialEnded | Cause::DialFailed => None,
+            Cause::DialStarred | Cause::DialTimeUp => None,
             Cause::Drained | Cause::Fault => None,
             Cause::Banned | Cause::GroupKicked | Cause::NotMember => None,
             Cause::Full | Cause::MediaLost | Cause::Starred | Cause::TimeUp => None,

@@ -55,6 +55,8 @@ pub struct Registry {
     pub(super) links: RegistryPorts,
     pub(super) settings: RwLock<Settings>,
     pub(super) access_lists: AccessLists,
+    /// The rooms of `<Dial>`, which have no names.
+    pub(super) private_rooms: Mutex<BTreeMap<RoomId, Arc<RoomHandle>>>,
     pub(super) is_closing: AtomicBool,
     /// The actors of rooms that have not ended.
     pub(super) rooms: AtomicUsize,
@@ -72,6 +74,8 @@ pub struct RegistryPorts {
     pub member_ids: Arc<dyn MemberIdSource>,
     /// Makes the id of a new room: random and unique.
     pub room_id: Box<dyn Fn() -> RoomId + Send + Sync>,
+    /// Makes the id of a call of a `<Dial>`: random and unique.
+    pub call_id: Box<dyn Fn() -> CallId + Send + Sync>,
     /// Gets every event of the registry. It must not wait.
     pub observer: Box<dyn Fn(Observed) + Send + Sync>,
     /// Starts the actors of rooms and call workers.
@@ -106,6 +110,7 @@ impl Registry {
             links,
             settings: RwLock::new(settings),
             access_lists: AccessLists::default(),
+            private_rooms: Mutex::default(),
             is_closing: AtomicBool::new(false),
             rooms: AtomicUsize::new(0),
         })
@@ -180,7 +185,7 @@ impl Registry {
         self.links.documents.check(url)
     }
 
-    fn register(&self, call: &Call) {
+    pub(super) fn register(&self, call: &Call) {
         self.places.of_call(call.id).register(call.id);
         self.observe_call(call, CallEvent::Begun);
     }
@@ -293,6 +298,14 @@ impl Registry {
                     self.perform(&call, effects);
                     return self.end(call, ending);
                 }
+                CallAct::Dial(options) => {
+                    self.perform(&call, effects);
+                    let Err((mut back, exit)) = self.start_dial(now, call, options) else {
+                        return;
+                    };
+                    act = self.refused(now, &mut back, &exit, effects);
+                    call = back;
+                }
                 CallAct::Join { room, entry } => {
                     self.perform(&call, effects);
                     let Err((mut back, exit)) = self.enter(now, call, room, entry) else { return };
@@ -360,7 +373,9 @@ impl Registry {
     }
 
     pub(super) fn unname(&self, key: &RoomKey, id: RoomId) {
-        self.names.of(key).close(key, id);
+        if !self.names.of(key).close(key, id) {
+            self.private_rooms.lock().remove(&id);
+        }
     }
 
     pub(super) fn audio(&self, order: AudioOrder) {
@@ -378,7 +393,7 @@ impl Registry {
         self.links.media.send_part(order, from)
     }
 
-    fn signal(&self, order: SignallingOrder) {
+    pub(super) fn signal(&self, order: SignallingOrder) {
         self.links.media.signal(order);
     }
 
@@ -450,15 +465,15 @@ impl Registry {
                     ..VariableValues::default()
                 };
                 let program = values.fill(program);
-                if let Some(found) = self.names.of(key).find(key) {
-                    found.sounds(*room, *number, program);
-                }
+                let private = self.private_rooms.lock().get(room).cloned();
+                let found = private.or_else(|| self.names.of(key).find(key).cloned());
+                found.into_iter().for_each(|it| it.sounds(*room, *number, program.clone()));
             }
             DocumentRecipient::Nobody => (),
         }
     }
 
-    fn end(&self, call: Box<Call>, ending: Ending) {
+    pub(super) fn end(&self, call: Box<Call>, ending: Ending) {
         self.observe_call(&call, CallEvent::Ended(ending));
         self.signal(SignallingOrder::End { call: call.id, ending });
         // Last: once the call is not found, all its events have been published.

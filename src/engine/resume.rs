@@ -208,6 +208,9 @@ impl Remains {
                 }
                 self.call(call, account, &party, status, call_sequence);
             }
+            AccountEvent::Dial { call, call_sequence, party, .. } => {
+                self.call(call, account, &party, CallStatus::InProgress, call_sequence);
+            }
             AccountEvent::Conference { room, notice, call_sequence } => {
                 let Notice { sequence, event } = notice;
                 match (kind, event.who()) {

@@ -14,8 +14,8 @@ use super::{
 use crate::{
     base::ids::{Incarnation, MemberId, RoomId},
     call::Call,
-    conference::{Ask, Conference, MemberSelector, Outcome, Refusal},
-    flow::{Cause, JoinOptions},
+    conference::{Ask, Conference, MemberSelector, NewCallee, Outcome, Refusal},
+    flow::{Cause, DialOptions, JoinOptions},
     media::{LegEvent, Program},
     store::rows::WriteError,
 };
@@ -47,6 +47,8 @@ pub(super) enum RoomMessage {
         call: Box<Call>,
         entry: Arc<JoinOptions>,
     },
+    /// The first message of the room of a `<Dial>`.
+    Dial(Box<DialMessage>),
     HangUp {
         member: MemberId,
         cause: Cause,
@@ -59,6 +61,15 @@ pub(super) enum RoomMessage {
         number: u32,
         program: Program,
     },
+}
+
+/// The calls of a `<Dial>`: see [`crate::conference::Command::Dial`].
+#[derive(Debug)]
+pub(super) struct DialMessage {
+    pub(super) member: MemberId,
+    pub(super) call: Box<Call>,
+    pub(super) options: Arc<DialOptions>,
+    pub(super) callees: Vec<NewCallee>,
 }
 
 // There are many queues, and some hold a few of them at times.
@@ -133,6 +144,11 @@ impl RoomHandle {
         }
     }
 
+    /// The room must be new: its queue is open then.
+    pub(super) fn dial(&self, dial: DialMessage) {
+        drop(self.queue.send(RoomMessage::Dial(Box::new(dial))));
+    }
+
     /// If the room is over it has released its members, and the report is stale.
     pub(super) fn report(&self, member: MemberId, heard: LegEvent) {
         drop(self.queue.send(RoomMessage::Report { member, heard }));
@@ -167,7 +183,7 @@ impl RoomMessage {
     pub(super) fn waits_for_joins(&self, room: &Conference) -> bool {
         let is_absent = |member: &MemberId| !room.has(*member);
         match self {
-            Self::Close | Self::Enter { .. } | Self::Sounds { .. } => false,
+            Self::Close | Self::Dial(_) | Self::Enter { .. } | Self::Sounds { .. } => false,
             Self::HangUp { member, .. } | Self::Report { member, .. } => is_absent(member),
             Self::Ask { ask, .. } => match &ask.1 {
                 Ask::Expel(_) | Ask::Roster => true,

@@ -9,8 +9,10 @@ use super::registry::Observed;
 use crate::{
     base::ids::{AccountId, CallId},
     call::CallEvent,
-    conference,
-    trace::{self, FetchRecord, Leaving, RequestWarning, Requested, TraceEvent, Traces},
+    conference::{self, CalleeInfo, DialStep},
+    trace::{
+        self, CalleeNote, FetchRecord, Leaving, RequestWarning, Requested, TraceEvent, Traces,
+    },
 };
 
 /// The traces of every call.
@@ -89,6 +91,17 @@ fn trace_input(observed: &Observed) -> Option<(CallId, TraceInput)> {
             CallEvent::Answered | CallEvent::Rang => return None,
         },
         Observed::Attempted { call, attempt } => (*call, TraceEvent::Attempted(attempt.clone())),
+        Observed::Dialled { call, event, .. } => {
+            let CalleeInfo { call: callee, party } = &event.callee;
+            let (what, is_over) = match &event.step {
+                DialStep::Answered => ("answered", false),
+                DialStep::Connected => ("connected", false),
+                DialStep::Digits { .. } => return None,
+                DialStep::Ended { ending, .. } => (ending.cause.name(), true),
+            };
+            let note = CalleeNote { call: *callee, to: party.to.clone(), what, is_over };
+            (*call, TraceEvent::Callee(Box::new(note)))
+        }
         Observed::Fetching { call, url, purpose } => {
             (*call, TraceEvent::Fetching { url: url.clone(), purpose: *purpose })
         }

@@ -1,6 +1,6 @@
 //! Form fields of the requests that conflow makes, as each vendor names them (contract 4.2 to 4.5).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use super::{AccountEvent, CallSubject};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     },
     call::{self, CallDirection, CallStatus},
     cdr::Cdr,
-    conference::{ConferenceEvent, MemberInfo, Notice},
+    conference::{ConferenceEvent, DialEvent, DialStep, MemberInfo, Notice},
     events::log::Event,
     fetch::signature::FormField,
 };
@@ -33,6 +33,11 @@ pub fn of_event(
             }
             fields
         }
+        AccountEvent::Dial { call, party, event, .. } => {
+            let status = CallStatus::InProgress;
+            let subject = CallSubject { account, call: *call, party, status };
+            of_dial(subject, event, dialect)
+        }
         AccountEvent::Conference { room, notice, .. } => {
             of_conference(account, room, notice, dialect)
         }
@@ -44,6 +49,7 @@ pub fn event_name(event: &AccountEvent) -> &'static str {
     match event {
         AccountEvent::Call { event, .. } => call_event(*event),
         AccountEvent::Conference { notice, .. } => conference_event(&notice.event),
+        AccountEvent::Dial { event, .. } => dial_step(&event.step).0,
     }
 }
 
@@ -138,6 +144,56 @@ fn of_conference(
     }
     fields.push(field("ConferenceSequence", sequence));
     fields
+}
+
+/// The fields of an event of a `<Dial>` (contract of calling, section 13.1).
+fn of_dial(subject: CallSubject<'_>, event: &DialEvent, dialect: Dialect) -> Vec<FormField> {
+    let DialEvent { callee, step, callback: _ } = event;
+    let (name, action, status) = dial_step(step);
+    let mut fields = standard(subject, name);
+    fields.extend([
+        field("DialAction", action),
+        field("DialALegUUID", subject.call),
+        field("DialBLegUUID", callee.call),
+        field("DialBLegFrom", &callee.party.from),
+        field("DialBLegTo", &callee.party.to),
+    ]);
+    fields.extend(status.map(|it| field("DialBLegStatus", it)));
+    match step {
+        DialStep::Answered | DialStep::Connected => (),
+        DialStep::Digits { digits, by_caller } => fields.extend([
+            field("DialDigitsMatch", digits),
+            field("DialDigitsPressedBy", if *by_caller { "ALeg" } else { "BLeg" }),
+        ]),
+        DialStep::Ended { ending, seconds: (all, talked) } => {
+            fields.extend([
+                field("DialBLegDuration", all),
+                field("DialBLegBillDuration", talked),
+                field("DialBLegHangupCauseName", ending.cause.name()),
+                field("DialBLegHangupCauseCode", ending.cause.code()),
+                field("DialBLegHangupSource", ending.source.text()),
+            ]);
+            if dialect == Dialect::Vobiz {
+                let began = callee.party.session.began_at;
+                fields.extend([
+                    field("DialBLegHangupCause", ending.cause.signal()),
+                    field("StartTime", utc::seconds(began)),
+                    field("EndTime", utc::seconds(began + Duration::from_secs(*all))),
+                ]);
+            }
+        }
+    }
+    fields
+}
+
+/// `Event`, `DialAction` and `DialBLegStatus`.
+fn dial_step(step: &DialStep) -> (&'static str, &'static str, Option<&'static str>) {
+    match step {
+        DialStep::Answered => ("DialAnswer", "answer", Some("answer")),
+        DialStep::Connected => ("DialConnected", "connected", Some("connected")),
+        DialStep::Digits { .. } => ("DialDigitsMatch", "digits", None),
+        DialStep::Ended { .. } => ("DialHangup", "hangup", Some("hangup")),
+    }
 }
 
 fn call_event(event: call::CallEvent) -> &'static str {

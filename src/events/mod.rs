@@ -10,7 +10,7 @@ use crate::{
     base::ids::{AccountId, CallId, ConferenceName, Incarnation},
     call::{self, CallStatus, Party},
     cdr::Cdr,
-    conference::Notice,
+    conference::{DialEvent, Notice},
     events::log::{Event, Topic},
 };
 
@@ -31,6 +31,17 @@ pub enum AccountEvent {
         event: call::CallEvent,
         /// The CDR, with the event of the call's end only.
         cdr: Option<Arc<Cdr>>,
+    },
+    /// An event of a `<Dial>`, about one of its callees.
+    Dial {
+        /// The `call_uuid` of the caller.
+        call: CallId,
+        /// Its number among the caller's events.
+        call_sequence: CallSequence,
+        /// From, to, direction and session of the caller.
+        party: Arc<Party>,
+        /// The callee, and what happened to it.
+        event: Arc<DialEvent>,
     },
     /// An event of a conference.
     Conference {
@@ -53,7 +64,9 @@ impl AccountEvent {
     /// The number among the events of the call that it is about; None if it is about a room.
     pub fn call_sequence(&self) -> Option<CallSequence> {
         match self {
-            Self::Call { call_sequence, .. } => Some(*call_sequence),
+            Self::Call { call_sequence, .. } | Self::Dial { call_sequence, .. } => {
+                Some(*call_sequence)
+            }
             Self::Conference { call_sequence, .. } => *call_sequence,
         }
     }
@@ -62,14 +75,14 @@ impl AccountEvent {
 impl Topic for AccountEvent {
     fn call(&self) -> Option<CallId> {
         match self {
-            Self::Call { call, .. } => Some(*call),
+            Self::Call { call, .. } | Self::Dial { call, .. } => Some(*call),
             Self::Conference { notice, .. } => notice.event.who().map(|it| it.call),
         }
     }
 
     fn conference(&self) -> Option<&ConferenceName> {
         match self {
-            Self::Call { .. } => None,
+            Self::Call { .. } | Self::Dial { .. } => None,
             Self::Conference { room, .. } => Some(&room.key.name),
         }
     }

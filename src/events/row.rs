@@ -15,7 +15,7 @@ use crate::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},
     call::{CallEvent, CallStatus, Party},
     cdr::Cdr,
-    conference::Notice,
+    conference::{DialEvent, Notice},
     media::Ending,
 };
 
@@ -31,7 +31,7 @@ pub struct BadEventRow {
 }
 
 #[derive(Deserialize, Serialize)]
-enum EventRow<P, R, N> {
+enum EventRow<P, R, N, D> {
     Call {
         call: CallId,
         call_sequence: CallSequence,
@@ -44,6 +44,13 @@ enum EventRow<P, R, N> {
         room: R,
         notice: N,
         call_sequence: Option<CallSequence>,
+    },
+    /// Rows of builds that knew no dials have none.
+    Dial {
+        call: CallId,
+        call_sequence: CallSequence,
+        party: P,
+        event: D,
     },
 }
 
@@ -59,7 +66,7 @@ struct EndRow {
 
 /// Appends the row of an event to a buffer.
 pub fn write(event: &AccountEvent, mut row: Vec<u8>) -> Vec<u8> {
-    let event: EventRow<&Party, &Incarnation, &Notice> = match event {
+    let event: EventRow<&Party, &Incarnation, &Notice, &DialEvent> = match event {
         AccountEvent::Call { call, call_sequence, party, status, event, cdr } => EventRow::Call {
             call: *call,
             call_sequence: *call_sequence,
@@ -88,6 +95,9 @@ pub fn write(event: &AccountEvent, mut row: Vec<u8>) -> Vec<u8> {
                 }
             }),
         },
+        AccountEvent::Dial { call, call_sequence, party, event } => {
+            EventRow::Dial { call: *call, call_sequence: *call_sequence, party, event }
+        }
         AccountEvent::Conference { room, notice, call_sequence } => {
             EventRow::Conference { room, notice, call_sequence: *call_sequence }
         }
@@ -107,7 +117,7 @@ pub fn read(account: &AccountId, row: &[u8]) -> Result<AccountEvent, BadEventRow
     if version != VERSION {
         return Err(bad(format!("this build reads version {VERSION}")));
     }
-    let row: EventRow<Arc<Party>, Arc<Incarnation>, Notice> =
+    let row: EventRow<Arc<Party>, Arc<Incarnation>, Notice, Arc<DialEvent>> =
         postcard::from_bytes(row).map_err(|error| bad(error.to_string()))?;
     Ok(match row {
         EventRow::Call { call, call_sequence, party, status, event, end } => {
@@ -125,6 +135,9 @@ pub fn read(account: &AccountId, row: &[u8]) -> Result<AccountEvent, BadEventRow
                 })
             });
             AccountEvent::Call { call, call_sequence, party, status, event, cdr }
+        }
+        EventRow::Dial { call, call_sequence, party, event } => {
+            AccountEvent::Dial { call, call_sequence, party, event }
         }
         EventRow::Conference { room, notice, call_sequence } => {
             AccountEvent::Conference { room, notice, call_sequence }

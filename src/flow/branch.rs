@@ -16,7 +16,7 @@ pub enum Branch {
     Ban,
     /// `onEnd`: the room ended, or the engine shuts down.
     End,
-    /// `onError`: a document cannot be fetched or parsed.
+    /// `onError`: a document cannot be fetched or parsed, or a dial connected nobody.
     Error,
     /// `onFull`: the room has reached its member limit.
     Full,
@@ -60,6 +60,10 @@ impl Branch {
         match cause {
             Cause::Alone => Some(Self::Alone),
             Cause::Banned => Some(Self::Ban),
+            Cause::DialEnded => None,
+            Cause::DialFailed => Some(Self::Error),
+            Cause::DialStarred => Some(Self::Star),
+            Cause::DialTimeUp => Some(Self::TimeUp),
             Cause::Drained | Cause::Ended => Some(Self::End),
             Cause::Full => Some(Self::Full),
             Cause::GroupKicked | Cause::Kicked => Some(Self::Kick),

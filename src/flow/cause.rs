@@ -21,6 +21,14 @@ pub enum Cause {
     CallerLeft,
     /// The process that had the call has died.
     Crashed,
+    /// A `<Dial>` is over: the two calls were separated.
+    DialEnded,
+    /// A `<Dial>` is over: nobody was connected.
+    DialFailed,
+    /// The caller pressed `*` in a `<Dial>` with `hangupOnStar`.
+    DialStarred,
+    /// The conversation of a `<Dial>` reached its time limit.
+    DialTimeUp,
     /// The engine shuts down as planned.
     Drained,
     /// A member with `endConferenceOnExit` left.
@@ -55,6 +63,10 @@ impl Cause {
         Self::CallTimeUp,
         Self::CallerLeft,
         Self::Crashed,
+        Self::DialEnded,
+        Self::DialFailed,
+        Self::DialStarred,
+        Self::DialTimeUp,
         Self::Drained,
         Self::Ended,
         Self::Fault,
@@ -77,6 +89,10 @@ impl Cause {
             Self::CallTimeUp => "call-time-up",
             Self::CallerLeft => "caller-left",
             Self::Crashed => "crashed",
+            Self::DialEnded => "dial-ended",
+            Self::DialFailed => "dial-failed",
+            Self::DialStarred => "dial-starred",
+            Self::DialTimeUp => "dial-time-up",
             Self::Drained => "drained",
             Self::Ended => "ended",
             Self::Fault => "fault",
@@ -98,6 +114,9 @@ impl Cause {
             Self::Alone | Self::Drained | Self::Ended | Self::Fault | Self::Full => return None,
             Self::Kicked | Self::Starred | Self::TimeUp | Self::Transferred => return None,
             Self::Banned | Self::GroupKicked | Self::NotMember => return None,
+            Self::DialEnded | Self::DialFailed | Self::DialStarred | Self::DialTimeUp => {
+                return None;
+            }
             Self::CallTimeUp => (HangupCause::Scheduled, HangupSource::Platform(dialect)),
             Self::CallerLeft => (HangupCause::Normal, HangupSource::Caller),
             Self::Crashed => (HangupCause::Internal, HangupSource::Platform(dialect)),
@@ -118,6 +137,9 @@ impl Cause {
                 HangupCause::EndOfXml
             }
             Self::Banned | Self::GroupKicked | Self::NotMember => HangupCause::EndOfXml,
+            Self::DialEnded | Self::DialFailed | Self::DialStarred | Self::DialTimeUp => {
+                HangupCause::EndOfXml
+            }
             Self::Starred | Self::TimeUp | Self::Transferred => HangupCause::EndOfXml,
         };
         Ending { cause, source: HangupSource::Platform(dialect) }

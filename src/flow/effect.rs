@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::options::{DocumentRequest, JoinOptions};
+use super::{
+    DialOptions,
+    options::{DocumentRequest, JoinOptions},
+};
 use crate::{
     base::ids::ConferenceName,
     media::{Ending, Program},
@@ -42,6 +45,8 @@ pub enum Effect {
         /// From the attributes of `<Conference>`.
         options: Arc<JoinOptions>,
     },
+    /// Calls somebody and connects the call; [`super::FlowEvent::Left`] follows when that is over.
+    Dial(Arc<DialOptions>),
     /// Requests a document; [`super::FlowEvent::Fetched`] follows.
     Fetch(DocumentRequest),
     /// Sends a request and ignores the response.

@@ -94,6 +94,12 @@ pub enum FlowErrorKind {
         /// Tags that may hold it.
         parents: Vec<&'static str>,
     },
+    /// A `<Dial>` without a destination, or a destination without an address.
+    #[error("<{tag}> names nobody to call: write a number, a SIP URI or the name of an endpoint")]
+    Nobody {
+        /// Tag of the empty element.
+        tag: &'static str,
+    },
     /// A conference without a usable name.
     #[error("{text:?} names no conference: write 1 to 256 characters, none a control character")]
     Room {

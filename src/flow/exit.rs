@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Flow, cause::Cause};
+use super::{DialResult, Flow, cause::Cause};
+use crate::{base::ids::Dialect, media::Ending};
 
-use crate::base::ids::Dialect;
-
-/// An exit from a conference: its cause, and what follows.
+/// An exit from a conference or a `<Dial>`: its cause, and what follows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exit {
     /// Reported as `ConferenceExitCause` in callbacks.
@@ -15,6 +14,8 @@ pub struct Exit {
     pub reason: Option<Arc<str>>,
     /// Decided together with the cause.
     pub then: AfterExit,
+    /// The result of a `<Dial>`; None after a conference.
+    pub dialled: Option<Box<DialResult>>,
 }
 
 /// The way in which a call continues after an exit.
@@ -26,10 +27,19 @@ pub enum AfterExit {
     Element(u32),
     /// The document at this URL replaces the flow. If it cannot be fetched, the flow continues.
     Fetch(Arc<str>),
+    /// The call ends in this way, and no element runs.
+    End(Ending),
     /// The call ends, and no element runs.
     HangUp,
     /// The flow continues: at the element's branch, with its `action`, or at the next element.
     Onward,
+}
+
+impl Exit {
+    /// Whether the call ends with it.
+    pub fn ends_call(&self) -> bool {
+        matches!(self.then, AfterExit::End(_) | AfterExit::HangUp)
+    }
 }
 
 impl From<Cause> for Exit {
@@ -38,6 +48,6 @@ impl From<Cause> for Exit {
             Some(_) => AfterExit::HangUp,
             None => AfterExit::Onward,
         };
-        Self { cause, reason: None, then }
+        Self { cause, reason: None, then, dialled: None }
     }
 }

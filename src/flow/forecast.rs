@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    AfterExit, Branch, Cause, Exit, FlowStep, Run, TextPosition, Verb, continuation::Continuation,
-    verbs::ConferenceVerb,
+    Action, AfterExit, Branch, Cause, Exit, FlowStep, Run, TextPosition, Verb,
+    continuation::Continuation, verbs::ConferenceVerb,
 };
 use crate::media::Ending;
 
@@ -38,7 +38,8 @@ impl Run {
 
     /// Predicts what would follow this exit now, for one that lets the call continue.
     pub fn forecast(&self, exit: &Exit) -> Forecast {
-        let Some(way) = self.conference().map(|verb| self.continuation(verb, exit)) else {
+        let action = self.conference().map(|verb| verb.options.action.as_ref());
+        let Some(way) = action.map(|it| self.continuation(it, exit)) else {
             return Forecast::End(exit.cause.ending_at_end(self.dialect));
         };
         match way {
@@ -64,17 +65,17 @@ impl Run {
     }
 
     /// Precedence: the exit's own instruction, the element's branch, its action, the next element.
-    pub(super) fn continuation(&self, verb: &ConferenceVerb, exit: &Exit) -> Continuation {
+    pub(super) fn continuation(&self, action: Option<&Action>, exit: &Exit) -> Continuation {
         match &exit.then {
             AfterExit::Document(flow) => return Continuation::Document(flow.clone()),
             AfterExit::Element(step) => return Continuation::Step(*step),
             AfterExit::Fetch(url) => return Continuation::Fetch(url.clone()),
-            AfterExit::HangUp | AfterExit::Onward => (),
+            AfterExit::End(_) | AfterExit::HangUp | AfterExit::Onward => (),
         }
         if let Some(step) = Branch::of(exit.cause).and_then(|it| self.branch(it)) {
             return Continuation::Step(step);
         }
-        match verb.options.action.as_ref().filter(|action| action.redirects) {
+        match action.filter(|action| action.redirects) {
             Some(action) => Continuation::Ask(action.clone()),
             None => Continuation::Step(self.step + 1),
         }

@@ -10,6 +10,7 @@ mod branch;
 mod cause;
 pub mod check;
 mod continuation;
+mod dial;
 mod digits;
 mod effect;
 mod element;
@@ -42,6 +43,7 @@ pub use self::{
     branch::{Branch, Branches, ID},
     cause::Cause,
     continuation::DialectFlows,
+    dial::{DialDestination, DialHeaders, DialOptions, DialResult, DialStatus},
     effect::Effect,
     error::{FlowError, FlowErrorKind, FlowWarning, FlowWarningKind},
     event::FlowEvent,

@@ -127,6 +127,32 @@ pub struct JoinOptions {
     pub recording_format: RecordingFormat,
 }
 
+impl JoinOptions {
+    /// Options of a member of a room without a name: no sounds, no limits, nobody is told.
+    pub fn private() -> Self {
+        Self {
+            muted: false,
+            starts: false,
+            ends: false,
+            stays_alone: true,
+            leaves_on_star: false,
+            relays_digits: false,
+            time_limit: None,
+            time_limit_default: 0,
+            members_max: None,
+            enter_sound: None,
+            exit_sound: None,
+            wait_sound: None,
+            digits_match: Vec::new(),
+            callback: None,
+            action: None,
+            guard: None,
+            records: false,
+            recording_format: RecordingFormat::default(),
+        }
+    }
+}
+
 /// The group that guards a room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RoomGuard {

@@ -6,11 +6,11 @@ use std::{
 };
 
 use super::{
-    Action, AfterExit, Branch, Cause, DocumentError, DocumentRequest, Effect, Exit, Flow,
-    FlowEvent, FlowStep, JoinOptions, Purpose, RequestMethod,
+    Action, Branch, Cause, DocumentError, DocumentRequest, Effect, Exit, Flow, FlowEvent, FlowStep,
+    JoinOptions, Purpose, RequestMethod,
     continuation::Continuation,
     digits::{Collector, CollectorProgress},
-    verbs::VerbStart,
+    verbs::{Verb, VerbStart},
     xml::ELEMENTS_MAX,
 };
 use crate::{
@@ -268,24 +268,32 @@ impl Run {
     }
 
     fn left(&mut self, now: Instant, exit: &Exit, effects: &mut Vec<Effect>) {
-        // The owner of the call ends it, so no element runs.
-        if exit.then == AfterExit::HangUp {
+        let (action, fields) = match self.current().map(|it| &it.verb) {
+            // The owner of the call ends it, so no element runs.
+            Some(Verb::Conference(_)) if exit.ends_call() => return,
+            Some(Verb::Conference(verb)) => {
+                (verb.options.action.clone(), exit_fields(&verb.room, exit))
+            }
+            Some(Verb::Dial(verb)) => {
+                let Some(result) = &exit.dialled else { return };
+                (verb.options.action.clone(), result.fields())
+            }
+            Some(_) | None => return,
+        };
+        let way = self.continuation(action.as_ref(), exit);
+        // An action with `redirect="false"` is sent wherever the flow continues, that of a dial even
+        // if the call has ended.
+        let is_told = |action: &Action| !action.redirects || exit.ends_call();
+        if let Some(action) = action.filter(is_told) {
+            notify(action, fields.clone(), false, effects);
+        }
+        if exit.ends_call() {
             return;
         }
-        let Some(verb) = self.conference() else { return };
-        let way = self.continuation(verb, exit);
-        // An action with `redirect="false"` is sent wherever the flow continues.
-        if let Some(action) = verb.options.action.as_ref().filter(|it| !it.redirects) {
-            notify(action.clone(), exit_fields(&verb.room, exit), false, effects);
-        }
         match way {
-            Continuation::Ask(action) => {
-                let fields = exit_fields(&verb.room, exit);
-                self.fetch(now, request(action, fields, false), effects);
-            }
+            Continuation::Ask(action) => self.fetch(now, request(action, fields, false), effects),
             Continuation::Document(flow) => self.enter(now, flow, effects),
             Continuation::Fetch(url) => {
-                let fields = exit_fields(&verb.room, exit);
                 let (method, purpose) = (RequestMethod::Post, Purpose::Kick);
                 let request = DocumentRequest { url, method, purpose, fields, is_private: false };
                 self.fetch(now, request, effects);
@@ -397,6 +405,11 @@ impl Run {
                     self.silent_documents = None;
                 }
                 self.wait = WaitingFor::Keys(Box::new(Collector::begin(settings, now, effects)));
+            }
+            VerbStart::Dial(options) => {
+                self.silent_documents = None;
+                self.wait = WaitingFor::Room;
+                effects.push(Effect::Dial(options));
             }
             VerbStart::Join { room, options } => {
                 self.silent_documents = None;

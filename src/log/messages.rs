@@ -6,7 +6,7 @@ use crate::{
     api::AuditEntry,
     base::ids::{AccountId, CallId, Incarnation, RoomKey},
     call::{self, CallDirection, Party},
-    conference::{ConferenceEvent, MemberInfo, Notice},
+    conference::{CalleeInfo, ConferenceEvent, DialEvent, DialStep, MemberInfo, Notice},
     engine::registry::Observed,
     media::{DialAttempt, Ending},
     trace::{self, FetchRecord},
@@ -35,7 +35,8 @@ pub(super) fn level(trace: &Observed) -> LevelFilter {
         Observed::Call { event: call::CallEvent::Begun | call::CallEvent::Ended(_), .. } => {
             LevelFilter::INFO
         }
-        Observed::Notice { .. } | Observed::Refused { .. } => LevelFilter::INFO,
+        Observed::Dialled { .. } | Observed::Notice { .. } => LevelFilter::INFO,
+        Observed::Refused { .. } => LevelFilter::INFO,
         Observed::Turn(turn) => turn.events.iter().map(level).min().unwrap_or(LevelFilter::TRACE),
         Observed::Began { .. } | Observed::Call { .. } | Observed::Fetching { .. } => {
             LevelFilter::DEBUG
@@ -86,6 +87,7 @@ fn emit_trace(trace: Observed) {
             }
             call::CallEvent::Rang => tracing::debug!(%call, "the far end rings"),
         },
+        Observed::Dialled { call, event, .. } => dialled(call, &event),
         Observed::Left { call, member, exit, .. } => {
             let cause = exit.cause;
             tracing::debug!(%call, %member, cause = cause.text(), "the call goes on");
@@ -114,6 +116,22 @@ fn fetched(call: CallId, record: &FetchRecord) {
         }
         None => {
             tracing::debug!(%call, purpose, method, url, status, content_type, ms, bytes, "fetched");
+        }
+    }
+}
+
+fn dialled(call: CallId, event: &DialEvent) {
+    let DialEvent { callee: CalleeInfo { call: callee, party }, step, callback: _ } = event;
+    let to = &*party.to;
+    match step {
+        DialStep::Answered => tracing::info!(%call, %callee, to, "a callee has answered"),
+        DialStep::Connected => tracing::info!(%call, %callee, to, "a callee is connected"),
+        DialStep::Digits { digits, by_caller } => {
+            tracing::info!(%call, %callee, %digits, by_caller, "a pattern of keys has matched");
+        }
+        DialStep::Ended { ending: Ending { cause, source }, seconds: (_, talked) } => {
+            let (cause, source) = (cause.name(), source.text());
+            tracing::info!(%call, %callee, to, cause, source, talked, "a callee has ended");
         }
     }
 }

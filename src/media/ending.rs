@@ -164,6 +164,10 @@ hangup_causes! {
     RingTimeout = 6010, "Ring Timeout Reached";
     /// No media came for too long, or no backend has the call.
     MediaTimeout = 6020, "Media Timeout";
+    /// Another destination of the dial was connected.
+    LostRace = 9000, "Lost Race";
+    /// The callee pressed a wrong key, or none in time.
+    ConfirmFailed = 9110, "Confirm Key Challenge Failed";
     /// The answer document cannot be fetched.
     AnswerUrlUnreachable = 7011, "Error Reaching Answer URL";
     /// The action document cannot be fetched.
@@ -250,6 +254,8 @@ macro_rules! hangup_causes {
                     3_090 => "NORMAL_CIRCUIT_CONGESTION",
                     5_000 => "NETWORK_OUT_OF_ORDER",
                     6_020 => "MEDIA_TIMEOUT",
+                    9_000 => "LOSE_RACE",
+                    9_110 => "CALL_REJECTED",
                     _ => "NORMAL_CLEARING",
                 }
             }

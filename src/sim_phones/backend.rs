@@ -18,10 +18,7 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time};
 use uuid::Uuid;
 
-use super::{
-    Dial, DialError, PhoneDetails, PhoneError, PhoneTable, PressedKeys, Settings,
-    answer_plan::AnswerPlan,
-};
+use super::{Dial, DialError, PhoneDetails, PhoneError, PhoneTable, PressedKeys, Settings};
 use crate::{
     base::{
         call_map::partition_of,
@@ -198,7 +195,7 @@ impl SignallingBackend for SimPhones {
     }
 
     fn can_dial(&self, _: &AccountId, to: &str) -> Result<(), CannotDial> {
-        AnswerPlan::parse(to).map(drop)
+        super::check_address(to)
     }
 }
 

@@ -15,6 +15,8 @@ mod table;
 mod timeline;
 mod user;
 
+use crate::media::CannotDial;
+
 pub use self::{
     backend::{KEPT_FOR, KEPT_MAX, PHONES_MAX, SimPhones},
     details::{HeardSound, PhoneDetails, PhoneState, TimelineEntry},
@@ -23,6 +25,15 @@ pub use self::{
     table::PhoneTable,
     timeline::TIMELINE_MAX,
 };
+
+/// Checks the address of a phone to be called: `sim:NAME?…`.
+///
+/// # Errors
+///
+/// It is no such address; the text says what to write.
+pub fn check_address(to: &str) -> Result<(), CannotDial> {
+    answer_plan::AnswerPlan::parse(to).map(drop)
+}
 
 /// Durations of simulated sounds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -15,7 +15,7 @@ use super::{Script, SimulatedFlows, documents::SimulatedWeb, note::Note};
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     call::CallEvent,
-    conference::{self, Settings},
+    conference::{self, DialEvent, DialStep, Settings},
     documents::{DocumentFetch, DocumentRecipient, DocumentStore, LocalFlow, OnDocument},
     engine::{
         ban_list::BanList,
@@ -24,7 +24,7 @@ use crate::{
         trace_log,
     },
     flow::{DocumentError, Fetched, Flow, Purpose, is_audio_name, is_target},
-    media::{AudioEngine, AudioOrder, SignallingBackend, SignallingOrder},
+    media::{AudioEngine, AudioOrder, CannotDial, SignallingBackend, SignallingOrder},
     sim_phones::{self, PhoneTable},
     store::MemberIdSource,
     trace::Traces,
@@ -89,7 +89,7 @@ impl SimulatedWorld {
 
     /// Creates a registry in this world; the scheduler gets its actors.
     pub(super) fn registry(self: &Arc<Self>, scheduler: &Scheduler) -> Arc<Registry> {
-        let room_last = AtomicU64::new(0);
+        let (room_last, callee_last) = (AtomicU64::new(0), AtomicU64::new(0));
         let links = RegistryPorts {
             media: self.clone(),
             documents: self.clone(),
@@ -97,6 +97,9 @@ impl SimulatedWorld {
             member_ids: self.clone(),
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
+            }),
+            call_id: Box::new(move || {
+                CallId::of((CALLEES_FROM + callee_last.fetch_add(1, Ordering::Relaxed)).into())
             }),
             observer: Box::new({
                 let world = self.clone();
@@ -133,6 +136,9 @@ impl SimulatedWorld {
             }
             Observed::Notice { room, notice } => {
                 note = self.observe_conference(&room.key.name, &notice.event);
+            }
+            Observed::Dialled { call, event, .. } => {
+                note = Some(callee_note(self.name(*call), event));
             }
             Observed::Began { .. } | Observed::Call { .. } => (),
             Observed::Fetched { .. } | Observed::Fetching { .. } => (),
@@ -202,8 +208,39 @@ impl VirtualClock {
     }
 }
 
+/// The ids of callees begin here; those of callers are below.
+const CALLEES_FROM: u64 = 1 << 32;
+
+/// A destination that is no simulated phone rings this long and answers.
+const CALLEE: &str = "sim:callee?ring_ms=2000";
+
+fn callee_note(caller: &str, event: &DialEvent) -> String {
+    let to = &event.callee.party.to;
+    match &event.step {
+        DialStep::Answered => format!("{caller} dials {to}: answers"),
+        DialStep::Connected => format!("{caller} dials {to}: is connected"),
+        DialStep::Digits { digits, by_caller: true } => format!("{caller} has typed {digits}"),
+        DialStep::Digits { digits, by_caller: false } => format!("{to} has typed {digits}"),
+        DialStep::Ended { ending, .. } => {
+            format!("{caller} dials {to}: ends: {}", ending.cause.name())
+        }
+    }
+}
+
 impl SignallingBackend for SimulatedWorld {
-    fn signal(&self, order: SignallingOrder) {
+    fn can_dial(&self, _: &AccountId, to: &str) -> Result<(), CannotDial> {
+        match to.starts_with("sim:") {
+            true => sim_phones::check_address(to),
+            false => Ok(()),
+        }
+    }
+
+    fn signal(&self, mut order: SignallingOrder) {
+        if let SignallingOrder::Dial { dialling, .. } = &mut order
+            && !dialling.to.starts_with("sim:")
+        {
+            Arc::make_mut(dialling).to = CALLEE.into();
+        }
         self.phones.lock().signal(self.clock.now(), &order);
     }
 }

@@ -304,6 +304,8 @@ fn refusal(cause: HangupCause) -> (u16, u8) {
         HangupCause::Rejected => (603, 21),
         HangupCause::Normal
         | HangupCause::Canceled
+        | HangupCause::ConfirmFailed
+        | HangupCause::LostRace
         | HangupCause::DestinationInvalid
         | HangupCause::DestinationOut
         | HangupCause::NoAnswer

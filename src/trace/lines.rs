@@ -59,6 +59,8 @@ pub enum TraceEvent {
         /// The same as [`TraceElement::text`].
         text: WeakFlowText,
     },
+    /// Something happened to a callee of the call's `<Dial>`.
+    Callee(Box<CalleeNote>),
     /// The call has ended.
     Ended(Ending),
     /// The call has entered a conference.
@@ -89,6 +91,19 @@ pub enum TraceEvent {
     Warned(Box<RequestWarning>),
     /// A request is about to act on the call.
     Requested(Box<Requested>),
+}
+
+/// What happened to a callee.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CalleeNote {
+    /// The callee's call.
+    pub call: CallId,
+    /// The destination, as the flow names it.
+    pub to: Arc<str>,
+    /// `answered`, `connected`, or the hang-up cause that ended it.
+    pub what: &'static str,
+    /// Whether the callee's call is over.
+    pub is_over: bool,
 }
 
 /// A parameter of a request that conflow ignored.
@@ -216,6 +231,7 @@ impl Traces {
             TraceEvent::Fetched(record) => Some(record),
             TraceEvent::Attempted(_)
             | TraceEvent::Began { .. }
+            | TraceEvent::Callee(_)
             | TraceEvent::Ended(_)
             | TraceEvent::Entered { .. }
             | TraceEvent::Fetching { .. }

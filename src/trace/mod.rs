@@ -13,10 +13,10 @@ use serde::Serialize;
 pub use self::{
     fetched::{EXCERPT_CHARS_MAX, FetchRecord, excerpt},
     lines::{
-        ENDED_MAX, HEAD_MAX, Initiator, Leaving, RequestWarning, Requested, TAIL_MAX, TraceElement,
-        TraceEvent, Traces,
+        CalleeNote, ENDED_MAX, HEAD_MAX, Initiator, Leaving, RequestWarning, Requested, TAIL_MAX,
+        TraceElement, TraceEvent, Traces,
     },
-    step::{ATTEMPT, CauseLink, FETCH, TraceStep, TraceWarning},
+    step::{ATTEMPT, CauseLink, FETCH, TraceCallee, TraceStep, TraceWarning},
 };
 use crate::{
     base::ids::{AccountId, CallId},

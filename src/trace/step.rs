@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     FetchRecord,
-    lines::{CallTrace, Initiator, Leaving, Requested, TraceEvent, TraceLine, Traces},
+    lines::{CallTrace, CalleeNote, Initiator, Leaving, Requested, TraceEvent, TraceLine, Traces},
 };
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
@@ -59,6 +59,9 @@ pub struct TraceStep {
     /// The call's member id there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member_id: Option<MemberId>,
+    /// The callees of a `<Dial>`, in the order in which they were heard of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub callees: Vec<TraceCallee>,
     /// What of it had no effect, and why: all of it, if it ended as `passed over`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passed_over: Option<Arc<str>>,
@@ -73,6 +76,27 @@ pub struct TraceStep {
     /// The chain of causes of the end; the root cause is last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<CauseLink>,
+}
+
+/// A callee of a `<Dial>`. Times are milliseconds since the caller's call began.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct TraceCallee {
+    /// The callee's call, which has a trace of its own.
+    pub call_uuid: CallId,
+    /// The destination, as the flow names it.
+    pub to: Arc<str>,
+    /// When it answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_ms: Option<u32>,
+    /// When it was connected with the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connected_ms: Option<u32>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u32>,
+    /// The hang-up cause that ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<&'static str>,
 }
 
 /// The end of an element that is read and not run.
@@ -165,6 +189,7 @@ impl CallTrace {
             }),
             TraceEvent::Attempted(_)
             | TraceEvent::Began { .. }
+            | TraceEvent::Callee(_)
             | TraceEvent::Ended(_)
             | TraceEvent::Entered { .. }
             | TraceEvent::Fetched(_)
@@ -209,6 +234,7 @@ impl StepBuilder<'_> {
             TraceEvent::Began { document, verb, at, text } => {
                 self.began(at_ms, *document, *verb, *at, text);
             }
+            TraceEvent::Callee(note) => self.callee(at_ms, note),
             TraceEvent::Ended(ending) => self.ended(at_ms, *ending),
             TraceEvent::Entered { room, member } => {
                 if let Some(step) = self.open() {
@@ -262,6 +288,29 @@ impl StepBuilder<'_> {
         };
         self.current = Some(self.steps.len());
         self.steps.push(step);
+    }
+
+    fn callee(&mut self, at_ms: u32, note: &CalleeNote) {
+        let CalleeNote { call, to, what, is_over } = note;
+        let Some(step) = self.last() else { return };
+        let at = step.callees.iter().position(|it| it.call_uuid == *call);
+        let at = at.unwrap_or_else(|| {
+            step.callees.push(TraceCallee {
+                call_uuid: *call,
+                to: to.clone(),
+                answered_ms: None,
+                connected_ms: None,
+                ended_ms: None,
+                ended: None,
+            });
+            step.callees.len() - 1
+        });
+        let callee = &mut step.callees[at];
+        match *what {
+            cause if *is_over => (callee.ended_ms, callee.ended) = (Some(at_ms), Some(cause)),
+            "answered" => callee.answered_ms = Some(at_ms),
+            _ => callee.connected_ms = Some(at_ms),
+        }
     }
 
     /// A request is over. It is no part of the element that may run meanwhile.

@@ -87,7 +87,9 @@ fn keeps_rules(effects: &[Effect], flow: &Flow) {
                 let is_fault = ending.source == HangupSource::Error;
                 assert!(!is_fault || ending.cause != HangupCause::Normal);
             }
-            Effect::Fetch(_) | Effect::Join { .. } => assert!(is_last, "{effects:?}"),
+            Effect::Dial(_) | Effect::Fetch(_) | Effect::Join { .. } => {
+                assert!(is_last, "{effects:?}")
+            }
             Effect::Play(program) => {
                 assert!(is_last && !program.is_empty(), "a sound is waited for: {effects:?}");
             }

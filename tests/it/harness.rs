@@ -65,6 +65,7 @@ impl Bench {
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
             }),
+            call_id: callee_ids(),
             observer: Box::new({
                 let log = log.clone();
                 let started = started.clone();
@@ -193,6 +194,12 @@ fn flow(elements: &str) -> Fetched {
     Ok(Arc::new(Flow::parse(&document, Dialect::Plivo).unwrap()))
 }
 
+/// Ids of the calls that a `<Dial>` makes: from a million on.
+pub(crate) fn callee_ids() -> Box<dyn Fn() -> CallId + Send + Sync> {
+    let last = AtomicU64::new(1_000_000);
+    Box::new(move || CallId::of((last.fetch_add(1, Ordering::Relaxed) + 1).into()))
+}
+
 /// Member ids per account, in memory.
 #[derive(Default)]
 pub(crate) struct Counter(Mutex<BTreeMap<AccountId, u64>>);
@@ -251,6 +258,7 @@ fn brief(trace: Observed) -> Option<String> {
             }
         }
         Observed::Turn(_) => unreachable!("it comes event by event"),
+        Observed::Dialled { .. } => None,
         Observed::Began { .. } | Observed::Left { .. } | Observed::Requeued { .. } => None,
         Observed::Attempted { .. } | Observed::Fetched { .. } | Observed::PassedOver { .. } => None,
         Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => None,

@@ -65,7 +65,10 @@ pub(super) async fn list(client: ApiClient) -> Result<Response, Failure> {
 }
 
 /// `GET Delivery/{event_id}/`
-pub(super) async fn show(client: ApiClient, PathNames([id]): InAccount) -> Result<Response, Failure> {
+pub(super) async fn show(
+    client: ApiClient,
+    PathNames([id]): InAccount,
+) -> Result<Response, Failure> {
     let id = event_id(&id)?;
     let record = client.state.journal.delivery(&client.account, id).ok_or_else(not_found)?;
     let body = DeliveryBody::new(&client, id, record, Some(client.api_id));

@@ -106,6 +106,9 @@ codes! {
     /// An element is not allowed at this place.
     MisplacedElement = "misplaced-element", Error,
         "move the element, or close its parent before it";
+    /// A `<Dial>`, `<Number>` or `<User>` names nobody to call.
+    NoDestination = "no-destination", Error,
+        "write a number, a SIP URI or the name of an endpoint into the element";
     /// A conference has no usable name.
     BadRoom = "bad-room", Error, "write the room's name between <Conference> and </Conference>";
     /// A `flow:` link leads to a file that is missing in the folder.
@@ -191,6 +194,7 @@ impl From<&FlowErrorKind> for Code {
             FlowErrorKind::Encoding { .. } => Self::OtherEncoding,
             FlowErrorKind::IdTwice { .. } => Self::IdTwice,
             FlowErrorKind::Limit { .. } => Self::Limit,
+            FlowErrorKind::Nobody { .. } => Self::NoDestination,
             FlowErrorKind::Room { .. } => Self::BadRoom,
             FlowErrorKind::Root { .. } | FlowErrorKind::RootMissing => Self::NoResponse,
             FlowErrorKind::RootSecond { .. } => Self::SecondRoot,

@@ -130,10 +130,11 @@ fn leads(item: &ParsedElement<'_, '_>, branch: Branch) -> bool {
 fn action(verb: &Verb) -> Option<&Action> {
     match verb {
         Verb::Conference(verb) => verb.options.action.as_ref(),
+        Verb::Dial(verb) => verb.options.action.as_ref(),
         Verb::Gather(verb) => verb.collect.action.as_ref(),
         Verb::GetDigits(verb) => verb.collect.action.as_ref(),
         Verb::GetInput(verb) => verb.collect.action.as_ref(),
-        Verb::Dial(_) | Verb::Dtmf(_) | Verb::Hangup(_) | Verb::Message(_) => None,
+        Verb::Dtmf(_) | Verb::Hangup(_) | Verb::Message(_) => None,
         Verb::MultiPartyCall(_) | Verb::Play(_) | Verb::PreAnswer(_) | Verb::Record(_) => None,
         Verb::Redirect(_) | Verb::Speak(_) | Verb::Stream(_) | Verb::Wait(_) => None,
     }
@@ -143,7 +144,7 @@ fn action(verb: &Verb) -> Option<&Action> {
 pub(super) fn leads_away(verb: &Verb) -> Option<&'static str> {
     let endless = "plays for as long as the call is up";
     match verb {
-        Verb::Conference(_) => action(verb)
+        Verb::Conference(_) | Verb::Dial(_) => action(verb)
             .filter(|action| action.redirects)
             .map(|_| "requests its action, whose response runs instead"),
         Verb::Hangup(verb) => verb.schedule.is_none().then_some("ends the call"),
@@ -151,7 +152,7 @@ pub(super) fn leads_away(verb: &Verb) -> Option<&'static str> {
             verb.sound().is_some_and(|sound| sound.times == 0).then_some(endless)
         }
         Verb::Redirect(_) => Some("leads to another document"),
-        Verb::Dial(_) | Verb::Dtmf(_) | Verb::Gather(_) | Verb::GetDigits(_) => None,
+        Verb::Dtmf(_) | Verb::Gather(_) | Verb::GetDigits(_) => None,
         Verb::GetInput(_) | Verb::Message(_) | Verb::MultiPartyCall(_) => None,
         Verb::PreAnswer(_) | Verb::Record(_) | Verb::Stream(_) | Verb::Wait(_) => None,
     }
@@ -161,11 +162,11 @@ pub(super) fn leads_away(verb: &Verb) -> Option<&'static str> {
 /// through such an element.
 pub(super) fn takes_time(verb: &Verb) -> bool {
     match verb {
-        Verb::Conference(_) | Verb::Wait(_) => true,
+        Verb::Conference(_) | Verb::Dial(_) | Verb::Wait(_) => true,
         Verb::Gather(_) | Verb::GetDigits(_) | Verb::GetInput(_) => true,
         Verb::Dtmf(verb) => verb.awaits && verb.digits.is_some(),
         Verb::Play(_) | Verb::Speak(_) => verb.sound().is_some(),
-        Verb::Dial(_) | Verb::Hangup(_) | Verb::Message(_) | Verb::MultiPartyCall(_) => false,
+        Verb::Hangup(_) | Verb::Message(_) | Verb::MultiPartyCall(_) => false,
         Verb::PreAnswer(_) | Verb::Record(_) | Verb::Redirect(_) | Verb::Stream(_) => false,
     }
 }
@@ -173,13 +174,13 @@ pub(super) fn takes_time(verb: &Verb) -> bool {
 /// Whether a caller or an API request can lead the call elsewhere from here.
 pub(super) fn offers_exit(verb: &Verb) -> bool {
     match verb {
-        Verb::Conference(_) => true,
+        Verb::Conference(_) | Verb::Dial(_) => true,
         Verb::Gather(_) | Verb::GetDigits(_) | Verb::GetInput(_) => {
             action(verb).is_some_and(|action| action.redirects)
         }
         // A scheduled hang-up ends the call after a while.
         Verb::Hangup(_) => true,
-        Verb::Dial(_) | Verb::Dtmf(_) | Verb::Message(_) | Verb::MultiPartyCall(_) => false,
+        Verb::Dtmf(_) | Verb::Message(_) | Verb::MultiPartyCall(_) => false,
         Verb::Play(_) | Verb::PreAnswer(_) | Verb::Record(_) | Verb::Redirect(_) => false,
         Verb::Speak(_) | Verb::Stream(_) | Verb::Wait(_) => false,
     }

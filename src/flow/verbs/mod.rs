@@ -1,6 +1,7 @@
 //! Verbs: one file for each element, and the table of all elements.
 
 mod conference;
+mod dial;
 mod dtmf;
 mod gather;
 mod get_digits;
@@ -26,12 +27,13 @@ use crate::{
     media::{Program, Sound},
 };
 
+pub use self::dial::{NumberPart, UserPart};
 pub(super) use self::{speak::spoken, start::VerbStart};
 pub use super::verb_info::{TextKind, Vendors, VerbInfo};
 
 verbs! {
     Conference: conference::ConferenceVerb,
-    Dial: skipped::DialVerb,
+    Dial: dial::DialVerb,
     Dtmf: dtmf::DtmfVerb,
     Gather: gather::GatherVerb,
     GetDigits: get_digits::GetDigitsVerb,
@@ -62,13 +64,13 @@ pub const RESPONSE: VerbInfo = VerbInfo {
 
 /// All verbs, and all elements that occur only inside verbs, for the reference.
 pub static ALL: &[VerbInfo] = {
-    const LEN: usize = Verb::INFOS.len() + skipped::PARTS.len();
+    const LEN: usize = Verb::INFOS.len() + dial::PARTS.len();
     let mut all = [RESPONSE; LEN];
     let mut i = 0;
     while i < LEN {
         all[i] = match i < Verb::INFOS.len() {
             true => Verb::INFOS[i],
-            false => skipped::PARTS[i - Verb::INFOS.len()],
+            false => dial::PARTS[i - Verb::INFOS.len()],
         };
         i += 1;
     }

@@ -9,45 +9,6 @@ use crate::flow::{
 };
 
 skipped! {
-    /// Calls a number or a user and connects the two calls.
-    DialVerb, "Dial", Vendors::Both, text Words, holds &["Number", "User", "Record"], answers false {
-        /// Requested when the two calls are separated, or nobody answered.
-        "action" [AttrKind::Target], like "https://example.com/dialled";
-        /// HTTP method for `action`.
-        "method" [METHOD] or "POST", like "GET";
-        /// The response of `action` is the next document. If false, it is ignored.
-        "redirect" [AttrKind::Bool] or true, like "false";
-        /// Seconds until an unanswered call is given up.
-        "timeout" [AttrKind::Seconds(1, 600)], like "30";
-        /// Longest conversation in seconds.
-        "timeLimit" [AttrKind::Seconds(1, 86_400)] or 14400, like "3600";
-        /// Caller number that the callee sees.
-        "callerId" [AttrKind::Text], like "15551234567";
-        /// Caller name that the callee sees.
-        "callerName" [AttrKind::Text], like "Support";
-        /// The caller's `*` ends the other call, and the flow continues.
-        "hangupOnStar" [AttrKind::Bool] or false, like "true";
-        /// Played to the callee before the two calls are connected.
-        "confirmSound" [AttrKind::Sound(false)], like "https://example.com/confirm";
-        /// The key with which the callee accepts the call.
-        "confirmKey" [AttrKind::Keys], like "1";
-        /// Seconds to wait for `confirmKey`.
-        "confirmTimeout" [AttrKind::Seconds(1, 600)], like "10";
-        /// Played to the caller while it rings: a sound document, or `real`.
-        "dialMusic" [AttrKind::Text], like "https://example.com/music";
-        /// URL that receives events: answer, keys and end.
-        "callbackUrl" [AttrKind::Web], like "https://example.com/dial";
-        /// HTTP method for `callbackUrl`.
-        "callbackMethod" [METHOD] or "POST", like "GET";
-        /// The caller's keys that are reported to `callbackUrl`.
-        "digitsMatch" [AttrKind::Patterns], like "1,2,99#";
-        /// The callee's keys that are reported to `callbackUrl`.
-        "digitsMatchBLeg" [AttrKind::Patterns], like "1,2,99#";
-        /// SIP headers to send, as `name=value`, separated by commas.
-        "sipHeaders" [AttrKind::Text], like "Ticket=42";
-        /// Kind of the outgoing call.
-        "callType" [AttrKind::Choice(&["voice", "whatsapp"])] or "voice", like "whatsapp";
-    }
     /// Sends a text message.
     MessageVerb, "Message", Vendors::Plivo("no such element"), text Words, holds &[], answers true {
         /// Number of the sender.
@@ -205,58 +166,6 @@ skipped! {
     }
 }
 
-parts! {
-    /// A phone number that <Dial> calls.
-    "Number" {
-        /// Keys to press when the call is answered: `w` is half a second, `W` a second.
-        "sendDigits" [AttrKind::Text], like "wW1";
-        /// Transport of the keys.
-        "sendDigitsMode" [AttrKind::Text], like "rfc2833";
-        /// Sends the keys before the call is answered.
-        "sendOnPreanswer" [AttrKind::Bool] or false, like "true";
-        /// SIP headers to send, as `name=value`, separated by commas.
-        "sipHeaders" [AttrKind::Text], like "Ticket=42";
-    }
-    /// A SIP user that <Dial> calls.
-    "User" {
-        /// Keys to press when the call is answered: `w` is half a second, `W` a second.
-        "sendDigits" [AttrKind::Text], like "wW1";
-        /// Sends the keys before the call is answered.
-        "sendOnPreanswer" [AttrKind::Bool] or false, like "true";
-        /// SIP headers to send, as `name=value`, separated by commas.
-        "sipHeaders" [AttrKind::Text], like "Ticket=42";
-        /// User name for SIP authentication.
-        "sipAuthUsername" [AttrKind::Text], like "alice";
-        /// Password for SIP authentication.
-        "sipAuthPassword" [AttrKind::Text], like "secret";
-    }
-}
-
-/// Declares elements that occur only inside the verbs above.
-macro_rules! parts {
-    ($( $(#[doc = $doc:literal])+ $tag:literal {
-        $(
-            $(#[doc = $row:literal])+
-            $attr:literal [$kind:expr] $(or $plivo:tt $(/ $vobiz:tt)?)?, like $example:literal;
-        )*
-    })*) => {
-        /// Elements that occur only inside the verbs above.
-        pub(super) const PARTS: &[VerbInfo] = &[ $( VerbInfo {
-            tag: $tag,
-            doc: concat!($($doc, "\n"),+),
-            vendors: Vendors::Both,
-            text: TextKind::Words,
-            children: &[],
-            answers: false,
-            is_run: false,
-            attrs: &[ $( row! {
-                $attr [$kind] $example; $($row)+; $($plivo $(/ $vobiz)?)?;
-            }, )* ],
-        }, )* ];
-    };
-}
-use parts;
-
 macro_rules! skipped {
     ($(
         $(#[doc = $doc:literal])+
@@ -309,39 +218,14 @@ mod tests {
 
     #[test]
     fn each_is_warned_of_and_its_attributes_are_known() {
-        for info in [
-            DialVerb::INFO,
-            MessageVerb::INFO,
-            MultiPartyCallVerb::INFO,
-            RecordVerb::INFO,
-            StreamVerb::INFO,
-        ] {
+        for info in
+            [MessageVerb::INFO, MultiPartyCallVerb::INFO, RecordVerb::INFO, StreamVerb::INFO]
+        {
             let tag = info.tag;
             let attributes: String =
                 info.attrs.iter().map(|attr| format!("{}='1' ", attr.name)).collect();
             let expected = format!("{tag}({tag}Verb)\n1:11: <{tag}> is not run yet and is skipped");
             check(&format!("<{tag} {attributes}/>"), &expected);
         }
-    }
-
-    #[test]
-    fn dial_holds_numbers_and_users() {
-        let skipped = "Dial(DialVerb)\n1:11: <Dial> is not run yet and is skipped";
-        check("<Dial>1<Number sendDigits='1'>2</Number><User>a</User><Record/></Dial>", skipped);
-        check(
-            "<Dial><Number colour='1'/></Dial>",
-            &format!("{skipped}\n1:25: <Number> has no attribute \"colour\"; it is ignored"),
-        );
-        let only = "only <Number>, <User> or <Record>";
-        check("<Dial><Speak/></Dial>", &format!("1:17: <Dial> holds no <Speak>, {only}"));
-        let leaf = "<User> holds no elements: close it before <User>";
-        check("<Dial><User><User/></User></Dial>", &format!("1:23: {leaf}"));
-    }
-
-    #[test]
-    fn parts_stand_in_their_verbs() {
-        let nested = "cannot be a direct child of <Response>: put it into <Dial>";
-        check("<Number>1</Number>", &format!("1:11: <Number> {nested}"));
-        check("<User>1</User>", &format!("1:11: <User> {nested}"));
     }
 }

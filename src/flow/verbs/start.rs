@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     base::ids::ConferenceName,
-    flow::{DocumentRequest, JoinOptions, digits::CollectSettings},
+    flow::{DialOptions, DocumentRequest, JoinOptions, digits::CollectSettings},
     media::{HangupCause, Program},
 };
 
@@ -12,6 +12,7 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::flow) enum VerbStart {
     Collect(Arc<CollectSettings>),
+    Dial(Arc<DialOptions>),
     EarlyMedia,
     Fetch(DocumentRequest),
     /// The cause is used if the call is not answered.

@@ -49,7 +49,7 @@ use serde_json::Value;
 
 use super::receiver::Receiver;
 use crate::{
-    harness::Counter,
+    harness::{Counter, callee_ids},
     net::{Net, TestNetwork},
 };
 
@@ -162,6 +162,7 @@ impl TestEngine {
             room_id: Box::new(move || {
                 RoomId::of((room_last.fetch_add(1, Ordering::Relaxed) + 1).into())
             }),
+            call_id: callee_ids(),
             observer: Box::new({
                 let journal = journal.clone();
                 move |trace| journal.note(&trace)

@@ -3,6 +3,7 @@
 //! Commands go in, effects come out as short lines. The n-th call that enters has the number n, as
 //! call and as member.
 
+mod dial;
 mod stay;
 
 use std::{
@@ -18,9 +19,12 @@ use conflow::{
         Ask, AskTicket, Command, Conference, ConferenceAnswer, ConferenceEvent, Effect, Kick,
         MemberInfo, MemberSelector, Notice, Settings,
     },
-    flow::{Cause, ConferenceSound, JoinOptions, RecordingFormat, RoomGuard},
+    flow::{AfterExit, Cause, ConferenceSound, JoinOptions, RecordingFormat, RoomGuard},
     group::{Admission, Expulsion, GroupId, PersonId, Rank},
-    media::{AnnouncementKind, AudioOrder, LegEvent, MemberAudio, Program, SoundKind, SoundToAll},
+    media::{
+        AnnouncementKind, AudioOrder, LegEvent, MemberAudio, Program, SignallingOrder, SoundKind,
+        SoundToAll,
+    },
 };
 
 struct Bench {
@@ -186,6 +190,22 @@ impl Drop for Bench {
 fn brief(effect: Effect) -> String {
     match effect {
         Effect::Ban { member, who, length, .. } => format!("ban {member} {who} {length:?}"),
+        Effect::Call { call, event, .. } => format!("{} {event:?}", n(call)),
+        Effect::End { call, ending } => {
+            let brief =
+                format!("end {} {} {}", n(call.id), ending.cause.code(), ending.source.text());
+            call.end();
+            brief
+        }
+        Effect::Signal(order) => match order {
+            SignallingOrder::Answer { call } => format!("answer {}", n(call)),
+            SignallingOrder::Dial { call, dialling, .. } => {
+                format!("dial {} {}", n(call), dialling.to)
+            }
+            SignallingOrder::EarlyMedia { call } => format!("early {}", n(call)),
+            SignallingOrder::End { .. } => unreachable!("a room ends calls by `End`"),
+        },
+        Effect::Tell { event, .. } => dial::brief_event(&event),
         Effect::Fetch { number, url, call, .. } => format!("fetch {number} {url} for {}", n(call)),
         Effect::Leave(_) => unreachable!("handled above"),
         Effect::Media(order) => brief_order(order),
@@ -213,7 +233,14 @@ fn brief(effect: Effect) -> String {
             ConferenceEvent::Started => format!("#{sequence} started"),
         },
         Effect::Release { call, exit, .. } => {
-            let brief = format!("release {} {}", n(call.id), exit.cause.text());
+            let result = exit.dialled.as_ref().map_or_else(String::new, |it| {
+                format!(" {} {} {}", it.status.text(), it.has_rung, it.cause.code())
+            });
+            let ending = match exit.then {
+                AfterExit::End(it) => format!(" {} {}", it.cause.code(), it.source.text()),
+                _ => String::new(),
+            };
+            let brief = format!("release {} {}{ending}{result}", n(call.id), exit.cause.text());
             call.end();
             brief
         }
@@ -277,11 +304,15 @@ fn brief_order(order: AudioOrder) -> String {
             }
         },
         AudioOrder::Remove { calls: whom, .. } => format!("remove {}", calls(whom)),
-        AudioOrder::Play { .. }
-        | AudioOrder::PlayOver { .. }
+        AudioOrder::Play { call, number, program } => {
+            format!("play {} {number} {}", n(call), sounds(&program))
+        }
+        AudioOrder::SendDigits { call, number, digits } => {
+            format!("keys {} {number} {digits}", n(call))
+        }
+        AudioOrder::PlayOver { .. }
         | AudioOrder::StopOver { .. }
         | AudioOrder::Prepare { .. }
-        | AudioOrder::SendDigits { .. }
         | AudioOrder::Stop { .. } => unreachable!("no order of a room: {order:?}"),
     }
 }

@@ -92,6 +92,7 @@ fn show(effect: &Effect) -> String {
     match effect {
         Effect::Begin { step } => format!("begin {step}"),
         Effect::Answer => "answer".to_owned(),
+        Effect::Dial(options) => format!("dial {}", options.destinations[0].to),
         Effect::EarlyMedia => "early media".to_owned(),
         Effect::Play(program) => format!("play {}", show_program(program)),
         Effect::Prepare(program) => format!("prepare {}", show_program(program)),
@@ -480,7 +481,7 @@ fn only_what_waits_for_time_has_a_deadline() {
 fn a_caller_who_hung_up_runs_nothing_more() {
     let mut runner = FlowRunner::new(V);
     runner.happens(fetched(V, "<Conference>a</Conference><Speak>b</Speak>"));
-    let exit = Exit { cause: Cause::Kicked, reason: None, then: AfterExit::HangUp };
+    let exit = Exit { then: AfterExit::HangUp, ..Cause::Kicked.into() };
     assert_eq!(runner.happens(FlowEvent::Left(exit)), [""; 0]);
     assert_eq!(runner.run.step(), 0);
 }

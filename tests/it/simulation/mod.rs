@@ -49,7 +49,10 @@ use self::{
     crashes::{Durable, is_dead},
     world::{Observer, World},
 };
-use crate::{harness::Counter, lives};
+use crate::{
+    harness::{Counter, callee_ids},
+    lives,
+};
 
 const LIVES: RangeInclusive<u64> = 3_000..=6_000;
 const LIVES_WITH_CRASHES: RangeInclusive<u64> = 200..=1_500;
@@ -522,6 +525,7 @@ fn registry(
         ban_list: Arc::new(BanList::in_memory(now, SystemTime::UNIX_EPOCH)),
         member_ids: numbers.members.clone(),
         room_id: Box::new(move || RoomId::of((rooms.fetch_add(1, Ordering::Relaxed) + 1).into())),
+        call_id: callee_ids(),
         observer: Box::new({
             let world = world.clone();
             move |observed| {

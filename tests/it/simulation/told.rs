@@ -216,6 +216,7 @@ impl Told {
         let mut expected = BTreeMap::<_, Vec<u64>>::new();
         for event in &self.events {
             match &event.what {
+                AccountEvent::Dial { .. } => unreachable!("no flow of a life dials"),
                 AccountEvent::Call { call, event, call_sequence, cdr, .. } => {
                     let history: &mut CallHistory = calls.entry(*call).or_default();
                     history.number(*call, call_sequence.get());
@@ -309,6 +310,7 @@ impl RoomHistory {
 /// The queue of an event's callback, and the number of the callback in it; None if it has none.
 fn queue_of(event: &AccountEvent) -> Option<(QueueKey, u64)> {
     match event {
+        AccountEvent::Dial { .. } => None,
         AccountEvent::Call { call, call_sequence, party, event, .. } => {
             let details = party.session.details()?;
             let Hook { url, .. } = match event {

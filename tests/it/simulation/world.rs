@@ -155,6 +155,7 @@ impl World {
             }
             Observed::Turn(_) => unreachable!("it comes event by event"),
             Observed::Attempted { .. } => (),
+            Observed::Dialled { .. } => unreachable!("no flow of a life dials"),
             Observed::Fetched { .. } | Observed::PassedOver { .. } => (),
             Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => (),
             Observed::Call { call, event: CallEvent::Begun | CallEvent::Rang, .. } => {
@@ -517,7 +518,9 @@ impl CallSeen {
                 assert!(self.begun <= step, "forwards only");
                 step
             }
-            AfterExit::Fetch(_) | AfterExit::HangUp => panic!("wrong exit: {:?}", exit.then),
+            AfterExit::End(_) | AfterExit::Fetch(_) | AfterExit::HangUp => {
+                panic!("wrong exit: {:?}", exit.then)
+            }
             AfterExit::Onward => self.branch_by(exit.cause).unwrap_or(self.begun),
         }
     }

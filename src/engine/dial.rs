@@ -1,0 +1,135 @@
+//! Dial: makes the calls of a `<Dial>`, and moves the caller into a room of their own with them.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use super::{
+    conference, inbound,
+    registry::{CallPlace, Registry},
+    room_queue::DialMessage,
+};
+use crate::{
+    base::ids::RoomKey,
+    call::{Call, CallDirection, CallSession, Party, SessionDetails},
+    conference::NewCallee,
+    flow::{Cause, DialDestination, DialOptions, Exit},
+    media::{Ending, HangupCause, HangupSource},
+};
+
+impl Registry {
+    /// Moves a call into a room without a name, whose actor dials the destinations, or hands it
+    /// back.
+    pub(super) fn start_dial(
+        self: &Arc<Self>,
+        now: Instant,
+        call: Box<Call>,
+        options: Arc<DialOptions>,
+    ) -> Result<(), (Box<Call>, Exit)> {
+        if self.is_closing.load(Ordering::SeqCst) {
+            return Err((call, Cause::Drained.into()));
+        }
+        let Some(member) = self.links.member_ids.next(&call.account) else {
+            return Err((call, Cause::Fault.into()));
+        };
+        let Some(callees) = self.callees(now, &call, &options) else {
+            return Err((call, Cause::Fault.into()));
+        };
+
+        let id = (self.links.room_id)();
+        let name = "dial".parse().expect("a name");
+        let key = RoomKey { account: call.account.clone(), name };
+        let settings = self.settings.read().clone();
+        let (room, actor) = conference::open(now, id, key, settings, self.clone());
+        let places: Vec<_> = callees.iter().map(|it| (it.call.id, it.member)).collect();
+        {
+            // A hang-up of the caller from now on queues after the dial.
+            let mut here = self.places.of_call(call.id);
+            let place = CallPlace::Room { room: room.clone(), member };
+            if let Err(cause) = here.move_to(call.id, place) {
+                drop(here);
+                for NewCallee { call, .. } in callees {
+                    let source = HangupSource::Caller;
+                    self.end(call, Ending { cause: HangupCause::Canceled, source });
+                }
+                return Err((call, cause.into()));
+            }
+            room.dial(DialMessage { member, call, options, callees });
+        }
+        for (callee, member) in places {
+            let place = CallPlace::Room { room: room.clone(), member };
+            let moved = self.places.of_call(callee).move_to(callee, place);
+            if let Err(cause) = moved {
+                room.hang_up(member, cause);
+            }
+        }
+        self.private_rooms.lock().insert(id, room);
+        // Last: the callees must be found when the first of them rings.
+        self.links.spawner.spawn_room(Box::new(actor));
+        if self.is_closing.load(Ordering::SeqCst) {
+            self.private_rooms.lock().values().for_each(|room| room.close());
+        }
+        Ok(())
+    }
+
+    /// The calls to the destinations, which are registered; None if there are no member ids.
+    fn callees(
+        &self,
+        now: Instant,
+        caller: &Call,
+        options: &DialOptions,
+    ) -> Option<Vec<NewCallee>> {
+        let next = || self.links.member_ids.next(&caller.account);
+        let members = options.destinations.iter().map(|_| next()).collect::<Option<Vec<_>>>()?;
+        let callees = options.destinations.iter().zip(members).map(|(destination, member)| {
+            let party = party(caller, options, destination);
+            let no_route = self.no_route(caller, &party);
+            let (id, account) = ((self.links.call_id)(), caller.account.clone());
+            let call = Call::new(now, id, account, Arc::new(party), CALLEE_TIME_MAX);
+            self.register(&call);
+            NewCallee { member, call, digits: destination.digits.clone(), no_route }
+        });
+        Some(callees.collect())
+    }
+
+    /// Why a destination cannot be called; None if it can.
+    fn no_route(&self, caller: &Call, callee: &Party) -> Option<Ending> {
+        let source = HangupSource::Platform(callee.dialect);
+        let far_end = match caller.party.direction {
+            CallDirection::Inbound => &caller.party.from,
+            CallDirection::Outbound => &caller.party.to,
+        };
+        let cause = if callee.to == *far_end {
+            HangupCause::LoopDetected
+        } else {
+            let error = self.can_dial(&caller.account, &callee.to).err()?;
+            tracing::warn!(call = %caller.id, "<Dial>: {error}");
+            error.cause
+        };
+        Some(Ending { cause, source })
+    }
+}
+
+/// A callee that is not connected is ended by the room long before.
+const CALLEE_TIME_MAX: Duration = Duration::from_secs(86_400);
+
+/// The parties of a callee's call.
+fn party(caller: &Call, options: &DialOptions, destination: &DialDestination) -> Party {
+    let details = SessionDetails {
+        headers: destination.headers.clone().into(),
+        parent: Some(caller.id),
+        trace: Some(caller.party.session.trace(caller.id)),
+        ..SessionDetails::default()
+    };
+    let of_caller = &caller.party;
+    Party {
+        from: options.caller_id.clone().unwrap_or_else(|| of_caller.from.clone()),
+        to: destination.to.clone(),
+        caller_name: options.caller_name.clone().unwrap_or_else(|| of_caller.caller_name.clone()),
+        direction: CallDirection::Outbound,
+        dialect: of_caller.dialect,
+        trusted: None,
+        session: CallSession::new(inbound::wall_clock(), details),
+    }
+}

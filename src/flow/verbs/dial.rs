@@ -1,0 +1,447 @@
+//! `<Dial>`: calls somebody and connects the two calls. `<Number>` and `<User>` are inside it.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Vendors, VerbInfo, VerbStart};
+use crate::flow::{
+    AttrKind, CallbackTarget, ConferenceSound, FlowError, FlowErrorKind, FlowWarningKind,
+    RequestMethod,
+    attr::METHOD,
+    attrs::{ElementReader, verb},
+    dial::{DESTINATIONS_MAX, DialDestination, DialHeaders, DialOptions},
+    element::XmlElement,
+    error::clip,
+    field::Patterns,
+    url,
+};
+
+verb! {
+    /// Calls the numbers and users inside it, all at once. The first to answer is connected with the
+    /// caller; the others stop ringing.
+    ///
+    /// When the two are separated, or nobody answered, `action` is requested with `DialStatus`
+    /// (`completed`, `busy`, `no-answer`, `timeout`, `failed`, `cancel`), or the flow continues at
+    /// the next element. Bare text is one number.
+    ///
+    /// ```xml
+    /// <Dial timeout="20" callerId="15551234567">
+    ///   <User>sip:alice@example.com</User>
+    ///   <Number>15557654321</Number>
+    /// </Dial>
+    /// ```
+    pub struct DialVerb {
+        /// Shared with every call that runs this element.
+        pub options: Arc<DialOptions>,
+    }
+    "Dial", Vendors::Both, text Words, holds &["Number", "User", "Record"], answers false;
+
+    /// Requested when the two calls are separated, or nobody answered.
+    action: Option<Arc<str>> = "action" [AttrKind::Target], like "https://example.com/dialled";
+    /// HTTP method for `action`.
+    method: RequestMethod = "method" [METHOD] or "POST", like "GET";
+    /// The response of `action` is the next document. If false, it is ignored.
+    redirects: bool = "redirect" [AttrKind::Bool] or true, like "false";
+    /// Seconds from the start of the dial until it is given up.
+    ring_timeout: Duration = "timeout" [AttrKind::Seconds(1, 600)] or 120, like "30";
+    /// Longest conversation in seconds.
+    time_limit: Duration = "timeLimit" [AttrKind::Seconds(1, 86_400)] or 14400, like "3600";
+    /// Caller number that the callee sees: a number, or `anonymous`.
+    caller_id: Option<Arc<str>> = "callerId" [AttrKind::Text], like "15551234567";
+    /// Caller name that the callee sees: up to 50 characters.
+    caller_name: Option<Arc<str>> = "callerName" [AttrKind::Text], like "Support";
+    /// The caller's `*` ends the other call, and the flow continues.
+    leaves_on_star: bool = "hangupOnStar" [AttrKind::Bool] or false, like "true";
+    /// Played to the callee before the two calls are connected: a document of Play, Speak and Wait.
+    confirm_sound: Option<Arc<str>> = "confirmSound" [AttrKind::Target],
+        like "https://example.com/confirm";
+    /// The key with which the callee accepts the call.
+    confirm_key: Option<Arc<str>> = "confirmKey"
+        [AttrKind::Choice(&["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"])], like "1";
+    /// Seconds from the callee's answer to `confirmKey`.
+    confirm_timeout: Duration = "confirmTimeout" [AttrKind::Seconds(1, 600)] or 120, like "10";
+    /// Played to the caller while it rings: a sound document, or `real`. Without it, a ringback tone.
+    music: Option<Arc<str>> = "dialMusic" [AttrKind::Text], like "https://example.com/music";
+    /// URL that receives events: answer, connection, keys and end.
+    callback_url: Option<Arc<str>> = "callbackUrl" [AttrKind::Web], like "https://example.com/dial";
+    /// HTTP method for `callbackUrl`.
+    callback_method: RequestMethod = "callbackMethod" [METHOD] or "POST", like "GET";
+    /// The caller's keys that are reported to `callbackUrl`.
+    digits_match: Patterns = "digitsMatch" [AttrKind::Patterns], like "1,2,99#";
+    /// The callee's keys that are reported to `callbackUrl`.
+    callee_digits_match: Patterns = "digitsMatchBLeg" [AttrKind::Patterns], like "1,2,99#";
+    /// SIP headers to send, as `name=value`, separated by commas.
+    headers: Option<Arc<str>> = "sipHeaders" [AttrKind::Text], like "Ticket=42";
+    /// Kind of the outgoing call.
+    call_type: Option<Arc<str>> = "callType" [AttrKind::Choice(&["voice", "whatsapp"])] or "voice",
+        like "whatsapp";
+
+    branches {
+        /// Id of a later element at which the call continues when the caller pressed `*` with
+        /// `hangupOnStar`.
+        "onStar", like "menu";
+        /// … when the conversation reached `timeLimit`.
+        "onTimeUp", like "goodbye";
+        /// … when nobody was connected, or the document of `action` cannot be fetched.
+        "onError", like "sorry";
+    }
+}
+
+mod number {
+    use super::{Arc, AttrKind, ElementReader, Vendors, verb};
+
+    verb! {
+        /// A phone number that <Dial> calls.
+        pub struct NumberPart {
+            pub(super) rows: super::PartRows,
+        }
+        "Number", Vendors::Both, text Words, holds &[], answers false;
+
+        /// Keys to press when the call is answered: `w` is half a second, `W` a second.
+        digits: Option<Arc<str>> = "sendDigits" [AttrKind::Text], like "wW1";
+        /// SIP headers to send, as `name=value`, separated by commas.
+        headers: Option<Arc<str>> = "sipHeaders" [AttrKind::Text], like "Ticket=42";
+
+        idle {
+            /// Transport of the keys.
+            "sendDigitsMode" [AttrKind::Text] or "rfc2833", like "rfc2833":
+                "keys are telephone events";
+            /// Sends the keys before the call is answered.
+            "sendOnPreanswer" [AttrKind::Bool] or false, like "true":
+                "they are pressed once the call is answered";
+        }
+    }
+
+    impl NumberPart {
+        pub(super) fn read(reading: &mut ElementReader<'_, '_>) -> Self {
+            let Rows { digits, headers } = Rows::read(reading);
+            Self { rows: super::PartRows { digits, headers } }
+        }
+    }
+}
+
+mod user {
+    use super::{Arc, AttrKind, ElementReader, Vendors, verb};
+
+    verb! {
+        /// A SIP user that <Dial> calls.
+        pub struct UserPart {
+            pub(super) rows: super::PartRows,
+        }
+        "User", Vendors::Both, text Words, holds &[], answers false;
+
+        /// Keys to press when the call is answered: `w` is half a second, `W` a second.
+        digits: Option<Arc<str>> = "sendDigits" [AttrKind::Text], like "wW1";
+        /// SIP headers to send, as `name=value`, separated by commas.
+        headers: Option<Arc<str>> = "sipHeaders" [AttrKind::Text], like "Ticket=42";
+
+        idle {
+            /// Sends the keys before the call is answered.
+            "sendOnPreanswer" [AttrKind::Bool] or false, like "true":
+                "they are pressed once the call is answered";
+            /// User name for SIP authentication.
+            "sipAuthUsername" [AttrKind::Text], like "alice":
+                "only registered endpoints and trunks are called, with their own passwords";
+            /// Password for SIP authentication.
+            "sipAuthPassword" [AttrKind::Text], like "secret":
+                "only registered endpoints and trunks are called, with their own passwords";
+        }
+    }
+
+    impl UserPart {
+        pub(super) fn read(reading: &mut ElementReader<'_, '_>) -> Self {
+            let Rows { digits, headers } = Rows::read(reading);
+            Self { rows: super::PartRows { digits, headers } }
+        }
+    }
+}
+
+pub use self::{number::NumberPart, user::UserPart};
+
+/// The elements that occur only inside `<Dial>`.
+pub(super) const PARTS: &[VerbInfo] = &[NumberPart::INFO, UserPart::INFO];
+
+/// The attributes of a destination.
+#[derive(Clone, Debug, PartialEq)]
+struct PartRows {
+    digits: Option<Arc<str>>,
+    headers: Option<Arc<str>>,
+}
+
+impl DialVerb {
+    pub(super) fn parse(reading: &mut ElementReader<'_, '_>) -> Result<Self, FlowError> {
+        let rows = Rows::read(reading);
+        if rows.call_type.as_deref() == Some("whatsapp") {
+            let note = "the destinations are called as phone numbers";
+            reading.warn_attribute(
+                "callType",
+                FlowWarningKind::AttributeIdle { name: "callType", note },
+            );
+        }
+        if rows.confirm_key.is_some() && rows.confirm_sound.is_none() {
+            let note = "the callee hears silence until it presses the key";
+            reading.warn_if_missing("confirmSound", note);
+        }
+        let music = music(reading, rows.music);
+        let headers = headers(reading, rows.headers);
+        let options = DialOptions {
+            destinations: reading.destinations(&headers)?,
+            ring_timeout: rows.ring_timeout,
+            time_limit: rows.time_limit,
+            caller_id: rows.caller_id.map(|it| it.trim().into()),
+            caller_name: rows.caller_name.map(|it| first_chars(&it, NAME_CHARS_MAX)),
+            leaves_on_star: rows.leaves_on_star,
+            confirm_sound: rows.confirm_sound,
+            confirm_key: rows.confirm_key.and_then(|it| it.chars().next()),
+            confirm_timeout: rows.confirm_timeout,
+            music,
+            digits_match: rows.digits_match.0,
+            callee_digits_match: rows.callee_digits_match.0,
+            callback: rows.callback_url.map(|url| {
+                let (method, by_call, reports_floor) = (rows.callback_method, false, false);
+                Arc::new(CallbackTarget { url, method, by_call, reports_floor })
+            }),
+            action: reading.action(rows.action, rows.method, rows.redirects),
+        };
+        Ok(Self { options: Arc::new(options) })
+    }
+
+    pub(super) fn begin(&self) -> VerbStart {
+        VerbStart::Dial(self.options.clone())
+    }
+}
+
+/// Plivo's limit of `callerName`.
+const NAME_CHARS_MAX: usize = 50;
+
+fn first_chars(text: &str, chars: usize) -> Arc<str> {
+    text.chars().take(chars).collect::<String>().into()
+}
+
+impl ElementReader<'_, '_> {
+    /// The destinations: the text, or the numbers and users.
+    fn destinations(&mut self, shared: &DialHeaders) -> Result<Vec<DialDestination>, FlowError> {
+        let text = self.element.normalized_text();
+        let mut found = Vec::new();
+        if !text.is_empty() {
+            let (to, headers) = (number(&text), shared.clone());
+            found.push(DialDestination { to, digits: None, headers });
+        }
+        for element in self.children() {
+            let info = VerbInfo::of(element.tag).expect("what has a place here has a table");
+            let (dialect, warnings) = (self.dialect, &mut *self.warnings);
+            let mut part = ElementReader { dialect, info, element, is_top: false, warnings };
+            part.check_element()?;
+            let rows = match element.tag {
+                "Number" => NumberPart::read(&mut part).rows,
+                "User" => UserPart::read(&mut part).rows,
+                _ => {
+                    part.warn_idle_element("nothing is recorded");
+                    continue;
+                }
+            };
+            found.push(destination(&mut part, rows, shared)?);
+        }
+        match found.len() {
+            0 => Err(self.nobody(self.element)),
+            1..=DESTINATIONS_MAX => Ok(found),
+            _ => {
+                let (what, max) = ("destinations in a <Dial>", DESTINATIONS_MAX);
+                let advice = "dial the others with a second <Dial>";
+                let error = FlowErrorKind::Limit { what, max, advice };
+                Err(FlowError { at: self.element.at, error })
+            }
+        }
+    }
+
+    fn nobody(&self, element: &XmlElement<'_>) -> FlowError {
+        FlowError { at: element.at, error: FlowErrorKind::Nobody { tag: self.info.tag } }
+    }
+}
+
+fn destination(
+    part: &mut ElementReader<'_, '_>,
+    rows: PartRows,
+    shared: &DialHeaders,
+) -> Result<DialDestination, FlowError> {
+    let text = part.element.normalized_text();
+    if text.is_empty() {
+        return Err(part.nobody(part.element));
+    }
+    let to = if part.info.tag == "User" { user(&text) } else { number(&text) };
+    let is_key = |it: char| matches!(it, '0'..='9' | '*' | '#' | 'w' | 'W');
+    let digits = rows.digits.filter(|it| {
+        let fits = it.chars().all(is_key);
+        if !fits {
+            let (name, value) = ("sendDigits", clip(it));
+            let (wanted, default) = (AttrKind::Keys, None);
+            part.warn_attribute(
+                name,
+                FlowWarningKind::AttributeValue { name, value, wanted, default },
+            );
+        }
+        fits
+    });
+    // Those of the destination win.
+    let mut all = headers(part, rows.headers);
+    for (name, value) in shared {
+        if !all.iter().any(|(it, _)| it.eq_ignore_ascii_case(name)) {
+            all.push((name.clone(), value.clone()));
+        }
+    }
+    Ok(DialDestination { to, digits, headers: all })
+}
+
+/// A number without what people write between its digits, or another address as it is.
+fn number(text: &str) -> Arc<str> {
+    let is_number = |it: char| it.is_ascii_digit() || " -.()+".contains(it);
+    match text.chars().all(is_number) {
+        true => text.chars().filter(char::is_ascii_digit).collect::<String>().into(),
+        false => text.into(),
+    }
+}
+
+/// The address of a user: the bare name of an endpoint is one of this server's.
+fn user(text: &str) -> Arc<str> {
+    match (text.contains(':'), text.contains('@')) {
+        (true, _) => text.into(),
+        (false, true) => format!("sip:{text}").into(),
+        (false, false) => format!("sip:{text}@localhost").into(),
+    }
+}
+
+/// What the caller hears until somebody is connected.
+fn music(reading: &mut ElementReader<'_, '_>, text: Option<Arc<str>>) -> ConferenceSound {
+    let ringback = ConferenceSound::BuiltIn("sound:ring".into());
+    let Some(text) = text else { return ringback };
+    if text.trim() == "real" {
+        let (name, note) = ("dialMusic", "the caller hears a ringback tone");
+        reading.warn_attribute(name, FlowWarningKind::AttributeIdle { name, note });
+        return ringback;
+    }
+    if url::is_built_in(&text) {
+        return ConferenceSound::BuiltIn(text);
+    }
+    if url::is_target(&text) {
+        return ConferenceSound::Document(text);
+    }
+    let (name, value) = ("dialMusic", clip(&text));
+    let (wanted, default) = (AttrKind::Sound(false), Some("a ringback tone"));
+    reading.warn_attribute(name, FlowWarningKind::AttributeValue { name, value, wanted, default });
+    ringback
+}
+
+/// Reads `name=value,name=value`. Plivo drops names of its own silently; here they get a warning.
+fn headers(reading: &mut ElementReader<'_, '_>, text: Option<Arc<str>>) -> DialHeaders {
+    let mut found = DialHeaders::new();
+    let Some(text) = text else { return found };
+    for part in text.split(',').filter(|it| !it.trim().is_empty()) {
+        match part.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
+            Some((name, value)) if is_header(name, value) => {
+                found.push((name.into(), value.into()));
+            }
+            Some(_) | None => {
+                let (name, value) = ("sipHeaders", clip(part.trim()));
+                let (wanted, default) = (AttrKind::Text, None);
+                reading.warn_attribute(
+                    name,
+                    FlowWarningKind::AttributeValue { name, value, wanted, default },
+                );
+            }
+        }
+    }
+    found
+}
+
+/// The vendors' limits: names of up to 24 letters and digits, values of up to 120 characters.
+fn is_header(name: &str, value: &str) -> bool {
+    let taken = ["ph-", "plivo", "fs-", "sipauth", "zt-", "twilio"];
+    let lower = name.to_ascii_lowercase();
+    (1..=24).contains(&name.len())
+        && name.bytes().all(|it| it.is_ascii_alphanumeric())
+        && value.len() <= 120
+        && value.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'%')
+        && !taken.iter().any(|it| lower.starts_with(it))
+        && lower != "clientregion"
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        base::ids::Dialect,
+        flow::{Flow, Verb, dial::DialOptions},
+    };
+
+    #[track_caller]
+    fn read(element: &str) -> (DialOptions, Vec<String>) {
+        let flow = Flow::parse(&format!("<Response>{element}</Response>"), Dialect::Plivo).unwrap();
+        let Verb::Dial(verb) = &flow.steps[0].verb else { panic!("no dial") };
+        let warnings = flow.warnings.iter().map(ToString::to_string).collect();
+        ((*verb.options).clone(), warnings)
+    }
+
+    #[track_caller]
+    fn check_error(element: &str, expected: &str) {
+        let error = Flow::parse(&format!("<Response>{element}</Response>"), Dialect::Plivo);
+        assert_eq!(error.unwrap_err().to_string(), expected, "{element}");
+    }
+
+    #[test]
+    fn calls_its_text_its_numbers_and_its_users_at_once() {
+        let (options, warnings) = read(
+            "<Dial sipHeaders='a=1,b=2'>155<Number sendDigits='w1' sipHeaders='A=3'> 1 56 </Number>\
+             <User>sip:bob@a.example</User></Dial>",
+        );
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let shown = |to: usize| {
+            let it = &options.destinations[to];
+            let headers: String = it.headers.iter().map(|(n, v)| format!(" {n}={v}")).collect();
+            format!("{} {:?}{headers}", it.to, it.digits.as_deref().unwrap_or_default())
+        };
+        assert_eq!(shown(0), "155 \"\" a=1 b=2");
+        assert_eq!(shown(1), "156 \"w1\" A=3 b=2");
+        assert_eq!(shown(2), "sip:bob@a.example \"\" a=1 b=2");
+        assert_eq!(options.destinations.len(), 3);
+    }
+
+    #[test]
+    fn somebody_must_be_called() {
+        let advice = "names nobody to call: write a number, a SIP URI or the name of an endpoint";
+        check_error("<Dial/>", &format!("1:11: <Dial> {advice}"));
+        check_error("<Dial><Record/></Dial>", &format!("1:11: <Dial> {advice}"));
+        check_error("<Dial><Number> </Number></Dial>", &format!("1:17: <Number> {advice}"));
+        check_error("<Dial>1<User/></Dial>", &format!("1:18: <User> {advice}"));
+        check_error(
+            &format!("<Dial>{}</Dial>", "<Number>1</Number>".repeat(21)),
+            "1:11: a flow has at most 20 destinations in a <Dial>: dial the others with a second \
+             <Dial>",
+        );
+    }
+
+    #[test]
+    fn what_has_no_effect_is_warned_of() {
+        let (_, warnings) = read(
+            "<Dial dialMusic='real' callType='whatsapp' confirmKey='1' sipHeaders='a-b=1'>\
+             <Number sendDigits='x' sendOnPreanswer='true'>1</Number><Record/></Dial>",
+        );
+        let expected = [
+            "1:11: <Dial> has no confirmSound: the callee hears silence until it presses the key",
+            "1:17: dialMusic is accepted, and has no effect yet: the caller hears a ringback tone",
+            "1:34: callType is accepted, and has no effect yet: the destinations are called as phone \
+             numbers",
+            "1:69: sipHeaders=\"a-b=1\" is ignored: write a text",
+            "1:96: sendDigits=\"x\" is ignored: write keys out of 0123456789*#",
+            "1:111: sendOnPreanswer is accepted, and has no effect yet: they are pressed once the \
+             call is answered",
+            "1:146: <Record> is skipped: nothing is recorded",
+        ];
+        assert_eq!(warnings, expected);
+    }
+
+    #[test]
+    fn has_the_contract_s_defaults() {
+        let (options, _) = read("<Dial>1</Dial>");
+        let seconds = (options.ring_timeout, options.time_limit, options.confirm_timeout);
+        assert_eq!([seconds.0, seconds.1, seconds.2].map(|it| it.as_secs()), [120, 14_400, 120]);
+        assert_eq!(options.caller_id, None);
+    }
+}

@@ -1,0 +1,44 @@
+//! `<Dial>` over the API: two simulated phones talk, and everybody is told.
+
+use super::engine::check;
+
+const CALLBACK: &str = "callbackUrl=\"http://app.example/dial\"";
+
+#[tokio::test(start_paused = true)]
+async fn two_phones_are_connected_and_the_caller_goes_on() {
+    check(&format!(
+        r##"
+        has /answer <Response><Dial {CALLBACK} callerId="4930"><Number>sim:bob?ring_ms=1000</Number><User>sim:eve?ring_ms=5000</User></Dial><Speak>next</Speak></Response>
+        dial web
+        wait 500
+        GET P/Call/?status=live => 200 {{"api_id":"*","calls":["*","*","*"]}}
+        wait 4000
+        told /dial Event,DialAction,DialBLegStatus,DialBLegFrom,DialBLegTo,DialBLegHangupCauseCode => DialAnswer answer answer 4930 sim:bob?ring_ms=1000 - | DialHangup hangup hangup 4930 sim:eve?ring_ms=5000 9000 | DialConnected connected connected 4930 sim:bob?ring_ms=1000 -
+        heard 1 => 0-1000 wait sound:ring, 1000- room dial
+        "##
+    ))
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_is_told_how_it_went() {
+    check(
+        r##"
+        has /answer <Response><Dial action="http://app.example/action" timeout="5">sim:bob?busy</Dial></Response>
+        has /action <Response><Speak>busy</Speak></Response>
+        dial web
+        wait 500
+        told /action Event,DialStatus,DialRingStatus,DialHangupCause,DialALegUUID,DialBLegUUID,CallUUID => Dial busy false USER_BUSY {1}  {1}
+        heard 1 => 0-240 speech "busy"
+        has /answer <Response><Dial action="http://app.example/action" timeout="5">sim:bob?no_answer</Dial></Response>
+        dial web
+        wait 6000
+        told /action Event,DialStatus,DialRingStatus,DialHangupCause => Dial timeout true NO_ANSWER
+        has /answer <Response><Dial onError="sorry">14155550199</Dial><Hangup/><Speak id="sorry">nobody</Speak></Response>
+        dial web
+        wait 1000
+        heard 3 => 0-360 speech "nobody"
+        "##,
+    )
+    .await;
+}

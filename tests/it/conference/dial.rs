@@ -1,0 +1,282 @@
+//! `<Dial>`: who is connected, who ends, and what becomes of the two (contract of calling, 14).
+//!
+//! The caller is call and member 1; the callees are 2, 3 and so on.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use conflow::{
+    base::ids::{CallId, Dialect, MemberId},
+    call::{Call, CallDirection, CallSession, Party},
+    conference::{Command, DialEvent, DialStep, NewCallee},
+    flow::{Cause, DialOptions, DocumentRequest, Flow, Purpose, RequestMethod, Verb},
+    media::{DialFailure, DialFailureSource, Ending, HangupCause, HangupSource, LegEvent},
+};
+
+use super::{Ask, Bench, n};
+
+pub(super) fn brief_event(event: &DialEvent) -> String {
+    let call = n(event.callee.call);
+    match &event.step {
+        DialStep::Answered => format!("tell answer {call}"),
+        DialStep::Connected => format!("tell connected {call}"),
+        DialStep::Digits { digits, by_caller } => format!("tell digits {digits} {by_caller}"),
+        DialStep::Ended { ending, seconds: (all, talked) } => {
+            format!("tell hangup {call} {} {all}s {talked}s", ending.cause.code())
+        }
+    }
+}
+
+fn options(attributes: &str, destinations: usize) -> Arc<DialOptions> {
+    let numbers = "<Number>1</Number>".repeat(destinations);
+    let document = format!("<Response><Dial {attributes}>{numbers}</Dial></Response>");
+    let flow = Flow::parse(&document, Dialect::Plivo).unwrap();
+    let Verb::Dial(verb) = &flow.steps[0].verb else { panic!("no dial") };
+    verb.options.clone()
+}
+
+fn call(bench: &Bench, id: u64, direction: CallDirection) -> Box<Call> {
+    let party = Party {
+        from: "14155550100".into(),
+        to: format!("to{id}").into(),
+        caller_name: "Anna".into(),
+        direction,
+        dialect: Dialect::Plivo,
+        trusted: None,
+        session: CallSession::at(SystemTime::UNIX_EPOCH),
+    };
+    let (id, limit) = (CallId::of(id.into()), Duration::from_secs(14_400));
+    Call::new(bench.now, id, "MA1".parse().unwrap(), Arc::new(party), limit)
+}
+
+/// A caller who dials; and the effects of that.
+fn dial(attributes: &str, callees: u64) -> (Bench, Vec<String>) {
+    let mut bench = Bench::new();
+    let options = options(attributes, callees as usize);
+    let callee = |id: u64| NewCallee {
+        member: MemberId(id),
+        call: call(&bench, id, CallDirection::Outbound),
+        digits: None,
+        no_route: None,
+    };
+    let callees = (2..callees + 2).map(callee).collect();
+    let caller = call(&bench, 1, CallDirection::Inbound);
+    let effects =
+        bench.handle(Command::Dial { member: MemberId(1), call: caller, options, callees });
+    (bench, effects)
+}
+
+/// A caller who is connected with the callee 2.
+fn connected(attributes: &str) -> Bench {
+    let (mut bench, _) = dial(attributes, 1);
+    bench.heard(2, LegEvent::Answered);
+    bench
+}
+
+fn hang_up(bench: &mut Bench, member: u64, cause: Cause) -> Vec<String> {
+    bench.handle(Command::HangUp { member: MemberId(member), cause })
+}
+
+fn transfer(bench: &mut Bench, member: u64) -> Vec<String> {
+    let request = DocumentRequest {
+        url: "flow:x".into(),
+        method: RequestMethod::Post,
+        purpose: Purpose::Transfer,
+        fields: Vec::new(),
+        is_private: false,
+    };
+    bench.ask(Ask::Transfer { member: MemberId(member), request })
+}
+
+#[test]
+fn the_first_to_answer_is_connected_and_the_others_lose() {
+    let (mut bench, effects) = dial("", 2);
+    assert_eq!(effects, ["early 1", "wait 1 sound:ring", "dial 2 to2", "dial 3 to3"]);
+    assert_eq!(bench.heard(3, LegEvent::Ringing), ["3 Rang"]);
+    assert_eq!(
+        bench.heard(3, LegEvent::Answered),
+        [
+            "3 Answered",
+            "tell answer 3",
+            "end 2 9000 Plivo",
+            "tell hangup 2 9000 0s 0s",
+            "answer 1",
+            "1 Answered",
+            "room 1,3",
+            "tell connected 3",
+        ]
+    );
+    bench.advance(5);
+    // The callee hangs up: the caller goes on.
+    assert_eq!(
+        bench.heard(3, LegEvent::HungUp),
+        [
+            "tell hangup 3 4000 5s 5s",
+            "remove 3,1",
+            "unname",
+            "release 3 caller-left",
+            "release 1 dial-ended completed true 4000",
+            "stop",
+        ]
+    );
+}
+
+#[test]
+fn nobody_answers() {
+    let (mut bench, _) = dial("timeout='20'", 2);
+    let busy = LegEvent::Failed(DialFailure::new(HangupCause::Busy, DialFailureSource::Carrier));
+    assert_eq!(bench.heard(2, busy), ["end 2 3010 Carrier", "tell hangup 2 3010 0s 0s"]);
+    assert_eq!(bench.deadline_seconds(), Some(20));
+    assert_eq!(
+        bench.advance(20),
+        [
+            "end 3 6010 Plivo",
+            "tell hangup 3 6010 20s 0s",
+            "remove 1",
+            "unname",
+            "release 1 dial-failed timeout false 6010",
+            "stop",
+        ]
+    );
+    let (mut bench, _) = dial("", 1);
+    let effects = bench.heard(2, busy);
+    assert!(effects.contains(&"release 1 dial-failed busy false 3010".to_owned()), "{effects:?}");
+}
+
+#[test]
+fn where_nobody_can_be_called_the_flow_goes_on_at_once() {
+    let mut bench = Bench::new();
+    let source = HangupSource::Platform(Dialect::Plivo);
+    let callee = NewCallee {
+        member: MemberId(2),
+        call: call(&bench, 2, CallDirection::Outbound),
+        digits: None,
+        no_route: Some(Ending { cause: HangupCause::DestinationOut, source }),
+    };
+    let caller = call(&bench, 1, CallDirection::Inbound);
+    let effects = bench.handle(Command::Dial {
+        member: MemberId(1),
+        call: caller,
+        options: options("", 1),
+        callees: vec![callee],
+    });
+    let expected = ["end 2 2010 Plivo", "release 1 dial-failed failed false 2010"];
+    assert!(expected.iter().all(|it| effects.contains(&(*it).to_owned())), "{effects:?}");
+}
+
+/// What becomes of the callee and of the caller: the table of section 14.2.
+#[test]
+fn who_leaves_decides_what_becomes_of_the_other() {
+    let leave = |effects: Vec<String>| {
+        let told = effects.into_iter().filter(|it| it.starts_with("end") || it.starts_with("rel"));
+        told.collect::<Vec<_>>().join("; ")
+    };
+    let check = |at: &str, effects: Vec<String>, expected: &str| {
+        assert_eq!(leave(effects), expected, "{at}");
+    };
+    let ringing = || dial("hangupOnStar='true'", 1).0;
+    let talking = || connected("hangupOnStar='true' timeLimit='60'");
+
+    let mut it = ringing();
+    let expected = "end 2 1000 Caller; release 1 caller-left cancel false 1000";
+    check("A hangs up, ringing", hang_up(&mut it, 1, Cause::CallerLeft), expected);
+    let mut it = talking();
+    let expected = "release 1 caller-left completed false 4000; release 2 caller-left 4000 Caller";
+    check("A hangs up, bridged", hang_up(&mut it, 1, Cause::CallerLeft), expected);
+    let mut it = ringing();
+    let expected = "end 2 1000 API Request; release 1 hung-up-by-api cancel false 1000";
+    check("REST hang-up of A, ringing", hang_up(&mut it, 1, Cause::HungUpByApi), expected);
+    let mut it = ringing();
+    let expected = "end 2 1000 API Request; release 1 dial-failed cancel false 1000";
+    check("REST hang-up of B, ringing", hang_up(&mut it, 2, Cause::HungUpByApi), expected);
+    let mut it = talking();
+    let expected = "release 2 hung-up-by-api; release 1 dial-ended completed false 4000";
+    check("REST hang-up of B, bridged", hang_up(&mut it, 2, Cause::HungUpByApi), expected);
+    let mut it = ringing();
+    let expected = "end 2 1000 API Request; release 1 transferred cancel false 1000";
+    check("transfer of A, ringing", transfer(&mut it, 1), expected);
+    let mut it = talking();
+    let expected =
+        "release 1 transferred completed false 4000; release 2 transferred 4000 API Request";
+    check("transfer of A, bridged", transfer(&mut it, 1), expected);
+    let mut it = talking();
+    let expected = "release 2 transferred; release 1 dial-ended completed false 4000";
+    check("transfer of B", transfer(&mut it, 2), expected);
+    let mut it = ringing();
+    let expected = "end 2 1000 Caller; release 1 dial-starred cancel false 1000";
+    check("star, ringing", it.press(1, "*"), expected);
+    let mut it = talking();
+    let expected =
+        "release 1 dial-starred completed false 4000; release 2 dial-starred 4000 Caller";
+    check("star, bridged", it.press(1, "*"), expected);
+    let mut it = talking();
+    let expected = "release 1 dial-time-up completed false 6000; release 2 time-up 6000 Plivo";
+    check("timeLimit", it.advance(60), expected);
+    let mut it = talking();
+    let expected = "release 1 media-lost completed false 4000; release 2 media-lost 4000 Plivo";
+    check("media of A lost", it.heard(1, LegEvent::MediaLost), expected);
+    let mut it = talking();
+    let expected = "release 1 drained completed false 4000; release 2 drained 4000 Plivo";
+    check("shutdown, bridged", it.handle(Command::Close), expected);
+    let mut it = ringing();
+    let expected = "end 2 1000 Plivo; release 1 drained cancel false 1000";
+    check("shutdown, ringing", it.handle(Command::Close), expected);
+}
+
+#[test]
+fn a_callee_confirms_with_its_key() {
+    let (mut bench, _) = dial("confirmSound='flow:ask' confirmKey='1' confirmTimeout='9'", 2);
+    assert_eq!(
+        bench.heard(2, LegEvent::Answered),
+        ["2 Answered", "tell answer 2", "fetch 1 flow:ask for 2"]
+    );
+    let program = [conflow::media::SoundKind::Beep(1).into()].into();
+    assert_eq!(bench.handle(Command::Sounds { number: 1, program }), ["play 2 1 beep:1"]);
+    assert!(bench.heard(3, LegEvent::Answered).contains(&"tell answer 3".to_owned()));
+    // A wrong key ends that callee alone.
+    assert_eq!(bench.press(2, "5"), ["end 2 9110 Plivo", "tell hangup 2 9110 0s 0s"]);
+    let effects = bench.press(3, "1");
+    assert!(effects.contains(&"tell connected 3".to_owned()), "{effects:?}");
+
+    let (mut bench, _) = dial("confirmKey='1' confirmTimeout='9'", 1);
+    bench.heard(2, LegEvent::Answered);
+    let effects = bench.advance(9);
+    assert!(effects.contains(&"release 1 dial-failed failed false 9110".to_owned()), "{effects:?}");
+}
+
+#[test]
+fn a_confirm_sound_without_a_key_is_heard_out() {
+    let (mut bench, _) = dial("confirmSound='flow:ask'", 1);
+    bench.heard(2, LegEvent::Answered);
+    let program = [conflow::media::SoundKind::Beep(1).into()].into();
+    bench.handle(Command::Sounds { number: 1, program });
+    let effects = bench.heard(2, LegEvent::Finished(1));
+    assert!(effects.contains(&"tell connected 2".to_owned()), "{effects:?}");
+    // One that cannot be fetched keeps nobody waiting.
+    let (mut bench, _) = dial("confirmSound='flow:ask'", 1);
+    bench.heard(2, LegEvent::Answered);
+    let effects = bench.handle(Command::Sounds { number: 1, program: [].into() });
+    assert!(effects.contains(&"tell connected 2".to_owned()), "{effects:?}");
+}
+
+#[test]
+fn keys_go_to_the_other_and_patterns_are_reported() {
+    let mut bench = connected("digitsMatch='12' digitsMatchBLeg='9'");
+    assert_eq!(bench.press(1, "12"), ["keys 2 0 1", "tell digits 12 true"]);
+    assert_eq!(bench.press(2, "89"), ["keys 1 0 8", "tell digits 9 false"]);
+}
+
+#[test]
+fn a_call_limit_of_the_caller_ends_both() {
+    let (mut bench, _) = dial("timeLimit='80000'", 1);
+    bench.heard(2, LegEvent::Answered);
+    let effects = bench.advance(14_400);
+    let is_over = |it: &&String| it.starts_with("release");
+    let over: Vec<_> = effects.iter().filter(is_over).collect();
+    assert_eq!(
+        over,
+        ["release 1 call-time-up completed false 4000", "release 2 call-time-up 4000 Plivo"]
+    );
+}
