@@ -8,11 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{
-    event_store::callback_key,
-    recorder::KeyKind,
-    inbound::wall_clock,
-};
+use super::{event_store::callback_key, inbound::wall_clock, recorder::KeyKind};
 use crate::{
     base::ids::AccountId,
     events::{

@@ -12,6 +12,7 @@ pub mod conference;
 pub mod counters;
 mod deliveries;
 pub mod directory;
+mod ended_calls;
 mod event_store;
 mod group_guard;
 pub mod group_writer;

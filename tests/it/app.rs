@@ -1,12 +1,12 @@
 //! The `conflow` program as a process: how it starts, what it prints, how it ends.
 
 mod accounts;
+mod deliveries;
 mod faulty_disk;
 mod kills;
 mod messages;
 mod privacy;
 mod repeats;
-mod deliveries;
 mod restarts;
 mod signals;
 mod storage;
