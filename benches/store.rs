@@ -1,6 +1,6 @@
 //! Store: durable group kicks per second, compared with the disk's syncs in the same run (each kick
-//! through the membership actor, into SQLite with synchronous=FULL), the cost of a call's rows, and
-//! the state log. `-- state-log` measures that alone.
+//! through the membership actor, into SQLite with synchronous=FULL), the cost of a call's row, the
+//! pages of a list of a million call detail records, and the state log. `-- state-log` measures that alone.
 //!
 //! The target is 20,000 kicks per second with 64 callers, or 20 times the syncs of the disk.
 //! `STORE_BENCH_FOLDER` names a folder on the disk to be measured; the default is the build folder.
@@ -12,6 +12,7 @@ use std::{
     env,
     fs::OpenOptions,
     io::{Write as _, stdout},
+    ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
@@ -25,7 +26,7 @@ use std::{
 use conflow::{
     base::ids::{AccountId, CallId, Dialect},
     call::{CallDirection, CallSession, Party},
-    cdr::{Cdr, CdrStore, store::CachedCdrStore},
+    cdr::{Cdr, CdrFilter, CdrStore, store::CachedCdrStore},
     engine::membership::{Memberships, system_clock},
     group::{
         Ask, GroupId, GroupInfo, GroupRef, JoinPolicy, Person, PersonId, PersonRef, Rank,
@@ -78,15 +79,12 @@ fn main() {
 
     say("\na call's rows                    ns per call of the call's own time, calls per second");
     let calls = if is_trial { 100 } else { 60_000 };
-    let sqlite = |name: &str| -> Arc<dyn RowStore> {
-        Arc::new(Sqlite::open(&temp.path().join(name)).expect("a store"))
-    };
-    let open_cdrs = |rows| CachedCdrStore::open(rows, SystemTime::UNIX_EPOCH).expect("a CDR store");
-    report("none", &CachedCdrStore::default(), None, calls, false);
-    let rows = sqlite("ended.db");
-    report("at the end", &open_cdrs(rows.clone()), Some(&*rows), calls, false);
-    let rows = sqlite("both.db");
-    report("at the answer and the end", &open_cdrs(rows.clone()), Some(&*rows), calls, true);
+    report("none", &CachedCdrStore::default(), None, calls);
+    let path = temp.path().join("ended.db");
+    let rows: Arc<dyn RowStore> = Arc::new(Sqlite::open(&path).expect("a store"));
+    let cdrs = CachedCdrStore::open(rows.clone(), &path, Duration::MAX).expect("a CDR store");
+    report("at the end", &cdrs, Some(&*rows), calls);
+    lists(&cdrs, &*rows, if is_trial { 1_000 } else { 1_000_000 });
 }
 
 /// Repeatedly appends a page and syncs it.
@@ -203,24 +201,23 @@ fn kick(n: u64) -> Ask {
 }
 
 /// Prints the time that a CDR takes on the call's own thread, and the CDRs per second of the store.
-fn report(
-    what: &str,
-    cdrs: &CachedCdrStore,
-    rows: Option<&dyn RowStore>,
-    calls: u128,
-    is_answered: bool,
-) {
-    let account: AccountId = "MACONFLOWBENCH000000".parse().expect("a name");
-    let (begin, mut own) = (now(), Duration::ZERO);
+fn report(what: &str, cdrs: &CachedCdrStore, rows: Option<&dyn RowStore>, calls: u128) {
+    let (begin, own) = (now(), add(cdrs, rows, 0..calls));
+    let each = own.as_nanos() / calls.max(1);
+    let rate = per_second(u64::try_from(calls).expect("few"), begin);
+    say(&format!("{what:<32} {each:>7} {rate:>14.0}"));
+}
+
+/// Adds CDRs, and returns the time that this took on the calls' own threads.
+fn add(cdrs: &CachedCdrStore, rows: Option<&dyn RowStore>, calls: Range<u128>) -> Duration {
+    let account: AccountId = ACCOUNT.parse().expect("a name");
+    let mut own = Duration::ZERO;
     // In bursts, so that the writer's queue stays short.
-    for first in (0..calls).step_by(100) {
-        let records: Vec<_> = (first..calls.min(first + 100)).map(|n| cdr(&account, n)).collect();
+    for first in calls.clone().step_by(100) {
+        let records: Vec<_> =
+            (first..calls.end.min(first + 100)).map(|n| cdr(&account, n)).collect();
         let burst = now();
-        for cdr in records {
-            let answered = || cdrs.answered(&account, cdr.call, &cdr.party, cdr.ended_at);
-            let open_cdr = is_answered.then(answered).flatten();
-            cdrs.add(cdr, open_cdr);
-        }
+        records.into_iter().for_each(|it| cdrs.add(it, None));
         own += burst.elapsed();
         if let Some(rows) = rows {
             let (tell, written) = channel();
@@ -228,28 +225,77 @@ fn report(
             written.recv().expect("a writer").expect("a disk");
         }
     }
-    let each = own.as_nanos() / calls.max(1);
-    let rate = per_second(u64::try_from(calls).expect("few"), begin);
-    say(&format!("{what:<32} {each:>7} {rate:>14.0}"));
+    own
+}
+
+/// Prints how long pages take when there are so many CDRs: the target is 50 ms for the first one.
+fn lists(cdrs: &CachedCdrStore, rows: &dyn RowStore, count: u128) {
+    add(cdrs, Some(rows), 0..count);
+    say(&format!("\npages of 20 of {count} CDRs                     ms     total"));
+    let account = ACCOUNT.parse().expect("a name");
+    let at = |part: u128| ended_at(count * part / 10);
+    let filter = CdrFilter::default;
+    let deep = usize::try_from(count).expect("they fit") - 20;
+    for (what, filter, offset) in [
+        ("first", filter(), 0),
+        ("last", filter(), deep),
+        (
+            "of a time",
+            CdrFilter { ended_from: Some(at(3)), ended_until: Some(at(4)), ..filter() },
+            0,
+        ),
+        ("outbound", CdrFilter { direction: Some(CallDirection::Outbound), ..filter() }, 0),
+        (
+            "outbound, last",
+            CdrFilter { direction: Some(CallDirection::Outbound), ..filter() },
+            deep / 10,
+        ),
+        ("from a number", CdrFilter { from: Some("493012345677".into()), ..filter() }, 0),
+        ("from nobody", CdrFilter { from: Some("1".into()), ..filter() }, 0),
+        ("to the number of all", CdrFilter { to: Some("14155550199".into()), ..filter() }, 0),
+        ("with a cause", CdrFilter { cause_code: Some(5_010), ..filter() }, 0),
+    ] {
+        let mut times = [Duration::ZERO; 5];
+        let mut total = 0;
+        for time in &mut times {
+            let begin = now();
+            total = cdrs.list(&account, &filter, offset, 20).expect("a disk").total;
+            *time = begin.elapsed();
+        }
+        times.sort_unstable();
+        say(&format!("{what:<32} {:>18.2} {total:>9}", times[2].as_secs_f64() * 1_000.0));
+    }
+}
+
+const ACCOUNT: &str = "MACONFLOWBENCH000000";
+
+/// Some 230 calls end in a second.
+fn ended_at(n: u128) -> SystemTime {
+    let micros = u64::try_from(n * 4_321).expect("few");
+    SystemTime::UNIX_EPOCH + Duration::from_micros(micros)
 }
 
 fn cdr(account: &AccountId, n: u128) -> Arc<Cdr> {
+    let is_outbound = n.is_multiple_of(10);
     let party = Party {
-        from: "493012345678".into(),
+        from: format!("4930{}", 12_345_678 - n % 1_000).into(),
         to: "14155550199".into(),
         caller_name: "Alice".into(),
-        direction: CallDirection::Inbound,
+        direction: if is_outbound { CallDirection::Outbound } else { CallDirection::Inbound },
         dialect: Dialect::Plivo,
         trusted: None,
         session: CallSession::at(SystemTime::UNIX_EPOCH),
     };
+    let is_lost = n.is_multiple_of(1_000);
+    let cause = if is_lost { HangupCause::Internal } else { HangupCause::Normal };
     Arc::new(Cdr {
         account: account.clone(),
-        call: CallId::of(n),
+        // As random as ids of calls are.
+        call: CallId::of(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)),
         party: party.into(),
         answered_at: None,
-        ended_at: SystemTime::UNIX_EPOCH,
-        ending: Ending { cause: HangupCause::Normal, source: HangupSource::Caller },
+        ended_at: ended_at(n),
+        ending: Ending { cause, source: HangupSource::Caller },
         detail: None,
         conference: None,
         leg_summary: std::sync::OnceLock::new(),

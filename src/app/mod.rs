@@ -67,9 +67,10 @@ use crate::{
         member_ids::MemberIdBlocks,
         rows::RowStore,
     },
+    trace::archive::TraceArchive,
     webhooks::{
         delivery::DeliveryLimits,
-        dispatcher::{Dispatcher, webhook_dispatcher},
+        dispatcher::{Dispatcher, WebhookQueue, webhook_dispatcher},
     },
 };
 
@@ -115,6 +116,7 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let (stored_accounts, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
     let prepared = stores.member_ids.prepare(&accounts.ids());
     prepared.with_context(|| format!("cannot use the data folder {}", config.data.display()))?;
+    drop(tokio::spawn(store::remove_old_cdrs(stores.cdrs.clone())));
     let (mut engine, dispatcher) =
         Engine::build(&config, http, stores, documents.clone(), accounts.clone(), log.clone())?;
     let people = AccountPeople::open(rows.clone(), &engine.registry, engine.state_log.clone())?;
@@ -149,9 +151,11 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     if let Some(phones) = engine.phones {
         phones.close().await;
     }
+    engine.journal.close_traces();
     let ids = engine.member_ids.close();
-    engine.state_log.close().context("the last events may be lost if the power fails now")?;
+    // First: what is in the database is kept in the state log no longer.
     let lost = rows.flush(FLUSH_MAX);
+    engine.state_log.close().context("the last events may be lost if the power fails now")?;
     ids.context("the member ids will have a gap after the next start")?;
     tracing::info!("conflow has ended");
     match (engine.registry.call_count(), lost) {
@@ -262,7 +266,7 @@ impl Engine {
     fn build(
         config: &Config,
         http: SocketAddr,
-        Stores { rows, ban_list, member_ids, cdrs, idempotency_keys, state_log }: Stores,
+        Stores { rows, ban_list, member_ids, cdrs, idempotency_keys, state_log, traces }: Stores,
         folder: Arc<FlowsFolder>,
         accounts: Arc<Accounts>,
         log: LogSender,
@@ -273,13 +277,9 @@ impl Engine {
         let documents: Arc<dyn DocumentStore> =
             Arc::new(WebDocuments::new(folder, client.clone(), accounts.clone()));
         let cdrs: Arc<dyn CdrStore> = cdrs;
-        let journal = Arc::new(Journal::new(
-            inbound::wall_clock(),
-            config.has_state_log.then(|| state_log.clone()),
-            accounts.clone(),
-            callbacks.clone(),
-            cdrs.clone(),
-        ));
+        let state = config.has_state_log.then(|| state_log.clone());
+        let kept = (cdrs.clone(), state, traces);
+        let journal = open_journal(accounts.clone(), callbacks.clone(), kept)?;
         let counters = Arc::new(CallCounters::default());
         let sim = config.sim.on.then(|| Arc::new(simulated_phones(config)));
         let observer = trace_sink(journal.clone(), counters.clone(), log.clone());
@@ -323,9 +323,10 @@ impl Engine {
         let ops = ops(config, http, counters, results, (rows, state_log.clone()), phones.as_ref());
         let api = Api::new(links, api_settings(config)).with_ops(ops);
         api.state().set_trust(trust(config));
-        let engine =
-            Self { registry, inbound, member_ids, client, api, phones, journal, state_log };
-        Ok((engine, dispatcher))
+        Ok((
+            Self { registry, inbound, member_ids, client, api, phones, journal, state_log },
+            dispatcher,
+        ))
     }
 
     fn reloadable(
@@ -347,6 +348,17 @@ impl Engine {
             sip: self.phones.as_ref().map(|it| it.gauges().0),
         }
     }
+}
+
+/// The journal, with what outlives the process.
+fn open_journal(
+    accounts: Arc<Accounts>,
+    callbacks: WebhookQueue,
+    (cdrs, state_log, traces): (Arc<dyn CdrStore>, Option<Arc<StateLog>>, Arc<TraceArchive>),
+) -> Result<Arc<Journal>> {
+    let now = inbound::wall_clock();
+    let journal = Journal::new(now, state_log, accounts, callbacks, cdrs);
+    Ok(Arc::new(journal.with_traces(traces).context("the thread of the traces")?))
 }
 
 /// The endpoint `/metrics`: its figures and its token.

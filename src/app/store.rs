@@ -6,11 +6,11 @@ use std::{
     io::{self, ErrorKind, Write},
     path::Path,
     sync::Arc,
-    time::{Instant as StdInstant, UNIX_EPOCH},
+    time::{Duration, Instant as StdInstant, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, bail};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::state::{self, StateNames};
@@ -21,7 +21,7 @@ use crate::{
         settings::{ByteSize, Count},
         store::{BackUpStore, CheckStore, RestoreStore, StoreCommand},
     },
-    config::{Config, EventsConfig},
+    config::{Config, EventsConfig, TraceConfig},
     credentials,
     engine::{
         ban_list::{self, BanList},
@@ -41,12 +41,15 @@ use crate::{
         rows::{OnCommit, RowStore, RowStoreError, StoredRow, Table},
         sqlite::Sqlite,
     },
+    trace::archive::{ArchiveSettings, TraceArchive},
 };
 
 /// Name of the store's file in the data folder.
 pub(super) const STORE_FILE: &str = "conflow.db";
 /// Folder of the state log in the data folder.
 const STATE_FOLDER: &str = "state";
+/// Folder of the traces in the data folder.
+const TRACE_FOLDER: &str = "traces";
 /// A segment of the state log: small enough to be read at a start without its index, and to be removed
 /// as a whole.
 const SEGMENT_BYTES_MAX: u32 = 64 << 20;
@@ -54,12 +57,14 @@ const SEGMENT_BYTES_MAX: u32 = 64 << 20;
 const SEGMENTS_MIN: u64 = 8;
 /// Events that wait while the disk is full.
 const EVENTS_HELD_MAX: usize = 65_536;
+/// CDRs may be so much older than the setting says.
+const CDRS_SWEPT_EVERY: Duration = Duration::from_secs(60);
 /// File in the data folder, without which the tokens of stored accounts are lost.
 pub(super) const KEY_FILE: &str = "account-key";
 /// Errors that are printed; further ones tell nothing new.
 const ERRORS_SHOWN_MAX: usize = 20;
 
-/// Stores that outlive calls: bans, member ids, call detail records, idempotency keys.
+/// Stores that outlive calls: bans, member ids, call detail records, traces, idempotency keys.
 pub(super) struct Stores {
     pub(super) rows: Arc<dyn RowStore>,
     pub(super) ban_list: Arc<BanList>,
@@ -67,6 +72,7 @@ pub(super) struct Stores {
     pub(super) cdrs: Arc<CachedCdrStore>,
     pub(super) idempotency_keys: Arc<StoredResponses>,
     pub(super) state_log: Arc<StateLog>,
+    pub(super) traces: Arc<TraceArchive>,
 }
 
 /// What the last process has left in the state log.
@@ -85,6 +91,7 @@ impl Stores {
         config: &Config,
     ) -> Result<(Self, StateRemains)> {
         let (now, wall) = (Instant::now().into_std(), wall_clock());
+        let cdrs = Duration::from_secs(config.cdrs.keep.get().into());
         let (state_log, remains) = open_state_log(folder, config.events)?;
         let idempotency_keys = Arc::new(StoredResponses::open(rows.clone(), now, wall)?);
         settle(&idempotency_keys, now, &state_log, &remains);
@@ -92,11 +99,36 @@ impl Stores {
             rows: rows.clone(),
             ban_list: Arc::new(BanList::open(rows.clone(), now, wall)?),
             member_ids: Arc::new(MemberIdBlocks::open(folder, rows.clone())?),
-            cdrs: Arc::new(CachedCdrStore::open(rows.clone(), wall)?),
+            cdrs: Arc::new(CachedCdrStore::open(rows.clone(), &folder.path(STORE_FILE), cdrs)?),
             idempotency_keys,
             state_log,
+            traces: Arc::new(open_traces(folder, config.traces)?),
         };
         Ok((stores, remains))
+    }
+}
+
+/// Opens the archive of traces of a data folder.
+fn open_traces(
+    folder: &DataFolder,
+    TraceConfig { keep, bytes_max }: TraceConfig,
+) -> Result<TraceArchive> {
+    let path = folder.folder(TRACE_FOLDER)?;
+    let keep = Duration::from_secs(keep.get().into());
+    let settings = ArchiveSettings { folder: path.clone(), keep, bytes_max: bytes_max.get() };
+    TraceArchive::open(settings).with_context(|| format!("the traces in {}", path.display()))
+}
+
+/// Removes old CDRs, in slices, as long as the process lives.
+pub(super) async fn remove_old_cdrs(cdrs: Arc<CachedCdrStore>) {
+    loop {
+        match cdrs.remove_old(wall_clock()).await {
+            // There may be more.
+            Ok(1..) => continue,
+            Ok(0) => (),
+            Err(error) => tracing::error!("old call detail records stay: {error}"),
+        }
+        sleep(CDRS_SWEPT_EVERY).await;
     }
 }
 
@@ -258,7 +290,9 @@ fn restore(file: &Path, data: &Path, out: &mut impl Write) -> Result<()> {
     restore_log(&backup, &state)?;
     backup.restore_to(&path)?;
     writeln!(out, "{} is restored from {}", path.display(), file.display())?;
-    if key.or(found).is_none() && backup.load(Table::Accounts)?.is_some_and(|it| !it.is_empty()) {
+    let mut has_accounts = false;
+    backup.for_each(Table::Accounts, |_| has_accounts = true)?;
+    if key.or(found).is_none() && has_accounts {
         writeln!(
             out,
             "the backup has no account-key: put that file into {}, or run conflow account reset-key",
@@ -294,20 +328,16 @@ fn check(path: &Path, out: &mut impl Write) -> Result<()> {
     }
     let mut errors = store.errors()?;
     for table in Table::ALL {
-        let rows = match store.load(table) {
-            Ok(Some(rows)) => rows,
-            Ok(None) => {
-                writeln!(out, "{:<12} not there yet", table.name())?;
-                continue;
-            }
-            Err(error) => {
-                errors.push(error.to_string());
-                continue;
-            }
-        };
-        writeln!(out, "{:<12} {} rows", table.name(), rows.len())?;
-        let bad_rows = rows.iter().filter_map(|row| check_row(table, row).err());
-        errors.extend(bad_rows.map(|it| it.to_string()));
+        let mut rows = 0_u64;
+        let found = store.for_each(table, |row| {
+            rows += 1;
+            errors.extend(check_row(table, &row).err().map(|it| it.to_string()));
+        });
+        match found {
+            Ok(true) => writeln!(out, "{:<12} {rows} rows", table.name())?,
+            Ok(false) => writeln!(out, "{:<12} not there yet", table.name())?,
+            Err(error) => errors.push(error.to_string()),
+        }
     }
     for error in errors.iter().take(ERRORS_SHOWN_MAX) {
         writeln!(out, "error: {error}")?;
@@ -329,7 +359,7 @@ fn check_row(table: Table, row: &StoredRow) -> Result<(), RowStoreError> {
         | Table::Applications
         | Table::Audit => membership::check(table, row),
         Table::Tokens | Table::Passwords | Table::Folder => credentials::check(table, row),
-        Table::Cdrs | Table::Calls => store::check(table, row),
+        Table::Cdrs => store::check(row),
         Table::IdempotencyKeys => idempotency::check(row),
         Table::MemberIdBlocks => member_ids::check(row),
         Table::Accounts => file::check(row),

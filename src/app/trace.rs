@@ -1,6 +1,11 @@
 //! Command `conflow trace`: asks a running engine what a call did, and prints it.
 
-use std::{env, fs, io::Write, sync::Arc, time::Duration};
+use std::{
+    env, fs,
+    io::{self, Write},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -73,17 +78,24 @@ pub async fn trace(args: &TraceArgs, out: &mut impl Write) -> Result<()> {
         serde_json::from_slice(&answer.body).context("the response is not from conflow")?;
     match args.json {
         true => writeln!(out, "{}", serde_json::to_string_pretty(&response)?)?,
-        false => {
-            for step in response["steps"].as_array().into_iter().flatten() {
-                writeln!(out, "{}", step_line(step))?;
-            }
-            for warning in response["remarks"].as_array().into_iter().flatten() {
-                writeln!(out, "{}", warning_line(warning))?;
-            }
-            if response["dropped"] != 0 {
-                writeln!(out, "{} lines are missing in the middle", response["dropped"])?;
-            }
-        }
+        false => print(&response, out)?,
+    }
+    Ok(())
+}
+
+/// Prints a trace as text: a line for each step and each warning, and what is missing.
+fn print(response: &Value, out: &mut impl Write) -> io::Result<()> {
+    for step in response["steps"].as_array().into_iter().flatten() {
+        writeln!(out, "{}", step_line(step))?;
+    }
+    for warning in response["remarks"].as_array().into_iter().flatten() {
+        writeln!(out, "{}", warning_line(warning))?;
+    }
+    if response["crashed"] == true {
+        writeln!(out, "conflow ended while the call was up: a crash, or a kill")?;
+    }
+    if response["dropped"] != 0 {
+        writeln!(out, "{} lines are missing in the middle", response["dropped"])?;
     }
     Ok(())
 }

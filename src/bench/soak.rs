@@ -15,7 +15,7 @@ use super::{
     report::ReportRow,
     target::{self, BenchTarget, EngineOptions},
 };
-use crate::cdr::store::CDRS_MAX;
+use crate::cdr::store::RECENT_MAX;
 
 const ROOMS: u32 = 100;
 /// Duration in seconds, unless a flag says otherwise.
@@ -40,12 +40,12 @@ pub(super) async fn soak(bench: &mut Bench) -> Result<()> {
     let members = rooms * shape.members;
     let full = EngineGauges { calls: members, conferences: rooms, members };
 
-    // Call detail records are bounded; memory grows until the bound is reached.
-    bench.say("soak: filling the store of call detail records");
-    let mut churn = Churn::new(mem::take(&mut filled.rooms), now() + time, CDRS_MAX);
+    // Memory has the last call detail records and traces, and grows until it has so many.
+    bench.say("soak: filling memory with the last call detail records");
+    let mut churn = Churn::new(mem::take(&mut filled.rooms), now() + time, RECENT_MAX);
     let pace = bench.pace(None);
     drive(filled.target.engine.http, pace, &mut churn).await?;
-    let is_warm = CDRS_MAX <= churn.counts.ended();
+    let is_warm = RECENT_MAX <= churn.counts.ended();
     full.wait_for(&filled.target).await?;
     let before = filled.target.engine.rss();
 

@@ -2,9 +2,9 @@
 
 mod row;
 pub mod store;
+mod table;
 
 use std::{
-    num::NonZeroU64,
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
@@ -13,6 +13,7 @@ use crate::{
     base::ids::{AccountId, CallId, RoomId},
     call::{CallDirection, CallStatus, Party},
     media::{Ending, legs::LegSummary},
+    store::rows::RowStoreError,
 };
 
 /// Call detail record of a call that has ended.
@@ -103,33 +104,38 @@ pub struct CdrPage {
     pub total: usize,
 }
 
-/// Handle to the stored row of a live call, by its number.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct OpenCdr(pub NonZeroU64);
+/// Called once, when a CDR is on the disk; never if it does not get there before the process ends.
+pub type OnCdrStored = Box<dyn FnOnce() + Send>;
 
-/// Keeps CDRs. No method waits for a disk: a CDR becomes durable some moments later.
+/// Keeps CDRs beyond the life of their calls.
 pub trait CdrStore: Send + Sync + 'static {
-    /// Stores that a call was answered. If the process dies before the call's CDR is added, the
-    /// next start makes one of this. Pass the handle to [`Self::add`], which removes the row; None
-    /// if nothing outlives the process.
-    fn answered(
-        &self,
-        account: &AccountId,
-        call: CallId,
-        party: &Arc<Party>,
-        at: SystemTime,
-    ) -> Option<OpenCdr>;
+    /// Adds a CDR, and does not wait: it is on the disk some moments later. It is found at once.
+    fn add(&self, cdr: Arc<Cdr>, on_stored: Option<OnCdrStored>);
 
-    /// Adds a CDR; `open_cdr` is the handle of a call that was answered.
-    fn add(&self, cdr: Arc<Cdr>, open_cdr: Option<OpenCdr>);
-
-    /// Adds a call's audio statistics, before or after its CDR.
+    /// Adds a call's audio statistics, before its CDR or within moments after it.
     fn add_leg_summary(&self, call: CallId, summary: LegSummary);
 
-    /// The CDR of a call, if it is one of the account's.
-    fn find(&self, account: &AccountId, call: CallId) -> Option<Arc<Cdr>>;
+    /// The CDR of a call, if it is one of the account's and in memory.
+    fn recent(&self, account: &AccountId, call: CallId) -> Option<Arc<Cdr>>;
 
-    /// One page of an account's matching CDRs: `limit` of them, after the first `offset`.
-    fn list(&self, account: &AccountId, filter: &CdrFilter, offset: usize, limit: usize)
-    -> CdrPage;
+    /// The CDR of a call, if it is one of the account's. Reads the disk: call it where one may wait.
+    ///
+    /// # Errors
+    ///
+    /// [`RowStoreError`]: the disk cannot be read.
+    fn find(&self, account: &AccountId, call: CallId) -> Result<Option<Arc<Cdr>>, RowStoreError>;
+
+    /// One page of an account's matching CDRs: `limit` of them, after the first `offset`. Reads the
+    /// disk: call it where one may wait.
+    ///
+    /// # Errors
+    ///
+    /// [`RowStoreError`]: the disk cannot be read.
+    fn list(
+        &self,
+        account: &AccountId,
+        filter: &CdrFilter,
+        offset: usize,
+        limit: usize,
+    ) -> Result<CdrPage, RowStoreError>;
 }

@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::rows::{RowStoreError, StoredRow, Table};
 use crate::{
-    base::ids::{AccountId, CallId, Dialect, RoomId},
+    base::ids::{CallId, Dialect, RoomId},
     call::{CallDirection, CallSession, Party, SessionDetails},
     cdr::Cdr,
     media::{Ending, HangupCause, HangupSource, legs::LegSummary},
 };
 
-/// A call that has been answered. Times are microseconds since 1970.
+/// The call of a CDR. Times are microseconds since 1970.
 #[derive(Deserialize, Serialize)]
-pub(super) struct CallRow {
+struct CallRow {
     call: CallId,
     from: Arc<str>,
     to: Arc<str>,
@@ -53,7 +53,7 @@ struct LegSummaryRow {
 }
 
 impl CallRow {
-    pub(super) fn new(call: CallId, party: &Party, answered_at: Option<SystemTime>) -> Self {
+    fn new(call: CallId, party: &Party, answered_at: Option<SystemTime>) -> Self {
         Self {
             call,
             from: party.from.clone(),
@@ -65,11 +65,6 @@ impl CallRow {
             answered_at: answered_at.map(micros),
             parent: party.session.parent(),
         }
-    }
-
-    /// The latest time that the row contains: the answer, or else the begin.
-    pub(super) fn last_known_at(&self) -> SystemTime {
-        time(self.answered_at.unwrap_or(self.began_at))
     }
 
     fn party(self) -> Result<Party, String> {
@@ -125,39 +120,24 @@ pub(super) fn finished(row: &StoredRow) -> Result<Cdr, RowStoreError> {
         HangupCause::of_code(cause).ok_or_else(|| invalid(format!("cause {cause}")))?;
     let known_source = HangupSource::of_text(&source);
     let known_source = known_source.ok_or_else(|| invalid(format!("source {source:?}")))?;
-    let ending = Ending { cause: known_cause, source: known_source };
-    let cdr = cdr_of(&row.account, call, time(ended_at), ending).map_err(invalid)?;
-    let cdr = Cdr { detail, conference, ..cdr };
+    let cdr = Cdr {
+        account: row.account.clone(),
+        call: call.call,
+        answered_at: call.answered_at.map(time),
+        party: Arc::new(call.party().map_err(invalid)?),
+        ended_at: time(ended_at),
+        ending: Ending { cause: known_cause, source: known_source },
+        detail,
+        conference,
+        leg_summary: OnceLock::new(),
+    };
     if let Some(LegSummaryRow { sent, received, lost, jitter_us }) = sound {
         cdr.leg_summary.get_or_init(|| LegSummary { sent, received, lost, jitter_us });
     }
     Ok(cdr)
 }
 
-/// Reads a row of [`Table::Calls`] as the CDR of a call that was cut off by the end of a process.
-pub(super) fn interrupted(
-    row: &StoredRow,
-    last_known_at: SystemTime,
-) -> Result<Cdr, RowStoreError> {
-    let call: CallRow = row.parse(Table::Calls)?;
-    let source = HangupSource::Platform(call.dialect);
-    let ending = Ending { cause: HangupCause::Internal, source };
-    cdr_of(&row.account, call, last_known_at, ending).map_err(|why| row.invalid(Table::Calls, &why))
-}
-
-fn cdr_of(
-    account: &AccountId,
-    row: CallRow,
-    ended_at: SystemTime,
-    ending: Ending,
-) -> Result<Cdr, String> {
-    let (account, call, answered_at) = (account.clone(), row.call, row.answered_at.map(time));
-    let (party, leg_summary) = (Arc::new(row.party()?), OnceLock::new());
-    let (detail, conference) = (None, None);
-    Ok(Cdr { account, call, party, answered_at, ended_at, ending, detail, conference, leg_summary })
-}
-
-fn micros(time: SystemTime) -> u64 {
+pub(super) fn micros(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

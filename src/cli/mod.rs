@@ -6,6 +6,7 @@ pub mod callbacks;
 pub mod check;
 pub mod events;
 pub mod groups;
+pub mod kept;
 pub mod login;
 pub mod phones;
 pub mod reference;

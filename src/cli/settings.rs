@@ -2,17 +2,18 @@
 //!
 //! The struct holds one layer, either flags and environment or a file; unset values are None.
 
-use std::{path::PathBuf, str::FromStr};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use toml::Spanned;
 
-pub use super::values::{ByteSize, ListenAddress, Secret, WebOrigin};
+pub use super::values::{ByteSize, Count, ListenAddress, Secret, WebOrigin};
 use super::{
     groups::{
         BungieSettings, CapillarySettings, GroupsSettings, KiriminSettings, RocketChatSettings,
     },
+    kept::{CdrSettings, EventsSettings, TraceSettings},
     phones::{EndpointSettings, SipSettings, SpeechSettings, TrunkSettings},
 };
 use crate::base::{ids::Dialect, network::IpNetwork};
@@ -64,6 +65,12 @@ pub struct Settings {
     /// Table `[events]` and its flags.
     #[command(flatten)]
     pub events: EventsSettings,
+    /// Table `[cdrs]` and its flag.
+    #[command(flatten)]
+    pub cdrs: CdrSettings,
+    /// Table `[traces]` and its flags.
+    #[command(flatten)]
+    pub traces: TraceSettings,
     /// Table `[voice]` and its flags.
     #[command(flatten)]
     pub voice: VoiceSettings,
@@ -137,29 +144,6 @@ pub struct LogSettings {
         help_heading = "Log"
     )]
     pub hide: Option<Vec<String>>,
-}
-
-/// One layer of the table `[events]`.
-#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub struct EventsSettings {
-    /// How long events are kept for readers, and the history of callbacks [default: 86400].
-    #[arg(
-        long = "events-keep",
-        env = "CONFLOW_EVENTS_KEEP",
-        value_name = "SECONDS",
-        help_heading = "Events"
-    )]
-    pub keep: Option<Count<60, 2_592_000>>,
-    /// Size beyond which the oldest events are removed earlier, in bytes or as in 512MiB
-    /// [default: 1GiB].
-    #[arg(
-        long = "events-bytes-max",
-        env = "CONFLOW_EVENTS_BYTES_MAX",
-        value_name = "BYTES",
-        help_heading = "Events"
-    )]
-    pub bytes_max: Option<ByteSize<{ 64 << 20 }, { 1 << 40 }>>,
 }
 
 /// One layer of the table `[voice]`.
@@ -344,10 +328,6 @@ pub enum HttpMethod {
     Post,
 }
 
-/// A whole number from `MIN` to `MAX`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-pub struct Count<const MIN: u32, const MAX: u32>(u32);
-
 /// The tokens of an account, as a list of strings in a file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AccountTokens(pub Vec<Secret>);
@@ -377,6 +357,11 @@ impl Settings {
                 keep: self.events.keep.or(below.events.keep),
                 bytes_max: self.events.bytes_max.or(below.events.bytes_max),
             },
+            cdrs: CdrSettings { keep: self.cdrs.keep.or(below.cdrs.keep) },
+            traces: TraceSettings {
+                keep: self.traces.keep.or(below.traces.keep),
+                bytes_max: self.traces.bytes_max.or(below.traces.bytes_max),
+            },
             voice: VoiceSettings {
                 plivo: self.voice.plivo.or(below.voice.plivo),
                 vobiz: self.voice.vobiz.or(below.voice.vobiz),
@@ -405,39 +390,6 @@ impl Settings {
             accounts: below.accounts,
             numbers: below.numbers,
         }
-    }
-}
-
-impl<const MIN: u32, const MAX: u32> Count<MIN, MAX> {
-    /// Wraps a constant. Panics if `n` is out of range.
-    pub const fn new(n: u32) -> Self {
-        assert!(MIN <= n && n <= MAX, "out of bounds");
-        Self(n)
-    }
-
-    /// The value, from `MIN` to `MAX`.
-    pub const fn get(self) -> u32 {
-        self.0
-    }
-
-    fn checked(n: Option<u32>) -> Result<Self, String> {
-        let fits = n.filter(|n| (MIN..=MAX).contains(n));
-        fits.map(Self).ok_or_else(|| format!("write a whole number from {MIN} to {MAX}"))
-    }
-}
-
-impl<const MIN: u32, const MAX: u32> FromStr for Count<MIN, MAX> {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::checked(text.parse().ok())
-    }
-}
-
-impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Count<MIN, MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let n = i64::deserialize(deserializer)?;
-        Self::checked(n.try_into().ok()).map_err(de::Error::custom)
     }
 }
 

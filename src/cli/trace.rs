@@ -9,7 +9,7 @@ use crate::base::ids::{AccountId, CallId};
 /// Arguments of `conflow trace`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct TraceArgs {
-    /// The call's call_uuid: a live call, or one of the last 10,000 that ended.
+    /// The call's call_uuid: of a live call, or of one that ended within 7 days (traces.keep).
     pub call: CallId,
     /// URL of the running engine.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]

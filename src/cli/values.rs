@@ -17,6 +17,43 @@ pub struct Secret(pub String);
 #[serde(try_from = "String")]
 pub struct WebOrigin(pub String);
 
+/// A whole number from `MIN` to `MAX`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct Count<const MIN: u32, const MAX: u32>(u32);
+
+impl<const MIN: u32, const MAX: u32> Count<MIN, MAX> {
+    /// Wraps a constant. Panics if `n` is out of range.
+    pub const fn new(n: u32) -> Self {
+        assert!(MIN <= n && n <= MAX, "out of bounds");
+        Self(n)
+    }
+
+    /// The value, from `MIN` to `MAX`.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    fn checked(n: Option<u32>) -> Result<Self, String> {
+        let fits = n.filter(|n| (MIN..=MAX).contains(n));
+        fits.map(Self).ok_or_else(|| format!("write a whole number from {MIN} to {MAX}"))
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> FromStr for Count<MIN, MAX> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::checked(text.parse().ok())
+    }
+}
+
+impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Count<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let n = i64::deserialize(deserializer)?;
+        Self::checked(n.try_into().ok()).map_err(de::Error::custom)
+    }
+}
+
 /// A number of bytes from `MIN` to `MAX`, such as `1073741824` or `1GiB`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct ByteSize<const MIN: u64, const MAX: u64>(u64);

@@ -69,6 +69,10 @@ pub struct Config {
     pub log: LogConfig,
     /// How much of the events is kept.
     pub events: EventsConfig,
+    /// How long call detail records are kept.
+    pub cdrs: CdrConfig,
+    /// How much of the traces is kept.
+    pub traces: TraceConfig,
     /// Compatibility choices of the voice API.
     pub voice: VoiceConfig,
     /// Access rules for requests that conflow sends.
@@ -137,6 +141,22 @@ pub struct EventsConfig {
     pub bytes_max: ByteSize<{ 64 << 20 }, { 1 << 40 }>,
 }
 
+/// Checked values of the table `[cdrs]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct CdrConfig {
+    /// Seconds from the end of a call.
+    pub keep: Count<60, 1_000_000_000>,
+}
+
+/// Checked values of the table `[traces]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct TraceConfig {
+    /// Seconds for which traces are kept.
+    pub keep: Count<60, 1_000_000_000>,
+    /// Size beyond which the oldest are removed earlier.
+    pub bytes_max: ByteSize<{ 1 << 20 }, { 1 << 40 }>,
+}
+
 /// Checked values of the table `[voice]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct VoiceConfig {
@@ -182,6 +202,8 @@ const DEFAULT_FILE: &str = "conflow.toml";
 const RATE_LIMIT: Count<0, 1_000_000> = Count::new(3_000);
 /// As many calls as one request may name (contract 7), so that the largest valid request passes.
 const CALLS_MAX: Count<0, 1_000_000> = Count::new(1_000);
+/// Retention of the vendors (Plivo: 90 days). Who called whom must not be kept for ever.
+const CDRS_KEEP: Count<60, 1_000_000_000> = Count::new(90 * 86_400);
 
 impl Config {
     /// Merges the layers. `token` is the development account's, from the environment; `here` is the
@@ -331,6 +353,11 @@ impl Config {
             events: EventsConfig {
                 keep: layer.events.keep.unwrap_or(Count::new(86_400)),
                 bytes_max: layer.events.bytes_max.unwrap_or(ByteSize::new(1 << 30)),
+            },
+            cdrs: CdrConfig { keep: layer.cdrs.keep.unwrap_or(CDRS_KEEP) },
+            traces: TraceConfig {
+                keep: layer.traces.keep.unwrap_or(Count::new(7 * 86_400)),
+                bytes_max: layer.traces.bytes_max.unwrap_or(ByteSize::new(1 << 30)),
             },
             voice: VoiceConfig {
                 plivo: layer.voice.plivo.unwrap_or_default(),

@@ -62,7 +62,7 @@ impl EventKeys {
     pub(super) fn of(event: &AccountEvent, callback: Option<RowKey>) -> Self {
         match event {
             AccountEvent::Call { call, event: CallEvent::Ended(_), .. } => Self {
-                keys: [callback, None, None, None],
+                keys: [callback, Some(KeyKind::Cdr.of_call(*call)), None, None],
                 gone: [
                     Some(KeyKind::Call.of_call(*call)),
                     Some(KeyKind::Answer.of_call(*call)),

@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    fmt,
+    fmt, io,
     num::NonZeroU64,
     sync::{
         Arc, OnceLock,
@@ -15,7 +15,10 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 
 use super::{
     backlog::Backlog,
@@ -33,7 +36,7 @@ use crate::{
         ids::{AccountId, CallId, Incarnation},
     },
     call::{self, CallStatus, Party},
-    cdr::{Cdr, CdrStore, OpenCdr},
+    cdr::{Cdr, CdrStore},
     conference::{ConferenceEvent, DialEvent, Notice},
     events::{
         AccountEvent, CallSequence,
@@ -41,7 +44,7 @@ use crate::{
     },
     media::Ending,
     state_log::StateLog,
-    trace,
+    trace::archive::TraceArchive,
     webhooks::dispatcher::WebhookQueue,
 };
 
@@ -51,14 +54,16 @@ pub struct Journal {
     journals: RwLock<HashMap<AccountId, Arc<AccountJournal>>>,
     epoch: u64,
     /// None if nothing outlives the process.
-    state_log: Option<Arc<StateLog>>,
+    pub(super) state_log: Option<Arc<StateLog>>,
     /// The zero of ages.
     opened: Instant,
     callbacks: Arc<Callbacks>,
     /// Callbacks of earlier processes that are not queued yet.
     pub(super) backlog: Mutex<Option<Backlog>>,
-    cdrs: Arc<dyn CdrStore>,
-    trace_log: TraceLog,
+    pub(super) cdrs: Arc<dyn CdrStore>,
+    /// What reads CDRs and traces from the disk has one.
+    pub(super) disk_reads: Arc<Semaphore>,
+    pub(super) trace_log: TraceLog,
 }
 
 pub(super) struct AccountJournal {
@@ -77,7 +82,6 @@ pub struct ActiveCall {
     since: u64,
     /// Nanoseconds from `since` to the answer, plus one: so None takes no room.
     answered: Option<NonZeroU64>,
-    open_cdr: Option<OpenCdr>,
     /// The number of its events so far.
     events: CallSequence,
     /// The last conference that it entered.
@@ -87,18 +91,15 @@ pub struct ActiveCall {
 // A million calls are up on one machine.
 const _: () = assert!(size_of::<ActiveCall>() <= 48);
 
+/// Requests that read from the disk at once; others wait.
+const DISK_READS_MAX: usize = 4;
+
 /// The result of one event of a call.
 struct CallUpdate {
     status: CallStatus,
     at: SystemTime,
     call_sequence: CallSequence,
-    cdr: Option<FinishedCall>,
-}
-
-/// The CDR of an ended call, and its open row.
-struct FinishedCall {
-    cdr: Arc<Cdr>,
-    open_cdr: Option<OpenCdr>,
+    cdr: Option<Arc<Cdr>>,
 }
 
 impl Journal {
@@ -127,8 +128,20 @@ impl Journal {
             }),
             backlog: Mutex::default(),
             cdrs,
-            trace_log: TraceLog::new(),
+            disk_reads: Arc::new(Semaphore::new(DISK_READS_MAX)),
+            trace_log: TraceLog::new(None),
         }
+    }
+
+    /// With traces that outlive the process.
+    ///
+    /// # Errors
+    ///
+    /// The thread that writes them cannot be started.
+    pub fn with_traces(mut self, archive: Arc<TraceArchive>) -> io::Result<Self> {
+        self.trace_log = TraceLog::new(Some(archive));
+        self.trace_log.start()?;
+        Ok(self)
     }
 
     /// Takes an event of the registry, or what a turn has decided: one frame of the state log.
@@ -215,20 +228,9 @@ impl Journal {
         self.account_journal(account).live.lock().len()
     }
 
-    /// The account of a call; None if the call is unknown or its trace was dropped.
+    /// The account of a call; None if the call is unknown or its trace is no longer in memory.
     pub fn account_of(&self, call: CallId) -> Option<AccountId> {
         self.trace_log.account_of(call)
-    }
-
-    /// The trace of an account's call; None if it is unknown or was dropped: the last
-    /// [`trace::ENDED_MAX`] ended calls are kept.
-    pub fn trace(&self, account: &AccountId, call: CallId) -> Option<trace::Trace> {
-        self.trace_log.show(account, call)
-    }
-
-    /// The store of the CDRs of ended calls.
-    pub fn cdrs(&self) -> &Arc<dyn CdrStore> {
-        &self.cdrs
     }
 
     /// Adds a call of the last process, which must be ended.
@@ -289,15 +291,7 @@ impl Journal {
         let detail = self.detail(call, call_event);
         let updated = journal.update_live(age, account, call, party, call_event, detail)?;
         let CallUpdate { status, at, call_sequence, cdr } = updated;
-        // The state log knows the calls that were up, too.
-        if call_event == call::CallEvent::Answered && self.state_log.is_none() {
-            let open_cdr = self.cdrs.answered(account, call, party, at);
-            journal.live.lock().get_mut(call).into_iter().for_each(|it| it.open_cdr = open_cdr);
-        }
-        let cdr = cdr.map(|FinishedCall { cdr, open_cdr }| {
-            self.cdrs.add(cdr.clone(), open_cdr);
-            cdr
-        });
+        cdr.iter().for_each(|it| self.add_cdr(it.clone()));
         let (party, event) = (party.clone(), call_event);
         let what = AccountEvent::Call { call, call_sequence, party, status, event, cdr };
         Some(NewEvent { at, callback: EventCallback::of(&what), what })
@@ -406,7 +400,6 @@ impl AccountJournal {
                 status,
                 since,
                 answered: None,
-                open_cdr: None,
                 events: CallSequence::MIN,
                 conference: None,
             };
@@ -427,10 +420,9 @@ impl AccountJournal {
             call::CallEvent::Begun => (),
             call::CallEvent::Ended(ending) => {
                 let live = calls.remove(call)?;
-                let open_cdr = live.open_cdr;
                 let cdr = Arc::new(live.into_cdr(age, account.clone(), call, ending, detail));
-                let (status, cdr) = (cdr.status(), Some(FinishedCall { cdr, open_cdr }));
-                return Some(CallUpdate { status, at, call_sequence, cdr });
+                let status = cdr.status();
+                return Some(CallUpdate { status, at, call_sequence, cdr: Some(cdr) });
             }
             call::CallEvent::Rang => live.status = CallStatus::Ringing,
         }
@@ -449,7 +441,7 @@ impl ActiveCall {
         conference: Option<Arc<Incarnation>>,
     ) -> Self {
         let answered = answered.map(|it| NonZeroU64::MIN.saturating_add(it));
-        Self { party, status, since: 0, answered, open_cdr: None, events, conference }
+        Self { party, status, since: 0, answered, events, conference }
     }
 
     fn number(&mut self) -> CallSequence {

@@ -334,7 +334,6 @@ fn read(table: Table, row: &StoredRow) -> Result<Change, RowStoreError> {
         | Table::Passwords
         | Table::Folder
         | Table::Cdrs
-        | Table::Calls
         | Table::IdempotencyKeys
         | Table::MemberIdBlocks
         | Table::Accounts

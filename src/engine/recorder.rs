@@ -48,13 +48,15 @@ pub(super) enum KeyKind {
     JobAnswered = 10,
     /// What has become of the callback of an event.
     Delivery = 11,
+    /// The end of a call whose CDR is not in the database yet.
+    Cdr = 12,
     /// An event whose callback has not been delivered.
     Callback = RowKey::LATER,
 }
 
 impl KeyKind {
     /// Every kind, for lookups.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Call,
         Self::Answer,
         Self::Member,
@@ -65,6 +67,7 @@ impl KeyKind {
         Self::Job,
         Self::JobAnswered,
         Self::Delivery,
+        Self::Cdr,
         Self::Callback,
     ];
 

@@ -40,6 +40,7 @@ pub fn kind_name(kind: u8) -> String {
         Some(KeyKind::JobAnswered) => "answers of such requests".to_owned(),
         Some(KeyKind::Delivery) => "callbacks with attempts".to_owned(),
         Some(KeyKind::Callback) => "waiting callbacks".to_owned(),
+        Some(KeyKind::Cdr) => "call detail records that are not in the database yet".to_owned(),
         None => format!("rows of kind {kind}"),
     }
 }
@@ -107,6 +108,7 @@ impl Journal {
                 }
             };
             match kind {
+                KeyKind::Cdr => self.store_again(what),
                 KeyKind::Call | KeyKind::Answer | KeyKind::Member | KeyKind::Room => {
                     remains.take(kind, &account, time(at), what);
                 }
@@ -131,6 +133,17 @@ impl Journal {
             *self.backlog.lock() = Some(backlog);
         }
         resumed
+    }
+
+    /// Adds a CDR that the last process may not have got into the database.
+    fn store_again(&self, what: AccountEvent) {
+        let AccountEvent::Call { cdr: Some(cdr), .. } = what else { return };
+        match self.cdrs.find(&cdr.account, cdr.call) {
+            // With its audio statistics, which events do not have.
+            Ok(Some(_)) => self.forget_cdr(cdr.call),
+            Ok(None) => self.add_cdr(cdr),
+            Err(error) => tracing::error!(call = %cdr.call, "{error}"),
+        }
     }
 
     fn end(&self, remains: Remains, last_sign: SystemTime) {
@@ -194,7 +207,7 @@ impl Remains {
             // The API takes answers and jobs; the others have an event.
             KeyKind::Answered | KeyKind::Job | KeyKind::JobAnswered => return None,
             KeyKind::Answer | KeyKind::Call | KeyKind::Delivery => return None,
-            KeyKind::Callback | KeyKind::Member | KeyKind::Room => return None,
+            KeyKind::Callback | KeyKind::Cdr | KeyKind::Member | KeyKind::Room => return None,
         }
         Some(TurnRow::gone(key))
     }
@@ -227,7 +240,7 @@ impl Remains {
                         let (id, members) = (room.id, Vec::new());
                         self.rooms.insert(id, LostRoom { room, sequence, members });
                     }
-                    (KeyKind::Answer | KeyKind::Answered | KeyKind::Callback, _)
+                    (KeyKind::Answer | KeyKind::Answered | KeyKind::Callback | KeyKind::Cdr, _)
                     | (KeyKind::Delivery | KeyKind::Ending | KeyKind::Job, _)
                     | (KeyKind::JobAnswered | KeyKind::Leaving, _)
                     | (KeyKind::Call | KeyKind::Member, None) => (),

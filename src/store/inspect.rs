@@ -15,7 +15,7 @@ use rusqlite::{Connection, Error, OpenFlags, OptionalExtension};
 
 use super::{
     rows::{RowStoreError, StoredRow, Table},
-    sqlite::{FILE_MODE, known_version, load, version},
+    sqlite::{FILE_MODE, for_each, known_version, version},
 };
 
 /// A store's file, open for reading.
@@ -78,17 +78,21 @@ impl Inspection {
         Ok(errors.into_iter().filter(|it| it != "ok").collect())
     }
 
-    /// The rows of a table; None if the store's version is too old to have the table.
+    /// Passes every row of a table on; false if the store's version is too old to have the table.
     ///
     /// # Errors
     ///
     /// [`RowStoreError`]: the table cannot be read.
-    pub fn load(&self, table: Table) -> Result<Option<Vec<StoredRow>>, RowStoreError> {
+    pub fn for_each(
+        &self,
+        table: Table,
+        then: impl FnMut(StoredRow),
+    ) -> Result<bool, RowStoreError> {
         let (version, known) = self.versions();
         let has_it = self.connection.table_exists(None, table.name());
         match has_it.map_err(|error| self.failed("read", &error))? {
-            false if version < known => Ok(None),
-            false | true => load(&self.connection, table).map(Some),
+            false if version < known => Ok(false),
+            false | true => for_each(&self.connection, table, then).map(|()| true),
         }
     }
 

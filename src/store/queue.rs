@@ -154,7 +154,6 @@ impl WriteQueue {
     pub(super) fn succeed(&self, batches: Vec<WriteBatch>) {
         let mut waiting = self.waiting.lock();
         let rows: usize = batches.iter().map(WriteBatch::soon_rows).sum();
-        waiting.health.waiting_rows -= rows;
         let left = waiting.batches.len();
         match &mut waiting.failing {
             // The rest of those that have waited comes before new ones that somebody waits for.
@@ -166,8 +165,10 @@ impl WriteQueue {
             None => (),
         }
         drop(waiting);
-        self.tried.notify_all();
         batches.into_iter().for_each(|it| (it.done)(Ok(())));
+        // Last: who flushes must find everybody told.
+        self.waiting.lock().health.waiting_rows -= rows;
+        self.tried.notify_all();
     }
 
     /// Takes batches back that could not be written: fails those that somebody waits for, and keeps

@@ -6,7 +6,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::base::ids::AccountId;
 
-/// Rows that outlive the process. All are read at the start; afterwards they are only written.
+/// Rows that outlive the process. All but those of [`Table::Cdrs`] are read at the start; afterwards
+/// they are only written.
 pub trait RowStore: Send + Sync + 'static {
     /// Every row of a table, ordered by account, then by its two numbers.
     ///
@@ -121,10 +122,9 @@ pub enum Table {
     Passwords,
     /// A single row for the whole folder: the key that hashes tokens.
     Folder,
-    /// Calls that have ended, by a rising number.
+    /// Calls that have ended, by the time of the end in microseconds and a tie-breaker. Nobody
+    /// loads it: it has no bound but time.
     Cdrs,
-    /// Calls that were answered and have not ended, by a rising number.
-    Calls,
     /// Responses with idempotency keys, by a rising number.
     IdempotencyKeys,
     /// Ends of the reserved member id blocks, one row for each account.
@@ -206,7 +206,7 @@ pub struct RowStoreError(pub String);
 
 impl Table {
     /// Every table, in the order of its declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 14] = [
         Self::People,
         Self::Groups,
         Self::Members,
@@ -217,7 +217,6 @@ impl Table {
         Self::Passwords,
         Self::Folder,
         Self::Cdrs,
-        Self::Calls,
         Self::IdempotencyKeys,
         Self::MemberIdBlocks,
         Self::Accounts,
@@ -236,8 +235,7 @@ impl Table {
             Self::Tokens => "tokens",
             Self::Passwords => "passwords",
             Self::Folder => "folder",
-            Self::Cdrs => "records",
-            Self::Calls => "calls",
+            Self::Cdrs => "cdrs",
             Self::IdempotencyKeys => "repeats",
             Self::MemberIdBlocks => "marks",
             Self::Accounts => "accounts",

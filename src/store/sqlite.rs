@@ -34,6 +34,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_accounts.sql"),
     include_str!("migrations/0003_records.sql"),
     include_str!("migrations/0004_room_bans.sql"),
+    include_str!("migrations/0005_cdrs.sql"),
 ];
 /// How long writes that nobody waits for are collected: at 20,000 calls a second, 50 syncs instead
 /// of 1,000.
@@ -77,7 +78,9 @@ impl Sqlite {
 
 impl RowStore for Sqlite {
     fn load(&self, table: Table) -> Result<Vec<StoredRow>, RowStoreError> {
-        load(&self.reader.lock(), table)
+        let mut rows = Vec::new();
+        for_each(&self.reader.lock(), table, |it| rows.push(it))?;
+        Ok(rows)
     }
 
     fn commit(&self, writes: Vec<RowWrite>, done: OnCommit) {
@@ -128,22 +131,25 @@ pub(super) fn version(connection: &Connection, path: &Path) -> Result<u32, RowSt
     }
 }
 
-/// Every row of a table, in the order of [`RowStore::load`].
-pub(super) fn load(connection: &Connection, table: Table) -> Result<Vec<StoredRow>, RowStoreError> {
+/// Passes every row of a table on, in the order of [`RowStore::load`]; memory has one at a time.
+pub(super) fn for_each(
+    connection: &Connection,
+    table: Table,
+    mut then: impl FnMut(StoredRow),
+) -> Result<(), RowStoreError> {
     let failed = |why: String| RowStoreError(format!("cannot read {}: {why}", table.name()));
-    let rows = || -> Result<Vec<(String, i64, i64, String)>, Error> {
-        let select = format!("SELECT account, a, b, body FROM {}", table.name());
-        let mut statement = connection.prepare(&format!("{select} ORDER BY account, a, b"))?;
-        let rows = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-        rows.collect()
-    };
-    let row = |(account, a, b, body): (String, i64, i64, String)| {
+    let error = |error: Error| failed(error.to_string());
+    let select = format!("SELECT account, a, b, body FROM {}", table.name());
+    let mut statement =
+        connection.prepare(&format!("{select} ORDER BY account, a, b")).map_err(error)?;
+    let mut rows = statement.query([]).map_err(error)?;
+    while let Some(row) = rows.next().map_err(error)? {
+        let read = || Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+        let (account, a, b, body): (String, i64, i64, String) = read().map_err(error)?;
         let account = account.parse().map_err(|_| failed(format!("{account:?}")))?;
-        Ok(StoredRow { account, a: a.cast_unsigned(), b: b.cast_unsigned(), body })
-    };
-    let rows = rows().map_err(|error| failed(error.to_string()))?;
-    rows.into_iter().map(row).collect()
+        then(StoredRow { account, a: a.cast_unsigned(), b: b.cast_unsigned(), body });
+    }
+    Ok(())
 }
 
 fn migrate(connection: &mut Connection, version: u32) -> Result<(), Error> {
@@ -195,17 +201,29 @@ fn write(connection: &mut Connection, batches: &[WriteBatch]) -> Result<(), Erro
     transaction.commit()
 }
 
+/// The columns of a CDR, as of its migration.
+const CDR_VALUES: &str = "?1, ?2, ?3, ?4,
+    ?4 ->> '$.call.call', ?4 ->> '$.call.from', ?4 ->> '$.call.to',
+    coalesce(?4 ->> '$.call.direction', ''), ?4 ->> '$.call.parent', ?4 ->> '$.cause',
+    ?4 ->> '$.source',
+    max(0, coalesce((?4 ->> '$.ended_at') - (?4 ->> '$.call.answered_at'), 0)) / 1000000";
+
 fn put(transaction: &Transaction<'_>, write: &RowWrite) -> Result<(), Error> {
     let RowWrite { table, account, a, b, body } = write;
     let (account, a, b) = (account.as_str(), a.cast_signed(), b.cast_signed());
-    let table = table.name();
+    let name = table.name();
     match body {
         Some(body) => {
-            let sql = format!("INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)");
+            let values = if *table == Table::Cdrs { CDR_VALUES } else { "?1, ?2, ?3, ?4" };
+            // Not REPLACE, which a trigger would take for another row.
+            let sql = format!(
+                "INSERT INTO {name} VALUES ({values})
+                 ON CONFLICT DO UPDATE SET body = excluded.body"
+            );
             transaction.prepare_cached(&sql)?.execute(params![account, a, b, body])?;
         }
         None => {
-            let sql = format!("DELETE FROM {table} WHERE account = ? AND a = ? AND b = ?");
+            let sql = format!("DELETE FROM {name} WHERE account = ? AND a = ? AND b = ?");
             transaction.prepare_cached(&sql)?.execute(params![account, a, b])?;
         }
     }

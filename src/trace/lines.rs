@@ -14,7 +14,7 @@ use crate::{
         call_map::CallMap,
         ids::{AccountId, CallId, Incarnation, MemberId},
     },
-    flow::{Cause, PassedOver, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
+    flow::{Cause, FlowText, PassedOver, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
     media::{DialAttempt, Ending},
 };
 
@@ -265,6 +265,30 @@ impl CallTrace {
             tail.dropped += 1;
         }
         tail.lines.push_back(line);
+    }
+
+    /// Whether the call has ended.
+    pub(super) fn is_over(&self) -> bool {
+        // A sound may still be fetched then.
+        self.iter().any(|it| matches!(it.what, TraceEvent::Ended(_)))
+    }
+
+    /// The documents of the elements that are still in memory, one for each element.
+    pub(super) fn texts(&self) -> impl Iterator<Item = Arc<FlowText>> {
+        self.iter().filter_map(|it| match &it.what {
+            TraceEvent::Began { text, .. } => text.get(),
+            TraceEvent::Attempted(_)
+            | TraceEvent::Callee(_)
+            | TraceEvent::Ended(_)
+            | TraceEvent::Entered { .. }
+            | TraceEvent::Fetched(_)
+            | TraceEvent::Fetching { .. }
+            | TraceEvent::Left(_)
+            | TraceEvent::PassedOver(_)
+            | TraceEvent::Refused(_)
+            | TraceEvent::Requested(_)
+            | TraceEvent::Warned(_) => None,
+        })
     }
 
     pub(super) fn dropped(&self) -> u32 {

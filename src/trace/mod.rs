@@ -4,9 +4,11 @@
 //! request. A call that waits in a conference has two or three lines: 150 bytes in total, and a
 //! microsecond or two of work. So traces are always on.
 
+pub mod archive;
 mod fetched;
 mod lines;
 mod step;
+mod stored;
 
 use serde::Serialize;
 
@@ -17,6 +19,7 @@ pub use self::{
         TraceElement, TraceEvent, Traces,
     },
     step::{ATTEMPT, CauseLink, FETCH, TraceCallee, TraceStep, TraceWarning},
+    stored::{ShownTrace, StoredTrace, TraceSnapshot},
 };
 use crate::{
     base::ids::{AccountId, CallId},

@@ -147,3 +147,95 @@ fn a_long_trace_keeps_its_beginning_and_its_end() {
     assert_eq!((trace.steps[99].line, trace.steps[100].line), (100, 201));
     assert_eq!(trace.steps[199].line, 300);
 }
+
+/// Notes 60 elements of 70 ms each, then a conference, and its end at 6,000 ms.
+fn note_a_life(mut note: impl FnMut(u32, TraceEvent), text: &WeakFlowText) {
+    let began = |document, name, line| {
+        let (verb, text) = (VerbKind::of(name).expect("a verb"), text.clone());
+        TraceElement { document, verb, at: place(line, 1), text }.into()
+    };
+    for n in 0..60 {
+        note(n * 70, began(1, "Wait", 2));
+    }
+    let (api_id, warning) = (Uuid::from_u128(9), "colour: no such parameter".into());
+    note(4_200, TraceEvent::Warned(Box::new(RequestWarning { api_id, warning })));
+    note(4_300, began(1, "Conference", 3));
+    note(4_300, entered(1));
+    note(6_000, left(Cause::Kicked, Some(request(7, "Kick"))));
+    let ending = Ending { cause: HangupCause::EndOfXml, source: HangupSource::AnswerXml };
+    note(6_000, TraceEvent::Ended(ending));
+}
+
+fn stored(account: &str, entries: &[Vec<u8>]) -> Option<serde_json::Value> {
+    let made = StoredTrace::of_entries(&account.parse().unwrap(), entries).unwrap()?;
+    Some(serde_json::to_value(made).unwrap())
+}
+
+#[test]
+fn a_trace_that_is_stored_in_parts_is_that_of_memory() {
+    let text = "<Response>\n<Wait/>\n<Conference>x</Conference>\n</Response>";
+    let flow = Flow::parse(text, Dialect::Vobiz).unwrap();
+    let weak = WeakFlowText::of(&flow.source.text);
+    let (account, call): (AccountId, _) = (OURS.parse().unwrap(), CallId::of(1));
+    // The moments at which the call is stored while it is up.
+    for moments in [&[][..], &[500, 1_300, 2_700, 4_250, 4_300, 5_900], &[0, 5_999], &[3_000]] {
+        let (mut traces, start) = traces();
+        let (mut entries, mut since) = (Vec::new(), 0);
+        let at = |ms: u32| start + Duration::from_millis(ms.into());
+        traces.begin(start, call, account.clone());
+        let mut left = moments.iter().copied().peekable();
+        note_a_life(
+            |ms, what| {
+                while let Some(moment) = left.next_if(|it| *it < ms) {
+                    let (entry, next) = traces.snapshot(call, at(moment)).unwrap().entry(since);
+                    entries.push(entry);
+                    since = next.expect("the call is up");
+                }
+                traces.note(at(ms), call, what);
+            },
+            &weak,
+        );
+        let (entry, next) = traces.snapshot(call, at(6_000)).unwrap().entry(since);
+        entries.push(entry);
+        assert_eq!(next, None);
+        let mut memory = traces.show(&account, call).unwrap();
+        memory.add_sources();
+        let memory = serde_json::to_value(memory).unwrap();
+        assert_eq!(stored(OURS, &entries), Some(memory.clone()), "{moments:?}");
+        assert_eq!(memory["steps"][60]["source"], "<Conference>x</Conference>");
+        assert_eq!(stored("MA2", &entries), None);
+
+        // A crash before the end: all is there until the last entry, and the last element has no end.
+        entries.pop();
+        if moments.last() == Some(&5_900) {
+            let mut crashed = StoredTrace::of_entries(&account, &entries).unwrap().unwrap();
+            assert!(!crashed.is_over && crashed.steps.len() == 61);
+            crashed.end("crashed", Some(5_950));
+            let last = &crashed.steps[60];
+            assert_eq!((&last["to_ms"], &last["ended"]), (&5_950.into(), &"crashed".into()));
+            assert_eq!(crashed.steps[..60], *memory["steps"].as_array().unwrap()[..60].to_vec());
+        }
+    }
+}
+
+#[test]
+fn a_stored_trace_has_no_more_steps_than_memory() {
+    let (mut traces, start) = traces();
+    let call = CallId::of(1);
+    traces.begin(start, call, OURS.parse().unwrap());
+    let (mut entries, mut since) = (Vec::new(), 0);
+    for n in 1..=300_u32 {
+        let at = start + Duration::from_millis(u64::from(n) * 500);
+        traces.note(at, call, began(n, "Wait", n));
+        let (entry, next) = traces.snapshot(call, at).unwrap().entry(since);
+        since = next.unwrap();
+        entries.push(entry);
+    }
+    let made = stored(OURS, &entries).unwrap();
+    let steps = made["steps"].as_array().unwrap();
+    assert_eq!((steps.len(), &made["dropped"]), (200, &100.into()));
+    let lines = [99, 100, 199].map(|n| steps[n]["line"].as_u64().unwrap());
+    assert_eq!(lines, [100, 201, 300]);
+    // An entry has what is new.
+    assert!(entries.iter().all(|it| it.len() < 2_000));
+}

@@ -77,6 +77,44 @@ fn a_kill_loses_no_cdr_and_no_answer() {
     assert!(!crashed["answer_time"].is_null(), "{crashed}");
 }
 
+/// The end of a call is told before its record is in the database, which may be slow or full.
+#[test]
+fn a_kill_loses_no_cdr_that_is_not_in_the_database_yet() {
+    let home = home();
+    let (program, token, call) = with_a_call(home.path());
+    let database = rusqlite::Connection::open(home.path().join("data/conflow.db")).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let calls = format!("/api/v1/Account/{ID}/Call/");
+    let end = format!("{calls}{call}/");
+    assert_eq!(program.ask(&token, "DELETE", &end, "").0, 204);
+    let before = cdr(&program, &token, &call);
+    let list = |program: &Program| {
+        let (status, body) = program.ask(&token, "GET", &calls, "");
+        assert_eq!(status, 200, "{body}");
+        let list: Value = serde_json::from_str(&body).unwrap();
+        (list["meta"]["total_count"].clone(), list["objects"][0]["call_uuid"].clone())
+    };
+    let expected = (1.into(), call.as_str().into());
+    assert_eq!(list(&program), expected);
+    program.signal("KILL");
+    program.end();
+    let count = "SELECT count(*) FROM cdrs";
+    let stored: u32 = database.query_row(count, [], |row| row.get(0)).unwrap();
+    assert_eq!(stored, 0);
+    drop(database);
+
+    for _ in 0..2 {
+        let program = Program::start(home.path(), "");
+        assert_eq!(cdr(&program, &token, &call), before);
+        assert_eq!(list(&program), expected);
+        program.signal("TERM");
+        assert_eq!(program.end().0, Some(0));
+    }
+    let database = rusqlite::Connection::open(home.path().join("data/conflow.db")).unwrap();
+    let stored: u32 = database.query_row(count, [], |row| row.get(0)).unwrap();
+    assert_eq!(stored, 1);
+}
+
 #[test]
 fn a_store_is_checked_and_backed_up_while_an_engine_runs_and_an_engine_goes_on_with_the_backup() {
     let home = home();
@@ -92,7 +130,7 @@ fn a_store_is_checked_and_backed_up_while_an_engine_runs_and_an_engine_goes_on_w
         assert!(format!("{out}{log}").contains(expected), "{arguments}: {out}{log}");
     };
     check("store check", 0, "no errors");
-    check("store check", 0, "records      1 rows");
+    check("store check", 0, "cdrs         1 rows");
     check("store backup b.db", 0, "b.db: ");
     check("store backup b.db", 1, "there is a file of that name already");
     check("store backup no/b.db", 1, "cannot write the backup no/b.db");
@@ -136,11 +174,98 @@ fn a_damaged_store_and_a_later_version_are_reported() {
         check(&put(table, "{}"), "missing field");
     }
     check(&put("applications", "\"x\""), "the row MA1 7 1 of applications makes no sense");
-    check(&put("records", "{"), "the row MA1 7 1 of records makes no sense: EOF");
-    check(&put("calls", "{\"call\":1}"), "the row MA1 7 1 of calls makes no sense");
     check(&put("repeats", "[]"), "the row MA1 7 1 of repeats makes no sense");
     check(&put("marks", "-1"), "the row MA1 7 1 of marks makes no sense");
     check("DROP TABLE bans", "cannot read bans: no such table");
+
+    // Call detail records are not read at a start.
+    let raw = rusqlite::Connection::open(home.path().join("data/conflow.db")).unwrap();
+    raw.execute_batch(&put("cdrs (account, a, b, body)", "{\"call\":1}")).unwrap();
+    drop(raw);
+    let (code, out, log) = run(command(home.path(), "store check"));
+    assert_eq!(code, Some(1), "{out}{log}");
+    let expected = "the row MA1 7 1 of cdrs makes no sense";
+    assert!(format!("{out}{log}").contains(expected), "{out}{log}");
+    let program = Program::start(home.path(), "");
+    let list = format!("/api/v1/Account/{ID}/Call/");
+    assert_eq!(program.ask(&token(home.path()), "GET", &list, "").0, 200);
+}
+
+/// The trace of a call, once it has so many steps; without the request id.
+fn trace(program: &Program, token: &str, call: &str, steps: usize) -> Value {
+    for _ in 0..500 {
+        let path = format!("/api/v1/Account/{ID}/Call/{call}/Trace/");
+        let (status, body) = program.ask(token, "GET", &path, "");
+        let mut trace: Value = serde_json::from_str(&body).unwrap_or_default();
+        if status == 200 && steps <= trace["steps"].as_array().unwrap().len() {
+            trace["api_id"] = Value::Null;
+            return trace;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{call} has no trace")
+}
+
+#[test]
+fn a_trace_is_found_after_a_restart_and_says_that_its_call_died_in_a_crash() {
+    let home = home();
+    let flow = "<Response>\n<Conference stayAlone=\"true\">weekly</Conference>\n</Response>";
+    fs::write(home.path().join("flows/x.xml"), flow).unwrap();
+    let (mut program, token, over) = with_a_call(home.path());
+    let live = join(&mut program, &token);
+    let end = format!("/api/v1/Account/{ID}/Call/{over}/");
+    assert_eq!(program.ask(&token, "DELETE", &end, "").0, 204);
+    let before = trace(&program, &token, &over, 1);
+    assert_eq!(before["steps"][0]["ended"], "hung-up-by-api", "{before}");
+    // Traces of live calls are written every second.
+    wait_for_traces(home.path(), &[&over, &live]);
+    program.signal("KILL");
+    program.end();
+
+    for _ in 0..2 {
+        let program = Program::start(home.path(), "");
+        assert_eq!(trace(&program, &token, &over, 1), before);
+        let crashed = trace(&program, &token, &live, 1);
+        assert_eq!(crashed["crashed"], true, "{crashed}");
+        let step = &crashed["steps"][0];
+        assert_eq!((&step["element"], &step["ended"]), (&"Conference".into(), &"crashed".into()));
+        assert_eq!(step["source"], before["steps"][0]["source"], "{crashed}");
+        assert_eq!(step["source"], flow.lines().nth(1).unwrap(), "{crashed}");
+        let cdr = cdr(&program, &token, &live);
+        let (length, bill) =
+            (step["to_ms"].as_u64().unwrap(), cdr["bill_duration"].as_u64().unwrap());
+        // One counts from the begin, the other from the answer.
+        assert!(bill * 1_000 <= length && length < (bill + 2) * 1_000, "{crashed} {cdr}");
+        let arguments = format!("trace {live} --url http://{}", program.http);
+        let (code, out, log) = run(command(home.path(), &arguments));
+        assert_eq!(code, Some(0), "{log}");
+        assert!(out.contains("Conference weekly") && out.contains("a crash, or a kill"), "{out}");
+        program.signal("TERM");
+        assert_eq!(program.end().0, Some(0));
+    }
+}
+
+/// Waits until the files of traces have an entry of each call, as the JSON of a conference.
+fn wait_for_traces(home: &Path, calls: &[&str]) {
+    let is_written = |call: &str| {
+        let id: Vec<_> = call.split('-').collect();
+        let id = u128::from_str_radix(&id.concat(), 16).unwrap().to_be_bytes();
+        let files = fs::read_dir(home.join("data/traces")).unwrap();
+        files.map(|it| fs::read(it.unwrap().path()).unwrap()).any(|bytes| {
+            let mut found = bytes.windows(id.len()).enumerate().filter(|(_, it)| *it == id);
+            found.any(|(at, _)| {
+                let rest = String::from_utf8_lossy(&bytes[at + id.len()..]);
+                rest.starts_with('{') && rest.contains("Conference")
+            })
+        })
+    };
+    for _ in 0..1_000 {
+        if calls.iter().all(|it| is_written(it)) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("traces of {calls:?} are not written");
 }
 
 /// The events of an account from an id on, as lines of `id` and `event`, until one of this kind.

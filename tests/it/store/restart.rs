@@ -1,6 +1,7 @@
 //! Stored rows in every store: call detail records, idempotency keys, member id blocks.
 
 use std::{
+    path::Path,
     sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime},
 };
@@ -15,12 +16,12 @@ use conflow::{
         folder::DataFolder,
         idempotency::{KEPT_FOR, StoredResponses},
         member_ids::MemberIdBlocks,
-        rows::{RowWrite, Table},
+        rows::{RowStore, Table},
     },
 };
 use tempfile::tempdir;
 
-use super::{Open, commit, each_store, rows, settle};
+use super::{Open, each_store, rows, settle, sqlite};
 
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_micros(seconds * 1_000_000 + 123_456)
@@ -59,82 +60,117 @@ fn cdr(n: u128, cause: HangupCause, source: HangupSource) -> Cdr {
 }
 
 fn all(cdrs: &CachedCdrStore) -> Vec<Cdr> {
-    let page = cdrs.list(&account(), &CdrFilter::default(), 0, 100);
+    let page = cdrs.list(&account(), &CdrFilter::default(), 0, 100).unwrap();
     page.cdrs.iter().map(|it| Cdr::clone(it)).collect()
+}
+
+/// A store and the CDRs in it.
+fn open_cdrs(path: &Path) -> (Arc<dyn RowStore>, CachedCdrStore) {
+    let store = sqlite(path);
+    let cdrs = CachedCdrStore::open(store.clone(), path, Duration::MAX).unwrap();
+    (store, cdrs)
 }
 
 #[test]
 fn cdrs_are_the_same_after_a_restart() {
     let causes = [HangupCause::Canceled, HangupCause::Normal, HangupCause::RedirectXmlInvalid];
-    each_store(|open| {
-        let store = open();
-        let cdrs = CachedCdrStore::open(store.clone(), at(0)).unwrap();
-        let sources = causes.iter().cycle().zip(HangupSource::ALL);
-        for (n, (cause, source)) in (1..).zip(sources) {
-            cdrs.add(Arc::new(cdr(n, *cause, source)), None);
-        }
-        let sound = LegSummary { sent: 50, received: 49, lost: 1, jitter_us: 700 };
-        cdrs.add_leg_summary(CallId::of(2), sound);
-        let before = all(&cdrs);
-        settle(&*store);
-        drop((cdrs, store));
+    let temp = tempdir().unwrap();
+    let path = temp.path().join("s.db");
+    let (store, cdrs) = open_cdrs(&path);
+    let sources = causes.iter().cycle().zip(HangupSource::ALL);
+    for (n, (cause, source)) in (1..).zip(sources) {
+        cdrs.add(Arc::new(cdr(n, *cause, source)), None);
+    }
+    let sound = LegSummary { sent: 50, received: 49, lost: 1, jitter_us: 700 };
+    cdrs.add_leg_summary(CallId::of(2), sound);
+    let before = all(&cdrs);
+    settle(&*store);
+    drop((cdrs, store));
 
-        let again = CachedCdrStore::open(open(), at(130)).unwrap();
-        assert_eq!(all(&again), before);
-        assert_eq!(before.len(), HangupSource::ALL.len());
-        let cdr = again.find(&account(), CallId::of(2)).unwrap();
-        assert_eq!(cdr.leg_summary.get(), Some(&sound));
-    });
+    let (_, again) = open_cdrs(&path);
+    assert_eq!(all(&again), before);
+    assert_eq!(before.len(), HangupSource::ALL.len());
+    let cdr = again.find(&account(), CallId::of(2)).unwrap().unwrap();
+    assert_eq!(cdr.leg_summary.get(), Some(&sound));
 }
 
-#[test]
-fn a_call_active_at_a_crash_gets_its_cdr_at_the_next_start_and_only_once() {
-    each_store(|open| {
-        let store = open();
-        let cdrs = CachedCdrStore::open(store.clone(), at(0)).unwrap();
-        let inbound = party(CallDirection::Inbound, None);
-        let open_cdrs = [(1, 110), (2, 115), (4, 112)].map(|(n, answered_at)| {
-            cdrs.answered(&account(), CallId::of(n), &inbound, at(answered_at))
-        });
-        let over = cdr(4, HangupCause::Normal, HangupSource::Caller);
-        cdrs.add(Arc::new(over), open_cdrs[2]);
-        settle(&*store);
-        drop((cdrs, store));
-
-        for _ in 0..2 {
-            let store = open();
-            let again = CachedCdrStore::open(store.clone(), at(500)).unwrap();
-            settle(&*store);
-            let latest: Vec<_> = all(&again).into_iter().map(|it| it.call).collect();
-            assert_eq!(latest, [2, 1, 4].map(CallId::of));
-            let crashed = again.find(&account(), CallId::of(1)).unwrap();
-            assert_eq!(crashed.status(), CallStatus::Completed);
-            assert_eq!(crashed.ending.cause.code(), 5_010);
-            assert_eq!(crashed.ending.source.text(), "Plivo");
-            // The end of call 4 is the last moment known before the crash.
-            assert_eq!((crashed.answered_at, crashed.ended_at), (Some(at(110)), at(120)));
-            assert!(rows(&*store, Table::Calls).is_empty());
+/// A store of the version before CDRs had indexes, with these rows of CDRs and of calls.
+fn old_store(path: &Path, records: &[(&str, u64, &str)], calls: &[(&str, u64, &str)]) {
+    let old = rusqlite::Connection::open(path).unwrap();
+    for migration in [
+        include_str!("../../../src/store/migrations/0001_groups.sql"),
+        include_str!("../../../src/store/migrations/0002_accounts.sql"),
+        include_str!("../../../src/store/migrations/0003_records.sql"),
+        include_str!("../../../src/store/migrations/0004_room_bans.sql"),
+    ] {
+        old.execute_batch(migration).unwrap();
+    }
+    old.pragma_update(None, "user_version", 4).unwrap();
+    for (table, rows) in [("records", records), ("calls", calls)] {
+        for (account, number, body) in rows {
+            let insert = format!("INSERT INTO {table} VALUES (?, ?, 0, ?)");
+            old.execute(&insert, (account, i64::try_from(*number).unwrap(), body)).unwrap();
         }
-    });
+    }
 }
 
 /// The row format of the first version: later versions must read today's rows.
+const ROW: &str = r#"{"call":{"call":"00000000-0000-0000-0000-000000000006","from":"sip:a@b","to":"49301234","caller_name":"Ä \"B\"","direction":"inbound","dialect":"plivo","began_at":100123456,"answered_at":110123456,"parent":"00000000-0000-0000-0000-00000000004d"},"ended_at":120123456,"cause":4000,"source":"Caller","sound":null}"#;
+
 #[test]
 fn the_format_of_a_cdr_row_is_that_of_the_first_version() {
-    const ROW: &str = r#"{"call":{"call":"00000000-0000-0000-0000-000000000006","from":"sip:a@b","to":"49301234","caller_name":"Ä \"B\"","direction":"inbound","dialect":"plivo","began_at":100123456,"answered_at":110123456,"parent":"00000000-0000-0000-0000-00000000004d"},"ended_at":120123456,"cause":4000,"source":"Caller","sound":null}"#;
-    each_store(|open| {
-        let store = open();
-        let mut put = RowWrite::put(Table::Cdrs, &account(), 1, &());
-        put.body = Some(ROW.to_owned());
-        commit(&*store, vec![put]).recv().unwrap().unwrap();
-        let cdrs = CachedCdrStore::open(store.clone(), at(130)).unwrap();
-        let expected = cdr(6, HangupCause::Normal, HangupSource::Caller);
-        let expected = Cdr { conference: None, ..expected };
-        assert_eq!(all(&cdrs), std::slice::from_ref(&expected));
-        cdrs.add(Arc::new(Cdr { call: CallId::of(8), ..expected }), None);
-        settle(&*store);
-        assert_eq!(rows(&*store, Table::Cdrs)[1], format!("MA1 2 0 {}", ROW.replace("006", "008")));
-    });
+    let temp = tempdir().unwrap();
+    let (store, cdrs) = open_cdrs(&temp.path().join("s.db"));
+    let expected = cdr(6, HangupCause::Normal, HangupSource::Caller);
+    cdrs.add(Arc::new(Cdr { conference: None, ..expected }), None);
+    settle(&*store);
+    assert_eq!(rows(&*store, Table::Cdrs), [format!("MA1 120123456 6 {ROW}")]);
+}
+
+#[test]
+fn cdrs_of_an_old_store_are_there_after_its_migration() {
+    let temp = tempdir().unwrap();
+    let path = temp.path().join("s.db");
+    let later = ROW.replace("006", "008").replace("\"ended_at\":120", "\"ended_at\":121");
+    let other = ROW.replace("006", "00a");
+    old_store(&path, &[("MA1", 1, &later), ("MA1", 2, ROW), ("MA2", 3, &other)], &[]);
+    for _ in 0..2 {
+        let (store, cdrs) = open_cdrs(&path);
+        let six = cdr(6, HangupCause::Normal, HangupSource::Caller);
+        let six = Cdr { conference: None, ..six };
+        let eight = Cdr { call: CallId::of(8), ended_at: at(121), ..six.clone() };
+        assert_eq!(all(&cdrs), [eight, six]);
+        assert_eq!(rows(&*store, Table::Cdrs).len(), 3);
+        let inbound = CdrFilter { direction: Some(CallDirection::Inbound), ..CdrFilter::default() };
+        assert_eq!(cdrs.list(&account(), &inbound, 1, 20).unwrap().total, 2);
+    }
+}
+
+#[test]
+fn calls_that_were_up_when_an_old_version_was_killed_end_at_the_migration() {
+    let temp = tempdir().unwrap();
+    let path = temp.path().join("s.db");
+    let call = |n: u64, answered_at: &str| {
+        let body: serde_json::Value = serde_json::from_str(ROW).unwrap();
+        let body = body["call"].to_string().replace("006", &format!("00{n}"));
+        body.replace("110123456", answered_at)
+    };
+    let (one, two, six) = (call(1, "110123456"), call(2, "125123456"), call(6, "null"));
+    let two = two.replace("\"plivo\"", "\"vobiz\"");
+    old_store(&path, &[("MA1", 1, ROW)], &[("MA1", 2, &one), ("MA1", 3, &two), ("MA1", 4, &six)]);
+    for _ in 0..2 {
+        let (_, cdrs) = open_cdrs(&path);
+        let latest: Vec<_> = all(&cdrs).into_iter().map(|it| it.call).collect();
+        // Call 6 has a record already.
+        assert_eq!(latest, [2, 1, 6].map(CallId::of));
+        let crashed = |n| cdrs.find(&account(), CallId::of(n)).unwrap().unwrap();
+        assert_eq!(crashed(1).status(), CallStatus::Completed);
+        assert_eq!(crashed(1).ending.cause.code(), 5_010);
+        let sources = [1, 2].map(|n| crashed(n).ending.source.text());
+        assert_eq!(sources, ["Plivo", "Vobiz"]);
+        // The answer of call 2 is the last moment known before the crash.
+        assert_eq!((crashed(1).answered_at, crashed(1).ended_at), (Some(at(110)), at(125)));
+    }
 }
 
 fn request(key: &str) -> RequestKey {

@@ -18,22 +18,22 @@ fn suite(open: Open<'_>) {
     for table in Table::ALL {
         assert!(rows(store, table).is_empty(), "{table:?}");
         let fresh = vec![
-            write(table, "MA2", (1, 0), Some("c")),
-            write(table, "MA1", (u64::MAX >> 1, 2), Some("b")),
-            write(table, "MA1", (3, 9), Some("a")),
+            write(table, "MA2", (1, 0), Some("\"c\"")),
+            write(table, "MA1", (u64::MAX >> 1, 2), Some("\"b\"")),
+            write(table, "MA1", (3, 9), Some("\"a\"")),
         ];
         commit(store, fresh).recv().unwrap().unwrap();
-        let far = format!("MA1 {} 2 b", u64::MAX >> 1);
-        assert_eq!(rows(store, table), ["MA1 3 9 a", &far, "MA2 1 0 c"], "{table:?}");
+        let far = format!("MA1 {} 2 \"b\"", u64::MAX >> 1);
+        assert_eq!(rows(store, table), ["MA1 3 9 \"a\"", &far, "MA2 1 0 \"c\""], "{table:?}");
         let changed = vec![
-            write(table, "MA1", (3, 9), Some("z")),
+            write(table, "MA1", (3, 9), Some("\"z\"")),
             write(table, "MA1", (u64::MAX >> 1, 2), None),
             write(table, "MA2", (5, 0), None),
-            write(table, "MA2", (1, 0), Some("first")),
-            write(table, "MA2", (1, 0), Some("last")),
+            write(table, "MA2", (1, 0), Some("\"first\"")),
+            write(table, "MA2", (1, 0), Some("\"last\"")),
         ];
         commit(store, changed).recv().unwrap().unwrap();
-        assert_eq!(rows(store, table), ["MA1 3 9 z", "MA2 1 0 last"], "{table:?}");
+        assert_eq!(rows(store, table), ["MA1 3 9 \"z\"", "MA2 1 0 \"last\""], "{table:?}");
     }
     let many = (0..2_000).map(|n| commit(store, vec![write(Table::Audit, "M", (1, n), Some("x"))]));
     for written in many.collect::<Vec<_>>() {
@@ -51,12 +51,12 @@ fn every_store_has_its_rows_when_it_is_opened_again() {
     each_store(|open| {
         let store = open();
         for table in Table::ALL {
-            commit(&*store, vec![write(table, "M\u{fc}", (1, 2), Some("\u{1f600}"))]);
+            commit(&*store, vec![write(table, "M\u{fc}", (1, 2), Some("\"\u{1f600}\""))]);
         }
         settle(&*store);
         drop(store);
         for table in Table::ALL {
-            assert_eq!(rows(&*open(), table), ["M\u{fc} 1 2 \u{1f600}"], "{table:?}");
+            assert_eq!(rows(&*open(), table), ["M\u{fc} 1 2 \"\u{1f600}\""], "{table:?}");
         }
     });
 }

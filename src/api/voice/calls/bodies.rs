@@ -16,7 +16,7 @@ use crate::{
     cdr::Cdr,
     engine::journal::ActiveCall,
     media::legs::LegSummary,
-    trace::Trace,
+    trace::ShownTrace,
 };
 
 /// Calls cost nothing here.
@@ -39,7 +39,7 @@ pub(super) struct CallTraceBody {
     pub(super) api_id: Uuid,
     pub(super) call_uuid: CallId,
     #[serde(flatten)]
-    pub(super) trace: Trace,
+    pub(super) trace: ShownTrace,
 }
 
 /// The success of an action on a call.

@@ -18,6 +18,7 @@ use crate::{
     call::{CallDirection, CallStatus},
     cdr::CdrFilter,
     engine::journal::ActiveCall,
+    store::rows::RowStoreError,
 };
 
 /// The largest page of ended calls (contract 1).
@@ -52,7 +53,7 @@ pub(in crate::api::voice) async fn list(client: ApiClient) -> Result<Response, F
     let params = RequestParams::of_query(query);
     match status(&params)? {
         Some(is_wanted) => list_live(&client, &params, is_wanted),
-        None => list_ended(&client, &params, query),
+        None => list_ended(&client, &params, query).await,
     }
 }
 
@@ -66,7 +67,7 @@ pub(in crate::api::voice) async fn show(
         let live = find(&client, call, |it| is_wanted(it.status))?;
         return Ok(reply::json(StatusCode::OK, &LiveCall::new(call, &live, client.api_id)));
     }
-    let cdr = client.state.journal.cdrs().find(&client.account, call);
+    let cdr = client.state.journal.cdr(&client.account, call).await.map_err(unreadable)?;
     let cdr = cdr.ok_or_else(not_found)?;
     let api_id = Some(client.api_id);
     let body = CdrBody::new(&cdr, client.dialect, &client.account, api_id);
@@ -98,7 +99,7 @@ fn list_live(
         .add_to(client, reply::json(StatusCode::OK, &CallIds { api_id: client.api_id, calls })))
 }
 
-fn list_ended(
+async fn list_ended(
     client: &ApiClient,
     params: &RequestParams,
     query: &str,
@@ -106,7 +107,8 @@ fn list_ended(
     let ApiClient { state, dialect, api_id, account, .. } = client;
     let limit = params.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT_MAX) as usize;
     let offset = params.number("offset", 0..=u32::MAX)?.unwrap_or(0) as usize;
-    let page = state.journal.cdrs().list(account, &filter(params)?, offset, limit);
+    let page = state.journal.cdr_page(account, filter(params)?, offset, limit).await;
+    let page = page.map_err(unreadable)?;
 
     let uri = |offset: usize| {
         format!("{}?{}", calls_uri(*dialect, account), page_query(query, limit, offset))
@@ -124,6 +126,12 @@ fn list_ended(
     let known = [&LIVE[..], &ENDED_ONLY].concat();
     let warnings = Warnings::of(client, params, &known);
     Ok(warnings.add_to(client, reply::json(StatusCode::OK, &list)))
+}
+
+/// The disk cannot be read; the log says why.
+fn unreadable(error: RowStoreError) -> Failure {
+    tracing::error!("{error}");
+    Failure::Unavailable("call detail records cannot be read now: try again later".to_owned())
 }
 
 /// The query of another page of a list, with the same filters.

@@ -152,7 +152,7 @@ pub(super) async fn trace(
     PathNames([call]): InAccount,
 ) -> Result<Response, Failure> {
     let call = id(&call)?;
-    let trace = client.state.journal.trace(&client.account, call).ok_or_else(not_found)?;
+    let trace = client.state.journal.trace(&client.account, call).await.ok_or_else(not_found)?;
     let body = bodies::CallTraceBody { api_id: client.api_id, call_uuid: call, trace };
     Ok(reply::json(StatusCode::OK, &body))
 }

@@ -14,6 +14,7 @@ impl DialectDescriber {
             ("dropped", count()),
         ]);
         may_have(&mut body, "remarks", list(warning()));
+        may_have(&mut body, "crashed", json!({ "const": true }));
         let summary = "Tells what a call did, element by element, why each was over, and what was requested for it.";
         self.operation("trace_call", Tag::Calls, summary).answers(DocumentedAnswer::json(
             200,
