@@ -45,9 +45,7 @@ mod traffic;
 mod trust;
 pub mod voice;
 
-use std::{
-    borrow::Cow, fmt, net::IpAddr, ops::Deref, panic::AssertUnwindSafe, pin::pin, sync::Arc,
-};
+use std::{borrow::Cow, fmt, net::IpAddr, ops::Deref, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     body::{Body, HttpBody},
@@ -58,7 +56,6 @@ use futures_util::FutureExt;
 use parking_lot::RwLock;
 use tokio::{
     sync::watch,
-    task::yield_now,
     time::{self, timeout},
 };
 use uuid::Uuid;
@@ -425,12 +422,7 @@ impl AppState {
         key: &RoomKey,
         ask: Ask,
     ) -> Result<ConferenceAnswer, AskError> {
-        let mut answer = pin!(self.registry.ask_and_wait(by, key, ask));
-        // The room has its turn first. As a rule its answer is there then, without a timer and a wake-up.
-        if let Some(answer) = answer.as_mut().now_or_never() {
-            return answer;
-        }
-        yield_now().await;
+        let answer = self.registry.ask_and_wait(by, key, ask);
         timeout(ANSWER_WAIT_MAX, answer).await.unwrap_or(Err(AskError::Late))
     }
 }
