@@ -271,6 +271,17 @@ impl Api {
     }
 }
 
+impl Api {
+    /// Carries out a request whose answer nobody waits for.
+    fn carry_out(&self, request: RoutedRequest) {
+        let links = self.links.clone();
+        drop(tokio::spawn(async move {
+            let RoutedRequest { context, path_row, body, .. } = request;
+            router::serve(path_row, &links, &context, Request::new(body)).await
+        }));
+    }
+}
+
 /// A request whose row is found.
 struct RoutedRequest {
     context: Arc<RequestContext>,
@@ -304,7 +315,7 @@ impl RoutedRequest {
             }
             None => (ApiDialect::of_nothing(text), None, 0..0),
         };
-        let path_row = routes::find(dialect, canonical.as_deref().unwrap_or(text));
+        let (path_row, names) = routes::find(dialect, canonical.as_deref().unwrap_or(text));
         let context = Arc::new(RequestContext {
             api_id,
             trace,
@@ -319,7 +330,7 @@ impl RoutedRequest {
             canonical,
             uri: head.uri,
             headers: head.headers,
-            pattern: path_row.pattern,
+            names,
         });
         Self { context, path_row, body, upgrade }
     }
