@@ -67,13 +67,13 @@ enum BodyType {
 impl BodyType {
     fn of(headers: &HeaderMap) -> Self {
         let Some(value) = headers.get(CONTENT_TYPE) else { return Self::Json };
-        let value = value.to_str().unwrap_or_default();
-        let media_type = value.split(';').next().unwrap_or_default().trim();
         // Nearly all are, and need no copy.
-        if media_type.eq_ignore_ascii_case("application/json") {
+        if value == "application/json" {
             return Self::Json;
         }
-        match &*media_type.to_ascii_lowercase() {
+        let value = value.to_str().unwrap_or_default().to_ascii_lowercase();
+        match value.split(';').next().unwrap_or_default().trim() {
+            "application/json" => Self::Json,
             "application/x-www-form-urlencoded" => Self::Urlencoded,
             "multipart/form-data" => Self::Multipart,
             other if other.starts_with("application/") && other.ends_with("+json") => Self::Json,

@@ -39,8 +39,8 @@ pub(super) struct RequestContext {
     pub(super) auth_id: Range<usize>,
     /// Whether the path ends with `//`, as with an empty last name.
     pub(super) ends_nameless: bool,
-    /// The pattern that the path matches.
-    pub(super) pattern: &'static str,
+    /// Where the canonical path has what it names.
+    pub(super) names: NameRanges,
 }
 
 impl RequestContext {
@@ -70,6 +70,12 @@ pub(super) enum RequestOrigin {
     Foreign,
 }
 
+/// The ranges of what a path names, except the account; empty ones at the end.
+pub(super) type NameRanges = [Range<usize>; NAMES_MAX];
+
+/// A path of the table names at most a group, a platform, a member and a rank.
+const NAMES_MAX: usize = 4;
+
 /// The state of a handler: everything that it can reach, and the request that it answers.
 #[derive(Clone)]
 pub(super) struct HandlerState {
@@ -77,7 +83,7 @@ pub(super) struct HandlerState {
     pub(super) context: Arc<RequestContext>,
     /// Empty in the dialects without accounts, which read it themselves.
     pub(super) body: Bytes,
-    /// None: the answer need not be written with the change.
+    /// Set if the answer is written with the change.
     pub(super) keyed: Option<KeyedRequest>,
 }
 
@@ -99,7 +105,7 @@ pub(super) struct Context(pub(super) Arc<RequestContext>);
 /// Extractor of the body.
 pub(super) struct RequestBody(pub(super) Bytes);
 
-/// A request whose answer is written with its change.
+/// The keys of a request whose answer is written with its change.
 #[derive(Clone)]
 pub(super) struct KeyedRequest {
     /// Its idempotency key, if it has one.
@@ -132,10 +138,11 @@ impl<const N: usize> FromRequestParts<HandlerState> for PathNames<N> {
 
     async fn from_request_parts(_: &mut Parts, state: &HandlerState) -> Result<Self, Infallible> {
         let context = &state.context;
-        let mut names = path::names_in(context.pattern, context.path()).map(|(_, name)| name);
+        let mut ranges = context.names.iter().filter(|it| !it.is_empty());
         Ok(Self(array::from_fn(|_| {
-            let name = names.next().expect("a handler asks for what its pattern has");
-            path::decode(name).expect("a canonical path is UTF-8").into_owned()
+            let range = ranges.next().expect("a handler asks for what its pattern has");
+            let name = path::decode(&context.path()[range.clone()]);
+            name.expect("a canonical path is UTF-8").into_owned()
         })))
     }
 }

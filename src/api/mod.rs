@@ -45,9 +45,7 @@ mod traffic;
 mod trust;
 pub mod voice;
 
-use std::{
-    borrow::Cow, fmt, net::IpAddr, ops::Deref, panic::AssertUnwindSafe, pin::pin, sync::Arc,
-};
+use std::{borrow::Cow, fmt, net::IpAddr, ops::Deref, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     body::{Body, HttpBody},
@@ -58,7 +56,6 @@ use futures_util::FutureExt;
 use parking_lot::RwLock;
 use tokio::{
     sync::watch,
-    task::yield_now,
     time::{self, timeout},
 };
 use uuid::Uuid;
@@ -274,6 +271,17 @@ impl Api {
     }
 }
 
+impl Api {
+    /// Carries out a request whose answer nobody waits for.
+    fn carry_out(&self, request: RoutedRequest) {
+        let links = self.links.clone();
+        drop(tokio::spawn(async move {
+            let RoutedRequest { context, path_row, body, .. } = request;
+            router::serve(path_row, &links, &context, Request::new(body)).await
+        }));
+    }
+}
+
 /// A request whose row is found.
 struct RoutedRequest {
     context: Arc<RequestContext>,
@@ -307,7 +315,7 @@ impl RoutedRequest {
             }
             None => (ApiDialect::of_nothing(text), None, 0..0),
         };
-        let path_row = routes::find(dialect, canonical.as_deref().unwrap_or(text));
+        let (path_row, names) = routes::find(dialect, canonical.as_deref().unwrap_or(text));
         let context = Arc::new(RequestContext {
             api_id,
             trace,
@@ -322,7 +330,7 @@ impl RoutedRequest {
             canonical,
             uri: head.uri,
             headers: head.headers,
-            pattern: path_row.pattern,
+            names,
         });
         Self { context, path_row, body, upgrade }
     }
@@ -425,12 +433,7 @@ impl AppState {
         key: &RoomKey,
         ask: Ask,
     ) -> Result<ConferenceAnswer, AskError> {
-        let mut answer = pin!(self.registry.ask_and_wait(by, key, ask));
-        // The room has its turn first. As a rule its answer is there then, without a timer and a wake-up.
-        if let Some(answer) = answer.as_mut().now_or_never() {
-            return answer;
-        }
-        yield_now().await;
+        let answer = self.registry.ask_and_wait(by, key, ask);
         timeout(ANSWER_WAIT_MAX, answer).await.unwrap_or(Err(AskError::Late))
     }
 }

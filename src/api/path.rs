@@ -107,21 +107,6 @@ impl<'a> Path<'a> {
     }
 }
 
-/// The parameters of a canonical path, except the account: `{name}` and what stands for it, still
-/// percent-encoded.
-pub(super) fn names_in<'a>(
-    pattern: &'static str,
-    path: &'a str,
-) -> impl Iterator<Item = (&'static str, &'a str)> {
-    let pairs = segments(pattern).zip(segments(path));
-    pairs.filter(|(segment, _)| segment.starts_with('{') && *segment != "{auth_id}")
-}
-
-/// The segments of a path or a pattern.
-pub(super) fn segments(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter(|it| !it.is_empty())
-}
-
 /// The number of segments that form the name of a conference, at the start of `rest`. No member and no
 /// ban is called `Ban` or `Record`.
 fn name_length(rest: &[&str]) -> usize {

@@ -10,7 +10,6 @@ use axum::http::Method;
 use super::{
     dialect::ApiDialect,
     endpoint::{AuditRule, Endpoint},
-    path::{names_in, segments},
 };
 
 /// A path of one dialect, with its endpoints.
@@ -92,10 +91,12 @@ impl PathRow {
     pub(super) fn names<'a>(&'static self, path: &'a str) -> impl Display + use<'a> {
         fmt::from_fn(move |f| {
             let mut gap = "";
-            for (segment, given) in names_in(self.pattern, path).filter(|(it, _)| *it != SECRET) {
-                let name = segment.trim_matches(['{', '}']);
-                [gap, name, "=", given].into_iter().try_for_each(|it| f.write_str(it))?;
-                gap = " ";
+            for (segment, given) in segments(self.pattern).zip(segments(path)) {
+                if segment.starts_with('{') && segment != "{auth_id}" && segment != SECRET {
+                    let name = segment.trim_matches(['{', '}']);
+                    [gap, name, "=", given].into_iter().try_for_each(|it| f.write_str(it))?;
+                    gap = " ";
+                }
             }
             Ok(())
         })
@@ -122,3 +123,7 @@ pub(super) fn is_read(method: &Method) -> bool {
 
 /// A parameter that works as a password, so no log shows it.
 const SECRET: &str = "{secret}";
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|it| !it.is_empty())
+}

@@ -7,6 +7,7 @@
 use std::sync::LazyLock;
 
 use super::{
+    context::NameRanges,
     dialect::ApiDialect,
     endpoint::Endpoint,
     groups, ops,
@@ -64,9 +65,16 @@ fn router(dialect: ApiDialect) -> matchit::Router<&'static PathRow> {
     router
 }
 
-/// The row of a canonical path, or that of [`UNKNOWN`] paths.
-pub(super) fn find(dialect: ApiDialect, path: &str) -> &'static PathRow {
-    ROUTERS[dialect as usize].at(path).map_or(&PATHS[UNKNOWN], |found| found.value)
+/// The row of a canonical path, or that of [`UNKNOWN`] paths, and where the path has what it names.
+pub(super) fn find(dialect: ApiDialect, path: &str) -> (&'static PathRow, NameRanges) {
+    let mut names = NameRanges::default();
+    let Ok(found) = ROUTERS[dialect as usize].at(path) else { return (&PATHS[UNKNOWN], names) };
+    let given = found.params.iter().filter(|(name, _)| *name != "auth_id");
+    for (range, (_, name)) in names.iter_mut().zip(given) {
+        let begin = name.as_ptr().addr() - path.as_ptr().addr();
+        *range = begin..begin + name.len();
+    }
+    (found.value, names)
 }
 
 #[cfg(test)]
@@ -143,7 +151,12 @@ mod tests {
             let dialect = ApiDialect::of(&split, &headers);
             assert_eq!(dialect, expected, "{filled}");
             assert_eq!(dialect.canonical(&split), filled);
-            assert_eq!(find(dialect, &filled).number, number, "{filled}");
+            let (row, names) = find(dialect, &filled);
+            assert_eq!(row.number, number, "{filled}");
+            let names = names.iter().map(|it| &filled[it.clone()]).filter(|it| !it.is_empty());
+            let words = path.pattern.split('/').filter_map(|it| it.strip_prefix('{'));
+            let words = words.map(|it| it.trim_end_matches('}')).filter(|it| *it != "auth_id");
+            assert!(names.eq(words), "{filled}");
         }
     }
 

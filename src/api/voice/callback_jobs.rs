@@ -24,7 +24,6 @@ use crate::{
         context::{KeyedRequest, RequestContext},
         failure::Failure,
         principal::Principal,
-        router,
     },
     base::{
         ids::{AccountId, CallId, Dialect},
@@ -200,8 +199,8 @@ impl Api {
         let (app, now, body) = (&self.links.app, Instant::now(), job.body.clone());
         let trust = app.trust.read().clone();
         let (peer, api_id) = (Ipv4Addr::LOCALHOST.into(), job.api_id);
-        let RoutedRequest { context, path_row, body: whole, .. } =
-            RoutedRequest::of(&trust, peer, now, api_id, request);
+        let routed = RoutedRequest::of(&trust, peer, now, api_id, request);
+        let context = routed.context.clone();
         // It was let in when it came.
         let (account, by) = (job.account.clone(), job.by.clone());
         context.principal.set(Principal { account, by, life: None });
@@ -209,12 +208,7 @@ impl Api {
         match (answer, callback(&context, &body)) {
             (Some(answer), Ok(Some(hook))) => job.answered(app, &context, &hook, answer),
             // It writes its row again, and gets an answer that nobody waits for.
-            (None, _) => {
-                let links = self.links.clone();
-                drop(tokio::spawn(async move {
-                    router::serve(path_row, &links, &context, Request::new(whole)).await
-                }));
-            }
+            (None, _) => self.carry_out(routed),
             (Some(_), Ok(None) | Err(_)) => app.journal.write_rows(&[TurnRow::gone(job.key())]),
         }
     }
