@@ -280,7 +280,7 @@ mod tests {
         let text = event_line(&gap, OutputFormat::Text).unwrap();
         assert_eq!(text, "gap: 17 events are no longer kept");
         let json = event_line(&gap, OutputFormat::Json).unwrap();
-        assert_eq!(json, r#"{"data":{"missed":17},"event":"gap","id":null}"#);
+        assert_eq!(json, r#"{"id":null,"event":"gap","data":{"missed":17}}"#);
         assert!(event_line(&event(None, "x", "{"), OutputFormat::Text).is_err());
     }
 

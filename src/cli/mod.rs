@@ -198,7 +198,7 @@ mod tests {
         check("conflow --help", 0, "Run the engine until");
         check("conflow serve --help", 0, "Examples:");
         check("conflow", 2, "Usage: conflow <COMMAND>");
-        check("conflow sevre", 2, "similar subcommands exist: 'store', 'user', 'serve'");
+        check("conflow sevre", 2, "similar subcommands exist: 'events', 'store', 'user', 'serve'");
         check("conflow serve --htpp x", 2, "a similar argument exists: '--http'");
         check("conflow serve --http 8080", 2, "such as 127.0.0.1:8080");
         check("conflow serve --drain=-1", 2, "--drain");
