@@ -129,6 +129,7 @@ fn session(remote: SocketAddr) -> LegSession {
         accepts: vec![(0, Payload::Sound(Law::Mu)), (101, Payload::Events)],
         direction: MediaDirection::SendRecv,
         held: false,
+        srtp: None,
     };
     LegSession { agreed, source: remote.ip() }
 }
