@@ -110,6 +110,7 @@ impl Phone {
             accepts: vec![(0, Payload::Sound(Law::Mu))],
             direction: MediaDirection::SendRecv,
             held: false,
+            srtp: None,
         };
         self.to = engine.open(call, LOCAL).expect("a port is free");
         engine.agree(call, LegSession { agreed, source: LOCAL, is_early: false });

@@ -286,7 +286,7 @@ fn phones(page: &mut MetricsText, sip: &SipBackend, media: &rtp_engine::RtpGauge
         .sample(&[], signalling.transactions);
     page.family("conflow_sip_registered", MetricKind::Gauge, "Phones that are registered.")
         .sample(&[], signalling.registered);
-    page.family("conflow_sip_streams", MetricKind::Gauge, "TCP connections of SIP.")
+    page.family("conflow_sip_streams", MetricKind::Gauge, "Connections of SIP, TCP and TLS.")
         .sample(&[], sip.streams());
     page.family(
         "conflow_sip_dropped_total",
@@ -298,6 +298,9 @@ fn phones(page: &mut MetricsText, sip: &SipBackend, media: &rtp_engine::RtpGauge
     }
     page.family("conflow_sip_unsent_total", MetricKind::Counter, "SIP messages not sent.")
         .sample(&[], sip.losses().unsent.load(Relaxed));
+    let help = "Encrypted calls whose keys were exchanged without TLS.";
+    page.family("conflow_sip_clear_keys_total", MetricKind::Counter, help)
+        .sample(&[], sip.losses().clear_keys.load(Relaxed));
     page.family("conflow_media_legs", MetricKind::Gauge, "Calls whose sound is open.")
         .sample(&[], media.legs.load(Relaxed));
     page.family("conflow_media_sockets", MetricKind::Gauge, "Sockets that are bound for sound.")

@@ -67,6 +67,7 @@ use crate::{
         member_ids::MemberIdBlocks,
         rows::RowStore,
     },
+    tls::ServerTls,
     trace::archive::TraceArchive,
     webhooks::{
         delivery::DeliveryLimits,
@@ -108,6 +109,7 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let descriptors = descriptors::raise();
     let folder = DataFolder::hold(&config.data)?;
     let token_file = give_token(&folder, &mut config)?;
+    let https = https(&config)?;
     let listener = bind(config.http.0).await?;
     let http = listener.local_addr()?;
     let documents = Arc::new(flows_folder(&config));
@@ -135,11 +137,12 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
             descriptors::RECOMMENDED_MIN
         );
     }
-    let parts = engine.reloadable(accounts, stored_accounts, http, log);
+    let tls = https.clone();
+    let parts = engine.reloadable(accounts, stored_accounts, (http, tls), log);
     drop(tokio::spawn(Reloader::new(&config, load, parts).run(signals.hangup)));
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
-    let serving = tokio::spawn(server::serve(listener, engine.api.clone(), stopped));
+    let serving = tokio::spawn(server::serve(listener, https, engine.api.clone(), stopped));
     let is_drained = engine.drain(drain_time(&config), &mut signals.stop).await;
     drop(stop);
     if is_drained {
@@ -194,6 +197,14 @@ async fn bind(http: SocketAddr) -> Result<TcpListener> {
     bound.with_context(|| {
         format!("cannot serve HTTP on {http} (another address: --http; any free port: port 0)")
     })
+}
+
+/// Opens the certificate of the HTTP server, and reads it again when it changes.
+fn https(config: &Config) -> Result<Option<Arc<ServerTls>>> {
+    let Some(files) = config.https_files()? else { return Ok(None) };
+    let tls = Arc::new(ServerTls::open(files, &["http/1.1"]).context("http_cert and http_key")?);
+    drop(tokio::spawn(tls.clone().watch()));
+    Ok(Some(tls))
 }
 
 /// Gives the development account the token in the data folder, or a new random one.
@@ -333,7 +344,7 @@ impl Engine {
         &self,
         accounts: Arc<Accounts>,
         stored_accounts: Arc<AccountStore>,
-        http: SocketAddr,
+        (http, https): (SocketAddr, Option<Arc<ServerTls>>),
         log: LogSender,
     ) -> ReloadableParts {
         ReloadableParts {
@@ -346,6 +357,7 @@ impl Engine {
             log,
             registry: self.registry.clone(),
             sip: self.phones.as_ref().map(|it| it.gauges().0),
+            tls: https.into_iter().chain(self.phones.as_ref().and_then(|it| it.tls())).collect(),
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     },
     sound::{self, SoundCache, SoundSource, web::WebSounds},
     speech::{self, Speech, Utterance, Voices, command::CommandSpeech, pico::Pico},
+    tls::ServerTls,
     trace::FetchRecord,
 };
 
@@ -34,6 +35,7 @@ pub(super) struct RealPhones {
     sip: Arc<SipBackend>,
     rtp_engine: Arc<RtpEngine>,
     driver: sip::SipDriver,
+    tls: Option<Arc<ServerTls>>,
 }
 
 /// Real phones that can make calls.
@@ -42,6 +44,7 @@ pub(super) struct OpenPhones {
     /// Stops when the last handle is dropped.
     rtp_engine: Arc<RtpEngine>,
     signalling: JoinHandle<()>,
+    tls: Option<Arc<ServerTls>>,
 }
 
 /// The router, with a row for each backend, and the exchanges that they report to.
@@ -85,8 +88,14 @@ impl RealPhones {
         let settings =
             rtp_engine::Settings { rtp_ports: ports.first..=ports.last, ..Default::default() };
         let rtp_engine = Arc::new(RtpEngine::start(settings, sounds)?);
-        match SipBackend::bind(sip_settings(config), rtp_engine.clone(), sip::ids::SipSecret(key)) {
-            Ok((sip, driver)) => Ok(Some(Self { sip: Arc::new(sip), rtp_engine, driver })),
+        let tls = match config.sip.tls_files()? {
+            Some(files) => Some(Arc::new(ServerTls::open(files, &[]).context("[sip] tls")?)),
+            None => None,
+        };
+        let key = sip::ids::SipSecret(key);
+        let settings = sip_settings(config);
+        match SipBackend::bind_with(settings, tls.clone(), rtp_engine.clone(), key) {
+            Ok((sip, driver)) => Ok(Some(Self { sip: Arc::new(sip), rtp_engine, driver, tls })),
             Err(error) if config.sip.is_default && error.is_busy() => {
                 tracing::warn!("{error}: real phones are off (use --sip for another address)");
                 Ok(None)
@@ -99,7 +108,7 @@ impl RealPhones {
     pub(super) fn open(self, exchange: Arc<dyn Exchange>) -> OpenPhones {
         self.rtp_engine.connect(Arc::downgrade(&exchange));
         let signalling = tokio::spawn(self.driver.run(exchange));
-        OpenPhones { sip: self.sip, rtp_engine: self.rtp_engine, signalling }
+        OpenPhones { sip: self.sip, rtp_engine: self.rtp_engine, signalling, tls: self.tls }
     }
 }
 
@@ -109,6 +118,11 @@ const SIGNALLING_WAIT_MAX: Duration = Duration::from_secs(1);
 impl OpenPhones {
     pub(super) fn gauges(&self) -> (Arc<SipBackend>, Arc<rtp_engine::RtpGauges>) {
         (self.sip.clone(), self.rtp_engine.gauges().clone())
+    }
+
+    /// The certificate of SIP over TLS, if it is on.
+    pub(super) fn tls(&self) -> Option<Arc<ServerTls>> {
+        self.tls.clone()
     }
 
     /// Replaces those who may call over SIP.
@@ -132,6 +146,7 @@ fn sip_settings(config: &Config) -> sip::Settings {
     let SipPeers { endpoints, trunks, loopback_account } = peers(config);
     sip::Settings {
         bind: config.sip.bind.0.clone(),
+        tls: config.sip.tls.map(|it| it.0),
         advertise: config.sip.advertise,
         domains: config.sip.domains.clone(),
         local_networks: config.sip.local_networks.clone(),
@@ -149,10 +164,12 @@ fn peers(config: &Config) -> SipPeers {
         user: it.user.as_str().into(),
         password: sip::SipPassword::new(&it.password.0),
         account: Some(it.account.clone()),
+        srtp: it.srtp,
     };
     let trunk = |it: &config::TrunkConfig| SipTrunk {
         name: it.name.as_str().into(),
         addresses: it.addresses.clone(),
+        srtp: it.srtp,
     };
     SipPeers {
         endpoints: config.endpoints.iter().map(endpoint).collect(),

@@ -18,6 +18,7 @@ use crate::{
     fetch::FetchClient,
     log::LogSender,
     sip::SipBackend,
+    tls::ServerTls,
 };
 
 /// Reads the configuration again, with the flags and variables of this process.
@@ -34,6 +35,8 @@ pub(super) struct ReloadableParts {
     pub(super) log: LogSender,
     pub(super) registry: Arc<Registry>,
     pub(super) sip: Option<Arc<SipBackend>>,
+    /// Certificates, whose files are looked at again.
+    pub(super) tls: Vec<Arc<ServerTls>>,
 }
 
 /// Applies a setting. What can fail is checked before.
@@ -163,6 +166,7 @@ impl Reloader {
     /// Reloads at each signal, for as long as the process lives.
     pub(super) async fn run(mut self, mut hangup: Signal) {
         while hangup.recv().await.is_some() {
+            self.parts.tls.iter().for_each(|it| it.reload());
             if let Err(error) = self.reload() {
                 tracing::error!(
                     "SIGHUP: the settings are unchanged: {}",

@@ -153,6 +153,7 @@ impl FarEnd {
             accepts: vec![(0, Payload::Sound(Law::Mu))],
             direction: MediaDirection::SendRecv,
             held: false,
+            srtp: None,
         };
         engine.agree(call, LegSession { agreed, source: LOCAL, is_early: false });
         Ok(Self { call, socket, to, stream: RtpStream::new(n as u32, 0, 0) })

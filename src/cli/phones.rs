@@ -1,12 +1,13 @@
 //! Settings of real phones: flags and file keys of SIP, audio ports and speech.
 
-use std::{fmt, net::IpAddr, net::SocketAddr, str::FromStr};
+use std::{fmt, net::IpAddr, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, builder::BoolishValueParser};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toml::Spanned;
 
 use super::settings::{ListenAddress, Secret};
+use crate::rtp::sdp::crypto::SrtpPolicy;
 
 /// One layer of the table `[sip]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
@@ -21,6 +22,30 @@ pub struct SipSettings {
         help_heading = "Real phones"
     )]
     pub bind: Option<SipBinds>,
+    /// Address for SIP over TLS; it needs --sip-tls-cert and --sip-tls-key [default: none].
+    #[arg(
+        long = "sip-tls",
+        env = "CONFLOW_SIP_TLS",
+        value_name = "ADDR",
+        help_heading = "Real phones"
+    )]
+    pub tls: Option<ListenAddress>,
+    /// Certificate for SIP over TLS, in PEM, with those that lead to its authority.
+    #[arg(
+        long = "sip-tls-cert",
+        env = "CONFLOW_SIP_TLS_CERT",
+        value_name = "FILE",
+        help_heading = "Real phones"
+    )]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of that certificate, in PEM.
+    #[arg(
+        long = "sip-tls-key",
+        env = "CONFLOW_SIP_TLS_KEY",
+        value_name = "FILE",
+        help_heading = "Real phones"
+    )]
+    pub tls_key: Option<PathBuf>,
     /// Public address of conflow, if phones reach it by another address than the bound one.
     #[arg(
         long = "sip-advertise",
@@ -78,6 +103,9 @@ pub struct EndpointSettings {
     pub password: Spanned<PasswordSetting>,
     /// Account whose flows the phone calls.
     pub account: Spanned<String>,
+    /// Whether the sound of its calls is encrypted.
+    #[serde(default)]
+    pub srtp: SrtpPolicy,
 }
 
 /// A row of `[[trunk]]`: a gateway, known by its addresses.
@@ -88,6 +116,9 @@ pub struct TrunkSettings {
     pub name: String,
     /// Networks that the gateway's calls come from.
     pub addresses: Spanned<Vec<Spanned<String>>>,
+    /// Whether the sound of its calls is encrypted.
+    #[serde(default)]
+    pub srtp: SrtpPolicy,
 }
 
 /// Addresses of the SIP listeners; empty is `off`.
@@ -112,6 +143,9 @@ impl SipSettings {
     pub(super) fn over(self, below: Self) -> Self {
         Self {
             bind: self.bind.or(below.bind),
+            tls: self.tls.or(below.tls),
+            tls_cert: self.tls_cert.or(below.tls_cert),
+            tls_key: self.tls_key.or(below.tls_key),
             advertise: self.advertise.or(below.advertise),
             open: self.open.or(below.open),
             rtp_ports: self.rtp_ports.or(below.rtp_ports),

@@ -25,6 +25,12 @@ pub struct Settings {
     /// Address of the HTTP server [default: 127.0.0.1:8080]; port 0 is any free one.
     #[arg(long, env = "CONFLOW_HTTP", value_name = "ADDR")]
     pub http: Option<ListenAddress>,
+    /// Certificate of the HTTP server, in PEM: it then speaks HTTPS only [default: none].
+    #[arg(long, env = "CONFLOW_HTTP_CERT", value_name = "FILE")]
+    pub http_cert: Option<PathBuf>,
+    /// Private key of that certificate, in PEM.
+    #[arg(long, env = "CONFLOW_HTTP_KEY", value_name = "FILE")]
+    pub http_key: Option<PathBuf>,
     /// Data folder; it is created if it is missing [default: data].
     #[arg(long, env = "CONFLOW_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -338,6 +344,8 @@ impl Settings {
     pub fn over(self, below: Self) -> Self {
         Self {
             http: self.http.or(below.http),
+            http_cert: self.http_cert.or(below.http_cert),
+            http_key: self.http_key.or(below.http_key),
             data: self.data.or(below.data),
             flows: self.flows.or(below.flows),
             drain: self.drain.or(below.drain),

@@ -36,6 +36,7 @@ use crate::{
         settings::{self, ByteSize, Count, ListenAddress, Secret, Settings},
     },
     fetch::HIDE_DEFAULT,
+    tls::TlsFiles,
 };
 
 /// The settings in effect. Flags take precedence over the environment, then the file, then
@@ -44,6 +45,12 @@ use crate::{
 pub struct Config {
     /// Listen address of the HTTP server.
     pub http: ListenAddress,
+    /// Certificate of the HTTP server, in PEM. With it, the server speaks HTTPS only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_cert: Option<PathBuf>,
+    /// The private key of the certificate, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_key: Option<PathBuf>,
     /// Folder of the data that outlives the process; made if it is missing.
     pub data: PathBuf,
     /// Folder of the flows; with a file, each account has a subfolder named after its id.
@@ -270,12 +277,24 @@ impl Config {
         toml::to_string(self).expect("names, numbers and words are TOML")
     }
 
-    /// Checks that no secret is hidden, as in the output of `--print-config`.
+    /// The files of HTTPS, if it is on.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Incomplete`], which names the hidden secret.
+    /// [`ConfigError::Incomplete`]: one is missing.
+    pub fn https_files(&self) -> Result<Option<TlsFiles>, ConfigError> {
+        phones::pair(&self.http_cert, &self.http_key, "http_cert", "http_key")
+    }
+
+    /// Checks that no secret is hidden, as in the output of `--print-config`, and that each
+    /// certificate has its key.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Incomplete`], which names what is hidden or missing.
     pub fn check_complete(&self) -> Result<(), ConfigError> {
+        self.https_files()?;
+        self.sip.tls_files()?;
         let Some(path) = &self.file else { return Ok(()) };
         let path = path.display();
         if self.ops_token.as_ref().is_some_and(|it| it.0 == Secret::HIDDEN) {
@@ -332,6 +351,8 @@ impl Config {
             kirimin: KiriminConfig::new(&layer),
             capillary: CapillaryConfig::new(&layer),
             http: layer.http.unwrap_or(DEFAULT_HTTP),
+            http_cert: layer.http_cert,
+            http_key: layer.http_key,
             data: layer.data.unwrap_or_else(|| "data".into()),
             flows: layer.flows.unwrap_or_else(|| "flows".into()),
             drain: layer.drain.unwrap_or(Count::new(0)),

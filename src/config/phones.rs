@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
 };
 
 use serde::Serialize;
@@ -14,8 +15,10 @@ use crate::{
     base::network::{BadNetwork, IpNetwork},
     cli::{
         phones::{self, PortRange, SipBinds},
-        settings::Secret,
+        settings::{ListenAddress, Secret},
     },
+    rtp::sdp::crypto::SrtpPolicy,
+    tls::TlsFiles,
 };
 
 /// Checked values of the table `[sip]`.
@@ -26,6 +29,15 @@ pub struct SipConfig {
     /// Whether `bind` is the default. It is then no error if the address is taken.
     #[serde(skip)]
     pub is_default: bool,
+    /// Address of SIP over TLS, if there is one; then the two files are there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenAddress>,
+    /// Its certificate, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
     /// Public address of conflow, if phones reach it by another one than `bind`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advertise: Option<IpAddr>,
@@ -59,6 +71,8 @@ pub struct EndpointConfig {
     pub password: Secret,
     /// Account whose flows the phone calls.
     pub account: AccountId,
+    /// Whether the sound of its calls is encrypted.
+    pub srtp: SrtpPolicy,
 }
 
 /// A row of `[[trunk]]`: a gateway, known by its addresses.
@@ -68,6 +82,8 @@ pub struct TrunkConfig {
     pub name: String,
     /// Networks that the gateway's calls come from; at least one.
     pub addresses: Vec<IpNetwork>,
+    /// Whether the sound of its calls is encrypted.
+    pub srtp: SrtpPolicy,
 }
 
 /// Only this machine reaches the default address. The port is RFC 3261's, section 19.1.2.
@@ -81,6 +97,9 @@ impl SipConfig {
         Self {
             bind: layer.bind.clone().unwrap_or_else(|| SipBinds(vec![BIND])),
             is_default: layer.bind.is_none(),
+            tls: layer.tls,
+            tls_cert: layer.tls_cert.clone(),
+            tls_key: layer.tls_key.clone(),
             advertise: layer.advertise,
             open: layer.open,
             rtp_ports: layer.rtp_ports.unwrap_or(RTP_PORTS),
@@ -93,6 +112,46 @@ impl SipConfig {
 /// Host names as SIP URIs are compared: in lower case, without the brackets of IPv6.
 fn domains(rows: &[String]) -> Vec<String> {
     rows.iter().map(|it| it.trim().to_ascii_lowercase()).collect()
+}
+
+impl SipConfig {
+    /// The files of SIP over TLS, if it is on.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Incomplete`]: of address and files, some are missing.
+    pub fn tls_files(&self) -> Result<Option<TlsFiles>, ConfigError> {
+        let files = pair(&self.tls_cert, &self.tls_key, "[sip] tls_cert", "tls_key")?;
+        match (self.tls, &files) {
+            (Some(_), None) => Err(ConfigError::Incomplete(
+                "[sip] tls (--sip-tls) needs a certificate: name the PEM files in tls_cert and tls_key"
+                    .to_owned(),
+            )),
+            (None, Some(_)) => Err(ConfigError::Incomplete(
+                "[sip] tls_cert is for SIP over TLS: name its address too, as tls = \"0.0.0.0:5061\""
+                    .to_owned(),
+            )),
+            (Some(_), Some(_)) | (None, None) => Ok(files),
+        }
+    }
+}
+
+/// Both files of a certificate, or neither.
+pub(super) fn pair(
+    certificate: &Option<PathBuf>,
+    key: &Option<PathBuf>,
+    certificate_name: &str,
+    key_name: &str,
+) -> Result<Option<TlsFiles>, ConfigError> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => {
+            Ok(Some(TlsFiles { certificate: certificate.clone(), key: key.clone() }))
+        }
+        (None, None) => Ok(None),
+        (Some(_), None) | (None, Some(_)) => Err(ConfigError::Incomplete(format!(
+            "{certificate_name} and {key_name} belong together: name both PEM files, or none"
+        ))),
+    }
 }
 
 impl ConfigSource<'_> {
@@ -130,7 +189,8 @@ impl ConfigSource<'_> {
                 return Err(self.error_at(row.password.span(), wanted.to_owned()));
             }
             let account = self.owner(&row.account, accounts)?;
-            endpoints.push(EndpointConfig { user: user.to_owned(), password, account });
+            let (user, srtp) = (user.to_owned(), row.srtp);
+            endpoints.push(EndpointConfig { user, password, account, srtp });
         }
         Ok(endpoints)
     }
@@ -146,7 +206,7 @@ impl ConfigSource<'_> {
                 let wanted = "a trunk is known by its addresses: write at least one";
                 return Err(self.error_at(row.addresses.span(), wanted.to_owned()));
             }
-            Ok(TrunkConfig { name: row.name.clone(), addresses })
+            Ok(TrunkConfig { name: row.name.clone(), addresses, srtp: row.srtp })
         };
         rows.iter().map(trunk).collect()
     }

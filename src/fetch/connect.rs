@@ -18,11 +18,7 @@ use hyper_util::{
     client::legacy::connect::{Connected, Connection},
     rt::TokioIo,
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
@@ -33,6 +29,7 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use super::guard::{AddressGuard, RefusedAddress};
+use crate::tls::{self, BadCertificates};
 
 /// A boxed future, as the method of a trait object returns it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -90,11 +87,6 @@ pub enum ConnectError {
     Tls(io::Error),
 }
 
-/// The authorities are not valid PEM certificates.
-#[derive(Debug, thiserror::Error)]
-#[error("no certificates of authorities: {0}; give PEM blocks of CERTIFICATE")]
-pub struct BadCertificates(String);
-
 /// Makes the connections of a pool; uses TLS if the URI's scheme is `https`.
 #[derive(Clone)]
 pub struct Connector {
@@ -115,21 +107,8 @@ impl Connector {
         guard: Arc<AddressGuard>,
         authorities: &[u8],
     ) -> Result<Self, BadCertificates> {
-        let bad = |why: &dyn ToString| BadCertificates(why.to_string());
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        for certificate in CertificateDer::pem_slice_iter(authorities) {
-            roots.add(certificate.map_err(|it| bad(&it))?).map_err(|it| bad(&it))?;
-        }
-        if !authorities.is_empty() && roots.len() == webpki_roots::TLS_SERVER_ROOTS.len() {
-            return Err(bad(&"there is none in the file"));
-        }
-
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring has the ciphers of TLS 1.2 and 1.3")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { network, guard, tls: TlsConnector::from(Arc::new(config)) })
+        let config = tls::client_config(authorities)?;
+        Ok(Self { network, guard, tls: TlsConnector::from(config) })
     }
 
     async fn connect(self, uri: Uri) -> Result<Box<dyn ByteStream>, ConnectError> {

@@ -31,15 +31,14 @@ use uuid::Uuid;
 
 use self::error::FetchFailure;
 pub use self::{
-    connect::{
-        BadCertificates, BoxFuture, ByteStream, ConnectError, Connector, HttpNetwork, Internet,
-    },
+    connect::{BoxFuture, ByteStream, ConnectError, Connector, HttpNetwork, Internet},
     error::{FailedResponse, FetchError, REDIRECTS_MAX},
     guard::{AddressGuard, RefusedAddress},
     hidden::{HIDE_DEFAULT, HiddenNames},
     results::ResultCounters,
     target::{BadUrl, Budget, Options, Region, RetryOn, TargetUrl, URL_BYTES_MAX},
 };
+pub use crate::tls::BadCertificates;
 use crate::{
     base::{ids::Dialect, network::IpNetwork, traceparent::Traceparent},
     fetch::signature::{FormField, NONCE_DIGITS, Signer},

@@ -1,4 +1,4 @@
-//! RTP: packets, RTCP, SDP, G.711 and source latching. Pure: no clock, no IO.
+//! RTP: packets, RTCP, SDP, SRTP, G.711 and source latching. Pure: no clock, no IO.
 //!
 //! It is our own, because most of it is state that no crate keeps as a mixer thread needs it: the
 //! numbers of a stream, reception statistics, and the schedule of RTCP without a clock. SDP is read
@@ -12,3 +12,4 @@ pub mod latching;
 pub mod packet;
 pub mod rtcp;
 pub mod sdp;
+pub mod srtp;

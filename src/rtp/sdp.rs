@@ -7,18 +7,25 @@
 //! Only what the sound needs can be refused: an audio line with a port, a profile and a codec of
 //! ours. Any other line may be odd.
 
+pub mod crypto;
+mod encryption;
 mod lines;
+mod refusal;
 
 use std::{
-    fmt::Write,
+    fmt::{self, Write},
     net::{IpAddr, SocketAddr},
 };
 
-use self::lines::{Description, MediaLine};
+pub use self::refusal::{BYTES_MAX, LINES_MAX, PROFILES, Refusal, SECURE_PROFILES};
+use self::{
+    crypto::{CryptoLine, SrtpKeys, SrtpPolicy, SrtpSecret},
+    lines::{Description, MediaLine},
+};
 use super::g711::Law;
 
-/// The offer and answer state of one call.
-#[derive(Clone, Debug)]
+/// The offer and answer state of one call. `Debug` does not show our description, which has a key.
+#[derive(Clone)]
 pub struct Negotiation {
     local: LocalMedia,
     version: u64,
@@ -27,6 +34,10 @@ pub struct Negotiation {
     sound: usize,
     /// The profile of the audio line.
     profile: &'static str,
+    /// Whether sound is encrypted, and the number of which our keys follow. None: never.
+    srtp: Option<(SrtpPolicy, SrtpSecret)>,
+    /// The `a=crypto` lines in our last description; empty if its sound is plain.
+    crypto: String,
     /// Length of the packets that we send, in ms.
     packet_ms: u8,
     /// The payload types in our last description.
@@ -73,6 +84,8 @@ pub struct Agreed {
     pub direction: MediaDirection,
     /// The far end has put us on hold.
     pub held: bool,
+    /// The keys of both ends. None: the sound is plain.
+    pub srtp: Option<SrtpKeys>,
 }
 
 impl Agreed {
@@ -104,60 +117,9 @@ pub enum MediaDirection {
     Inactive,
 }
 
-/// The reason why there is no agreement. SIP answers an offer with 488, and hangs up after an
-/// answer.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Refusal {
-    /// It has more than [`BYTES_MAX`] bytes or [`LINES_MAX`] media lines.
-    #[error("the description is too long: at most {BYTES_MAX} bytes and {LINES_MAX} media lines")]
-    TooLong,
-    /// It is not SDP: it has neither a version nor a media line.
-    #[error("not a session description: it has neither v= nor m=")]
-    Malformed,
-    /// It has no audio line, or its audio line has port 0.
-    #[error("no audio offered; offer m=audio with a port")]
-    NoAudio,
-    /// The profile of its audio line is not one of [`PROFILES`].
-    #[error("audio over {0} is not supported; offer RTP/AVP or RTP/AVPF")]
-    Transport(String),
-    /// Its audio line offers neither PCMU nor PCMA.
-    #[error("no codec in common; offer PCMU or PCMA at 8000 Hz")]
-    Codec,
-    /// The answer has another number of media lines than the offer.
-    #[error("the answer has {answered} media lines, the offer had {offered}")]
-    Lines {
-        /// Media lines that we sent.
-        offered: usize,
-        /// Media lines that came back.
-        answered: usize,
-    },
-}
-
-impl Refusal {
-    /// Returns the code for a SIP `Warning` header (RFC 3261, 20.43).
-    pub fn warning(&self) -> u16 {
-        match self {
-            Self::TooLong | Self::Malformed | Self::Lines { .. } => 399,
-            Self::NoAudio => 304,
-            Self::Transport(_) => 302,
-            Self::Codec => 305,
-        }
-    }
-}
-
-/// The longest description that we read, in bytes. Phones send far shorter ones.
-pub const BYTES_MAX: usize = 16_384;
-
-/// The most media lines that we read; each one needs an answer.
-pub const LINES_MAX: usize = 16;
-
 /// The payload types that we offer, in order of preference.
 const OFFER: [(u8, Payload); 3] =
     [(0, Payload::Sound(Law::Mu)), (8, Payload::Sound(Law::A)), (101, Payload::Events)];
-
-/// The profiles whose packets we read. Feedback (RFC 4585) may be ignored, and we send none. We offer
-/// the first.
-pub const PROFILES: [&str; 2] = ["RTP/AVP", "RTP/AVPF"];
 
 /// Length of a frame, and of the packets that we receive, in ms.
 const FRAME_MS: u8 = 20;
@@ -175,6 +137,8 @@ impl Negotiation {
             lines: vec![String::new()],
             sound: 0,
             profile: PROFILES[0],
+            srtp: None,
+            crypto: String::new(),
             packet_ms: FRAME_MS,
             payloads: OFFER.to_vec(),
             sent: None,
@@ -203,11 +167,14 @@ impl Negotiation {
             .medias
             .iter()
             .enumerate()
-            .find_map(|(line, media)| match RemoteMedia::of(&session, media, route, &OFFER) {
-                Ok(far) => Some((line, far?)),
-                Err(refusal) => {
-                    first_refusal.get_or_insert(refusal);
-                    None
+            .find_map(|(line, media)| {
+                let far = RemoteMedia::of(&session, media, route, &OFFER);
+                match far.and_then(|far| far.map(|it| self.decided(it)).transpose()) {
+                    Ok(far) => Some((line, far?)),
+                    Err(refusal) => {
+                        first_refusal.get_or_insert(refusal);
+                        None
+                    }
                 }
             })
             .ok_or_else(|| first_refusal.unwrap_or(Refusal::NoAudio))?;
@@ -216,7 +183,9 @@ impl Negotiation {
         self.sound = sound;
         (self.profile, self.packet_ms) = (remote.profile, remote.packet_ms);
         self.payloads = remote.payloads.clone();
-        let agreed = remote.agreed(&[]);
+        let (keys, crypto) = self.answer_crypto(&remote).unzip();
+        self.crypto = crypto.unwrap_or_default();
+        let agreed = Agreed { srtp: keys, ..remote.agreed(&[]) };
         self.agreed = Some(agreed.clone());
         Ok((self.describe(agreed.direction, agreed.rtcp_mux), agreed))
     }
@@ -225,7 +194,10 @@ impl Negotiation {
     pub fn offer(&mut self) -> String {
         match &self.sent {
             Some(sent) => self.with_origin(sent),
-            None => self.describe(MediaDirection::SendRecv, false),
+            None => {
+                self.offer_crypto();
+                self.describe(MediaDirection::SendRecv, false)
+            }
         }
     }
 
@@ -243,7 +215,9 @@ impl Negotiation {
         }
         let media = &session.medias[self.sound];
         let remote = RemoteMedia::of(&session, media, route, &self.payloads)?;
-        let agreed = remote.ok_or(Refusal::NoAudio)?.agreed(&self.payloads);
+        let mut remote = remote.ok_or(Refusal::NoAudio)?;
+        let srtp = self.accept_crypto(&mut remote)?;
+        let agreed = Agreed { srtp, ..remote.agreed(&self.payloads) };
         self.agreed = Some(agreed.clone());
         Ok(agreed)
     }
@@ -289,12 +263,19 @@ impl Negotiation {
         if rtcp_mux {
             text.push_str("a=rtcp-mux\r\n");
         }
+        text.push_str(&self.crypto);
     }
 
     fn with_origin(&self, text: &str) -> String {
         let LocalMedia { address, session, .. } = self.local;
         let origin = format!("o=conflow {session} {} IN {}", self.version, address_of(address));
         format!("v=0\r\n{origin}\r\n{text}")
+    }
+}
+
+impl fmt::Debug for Negotiation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Negotiation").field("agreed", &self.agreed).finish_non_exhaustive()
     }
 }
 
@@ -356,6 +337,8 @@ struct RemoteMedia {
     named: Option<IpAddr>,
     rtcp_mux: bool,
     profile: &'static str,
+    /// The first key that we can use.
+    crypto: Option<CryptoLine>,
     packet_ms: u8,
     /// In the far end's order; at least one is audio.
     payloads: Vec<(u8, Payload)>,
@@ -375,7 +358,7 @@ impl RemoteMedia {
         if !media.is_audio() || media.port == 0 {
             return Ok(None);
         }
-        let mut profiles = PROFILES.into_iter();
+        let mut profiles = PROFILES.into_iter().chain(SECURE_PROFILES);
         let profile = profiles
             .find(|it| it.eq_ignore_ascii_case(media.profile))
             .ok_or_else(|| Refusal::Transport(media.profile.to_owned()))?;
@@ -394,6 +377,7 @@ impl RemoteMedia {
             named,
             rtcp_mux: media.attribute("rtcp-mux").is_some(),
             profile,
+            crypto: crypto::chosen(media),
             packet_ms: packet_ms(session.attribute(media, "maxptime")),
             law: sound.ok_or(Refusal::Codec)?,
             payloads,
@@ -427,6 +411,7 @@ impl RemoteMedia {
                 self.direction.sends(),
             ),
             held: !self.direction.receives() || !has_address,
+            srtp: None,
         }
     }
 }

@@ -51,11 +51,13 @@ pub enum PacketDrop {
     Duplicate,
     /// Its numbers do not belong to the stream, and the next packet does not continue them.
     OtherStream,
+    /// Its sound must be encrypted, and its tag is missing or wrong.
+    Unauthentic,
 }
 
 impl PacketDrop {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NoAgreement,
         Self::Malformed,
         Self::PayloadType,
@@ -64,6 +66,7 @@ impl PacketDrop {
         Self::Late,
         Self::Duplicate,
         Self::OtherStream,
+        Self::Unauthentic,
     ];
 
     /// The name in metrics and in the log.
@@ -77,6 +80,7 @@ impl PacketDrop {
             Self::Late => "late",
             Self::Duplicate => "duplicate",
             Self::OtherStream => "other_stream",
+            Self::Unauthentic => "unauthentic",
         }
     }
 

@@ -12,6 +12,7 @@ use std::{
 use super::{
     gauges::{GaugeGuard, PacketDrop, RtpGauges},
     loader::{LegPrograms, LegSounds},
+    secure_socket::SecureSocket,
     socket::{RtpSocket, SocketKind},
 };
 use crate::{
@@ -34,6 +35,7 @@ use crate::{
         packet::{self, ReceptionStats, RtpStream},
         rtcp::{self, RtcpSession},
         sdp::{MediaDirection, Payload},
+        srtp,
     },
 };
 
@@ -50,7 +52,7 @@ pub(super) struct RtpLeg<W> {
     pub(super) moves_to: Option<usize>,
     /// The last tick in which it was sent something.
     pub(super) last_tick: u64,
-    socket: W,
+    socket: SecureSocket<W>,
     session: Option<Arc<LegSession>>,
     source: Option<RtpSource>,
     stream: RtpStream,
@@ -65,7 +67,7 @@ pub(super) struct RtpLeg<W> {
     dtmf: dtmf::DtmfReceiver,
     keys: dtmf::KeyFilter,
     /// Reasons of drops that the log has told of this call, one bit each.
-    told: u8,
+    told: u16,
     /// Talk detection while the leg is in no room.
     gate: Gate,
     is_lost: bool,
@@ -109,8 +111,8 @@ pub(super) struct TickContext {
     datagram: [u8; DATAGRAM_MAX],
 }
 
-/// Longest packet that we send: a frame, or a report.
-const PACKET_MAX: usize = rtcp::REPORT_MAX;
+/// Longest packet that we send: a frame, or a report, encrypted.
+const PACKET_MAX: usize = rtcp::REPORT_MAX + srtp::OVERHEAD_MAX;
 
 /// Longest datagram that we read: the longest packet of sound, its header with an extension, and a
 /// byte that shows that it was longer.
@@ -141,8 +143,9 @@ impl<W: RtpSocket> RtpLeg<W> {
         let settings = playout::Settings { rate: g711::RATE, dtmf_mode: DtmfMode::Tones };
         // RFC 7022: a unique name that reveals nothing.
         let cname = format!("{:024x}", random >> 32);
-        let (ssrc, sequence, timestamp) =
-            (random as u32, (random >> 32) as u16, (random >> 48) as u32);
+        // RFC 3711, 3.3.1: in the lower half, so that losses at the start cannot hide a roll-over.
+        let sequence = (random >> 32) as u16 & 0x7FFF;
+        let (ssrc, timestamp) = (random as u32, (random >> 48) as u32);
         Self {
             call,
             playout: Playout::new(settings),
@@ -151,7 +154,7 @@ impl<W: RtpSocket> RtpLeg<W> {
             muted_in: None,
             moves_to: None,
             last_tick: 0,
-            socket,
+            socket: SecureSocket::new(socket),
             session: None,
             source: None,
             stream: RtpStream::new(ssrc, sequence, timestamp),
@@ -179,6 +182,7 @@ impl<W: RtpSocket> RtpLeg<W> {
         let agreed = &session.agreed;
         let keys = if agreed.events.is_some() { DtmfMode::Events } else { DtmfMode::Tones };
         self.playout.set_dtmf_mode(keys);
+        self.socket.agree(now, agreed.srtp.as_ref());
         // A refresh that changes nothing leaves the learnt address locked.
         let is_new = self.session.as_ref() != Some(&session);
         if let Some(remote) = agreed.remote.filter(|_| is_new) {
@@ -204,26 +208,26 @@ impl<W: RtpSocket> RtpLeg<W> {
     /// Reads the datagrams that came since the last tick.
     pub(super) fn receive(&mut self, context: &mut TickContext) {
         for _ in 0..DATAGRAMS_MAX {
-            let Some((len, from)) = self.socket.receive(SocketKind::Rtp, &mut context.datagram)
-            else {
-                break;
-            };
-            let received = match packet::is_rtcp(&context.datagram[..len]) {
+            let (now, datagram) = (context.now, &mut context.datagram);
+            let received = self.socket.receive(now, SocketKind::Rtp, datagram);
+            let Some((opened, from)) = received else { break };
+            let received = opened.and_then(|len| match packet::is_rtcp(&context.datagram[..len]) {
                 true => self.receive_control(len, from, context),
                 false => self.receive_packet(len, from, context),
-            };
+            });
             match received {
                 Ok(()) => _ = context.gauges.received.fetch_add(1, Ordering::Relaxed),
-                Err(why) => self.dropped(why, len, from, context),
+                Err(why) => self.dropped(why, opened.unwrap_or_default(), from, context),
             }
         }
 
         if (context.tick ^ u64::from(self.stream.ssrc())).is_multiple_of(CONTROL_TICKS) {
             for _ in 0..DATAGRAMS_MAX {
-                let received = self.socket.receive(SocketKind::Rtcp, &mut context.datagram);
-                let Some((len, from)) = received else { break };
-                if let Err(why) = self.receive_control(len, from, context) {
-                    self.dropped(why, len, from, context);
+                let (now, datagram) = (context.now, &mut context.datagram);
+                let received = self.socket.receive(now, SocketKind::Rtcp, datagram);
+                let Some((opened, from)) = received else { break };
+                if let Err(why) = opened.and_then(|len| self.receive_control(len, from, context)) {
+                    self.dropped(why, opened.unwrap_or_default(), from, context);
                 }
             }
             self.check_media_lost(context);
@@ -280,7 +284,8 @@ impl<W: RtpSocket> RtpLeg<W> {
                 if let Some(events) = agreed.events {
                     let (age, marker, packet) = (update.age, update.marker, &mut context.packet);
                     let len = self.stream.write_aged(age, marker, events, &payload, packet);
-                    send(&mut self.socket, SocketKind::Rtp, len, source.destination(), context);
+                    let packet = (&mut context.packet[..], len);
+                    send(&mut self.socket, packet, source.destination(), &context.gauges);
                 }
                 self.stream.skip(UNITS);
                 return;
@@ -299,7 +304,8 @@ impl<W: RtpSocket> RtpLeg<W> {
         for part in payload.chunks(UNITS_PER_MS * usize::from(agreed.packet_ms.max(1))) {
             let (units, packet) = (part.len() as u32, &mut context.packet);
             let len = self.stream.write(agreed.payload_type, part, units, packet);
-            send(&mut self.socket, SocketKind::Rtp, len, source.destination(), context);
+            let packet = (&mut context.packet[..], len);
+            send(&mut self.socket, packet, source.destination(), &context.gauges);
         }
         self.counters.publish(&self.stream, &self.reception);
     }
@@ -331,7 +337,7 @@ impl<W: RtpSocket> RtpLeg<W> {
         let len = self.rtcp.compose(context.ntp, stream, reception, bye, &mut context.packet);
         if let Some(len) = len {
             // A lost report does not matter; the next one replaces it.
-            self.socket.send(port, &context.packet[..len], to);
+            self.socket.send(port, &mut context.packet, len, to);
         }
     }
 
@@ -442,14 +448,13 @@ impl<W: RtpSocket> RtpLeg<W> {
 }
 
 fn send(
-    socket: &mut impl RtpSocket,
-    port: SocketKind,
-    len: Option<usize>,
+    socket: &mut SecureSocket<impl RtpSocket>,
+    (packet, len): (&mut [u8], Option<usize>),
     to: SocketAddr,
-    context: &TickContext,
+    gauges: &RtpGauges,
 ) {
-    let is_sent = len.is_some_and(|len| socket.send(port, &context.packet[..len], to));
-    let gauge = if is_sent { &context.gauges.sent } else { &context.gauges.unsent };
+    let is_sent = len.is_some_and(|len| socket.send(SocketKind::Rtp, packet, len, to));
+    let gauge = if is_sent { &gauges.sent } else { &gauges.unsent };
     gauge.fetch_add(1, Ordering::Relaxed);
 }
 

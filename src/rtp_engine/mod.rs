@@ -21,6 +21,7 @@ mod loader;
 mod mailbox;
 mod mixer_thread;
 mod room;
+mod secure_socket;
 mod socket;
 mod ticker;
 

@@ -3,11 +3,11 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use super::{
-    agent::{Agent, ExtraHeaders},
+    agent::{Agent, ExtraHeaders, warning},
     digest::{DigestCredentials, DigestResult},
     header_value::NameAddr,
     name::HeaderName,
-    request::{Hop, SipRequest},
+    request::{Hop, SipRequest, Transport},
     text::readable,
     uri::{SipUri, Uri},
 };
@@ -17,6 +17,7 @@ use crate::{
         user_part::UserPart,
     },
     media::Arrival,
+    rtp::sdp::crypto::SrtpPolicy,
 };
 
 /// The identity with which a caller is let in.
@@ -58,6 +59,33 @@ impl Agent {
             return Ok(SipCaller::Anonymous);
         }
         self.authenticate(now, hop, request).map(SipCaller::Endpoint)
+    }
+
+    /// Decides whether a caller's sound is encrypted.
+    ///
+    /// # Errors
+    ///
+    /// It must be, and they call without TLS; the value is the headers of a 488.
+    pub(super) fn srtp_policy(
+        &self,
+        hop: &Hop,
+        caller: &SipCaller,
+    ) -> Result<SrtpPolicy, ExtraHeaders> {
+        let of_caller = match caller {
+            SipCaller::Endpoint(user) => self.settings.endpoint(user).map(|it| it.srtp),
+            SipCaller::Trunk => self.settings.trunk_at(hop.remote.ip()).map(|it| it.srtp),
+            SipCaller::Anonymous => None,
+        };
+        let policy = of_caller.unwrap_or_default();
+        match policy {
+            _ if hop.transport == Transport::Tls => Ok(policy),
+            // A key that we offer in the clear protects nothing.
+            SrtpPolicy::Offer => Ok(SrtpPolicy::Allow),
+            SrtpPolicy::Require => {
+                Err(vec![warning(hop, "calls must be encrypted: call over TLS, with SRTP")])
+            }
+            SrtpPolicy::Off | SrtpPolicy::Allow => Ok(policy),
+        }
     }
 
     /// Returns the user that a REGISTER is for, if it may come. Where anybody may call, anybody may

@@ -211,7 +211,7 @@ impl Agent {
         if self.servers.absorb(&key, effects) {
             return;
         }
-        if let Err((code, extra)) = self.check_request(&request) {
+        if let Err((code, extra)) = self.check_request(&hop, &request) {
             return self.refuse(&hop, &request, code, &extra, effects);
         }
         match request.to.tag().and_then(|tag| self.dialogs.get(tag)).copied() {
@@ -227,7 +227,7 @@ impl Agent {
     }
 
     /// Checks common to all requests (RFC 3261, 8.2).
-    fn check_request(&self, request: &SipRequest) -> Result<(), (u16, ExtraHeaders)> {
+    fn check_request(&self, hop: &Hop, request: &SipRequest) -> Result<(), (u16, ExtraHeaders)> {
         if matches!(request.method, SipMethod::Other(_)) {
             return Err((405, vec![(HeaderName::Allow, ALLOW.to_owned())]));
         }
@@ -235,7 +235,7 @@ impl Agent {
             return Err((483, vec![]));
         }
         let is_known = match &request.uri {
-            Uri::Sip(uri) => !uri.is_secure,
+            Uri::Sip(uri) => hop.may_name(uri),
             // A number, as carriers call it (RFC 3966). Only a call can reach one.
             Uri::Other { scheme, .. } => scheme == "tel" && request.method == SipMethod::Invite,
         };

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     base::ids::CallId,
     media::{DialAttempt, DialFailure, DialResponse, Dialling},
+    rtp::sdp::crypto::SrtpPolicy,
 };
 
 /// One place where a call may be answered.
@@ -37,6 +38,8 @@ pub struct Target {
     pub account: Option<DigestAccount>,
     /// Whether it is a phone of ours or another server.
     pub kind: TargetKind,
+    /// Whether its sound is encrypted.
+    pub srtp: SrtpPolicy,
 }
 
 /// What a target is, which decides what its refusals mean.

@@ -1,6 +1,7 @@
 //! Call state of the signalling: dialog, media description, and pending messages.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -15,7 +16,10 @@ use super::{
 use crate::{
     base::ids::CallId,
     media::{Arrival, Ending},
-    rtp::sdp::{Agreed, LocalMedia, MediaRoute, Negotiation, Refusal},
+    rtp::sdp::{
+        Agreed, LocalMedia, MediaRoute, Negotiation, Refusal,
+        crypto::{SrtpPolicy, SrtpSecret},
+    },
 };
 
 /// The signalling state of one call.
@@ -69,6 +73,8 @@ pub struct Ringing {
     pub offer: Option<Vec<u8>>,
     /// The session timer that the INVITE asks for.
     pub terms: Option<Terms>,
+    /// Whether the caller's sound is encrypted.
+    pub srtp: SrtpPolicy,
     /// The message to the engine; None after it was sent, once the RTP port was open.
     pub arrival: Option<Arrival>,
     /// The last provisional reply, 180 or 183, and when to repeat it. None before the flow is
@@ -97,8 +103,8 @@ pub struct Unacked {
     pub ends_at: Instant,
 }
 
-/// State of offer and answer of a call.
-#[derive(Clone, Debug)]
+/// State of offer and answer of a call. `Debug` does not show our description, which has a key.
+#[derive(Clone)]
 pub struct CallMedia {
     negotiation: Negotiation,
     /// Our last description, as sent.
@@ -107,6 +113,8 @@ pub struct CallMedia {
     pub is_held: bool,
     /// Whether the log knows that the far end sends no keys as events.
     pub has_told_keys: bool,
+    /// Whether it has been counted that a key came in the clear.
+    pub has_told_clear_key: bool,
 }
 
 /// Interval between provisional replies, so that no proxy gives up (RFC 3261, 13.3.1.1).
@@ -144,12 +152,23 @@ impl Unacked {
     }
 }
 
+impl fmt::Debug for CallMedia {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallMedia").field("negotiation", &self.negotiation).finish_non_exhaustive()
+    }
+}
+
 impl CallMedia {
     /// Starts without an agreement. The far end sends its media to `address`.
-    pub fn new(address: SocketAddr, session: u64) -> Self {
+    pub fn new(address: SocketAddr, session: u64, srtp: (SrtpPolicy, SrtpSecret)) -> Self {
         let local = LocalMedia { address: address.ip(), port: address.port(), session };
-        let negotiation = Negotiation::new(local);
-        Self { negotiation, text: String::new(), is_held: false, has_told_keys: false }
+        Self {
+            negotiation: Negotiation::new(local).encrypted(srtp.0, srtp.1),
+            text: String::new(),
+            is_held: false,
+            has_told_keys: false,
+            has_told_clear_key: false,
+        }
     }
 
     /// Returns the last agreement. None before the first one.

@@ -103,13 +103,17 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::{SipEndpoint, SipPassword};
+    use crate::{
+        rtp::sdp::crypto::SrtpPolicy,
+        sip::{SipEndpoint, SipPassword},
+    };
 
     fn settings() -> Settings {
         let endpoint = |user: &str, account: &str| SipEndpoint {
             user: user.into(),
             password: SipPassword::new("pw"),
             account: Some(account.parse().unwrap()),
+            srtp: SrtpPolicy::default(),
         };
         Settings {
             bind: vec!["192.0.2.5:5060".parse().unwrap()],

@@ -202,6 +202,8 @@ pub fn contact(settings: &Settings, hop: &Hop) -> String {
     match hop.transport {
         Transport::Udp => format!("<sip:conflow@{us}>"),
         Transport::Tcp => format!("<sip:conflow@{us};transport=tcp>"),
+        // Phones prefer it to `sips:`.
+        Transport::Tls => format!("<sip:conflow@{us};transport=tls>"),
     }
 }
 

@@ -14,10 +14,13 @@ use super::{
     ids::SipSecret,
     note::Losses,
     settings::{Settings, SipPeers},
-    sockets::{Incoming, Listener, SipSockets},
+    sockets::{Incoming, Listener, SipSockets, TlsListener},
 };
-use crate::base::ids::AccountId;
-use crate::media::{CannotDial, Exchange, NoFlow, SignallingBackend, SignallingOrder, legs::Legs};
+use crate::{
+    base::ids::AccountId,
+    media::{CannotDial, Exchange, NoFlow, SignallingBackend, SignallingOrder, legs::Legs},
+    tls::ServerTls,
+};
 
 /// Signalling backend of real phones. An RTP engine carries their sound.
 pub struct SipBackend {
@@ -26,6 +29,7 @@ pub struct SipBackend {
     sockets: Arc<SipSockets>,
     gauges: Arc<Mutex<SipGauges>>,
     addresses: Vec<SocketAddr>,
+    tls: Option<SocketAddr>,
 }
 
 /// The task of a [`SipBackend`]: a future that ends after [`SipBackend::stop`].
@@ -35,6 +39,7 @@ pub struct SipDriver {
     inbox: mpsc::Receiver<Incoming>,
     sockets: Arc<SipSockets>,
     listeners: Vec<Listener>,
+    secure: Option<TlsListener>,
     legs: Arc<dyn Legs>,
     gauges: Arc<Mutex<SipGauges>>,
     effects: VecDeque<Effect>,
@@ -70,14 +75,28 @@ const INBOX_MAX: usize = 8_192;
 const BATCH_MAX: usize = 64;
 
 impl SipBackend {
-    /// Binds the sockets; messages are read from [`SipDriver::run`] on. Must be called within a
-    /// tokio runtime. `key` must be random, and new for each process.
+    /// [`SipBackend::bind_with`], without TLS.
     ///
     /// # Errors
     ///
     /// An address cannot be bound.
     pub fn bind(
         settings: Settings,
+        legs: Arc<dyn Legs>,
+        key: SipSecret,
+    ) -> Result<(Self, SipDriver), BindError> {
+        Self::bind_with(Settings { tls: None, ..settings }, None, legs, key)
+    }
+
+    /// Binds the sockets; messages are read from [`SipDriver::run`] on. Must be called within a
+    /// tokio runtime. `tls` is for [`Settings::tls`]. `key` must be random, and new for each process.
+    ///
+    /// # Errors
+    ///
+    /// An address cannot be bound.
+    pub fn bind_with(
+        settings: Settings,
+        tls: Option<Arc<ServerTls>>,
         legs: Arc<dyn Legs>,
         key: SipSecret,
     ) -> Result<(Self, SipDriver), BindError> {
@@ -95,6 +114,14 @@ impl SipBackend {
         }
         settings.bind.clone_from(&addresses);
         let settings = Arc::new(settings);
+        let secure = settings.tls.zip(tls).map(|(address, tls)| {
+            TlsListener::bind(address, tls).map_err(|source| BindError { address, source })
+        });
+        let secure = secure.transpose()?;
+        let tls = secure.as_ref().map(|it| it.address);
+        if let Some(address) = tls {
+            tracing::info!("SIP over TLS on {address}");
+        }
         let (sender, orders) = mpsc::unbounded_channel();
         let (incoming, inbox) = mpsc::channel(INBOX_MAX);
         let sockets = Arc::new(SipSockets::new(settings.clone(), incoming, &listeners));
@@ -106,16 +133,22 @@ impl SipBackend {
             inbox,
             sockets: sockets.clone(),
             listeners,
+            secure,
             legs: legs.clone(),
             gauges: gauges.clone(),
             effects: VecDeque::new(),
         };
-        Ok((Self { orders: sender, legs, sockets, gauges, addresses }, driver))
+        Ok((Self { orders: sender, legs, sockets, gauges, addresses, tls }, driver))
     }
 
     /// Returns the bound addresses, each for both UDP and TCP.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Returns the bound address for TLS, if there is one.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls
     }
 
     /// Refuses new calls and OPTIONS with 503 from now on. Established calls continue.
@@ -136,7 +169,7 @@ impl SipBackend {
         *self.gauges.lock()
     }
 
-    /// Returns the number of open TCP connections.
+    /// Returns the number of open connections, TCP and TLS.
     pub fn streams(&self) -> usize {
         self.sockets.streams.lock().len()
     }
@@ -186,7 +219,8 @@ impl SignallingBackend for SipBackend {
 impl SipDriver {
     /// Handles calls until [`SipBackend::stop`], or until the last [`SipBackend`] is dropped.
     pub async fn run(mut self, exchange: Arc<dyn Exchange>) {
-        let mut readers = self.sockets.listen(std::mem::take(&mut self.listeners));
+        let mut readers =
+            self.sockets.listen(std::mem::take(&mut self.listeners), self.secure.take());
         let far_off = std::time::Duration::from_secs(3_600);
         loop {
             let deadline = self.agent.deadline();

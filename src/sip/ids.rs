@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::base::ids::CallId;
+use crate::{base::ids::CallId, rtp::sdp::crypto::SrtpSecret};
 
 /// A random key; `Debug` does not show it.
 #[derive(Clone, Copy)]
@@ -51,6 +51,13 @@ impl SipIds {
     pub fn session(&mut self) -> u64 {
         let [a, b, c, d, ..] = self.next();
         u32::from_be_bytes([a, b, c, d]).into()
+    }
+
+    /// Creates the secret of a call's SRTP keys.
+    pub fn srtp(&mut self) -> SrtpSecret {
+        self.last += 1;
+        let text = format!("srtp {}", self.last);
+        SrtpSecret(*blake3::keyed_hash(&self.key.0, text.as_bytes()).as_bytes())
     }
 
     /// Returns the same tag for the same request, so that a stateless reply needs no memory.

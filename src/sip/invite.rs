@@ -12,7 +12,7 @@ use super::{
     message::SipMessage,
     name::{HeaderName, SipMethod, is_token},
     note::SipNote,
-    request::{ContactError, Hop, SipRequest},
+    request::{ContactError, Hop, SipRequest, Transport},
     session_timer::Terms,
     text::readable,
     timers::Timer,
@@ -25,7 +25,7 @@ use crate::{
         LegEvent, Report,
         legs::{LegSession, NoPort},
     },
-    rtp::sdp::Refusal,
+    rtp::sdp::{Refusal, crypto::SrtpPolicy},
 };
 
 impl Agent {
@@ -50,13 +50,14 @@ impl Agent {
 
         let dialog = Dialog::of(&request, &hop, wanted.contact, tag.clone());
         let has_update = request.message.words(&HeaderName::Allow).any(|it| it == "UPDATE");
-        let AcceptedInvite { offer, terms, .. } = wanted;
+        let AcceptedInvite { offer, terms, srtp, .. } = wanted;
         let ringing = Ringing {
             invite: request,
             hop,
             server,
             offer,
             terms,
+            srtp,
             progress: None,
             arrival: Some(arrival),
         };
@@ -88,7 +89,7 @@ impl Agent {
             return Err(plain(482));
         }
         let contact = match request.contact() {
-            Ok(contact) if contact.uri.sip().is_some_and(|uri| !uri.is_secure) => contact.uri,
+            Ok(contact) if contact.uri.sip().is_some_and(|it| hop.may_name(it)) => contact.uri,
             // The far end is reached at its source anyway, as if it were behind NAT.
             Err(ContactError::Unreadable) if request.get(&HeaderName::Contact) != Some("*") => {
                 source_uri(request, hop)
@@ -99,6 +100,7 @@ impl Agent {
             }
         };
         let caller = self.admit(now, hop, request).map_err(|challenge| (401, challenge))?;
+        let srtp = self.srtp_policy(hop, &caller).map_err(|extra| (488, extra))?;
         if self.is_draining || self.calls.len() >= self.settings.calls_max {
             return Err((503, retry_after()));
         }
@@ -111,7 +113,7 @@ impl Agent {
             return Err(plain(406));
         }
         let terms = self.session_terms(request)?;
-        Ok(AcceptedInvite { contact, caller, offer, terms })
+        Ok(AcceptedInvite { contact, caller, offer, terms, srtp })
     }
 
     /// The session timer that a request asks for.
@@ -137,14 +139,15 @@ impl Agent {
         if self.outgoing.contains_key(&id) {
             return self.begin_attempts(now, id, port, effects);
         }
-        let session = self.ids.session();
+        let (session, secret) = (self.ids.session(), self.ids.srtp());
         let Some(call) = self.calls.get_mut(&id) else { return };
         let SipPhase::Ringing(ringing) = &mut call.phase else { return };
         let Ok(port) = port else {
             return self.reject(now, id, 503, &retry_after(), effects);
         };
         let us = self.settings.address_for(port.ip(), ringing.hop.remote.ip());
-        let mut media = CallMedia::new(SocketAddr::new(us, port.port()), session);
+        let (address, srtp) = (SocketAddr::new(us, port.port()), (ringing.srtp, secret));
+        let mut media = CallMedia::new(address, session, srtp);
         let source = call.dialog.hop.remote.ip();
         let route = |named| self.settings.media_address(named, source);
         let refusal = ringing.offer.as_ref().and_then(|offer| media.answer(offer, &route).err());
@@ -249,6 +252,11 @@ impl Agent {
         if agreed.events.is_none() && !media.has_told_keys {
             media.has_told_keys = true;
             effects.push_back(Effect::Note(SipNote::KeysByInfoOnly { call: id }));
+        }
+        let is_clear = agreed.srtp.is_some() && call.dialog.hop.transport != Transport::Tls;
+        if is_clear && !media.has_told_clear_key {
+            media.has_told_clear_key = true;
+            effects.push_back(Effect::Note(SipNote::KeyInClear { call: id }));
         }
         let source = call.dialog.hop.remote.ip();
         let session = LegSession { agreed, source, is_early: false };
@@ -394,6 +402,7 @@ struct AcceptedInvite {
     caller: super::admission::SipCaller,
     offer: Option<Vec<u8>>,
     terms: Option<Terms>,
+    srtp: SrtpPolicy,
 }
 
 /// Whether a caller takes a description. What is no media type in its Accept says nothing.

@@ -47,6 +47,11 @@ pub enum SipNote {
         /// Its User-Agent header, readable; empty if it has none.
         user_agent: String,
     },
+    /// The key of an encrypted call came, and was sent, over a transport that others can read.
+    KeyInClear {
+        /// The call that has just been agreed on.
+        call: CallId,
+    },
     /// The SDP of a call has no telephone-event: keys that are sent as tones are not recognized.
     KeysByInfoOnly {
         /// The call that has just been agreed on.
@@ -72,11 +77,13 @@ pub enum MessageDrop {
     StrayResponse,
     /// A connection: there are too many, or too many of its source.
     TooManyStreams,
+    /// A connection: its TLS handshake failed, or took too long.
+    Handshake,
 }
 
 impl MessageDrop {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Throttled,
         Self::Unreadable,
         Self::Overrun,
@@ -84,6 +91,7 @@ impl MessageDrop {
         Self::StrayAck,
         Self::StrayResponse,
         Self::TooManyStreams,
+        Self::Handshake,
     ];
 
     /// The name in metrics and in the log.
@@ -96,6 +104,7 @@ impl MessageDrop {
             Self::StrayAck => "stray_ack",
             Self::StrayResponse => "stray_response",
             Self::TooManyStreams => "too_many_streams",
+            Self::Handshake => "tls_handshake",
         }
     }
 }
@@ -106,6 +115,8 @@ pub struct Losses {
     dropped: [AtomicU64; MessageDrop::ALL.len()],
     /// Messages that could not be sent.
     pub unsent: AtomicU64,
+    /// Encrypted calls whose keys were exchanged in the clear.
+    pub clear_keys: AtomicU64,
 }
 
 impl Losses {
@@ -151,7 +162,7 @@ impl NoteLimit {
             SipNote::Refused { peer, code, .. } => (format!("{code} {}", source(peer)), MINUTE),
             SipNote::LeftOut { peer, .. } => (format!("odd {}", source(peer)), MINUTE),
             SipNote::ForeignAck { user_agent, .. } => (format!("ack {user_agent}"), HOUR),
-            SipNote::KeysByInfoOnly { .. } => return true,
+            SipNote::KeysByInfoOnly { .. } | SipNote::KeyInClear { .. } => return true,
         };
         if self.told.get(&key).is_some_and(|until| now < *until) {
             return false;
@@ -173,7 +184,7 @@ impl SipNote {
         match self {
             Self::Dropped { .. } | Self::ForeignAck { .. } => true,
             Self::Refused { code, .. } => matches!(code, 400 | 488 | 505 | 513),
-            Self::LeftOut { .. } | Self::KeysByInfoOnly { .. } => false,
+            Self::LeftOut { .. } | Self::KeysByInfoOnly { .. } | Self::KeyInClear { .. } => false,
         }
     }
 }
@@ -190,6 +201,9 @@ impl fmt::Display for SipNote {
             Self::ForeignAck { user_agent, .. } => write!(
                 f,
                 "the ACKs of {user_agent:?} have a foreign To tag; they count where all else fits"
+            ),
+            Self::KeyInClear { .. } => f.write_str(
+                "the sound is encrypted, but its key is not: it came over UDP or TCP; use TLS",
             ),
             Self::KeysByInfoOnly { .. } => f.write_str(
                 "keys by INFO only: the phone offers no telephone-event, and keys in the sound are \

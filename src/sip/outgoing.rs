@@ -13,7 +13,7 @@ use super::{
     cause,
     effect::Effect,
     name::{HeaderName, SipMethod},
-    request::{Hop, SipRequest},
+    request::{Hop, SipRequest, Transport},
     timers::Timer,
     transaction::GIVE_UP,
 };
@@ -22,6 +22,7 @@ use crate::{
     media::{
         DialFailure, DialFailureSource, Dialling, HangupCause, LegEvent, Report, legs::NoPort,
     },
+    rtp::sdp::crypto::SrtpPolicy,
 };
 
 /// The reason of a CANCEL when another phone has answered, so that this one shows no missed call
@@ -32,6 +33,14 @@ pub(super) const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewher
 pub(super) const ANSWERED: &str = "answered";
 const CALLED_OFF: &str = "called off";
 const ANSWERED_ELSEWHERE: &str = "another phone answered";
+
+/// Our own offers have keys over TLS only.
+fn srtp_over(transport: Transport, srtp: SrtpPolicy) -> SrtpPolicy {
+    match (srtp, transport) {
+        (SrtpPolicy::Offer, Transport::Udp | Transport::Tcp) => SrtpPolicy::Allow,
+        (srtp, _) => srtp,
+    }
+}
 
 impl Agent {
     /// Begins a call to a registered phone: asks for an RTP port.
@@ -71,7 +80,9 @@ impl Agent {
     /// The phones that are registered under a name, the newest first. A phone of the other IP version
     /// than the newest one has no sound in common with it, and is left out.
     fn phones_of(&self, now: Instant, user: &str) -> Vec<Target> {
-        let is_endpoint = self.settings.endpoint(user).is_some();
+        let endpoint = self.settings.endpoint(user);
+        let is_endpoint = endpoint.is_some();
+        let srtp = endpoint.map_or(SrtpPolicy::default(), |it| it.srtp);
         // A name without a password is trusted on this machine only.
         let bindings = self.registrar.bindings(now, user);
         let bindings =
@@ -81,8 +92,11 @@ impl Agent {
             hop: it.way(),
             account: None,
             kind: TargetKind::Endpoint,
+            srtp: srtp_over(it.way().transport, srtp),
         };
         let mut targets: Vec<_> = bindings.map(target).collect();
+        // Keys are sent over TLS only.
+        targets.retain(|it| it.srtp != SrtpPolicy::Require || it.hop.transport == Transport::Tls);
         targets.reverse();
         let is_ipv4 = targets.first().is_some_and(|it| it.hop.local.is_ipv4());
         targets.retain(|it| it.hop.local.is_ipv4() == is_ipv4);
@@ -104,8 +118,8 @@ impl Agent {
         let mut begun = Vec::new();
         for target in std::mem::take(&mut leg.targets) {
             let us = self.settings.address_for(target.hop.local.ip(), target.hop.remote.ip());
-            let session = self.ids.session();
-            let media = CallMedia::new(SocketAddr::new(us, port.port()), session);
+            let (session, srtp) = (self.ids.session(), (target.srtp, self.ids.srtp()));
+            let media = CallMedia::new(SocketAddr::new(us, port.port()), session, srtp);
             let (settings, ids) = (&self.settings, &mut self.ids);
             let attempt = Attempt::new(now, call, &leg, target, media, settings, ids);
             begun.push(self.attempts.insert(attempt));
@@ -338,6 +352,7 @@ mod tests {
                 hop: hop(),
                 account: Some(DigestAccount { username, password, realm: None }),
                 kind: TargetKind::Trunk,
+                srtp: SrtpPolicy::default(),
             };
             let dialling = Dialling {
                 from: "4930".into(),

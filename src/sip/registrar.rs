@@ -88,7 +88,7 @@ impl Registrar {
                     if !asked.is_zero() && asked < shortest {
                         return Err(SipError { code: 423, reason: "Interval Too Brief" });
                     }
-                    if contact.uri.sip().is_none_or(|it| it.is_secure) {
+                    if contact.uri.sip().is_none_or(|it| !hop.may_name(it)) {
                         return Err(SipError::bad_request("Contact that is no sip URI"));
                     }
                     let position = bindings.iter().position(|it| it.contact == contact.uri);

@@ -7,15 +7,15 @@ use super::{
     header_value::{CSeq, NameAddr, Via, parse_number},
     message::{SipMessage, StartLine},
     name::{HeaderName, SipMethod},
-    uri::{Uri, split_unquoted},
+    uri::{SipUri, Uri, split_unquoted},
 };
 
 /// The path of a message: transport, socket and both addresses.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Hop {
-    /// UDP or TCP, as Via names it.
+    /// UDP, TCP or TLS, as Via names it.
     pub transport: Transport,
-    /// Number of our socket (UDP) or connection (TCP); unique for the life of the process.
+    /// Number of our socket (UDP) or connection (TCP, TLS); unique for the life of the process.
     pub link: u64,
     /// Our address, as the far end reaches it (never the unspecified address).
     pub local: SocketAddr,
@@ -30,6 +30,8 @@ pub enum Transport {
     Udp,
     /// A stream: nothing is lost.
     Tcp,
+    /// A stream that is encrypted.
+    Tls,
 }
 
 impl Transport {
@@ -38,7 +40,15 @@ impl Transport {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS",
         }
+    }
+}
+
+impl Hop {
+    /// Whether a URI may stand where it is to be reached over this hop: `sips:` needs TLS.
+    pub fn may_name(&self, uri: &SipUri) -> bool {
+        !uri.is_secure || self.transport == Transport::Tls
     }
 }
 
@@ -228,9 +238,9 @@ pub fn reply(request: &SipMessage, hop: &Hop, code: u16, reason: &str, tag: &str
     reply
 }
 
-/// Returns the hop of a reply: back to the source (`rport`, TCP), or to the port in Via.
+/// Returns the hop of a reply: back to the source (`rport`, streams), or to the port in Via.
 pub fn reply_hop(via: &Via, hop: &Hop) -> Hop {
-    if hop.transport == Transport::Tcp || via.params.get("rport").is_some() {
+    if hop.transport != Transport::Udp || via.params.get("rport").is_some() {
         return *hop;
     }
     let port = via.port.unwrap_or(super::PORT_DEFAULT);

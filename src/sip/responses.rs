@@ -114,7 +114,7 @@ impl Agent {
         digest.begin_request();
         let hop = match hop.transport {
             Transport::Udp => *hop,
-            Transport::Tcp => Hop { local: attempt.target.hop.local, ..*hop },
+            Transport::Tcp | Transport::Tls => Hop { local: attempt.target.hop.local, ..*hop },
         };
         let invite = (&attempt.invite, attempt.cseq);
         let mut dialog = Dialog::of_answer(invite, message, &hop, target, digest);

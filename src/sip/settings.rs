@@ -3,13 +3,18 @@
 use std::{fmt, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{digest::Algorithm, request::Hop, throttle::Rate};
-use crate::base::{ids::AccountId, network::IpNetwork};
+use crate::{
+    base::{ids::AccountId, network::IpNetwork},
+    rtp::sdp::crypto::SrtpPolicy,
+};
 
 /// The settings of `[sip]`, with its endpoints and trunks.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Addresses to listen on, each over UDP and TCP. Port 0 takes any port, the same for both.
     pub bind: Vec<SocketAddr>,
+    /// Address to listen on for TLS. None: there is none.
+    pub tls: Option<SocketAddr>,
     /// Our public address, if it is not the bound one. Contact and SDP name it to all who are not
     /// in a local network.
     pub advertise: Option<IpAddr>,
@@ -62,6 +67,8 @@ pub struct SipEndpoint {
     pub password: SipPassword,
     /// The account whose flows and numbers it reaches.
     pub account: Option<AccountId>,
+    /// Whether the sound of its calls is encrypted.
+    pub srtp: SrtpPolicy,
 }
 
 /// A gateway, identified by its address.
@@ -71,6 +78,8 @@ pub struct SipTrunk {
     pub name: Arc<str>,
     /// Source addresses of its calls. The caller identity that it asserts is trusted.
     pub addresses: Vec<IpNetwork>,
+    /// Whether the sound of its calls is encrypted.
+    pub srtp: SrtpPolicy,
 }
 
 /// A password; `Debug` does not show it.
@@ -99,6 +108,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             bind: vec![SocketAddr::from(([127, 0, 0, 1], super::PORT_DEFAULT))],
+            tls: None,
             advertise: None,
             domains: Vec::new(),
             local_networks: Vec::new(),
@@ -125,9 +135,13 @@ impl Settings {
         self.loopback_account = loopback_account;
     }
 
+    fn binds(&self) -> impl Iterator<Item = &SocketAddr> {
+        self.bind.iter().chain(&self.tls)
+    }
+
     /// Whether callers without credentials are let in.
     pub fn is_open(&self) -> bool {
-        let is_loopback = || self.bind.iter().all(|it| it.ip().is_loopback());
+        let is_loopback = || self.binds().all(|it| it.ip().is_loopback());
         self.open.unwrap_or_else(is_loopback)
     }
 
@@ -199,7 +213,7 @@ impl Settings {
     /// Returns warnings about these settings, for the log at start-up.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        for bind in self.bind.iter().filter(|it| !it.ip().is_loopback()) {
+        for bind in self.binds().filter(|it| !it.ip().is_loopback()) {
             if self.advertise.is_none() && super::network::is_private(bind.ip()) {
                 warnings.push(format!(
                     "[sip] listens on {bind} and advertises nothing: phones behind another router \
@@ -207,7 +221,7 @@ impl Settings {
                 ));
             }
         }
-        if self.open == Some(true) && self.bind.iter().any(|it| !it.ip().is_loopback()) {
+        if self.open == Some(true) && self.binds().any(|it| !it.ip().is_loopback()) {
             warnings.push("[sip] open = true: anybody who reaches this port can call".to_owned());
         }
         warnings
@@ -232,6 +246,12 @@ mod tests {
             let settings = Settings { bind, open, ..Settings::default() };
             assert_eq!(settings.is_open(), expected, "{:?} {open:?}", settings.bind);
         }
+    }
+
+    #[test]
+    fn a_tls_address_that_others_reach_is_not_open_by_itself() {
+        let tls = Some("0.0.0.0:5061".parse().unwrap());
+        assert!(!Settings { tls, ..Settings::default() }.is_open());
     }
 
     #[test]
@@ -282,7 +302,7 @@ mod tests {
         let addresses = vec!["192.0.2.0/24".parse().unwrap()];
         let settings = Settings {
             local_networks: vec!["10.0.0.1/8".parse().unwrap()],
-            trunks: vec![SipTrunk { name: "carrier".into(), addresses }],
+            trunks: vec![SipTrunk { name: "carrier".into(), addresses, srtp: SrtpPolicy::Allow }],
             ..Settings::default()
         };
         assert!(settings.is_local("::ffff:10.2.3.4".parse().unwrap()));

@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -21,6 +24,7 @@ use super::{
     request::Hop,
     settings::Settings,
 };
+use crate::tls::ServerTls;
 
 /// What the network tells the agent.
 #[derive(Debug)]
@@ -47,6 +51,8 @@ pub struct SipSockets {
     pub(super) told: Mutex<NoteLimit>,
     pub(super) streams: Mutex<BTreeMap<u64, SipStream>>,
     pub(super) stream_last: AtomicU64,
+    /// The links of connections that we have opened over TLS, by address and verified name.
+    pub(super) peers: Mutex<BTreeMap<(SocketAddr, String), u64>>,
     pub(super) datagrams: Vec<Arc<UdpSocket>>,
     pub(super) routes: Mutex<BTreeMap<IpAddr, IpAddr>>,
 }
@@ -64,6 +70,26 @@ pub struct Listener {
     pub address: SocketAddr,
     pub(super) udp: Arc<UdpSocket>,
     pub(super) tcp: TcpListener,
+}
+
+/// A bound address for TLS, and the certificate that it shows.
+pub struct TlsListener {
+    /// The bound address, with the port that port 0 became.
+    pub address: SocketAddr,
+    pub(super) tcp: TcpListener,
+    pub(super) tls: Arc<ServerTls>,
+}
+
+impl TlsListener {
+    /// Binds TCP to an address. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// The address is in use, not ours, or not permitted.
+    pub fn bind(address: SocketAddr, tls: Arc<ServerTls>) -> io::Result<Self> {
+        let tcp = listen(address)?;
+        Ok(Self { address: tcp.local_addr()?, tcp, tls })
+    }
 }
 
 /// Buffer size of UDP sockets. With the default of some 200 kB, the kernel drops packets in a burst
@@ -89,15 +115,9 @@ impl Listener {
             udp.bind(&address.into())?;
             let udp = UdpSocket::from_std(udp.into())?;
             let bound = udp.local_addr()?;
-            let tcp = socket(bound, Type::STREAM, Protocol::TCP)?;
-            tcp.set_reuse_address(true)?;
             tries -= 1;
-            match tcp.bind(&bound.into()) {
-                Ok(()) => {
-                    tcp.listen(BACKLOG)?;
-                    let tcp = TcpListener::from_std(tcp.into())?;
-                    return Ok(Self { address: bound, udp: Arc::new(udp), tcp });
-                }
+            match listen(bound) {
+                Ok(tcp) => return Ok(Self { address: bound, udp: Arc::new(udp), tcp }),
                 Err(error) if tries == 0 => return Err(error),
                 Err(_) => {}
             }
@@ -119,6 +139,7 @@ impl SipSockets {
             told: Mutex::default(),
             streams: Mutex::default(),
             stream_last: AtomicU64::new(0),
+            peers: Mutex::default(),
             datagrams: listeners.iter().map(|it| it.udp.clone()).collect(),
             routes: Mutex::default(),
         }
@@ -128,14 +149,23 @@ impl SipSockets {
 impl SipSockets {
     /// Counts what a note says, and writes it to the log, unless that has just been done.
     pub(super) fn note(&self, note: &SipNote) {
-        if let SipNote::Dropped { why, .. } = note {
-            self.losses.count(*why);
+        match note {
+            SipNote::Dropped { why, .. } => self.losses.count(*why),
+            SipNote::KeyInClear { .. } => {
+                self.losses.clear_keys.fetch_add(1, Ordering::Relaxed);
+            }
+            SipNote::Refused { .. }
+            | SipNote::LeftOut { .. }
+            | SipNote::ForeignAck { .. }
+            | SipNote::KeysByInfoOnly { .. } => {}
         }
         if !self.told.lock().admits(Instant::now().into_std(), note) {
             return;
         }
         match note {
-            SipNote::KeysByInfoOnly { call } => tracing::info!(%call, "{note}"),
+            SipNote::KeysByInfoOnly { call } | SipNote::KeyInClear { call } => {
+                tracing::info!(%call, "{note}")
+            }
             SipNote::Dropped { peer, .. }
             | SipNote::Refused { peer, .. }
             | SipNote::LeftOut { peer, .. }
@@ -145,6 +175,14 @@ impl SipSockets {
             },
         }
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let tcp = socket(address, Type::STREAM, Protocol::TCP)?;
+    tcp.set_reuse_address(true)?;
+    tcp.bind(&address.into())?;
+    tcp.listen(BACKLOG)?;
+    TcpListener::from_std(tcp.into())
 }
 
 fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {

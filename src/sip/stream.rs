@@ -1,20 +1,20 @@
-//! SIP over TCP: one task reads each connection and another writes to it.
+//! SIP over TCP and TLS: one task reads each connection and another writes to it.
 
 use std::{
-    net::IpAddr,
+    io,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
+    net::{TcpListener, TcpStream},
     sync::mpsc,
     time::{Instant, timeout},
 };
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::{
     error::SipError,
@@ -25,6 +25,7 @@ use super::{
     sockets::{Incoming, SipSockets, SipStream},
     throttle::Throttle,
 };
+use crate::tls::{HANDSHAKE_WAIT_MAX, ServerTls};
 
 /// Limit of connections. Each costs two tasks and its buffers, some 20 kB.
 const STREAMS_MAX: usize = 4_096;
@@ -51,8 +52,26 @@ const READ_BYTES: usize = 2_048;
 /// Time to connect, short enough that a request still arrives in time.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Whom a connection of ours must reach: a SIP domain, never the host that a look-up gave for it
+/// (RFC 5922, section 7), and who may certify that.
+#[derive(Clone, Debug)]
+pub struct TlsPeer {
+    /// The domain, or an address.
+    pub domain: ServerName<'static>,
+    /// The authorities that are trusted.
+    pub trust: Arc<ClientConfig>,
+}
+
+/// How a new connection becomes a secure one.
+enum Handshake {
+    Accept(TlsAcceptor),
+    Connect(TlsPeer),
+}
+
+type Outbox = (mpsc::Sender<Arc<[u8]>>, mpsc::Receiver<Arc<[u8]>>);
+
 /// Accepts connections for as long as it is polled.
-pub async fn accept(sockets: Arc<SipSockets>, listener: TcpListener) {
+pub async fn accept(sockets: Arc<SipSockets>, listener: TcpListener, tls: Option<Arc<ServerTls>>) {
     loop {
         let Ok((stream, remote)) = listener.accept().await else {
             // Out of file descriptors: other connections must end first.
@@ -60,7 +79,16 @@ pub async fn accept(sockets: Arc<SipSockets>, listener: TcpListener) {
             continue;
         };
         match has_room(&sockets, remote.ip()) {
-            true => drop(tokio::spawn(serve(sockets.clone(), stream))),
+            true => {
+                let handshake = tls.as_ref().map(|it| Handshake::Accept(it.acceptor()));
+                // It counts from before its handshake.
+                let link = new_link(&sockets);
+                let outbox = open(&sockets, link, remote.ip());
+                let sockets = sockets.clone();
+                drop(tokio::spawn(
+                    async move { run(&sockets, stream, link, handshake, outbox).await },
+                ));
+            }
             false => sockets.note_drop(remote, MessageDrop::TooManyStreams, ""),
         }
     }
@@ -79,35 +107,71 @@ pub fn send(sockets: &Arc<SipSockets>, hop: &Hop, bytes: Arc<[u8]>) -> bool {
     if let Some(stream) = sockets.streams.lock().get(&hop.link) {
         return stream.out.try_send(bytes).is_ok();
     }
+    // Who is at the address of a closed TLS connection has proven nothing (RFC 5626).
+    if hop.transport == Transport::Tls {
+        return false;
+    }
     // Only our requests justify a new connection; a reply's far end has gone.
     if bytes.starts_with(b"SIP/2.0 ") || !has_room(sockets, hop.remote.ip()) {
         return false;
     }
     // The connection has the number of the one that it replaces, and messages wait for it.
-    let (sockets, hop) = (sockets.clone(), *hop);
-    let (out, outbox) = open(&sockets, &hop);
-    // A new channel has room.
-    let _ = out.try_send(bytes);
-    tokio::spawn(async move {
-        match timeout(CONNECT_WAIT_MAX, TcpStream::connect(hop.remote)).await {
-            Ok(Ok(stream)) => run(&sockets, stream, hop, out, outbox).await,
-            Ok(Err(_)) | Err(_) => {
-                sockets.losses.unsent.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        close(&sockets, hop.link).await;
-    });
+    connect(sockets, hop.link, hop.remote, None, bytes);
     true
 }
 
-type Outbox = (mpsc::Sender<Arc<[u8]>>, mpsc::Receiver<Arc<[u8]>>);
+/// Sends a message to a far end over TLS: on the connection that it has, or on a new one. Returns the
+/// connection's link, to be used in a [`Hop`]; None if there are too many. If the far end is somebody
+/// else, the connection closes, and nothing has been sent.
+pub fn send_secure(
+    sockets: &Arc<SipSockets>,
+    remote: SocketAddr,
+    peer: TlsPeer,
+    bytes: Arc<[u8]>,
+) -> Option<u64> {
+    let name = (remote, peer.domain.to_str().into_owned());
+    let mut peers = sockets.peers.lock();
+    let streams = sockets.streams.lock();
+    peers.retain(|_, link| streams.contains_key(link));
+    if let Some((link, stream)) = peers.get(&name).and_then(|it| streams.get_key_value(it)) {
+        return stream.out.try_send(bytes).is_ok().then_some(*link);
+    }
+    drop(streams);
+    if !has_room(sockets, remote.ip()) {
+        return None;
+    }
+    let link = new_link(sockets);
+    connect(sockets, link, remote, Some(Handshake::Connect(peer)), bytes);
+    peers.insert(name, link);
+    Some(link)
+}
 
-/// Puts a connection into the table, so that messages can be queued for it.
-fn open(sockets: &SipSockets, hop: &Hop) -> Outbox {
-    let (out, outbox) = mpsc::channel(OUT_MAX);
-    let stream = SipStream { out: out.clone(), source: hop.remote.ip() };
-    sockets.streams.lock().insert(hop.link, stream);
-    (out, outbox)
+/// Opens a connection, and sends a message on it once it is open.
+fn connect(
+    sockets: &Arc<SipSockets>,
+    link: u64,
+    remote: SocketAddr,
+    handshake: Option<Handshake>,
+    first: Arc<[u8]>,
+) {
+    let outbox = open(sockets, link, remote.ip());
+    // A new channel has room.
+    let _ = outbox.0.try_send(first);
+    let sockets = sockets.clone();
+    tokio::spawn(async move {
+        match timeout(CONNECT_WAIT_MAX, TcpStream::connect(remote)).await {
+            Ok(Ok(stream)) => run(&sockets, stream, link, handshake, outbox).await,
+            Ok(Err(_)) | Err(_) => {
+                sockets.losses.unsent.fetch_add(1, Ordering::Relaxed);
+                close(&sockets, link).await;
+            }
+        }
+    });
+}
+
+/// The number of a new connection.
+fn new_link(sockets: &SipSockets) -> u64 {
+    sockets.stream_last.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// Takes a connection out of the table, and tells the agent.
@@ -117,27 +181,64 @@ async fn close(sockets: &SipSockets, link: u64) {
     let _ = sockets.inbox.send(Incoming::Closed { link }).await;
 }
 
-/// Serves a connection that a far end has opened, until it ends.
-async fn serve(sockets: Arc<SipSockets>, stream: TcpStream) {
-    let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else { return };
-    let link = sockets.stream_last.fetch_add(1, Ordering::Relaxed) + 1;
-    let hop = Hop { transport: Transport::Tcp, link, local, remote };
-    let (out, outbox) = open(&sockets, &hop);
-    run(&sockets, stream, hop, out, outbox).await;
-    close(&sockets, link).await;
+/// Puts a connection into the table, so that messages can be queued for it.
+fn open(sockets: &SipSockets, link: u64, source: IpAddr) -> Outbox {
+    let (out, outbox) = mpsc::channel(OUT_MAX);
+    sockets.streams.lock().insert(link, SipStream { out: out.clone(), source });
+    (out, outbox)
 }
 
-/// Reads and writes until the connection ends.
+/// Serves one connection until it ends.
 async fn run(
     sockets: &SipSockets,
     stream: TcpStream,
-    hop: Hop,
-    out: mpsc::Sender<Arc<[u8]>>,
-    outbox: mpsc::Receiver<Arc<[u8]>>,
+    link: u64,
+    handshake: Option<Handshake>,
+    outbox: Outbox,
 ) {
+    let ends = stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?)));
     // Messages are small and urgent.
     let _ = stream.set_nodelay(true);
-    let (reader, writer) = stream.into_split();
+    let hop = |(local, remote), transport| Hop { transport, link, local, remote };
+    match (ends, handshake) {
+        (Ok(ends), None) => {
+            let halves = stream.into_split();
+            serve(sockets, hop(ends, Transport::Tcp), halves, outbox).await;
+        }
+        (Ok(ends), Some(handshake)) => {
+            let shaken = timeout(HANDSHAKE_WAIT_MAX, async {
+                match handshake {
+                    Handshake::Accept(acceptor) => {
+                        Ok(TlsStream::from(acceptor.accept(stream).await?))
+                    }
+                    Handshake::Connect(TlsPeer { domain, trust }) => {
+                        let connector = TlsConnector::from(trust);
+                        Ok(TlsStream::from(connector.connect(domain, stream).await?))
+                    }
+                }
+            });
+            match shaken.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(stream) => {
+                    serve(sockets, hop(ends, Transport::Tls), split(stream), outbox).await;
+                }
+                Err::<_, io::Error>(error) => {
+                    tracing::debug!(peer = %ends.1, %error, "a TLS handshake of SIP failed");
+                    sockets.note_drop(ends.1, MessageDrop::Handshake, "");
+                }
+            }
+        }
+        (Err(_), _) => {}
+    }
+    close(sockets, link).await;
+}
+
+/// Reads and writes messages until the connection ends.
+async fn serve(
+    sockets: &SipSockets,
+    hop: Hop,
+    (reader, writer): (impl AsyncRead + Send + Unpin, impl AsyncWrite + Send + Unpin + 'static),
+    (out, outbox): Outbox,
+) {
     let writing = tokio::spawn(write(writer, outbox));
     read(sockets, hop, reader, &out).await;
     sockets.streams.lock().remove(&hop.link);
@@ -149,7 +250,7 @@ async fn run(
 async fn read(
     sockets: &SipSockets,
     hop: Hop,
-    mut reader: OwnedReadHalf,
+    mut reader: impl AsyncRead + Unpin,
     out: &mpsc::Sender<Arc<[u8]>>,
 ) {
     let (mut bytes, mut throttle) = (Vec::new(), Throttle::new(1));
@@ -230,11 +331,17 @@ fn refusal(bytes: &[u8], hop: &Hop, error: SipError) -> Option<Arc<[u8]>> {
     Some(reply(&message, hop, error.code, error.reason, &tag).to_bytes().into())
 }
 
-async fn write(mut writer: OwnedWriteHalf, mut outbox: mpsc::Receiver<Arc<[u8]>>) {
+async fn write(mut writer: impl AsyncWrite + Unpin, mut outbox: mpsc::Receiver<Arc<[u8]>>) {
     while let Some(bytes) = outbox.recv().await {
-        match timeout(WRITE_WAIT_MAX, writer.write_all(&bytes)).await {
+        let written = async {
+            writer.write_all(&bytes).await?;
+            writer.flush().await
+        };
+        match timeout(WRITE_WAIT_MAX, written).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return,
         }
     }
+    // It tells TLS that nothing was cut off. A peer that has gone does not matter.
+    let _ = timeout(WRITE_WAIT_MAX, writer.shutdown()).await;
 }

@@ -12,7 +12,7 @@ use super::{
     message::SipMessage,
     note::{MessageDrop, SipNote},
     request::{Hop, Transport},
-    sockets::{Incoming, Listener, SipSockets},
+    sockets::{Incoming, Listener, SipSockets, TlsListener},
     stream,
     throttle::{SOURCES_MAX, Throttle},
 };
@@ -25,11 +25,19 @@ const ROUTES_MAX: usize = 1_024;
 
 impl SipSockets {
     /// Starts to read messages. Dropping the returned tasks stops it.
-    pub fn listen(self: &Arc<Self>, listeners: Vec<Listener>) -> tokio::task::JoinSet<()> {
+    pub fn listen(
+        self: &Arc<Self>,
+        listeners: Vec<Listener>,
+        secure: Option<TlsListener>,
+    ) -> tokio::task::JoinSet<()> {
         let mut tasks = tokio::task::JoinSet::new();
         for (link, listener) in listeners.into_iter().enumerate() {
             tasks.spawn(self.clone().read_datagrams(link as u64, listener.address));
-            tasks.spawn(stream::accept(self.clone(), listener.tcp));
+            tasks.spawn(stream::accept(self.clone(), listener.tcp, None));
+        }
+        if let Some(listener) = secure {
+            tasks.spawn(stream::accept(self.clone(), listener.tcp, Some(listener.tls.clone())));
+            tasks.spawn(listener.tls.watch());
         }
         tasks
     }
@@ -42,7 +50,7 @@ impl SipSockets {
                 Some(socket) => socket.try_send_to(&bytes, hop.remote).is_ok(),
                 None => false,
             },
-            Transport::Tcp => stream::send(self, hop, bytes),
+            Transport::Tcp | Transport::Tls => stream::send(self, hop, bytes),
         };
         if !is_sent {
             self.losses.unsent.fetch_add(1, Ordering::Relaxed);

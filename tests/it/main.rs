@@ -38,5 +38,6 @@ mod sound;
 mod state_log;
 mod store;
 mod tidy;
+mod tls;
 mod watch;
 mod webhooks;

@@ -1,12 +1,16 @@
 //! The HTTP server over real sockets. Where the clock is paused, it advances to the next deadline
 //! as soon as all tasks wait.
 
-use std::{future::Future, mem, net::SocketAddr, time::Duration};
+use std::{future::Future, mem, net::SocketAddr, sync::Arc, time::Duration};
 
-use conflow::api::{
-    ANSWER_WAIT_MAX, BODY_BYTES_MAX, BODY_WAIT_MAX,
-    server::{CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_WAIT_MAX, serve_at_most},
+use conflow::{
+    api::{
+        ANSWER_WAIT_MAX, BODY_BYTES_MAX, BODY_WAIT_MAX,
+        server::{CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_WAIT_MAX, serve_at_most},
+    },
+    tls::{HANDSHAKE_WAIT_MAX, ServerTls},
 };
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -15,7 +19,10 @@ use tokio::{
     time::Instant,
 };
 
+use tokio_rustls::TlsConnector;
+
 use super::engine::{TestEngine, TestEngineOptions};
+use crate::tls::Authority;
 
 const CREDENTIALS: &str = "host: a\r\nx-auth-id: MA1\r\nx-auth-token: one\r\n";
 
@@ -31,12 +38,21 @@ impl Server {
     }
 
     async fn start_at_most(connections_max: usize, engine: &TestEngine) -> Self {
+        Self::start_with(connections_max, None, engine).await
+    }
+
+    async fn start_with(
+        connections_max: usize,
+        tls: Option<Arc<ServerTls>>,
+        engine: &TestEngine,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async move { drop(stopped.await) };
         let api = engine.api.clone();
-        let serving = tokio::spawn(serve_at_most(connections_max, listener, api, stopped));
+        let serving = serve_at_most(connections_max, listener, tls, api, stopped);
+        let serving = tokio::spawn(serving);
         Self { address, stop, serving }
     }
 
@@ -222,4 +238,47 @@ async fn a_server_that_stops_answers_pending_requests_and_closes_the_rest() {
     assert_eq!(busy.rest().await, "");
     assert!(TcpStream::connect(address).await.is_err());
     mem::forget(engine);
+}
+
+#[tokio::test]
+async fn https_answers_those_who_trust_its_certificate_and_drops_those_who_do_not_shake_hands() {
+    let engine = TestEngine::new(TestEngineOptions::default());
+    let authority = Authority::new();
+    let tls = ServerTls::open(authority.sign("127.0.0.1", 2_100), &["http/1.1"]).unwrap();
+    let server = Server::start_with(2, Some(Arc::new(tls)), &engine).await;
+    // Two strangers who say nothing take all places, and make room for who comes next.
+    let silent = [server.connect().await, server.connect().await];
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let connector = TlsConnector::from(authority.trusted());
+    let mut stream = connector.connect(name, stream).await.unwrap();
+    let request = "GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    drop(silent);
+
+    let mut plain = server.connect().await;
+    plain.send("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut bytes = Vec::new();
+    let _ = plain.0.read_to_end(&mut bytes).await;
+    assert!(!bytes.starts_with(b"HTTP"), "nothing is answered in the clear");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_handshake_has_its_time_and_no_more() {
+    let engine = TestEngine::new(TestEngineOptions::default());
+    let tls = ServerTls::open(Authority::new().sign("127.0.0.1", 2_100), &[]).unwrap();
+    let server = Server::start_with(2, Some(Arc::new(tls)), &engine).await;
+    let mut silent = server.connect().await;
+    tokio::task::yield_now().await;
+    tokio::time::pause();
+    let begun = Instant::now();
+    let _ = silent.0.read(&mut [0; 9]).await;
+    let took = begun.elapsed();
+    assert!(took <= HANDSHAKE_WAIT_MAX + Duration::from_secs(1), "{took:?}");
+    tokio::time::resume();
+    server.stop().await;
 }

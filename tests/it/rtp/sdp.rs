@@ -235,7 +235,10 @@ fn the_profile_of_the_offer_is_that_of_the_answer() {
         );
     }
     let offer = |profile: &str| format!("{SESSION}m=audio 4000 {profile} 0\n");
-    for profile in ["RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVPF", "TCP/RTP/AVP"] {
+    for profile in ["RTP/SAVP", "RTP/SAVPF"] {
+        check_refusal(&offer(profile), Refusal::Encrypted, 302);
+    }
+    for profile in ["UDP/TLS/RTP/SAVPF", "TCP/RTP/AVP"] {
         check_refusal(&offer(profile), Refusal::Transport(profile.into()), 302);
     }
     let mut it = negotiation();
@@ -282,7 +285,7 @@ fn a_refusal_has_its_reason() {
     let events = "m=audio 4000 RTP/AVP 101\na=rtpmap:101 telephone-event/8000\n";
     check_refusal(&offer(events), Refusal::Codec, 305);
     let secure = "m=audio 4000 RTP/SAVP 0\nm=audio 4000 RTP/AVP 9\n";
-    check_refusal(&offer(secure), Refusal::Transport("RTP/SAVP".into()), 302);
+    check_refusal(&offer(secure), Refusal::Encrypted, 302);
     check_refusal(&"x".repeat(BYTES_MAX + 1), Refusal::TooLong, 399);
     check_refusal(&offer(&"m=audio 0 RTP/AVP 0\n".repeat(LINES_MAX + 1)), Refusal::TooLong, 399);
     for (text, expected) in [

@@ -10,7 +10,7 @@ use std::{
         atomic::Ordering,
         mpsc::{self, Receiver, Sender},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use conflow::{
@@ -24,7 +24,11 @@ use conflow::{
     rtp::{
         g711::{FRAME, Law},
         packet::{HEADER, Packet, RtpStream},
-        sdp::{Agreed, MediaDirection, Payload},
+        sdp::{
+            Agreed, MediaDirection, Payload,
+            crypto::{SrtpKey, SrtpKeys, SrtpSuite},
+        },
+        srtp::{OVERHEAD_MAX, SrtpSession},
     },
     rtp_engine::{OnSoundLoaded, PacketDrop, RtpEngine, Settings, SoundLoader, Ticker},
 };
@@ -46,6 +50,7 @@ struct Phone {
     /// The heads of all received packets.
     heads: Vec<Head>,
     heard: Vec<i16>,
+    srtp: Option<SrtpSession>,
 }
 
 /// The RTP numbers of a packet.
@@ -59,13 +64,30 @@ struct Head {
 impl Phone {
     /// Dials in and is answered.
     fn dial(engine: &RtpEngine, local: IpAddr, n: u128, tone: f64) -> Self {
+        Self::dial_with(engine, local, n, tone, None)
+    }
+
+    fn dial_with(
+        engine: &RtpEngine,
+        local: IpAddr,
+        n: u128,
+        tone: f64,
+        keys: Option<SrtpKeys>,
+    ) -> Self {
         let call = CallId::of(n);
         let to = engine.open(call, local).unwrap();
         let socket = UdpSocket::bind((local, 0)).unwrap();
         socket.set_nonblocking(true).unwrap();
-        engine.agree(call, session(socket.local_addr().unwrap()));
+        let mut session = session(socket.local_addr().unwrap());
+        session.agreed.srtp.clone_from(&keys);
+        engine.agree(call, session);
         let stream = RtpStream::new(n as u32, 0, 0);
-        Self { call, socket, to, tone, at: 0, stream, heads: Vec::new(), heard: Vec::new() }
+        let srtp = keys.map(|SrtpKeys { ours: theirs, theirs: ours }| {
+            let mut srtp = SrtpSession::default();
+            srtp.agree(now(), Some(&SrtpKeys { ours, theirs }));
+            srtp
+        });
+        Self { call, socket, to, tone, at: 0, stream, heads: Vec::new(), heard: Vec::new(), srtp }
     }
 
     /// Sends the next 20 ms of its tone.
@@ -75,15 +97,21 @@ impl Phone {
             Law::Mu.byte((6_000.0 * (TAU * self.tone * time).sin()) as i16)
         });
         self.at += FRAME as u32;
-        let mut out = [0; HEADER + FRAME];
-        self.stream.write(0, &payload, FRAME as u32, &mut out).unwrap();
-        self.socket.send_to(&out, self.to).unwrap();
+        let mut out = [0; HEADER + FRAME + OVERHEAD_MAX];
+        let mut len = self.stream.write(0, &payload, FRAME as u32, &mut out).unwrap();
+        if let Some(srtp) = &mut self.srtp {
+            len = srtp.protect(&mut out, len).unwrap();
+        }
+        self.socket.send_to(&out[..len], self.to).unwrap();
     }
 
     /// Takes everything that has arrived.
     fn hear(&mut self) {
         let mut buffer = [0; 400];
-        while let Ok(len) = self.socket.recv(&mut buffer) {
+        while let Ok(mut len) = self.socket.recv(&mut buffer) {
+            if let Some(srtp) = &mut self.srtp {
+                len = srtp.open(now(), false, &mut buffer[..len]).unwrap();
+            }
             let packet = Packet::parse(&buffer[..len]).unwrap();
             let Packet { ssrc, sequence, timestamp, .. } = packet;
             self.heads.push(Head { ssrc, sequence, timestamp });
@@ -116,6 +144,11 @@ impl Phone {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a phone has its own clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 fn session(remote: SocketAddr) -> LegSession {
     let agreed = Agreed {
         remote: Some(remote),
@@ -129,6 +162,7 @@ fn session(remote: SocketAddr) -> LegSession {
         accepts: vec![(0, Payload::Sound(Law::Mu)), (101, Payload::Events)],
         direction: MediaDirection::SendRecv,
         held: false,
+        srtp: None,
     };
     LegSession { agreed, source: remote.ip(), is_early: false }
 }
@@ -221,6 +255,36 @@ fn three_phones_hear_each_other_and_not_themselves() {
             [[false, true, true], [true, false, true], [true, true, false]],
             "{threads} threads, {local}"
         );
+        phones.iter().for_each(Phone::check_stream);
+    }
+}
+
+#[test]
+fn an_encrypted_leg_is_heard_and_what_is_not_authentic_neither_is_heard_nor_moves_its_address() {
+    for suite in [SrtpSuite::AesCm128HmacSha1Tag80, SrtpSuite::AeadAes128Gcm] {
+        let mut harness = SocketHarness::new(settings(1));
+        let key = |byte| SrtpKey::new(suite, &vec![byte; suite.key_bytes() + suite.salt_bytes()]);
+        let keys = SrtpKeys { ours: key(1).unwrap(), theirs: key(2).unwrap() };
+        let secure = Phone::dial_with(&harness.engine, V4, 1, TONES[0], Some(keys));
+        let mut phones = [secure, Phone::dial(&harness.engine, V4, 2, TONES[1])];
+        harness.engine.send(place(ROOM, &phones.each_ref().map(|it| it.call)));
+        harness.ticks(40, &mut phones);
+        let hears = [[false, true, false], [true, false, false]];
+        assert_eq!(phones.each_ref().map(|it| it.hears(20)), hears, "{suite:?}");
+
+        // In the clear, this would continue the stream from another port.
+        let stranger = UdpSocket::bind((V4, 0)).unwrap();
+        let before = phones[0].heads.len();
+        for n in 0..10 {
+            let mut stream = RtpStream::new(1, 41 + n, (41 + u32::from(n)) * FRAME as u32);
+            let mut forged = [0; HEADER + FRAME];
+            stream.write(0, &[0; FRAME], FRAME as u32, &mut forged).unwrap();
+            stranger.send_to(&forged, phones[0].to).unwrap();
+            harness.ticks(1, &mut phones);
+        }
+        assert_eq!(harness.engine.gauges().dropped(PacketDrop::Unauthentic), 10, "{suite:?}");
+        assert_eq!(phones[0].heads.len(), before + 10, "{suite:?}");
+        assert_eq!(phones.each_ref().map(|it| it.hears(8)), hears, "{suite:?}");
         phones.iter().for_each(Phone::check_stream);
     }
 }

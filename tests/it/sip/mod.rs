@@ -3,6 +3,7 @@
 mod agent;
 mod mutations;
 mod streams;
+mod tls;
 mod torture;
 
 use std::{
@@ -23,6 +24,7 @@ use conflow::{
         BindError, Settings, SipBackend, SipSecret, agent::SipGauges, note::MessageDrop,
         throttle::Rate,
     },
+    tls::ServerTls,
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -63,10 +65,14 @@ impl SipHarness {
     }
 
     fn with(settings: Settings) -> Self {
+        Self::with_tls(settings, None)
+    }
+
+    fn with_tls(settings: Settings, tls: Option<Arc<ServerTls>>) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let open = Arc::new(Mutex::default());
         let legs = Arc::new(RecordingLegs { open: Arc::clone(&open), events: sender.clone() });
-        let (sip, driver) = SipBackend::bind(settings, legs, SipSecret([9; 32])).unwrap();
+        let (sip, driver) = SipBackend::bind_with(settings, tls, legs, SipSecret([9; 32])).unwrap();
         let sip = Arc::new(sip);
         let engine = Engine { sip: OnceLock::from(Arc::clone(&sip)), events: sender };
         tokio::spawn(driver.run(Arc::new(engine)));

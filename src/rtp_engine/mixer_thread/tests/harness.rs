@@ -416,6 +416,7 @@ pub(super) fn agreed() -> Agreed {
         accepts: vec![(0, Payload::Sound(Law::Mu)), (EVENTS, Payload::Events)],
         direction: MediaDirection::SendRecv,
         held: false,
+        srtp: None,
     }
 }
 

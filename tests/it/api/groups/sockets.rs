@@ -36,7 +36,7 @@ impl SocketServer {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move { drop(stopped.await) };
-        let serving = tokio::spawn(serve(listener, groups.engine.api.clone(), stopped));
+        let serving = tokio::spawn(serve(listener, None, groups.engine.api.clone(), stopped));
         Self { groups, address, stop, serving }
     }
 

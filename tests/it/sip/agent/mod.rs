@@ -214,6 +214,7 @@ pub(crate) fn closed() -> Settings {
             user: "anna".into(),
             password: SipPassword::new("secret"),
             account: None,
+            srtp: Default::default(),
         }],
         ..Settings::default()
     }

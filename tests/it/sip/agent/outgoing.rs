@@ -31,6 +31,7 @@ impl Outgoing {
         let transport = match self.bench.transport {
             Transport::Udp => "UDP",
             Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
         };
         let said = self.bench.receive(&format!(
             "REGISTER sip:conflow SIP/2.0\r\nVia: SIP/2.0/{transport} {address};rport;branch=z9hG4bKr{n}\r\n\
