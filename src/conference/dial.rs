@@ -16,7 +16,8 @@ use std::{
 };
 
 use super::{
-    Conference, DialEvent, DialStep, Effect, SoundMoment,
+    Conference, DialEvent, DialStep, Effect, NewCallee, SoundMoment,
+    callees::{Callee, CalleeState, ConnectedCallee, DialState},
     event::CalleeInfo,
     member::Member,
     pending_sounds::{PendingSound, SoundPlace, SoundRequester},
@@ -28,59 +29,6 @@ use crate::{
     flow::{AfterExit, Cause, DialOptions, DialResult, DialStatus, Exit, JoinOptions},
     media::{AudioOrder, Ending, HangupCause, HangupSource, LegEvent, Program},
 };
-
-/// A `<Dial>` under way.
-#[derive(Debug)]
-pub(super) struct Dial {
-    caller: MemberId,
-    options: Arc<DialOptions>,
-    callees: BTreeMap<MemberId, Box<Callee>>,
-    connected: Option<ConnectedCallee>,
-    has_rung: bool,
-    /// How the last callee ended that was not connected.
-    last: Option<Ending>,
-}
-
-/// The callee that is a member now.
-#[derive(Debug)]
-struct ConnectedCallee {
-    member: MemberId,
-    info: CalleeInfo,
-    answered_at: Instant,
-}
-
-/// A callee that is not connected.
-#[derive(Debug)]
-pub(super) struct Callee {
-    call: Box<Call>,
-    /// `sendDigits`, until they are sent.
-    digits: Option<Arc<str>>,
-    state: CalleeState,
-    answered_at: Option<Instant>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum CalleeState {
-    Dialled,
-    Ringing,
-    /// It is sent keys; the order has this number.
-    Keys(u32),
-    /// It hears the sound, whose order has this number, or waits for it, and may press the key.
-    Confirming(Option<u32>),
-}
-
-/// A callee to be dialled, in a command.
-#[derive(Debug, PartialEq)]
-pub struct NewCallee {
-    /// Its member id, never used before.
-    pub member: MemberId,
-    /// The call itself, which has not been dialled.
-    pub call: Box<Call>,
-    /// `sendDigits` of its destination.
-    pub digits: Option<Arc<str>>,
-    /// Why nobody can be called; None if somebody can.
-    pub no_route: Option<Ending>,
-}
 
 /// A callee outlives the conversation's limit by nothing that matters: the room ends it first.
 const CALLEE_EXTRA: Duration = Duration::from_secs(3_600);
@@ -104,7 +52,7 @@ impl Conference {
         let early = call.early_media_in_room();
         let entry = Arc::new(caller_options(&options));
         self.add_deadline(now + options.ring_timeout, DueItem::Ring);
-        self.dial = Some(Box::new(Dial {
+        self.dial = Some(Box::new(DialState {
             caller,
             options,
             callees: BTreeMap::new(),
@@ -127,7 +75,7 @@ impl Conference {
         }
     }
 
-    fn dial_mut(&mut self) -> &mut Dial {
+    fn dial_mut(&mut self) -> &mut DialState {
         self.dial.as_mut().expect("only the room of a dial has callees")
     }
 

@@ -3,7 +3,6 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
-    dial::NewCallee,
     event::{ConferenceEvent, DialEvent, Notice},
     member::{Leaver, Member},
     pending_sounds::SoundRequester,
@@ -73,6 +72,19 @@ pub enum Command {
     Tick,
 }
 
+/// A callee to be dialled, in a command.
+#[derive(Debug, PartialEq)]
+pub struct NewCallee {
+    /// Its member id, never used before.
+    pub member: MemberId,
+    /// The call itself, which has not been dialled.
+    pub call: Box<Call>,
+    /// `sendDigits` of its destination.
+    pub digits: Option<Arc<str>>,
+    /// Why nobody can be called; None if somebody can.
+    pub no_route: Option<Ending>,
+}
+
 /// The occasion of a conference's sound.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SoundMoment {
@@ -116,16 +128,16 @@ pub enum Effect {
     Call {
         /// The call that the event is about.
         call: CallId,
-        /// Its parties.
+        /// From, to, direction and session of the call.
         party: Arc<Party>,
         /// The event, as subscribers get it.
         event: CallEvent,
     },
     /// Ends a callee that was not connected.
     End {
-        /// The call itself.
+        /// The call itself, which nobody else has.
         call: Box<Call>,
-        /// How it ends.
+        /// The cause and the party that ended it.
         ending: Ending,
     },
     /// Fetches a sound document for a member; [`Command::Sounds`] answers.
@@ -149,9 +161,9 @@ pub enum Effect {
     Publish(Notice),
     /// Tells of a callee, as an event of the caller.
     Tell {
-        /// The caller.
+        /// The caller, whose event it is.
         call: CallId,
-        /// Its parties.
+        /// From, to, direction and session of the caller.
         party: Arc<Party>,
         /// The callee, and what happened to it.
         event: Arc<DialEvent>,

@@ -104,7 +104,7 @@ pub struct DialEvent {
 pub struct CalleeInfo {
     /// `DialBLegUUID`: the id of its call.
     pub call: CallId,
-    /// `DialBLegFrom` and `DialBLegTo`.
+    /// Its parties: `DialBLegFrom` and `DialBLegTo` are the numbers.
     pub party: Arc<Party>,
 }
 
@@ -118,7 +118,7 @@ impl CalleeInfo {
 /// What happened to a callee (contract of calling, section 13.1).
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub enum DialStep {
-    /// It answered.
+    /// Its far end has answered.
     Answered,
     /// It is connected with the caller.
     Connected,
@@ -131,7 +131,7 @@ pub enum DialStep {
     },
     /// Its call is over.
     Ended {
-        /// How it ended.
+        /// The cause and the party that ended it.
         ending: Ending,
         /// Whole seconds from the dial, and from the callee's answer, to the end.
         seconds: (u64, u64),

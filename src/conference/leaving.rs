@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, mem, time::Instant};
 
 use super::{
-    Conference, Effect, Leave, SoundMoment,
+    Conference, ConferenceEvent, Effect, Leave, SoundMoment,
     effect::{LeavePhase, exit_cues},
     member::Leaver,
     pending_sounds::SoundRequester,
@@ -125,5 +125,28 @@ impl Conference {
             self.update_listening(only.into_iter(), effects);
         }
         self.play_cues(now, SoundMoment::Exit, None, cues, effects);
+    }
+
+    /// Gives the floor to another member if needed.
+    ///
+    /// A member who is alone in a started room and may speak gets it without speaking.
+    pub(super) fn give_floor(&mut self, effects: &mut VecDeque<Effect>) {
+        if !mem::take(&mut self.floor.is_stale) || !self.is_live() {
+            return;
+        }
+        let may_speak = |id: &MemberId| self.members.get(id).is_some_and(|it| it.may_speak());
+        let holder = self.floor.holder.filter(may_speak);
+        if holder.is_some_and(|id| self.floor.talks(id)) {
+            return;
+        }
+        let talker = self.floor.first_speaker();
+        let only = self.members.keys().copied().next().filter(|_| self.members.len() == 1);
+        let next = talker.or(holder).or_else(|| only.filter(may_speak));
+        let is_new = next != self.floor.holder;
+        self.floor.holder = next;
+        if let Some(member) = next.filter(|_| is_new) {
+            let who = self.members[&member].info(member);
+            self.publish(ConferenceEvent::FloorTaken { who }, effects);
+        }
     }
 }

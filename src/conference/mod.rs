@@ -15,6 +15,7 @@
 mod asks;
 pub mod ban_list;
 mod call_ends;
+mod callees;
 mod dial;
 mod digits;
 mod effect;
@@ -30,8 +31,7 @@ mod sounds;
 mod state;
 
 pub use self::{
-    dial::NewCallee,
-    effect::{Command, Effect, Leave, SoundMoment},
+    effect::{Command, Effect, Leave, NewCallee, SoundMoment},
     event::{CalleeInfo, ConferenceEvent, DialEvent, DialStep, MemberInfo, Notice},
     protocol::{
         Ask, AskTicket, ConferenceAnswer, ConferenceRoster, Departure, Kick, KickTarget,

@@ -11,7 +11,7 @@ use std::{
 use super::{
     AskTicket, Command, ConferenceEvent, Effect, Notice, Outcome, Refusal, SoundMoment,
     call_ends::CallEnds,
-    dial::Dial,
+    callees::DialState,
     floor::Floor,
     member::{Leaver, Listening, Member, TypedKeys},
     pending_sounds::{PendingSounds, SoundRequester},
@@ -51,7 +51,7 @@ pub struct Conference {
     /// Members that leave by the current command; empty between commands.
     pub(super) leavers: Vec<Leaver>,
     /// The calls of a `<Dial>`, if the room is one's.
-    pub(super) dial: Option<Box<Dial>>,
+    pub(super) dial: Option<Box<DialState>>,
     /// The reply of the current command; boxed, since most rooms get no asks.
     pub(super) reply: Option<Box<(AskTicket, Outcome)>>,
 }
@@ -473,29 +473,6 @@ impl Conference {
         self.floor.check(&self.members);
         let moderators = self.members.values().filter(|it| it.moderates() == Some(true));
         assert_eq!(moderators.count(), self.moderators as usize, "moderators");
-    }
-
-    /// Gives the floor to another member if needed.
-    ///
-    /// A member who is alone in a started room and may speak gets it without speaking.
-    pub(super) fn give_floor(&mut self, effects: &mut VecDeque<Effect>) {
-        if !mem::take(&mut self.floor.is_stale) || !self.is_live() {
-            return;
-        }
-        let may_speak = |id: &MemberId| self.members.get(id).is_some_and(|it| it.may_speak());
-        let holder = self.floor.holder.filter(may_speak);
-        if holder.is_some_and(|id| self.floor.talks(id)) {
-            return;
-        }
-        let talker = self.floor.first_speaker();
-        let only = self.members.keys().copied().next().filter(|_| self.members.len() == 1);
-        let next = talker.or(holder).or_else(|| only.filter(may_speak));
-        let is_new = next != self.floor.holder;
-        self.floor.holder = next;
-        if let Some(member) = next.filter(|_| is_new) {
-            let who = self.members[&member].info(member);
-            self.publish(ConferenceEvent::FloorTaken { who }, effects);
-        }
     }
 }
 

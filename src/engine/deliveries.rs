@@ -8,7 +8,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{event_store::callback_key, inbound::wall_clock, recorder::KeyKind};
+use super::{
+    inbound::wall_clock,
+    recorder::{KeyKind, callback_key},
+};
 use crate::{
     base::ids::AccountId,
     events::{

@@ -11,14 +11,23 @@ use super::{
     room_queue::DialMessage,
 };
 use crate::{
-    base::ids::RoomKey,
+    base::ids::{AccountId, RoomKey},
     call::{Call, CallDirection, CallSession, Party, SessionDetails},
     conference::NewCallee,
     flow::{Cause, DialDestination, DialOptions, Exit},
-    media::{Ending, HangupCause, HangupSource},
+    media::{CannotDial, Ending, HangupCause, HangupSource},
 };
 
 impl Registry {
+    /// Whether a backend can dial this number or URI on behalf of an account.
+    ///
+    /// # Errors
+    ///
+    /// No backend can reach it.
+    pub fn can_dial(&self, account: &AccountId, to: &str) -> Result<(), CannotDial> {
+        self.links.media.can_dial(account, to)
+    }
+
     /// Moves a call into a room without a name, whose actor dials the destinations, or hands it
     /// back.
     pub(super) fn start_dial(

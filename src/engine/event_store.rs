@@ -10,7 +10,7 @@ use tokio::{sync::watch, task::spawn_blocking};
 
 use super::{
     callbacks::EventCallback,
-    recorder::{KeyKind, TurnRow},
+    recorder::{KeyKind, TurnRow, callback_key},
 };
 use crate::{
     base::ids::AccountId,
@@ -100,14 +100,6 @@ impl EventKeys {
             }
         }
     }
-}
-
-/// The key that keeps an event of an account until its callback is settled. The upper half of its id
-/// is the account's, the lower one the event's number.
-pub(super) fn callback_key(account: &AccountId, number: u64) -> RowKey {
-    let hash = blake3::hash(account.as_str().as_bytes());
-    let half: [u8; 8] = hash.as_bytes()[..8].try_into().expect("it has 32 bytes");
-    KeyKind::Callback.key(u128::from(u64::from_le_bytes(half)) << 64 | u128::from(number))
 }
 
 /// Events that are read from the state log at once: it looks through some 300 kB for them.

@@ -41,7 +41,7 @@ pub enum Observed {
     Dialled {
         /// The account that has the calls.
         account: AccountId,
-        /// The caller.
+        /// The caller, whose `<Dial>` it is.
         call: CallId,
         /// From, to, direction and session of the caller.
         party: Arc<Party>,

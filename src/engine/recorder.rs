@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    base::ids::{CallId, RoomId},
+    base::ids::{AccountId, CallId, RoomId},
     conference::{ConferenceAnswer, Leave},
     flow::Cause,
     state_log::{Line, RowKey, RowRecord},
@@ -85,6 +85,14 @@ impl KeyKind {
     pub(super) fn of_call(self, call: CallId) -> RowKey {
         self.key(call.0.as_u128())
     }
+}
+
+/// The key that keeps an event of an account until its callback is settled. The upper half of its id
+/// is the account's, the lower one the event's number.
+pub(super) fn callback_key(account: &AccountId, number: u64) -> RowKey {
+    let hash = blake3::hash(account.as_str().as_bytes());
+    let half: [u8; 8] = hash.as_bytes()[..8].try_into().expect("it has 32 bytes");
+    KeyKind::Callback.key(u128::from(u64::from_le_bytes(half)) << 64 | u128::from(number))
 }
 
 /// A row of the state log, or its end.

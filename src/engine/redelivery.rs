@@ -1,6 +1,6 @@
 //! Redelivery: what an account may see of its callbacks, and their repetition.
 
-use super::{callbacks::EventCallback, event_store::callback_key, journal::Journal};
+use super::{callbacks::EventCallback, journal::Journal, recorder::callback_key};
 use crate::{
     base::ids::AccountId,
     events::log::{EventCursor, EventFilter, EventId},

@@ -42,7 +42,7 @@ use crate::{
     engine::directory::{CallDirectory, RoomDirectory},
     flow::{Cause, Fetched, Purpose, VariableValues},
     group::access_list::AccessList,
-    media::{AudioOrder, Backend, CannotDial, Ending, LegEvent, Program, Report, SignallingOrder},
+    media::{AudioOrder, Backend, Ending, LegEvent, Program, Report, SignallingOrder},
     store::MemberIdSource,
 };
 
@@ -160,15 +160,6 @@ impl Registry {
             let act = call.dial(now, out, &mut effects);
             self.go_on(now, call, act, &mut effects);
         }
-    }
-
-    /// Whether a backend can dial this number or URI on behalf of an account.
-    ///
-    /// # Errors
-    ///
-    /// No backend can reach it.
-    pub fn can_dial(&self, account: &AccountId, to: &str) -> Result<(), CannotDial> {
-        self.links.media.can_dial(account, to)
     }
 
     /// The room bans of every account.

@@ -8,6 +8,8 @@ use crate::{
 };
 
 /// Why a call left its conference, or was not admitted. Every exit has exactly one cause.
+///
+/// Rows of the state log have the number of a variant: new ones come last.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
@@ -21,14 +23,6 @@ pub enum Cause {
     CallerLeft,
     /// The process that had the call has died.
     Crashed,
-    /// A `<Dial>` is over: the two calls were separated.
-    DialEnded,
-    /// A `<Dial>` is over: nobody was connected.
-    DialFailed,
-    /// The caller pressed `*` in a `<Dial>` with `hangupOnStar`.
-    DialStarred,
-    /// The conversation of a `<Dial>` reached its time limit.
-    DialTimeUp,
     /// The engine shuts down as planned.
     Drained,
     /// A member with `endConferenceOnExit` left.
@@ -53,6 +47,14 @@ pub enum Cause {
     TimeUp,
     /// A REST transfer: the call continues with another document.
     Transferred,
+    /// A `<Dial>` is over: the two calls were separated.
+    DialEnded,
+    /// A `<Dial>` is over: nobody was connected.
+    DialFailed,
+    /// The caller pressed `*` in a `<Dial>` with `hangupOnStar`.
+    DialStarred,
+    /// The conversation of a `<Dial>` reached its time limit.
+    DialTimeUp,
 }
 
 impl Cause {

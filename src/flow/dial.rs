@@ -63,7 +63,7 @@ pub struct DialDestination {
 /// The result of a `<Dial>`, for its `action`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DialResult {
-    /// How it went.
+    /// `DialStatus`: how the dial went.
     pub status: DialStatus,
     /// Whether a callee rang.
     pub has_rung: bool,

@@ -96,7 +96,7 @@ pub enum TraceEvent {
 /// What happened to a callee.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CalleeNote {
-    /// The callee's call.
+    /// The callee's call, which has a trace too.
     pub call: CallId,
     /// The destination, as the flow names it.
     pub to: Arc<str>,

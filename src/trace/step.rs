@@ -85,13 +85,13 @@ pub struct TraceCallee {
     pub call_uuid: CallId,
     /// The destination, as the flow names it.
     pub to: Arc<str>,
-    /// When it answered.
+    /// When its far end answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answered_ms: Option<u32>,
     /// When it was connected with the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connected_ms: Option<u32>,
-    /// When it ended.
+    /// When its call was over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<u32>,
     /// The hang-up cause that ended it.

@@ -432,7 +432,7 @@ mod tests {
             "1:96: sendDigits=\"x\" is ignored: write keys out of 0123456789*#",
             "1:111: sendOnPreanswer is accepted, and has no effect yet: they are pressed once the \
              call is answered",
-            "1:146: <Record> is skipped: nothing is recorded",
+            "1:144: <Record> is skipped: nothing is recorded",
         ];
         assert_eq!(warnings, expected);
     }

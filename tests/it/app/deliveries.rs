@@ -72,8 +72,7 @@ fn a_backup_has_the_events_and_no_event_has_the_id_of_another_one() {
     let before = events(&program, &token, "?after=0", "ConferenceEnter");
     print(home.path(), "store backup b.db");
     let state = print(home.path(), "store state");
-    for expected in
-        ["state log (state): ", " events since 2", "waiting callbacks        1", "records"]
+    for expected in ["state log (state): ", " events since 2", "waiting callbacks        1", "cdrs"]
     {
         assert!(state.contains(expected), "{expected}: {state}");
     }

@@ -438,6 +438,9 @@ fn a_backup_is_restored_with_the_key_and_into_an_empty_folder_only() {
     for name in ["conflow.db", "conflow.db-wal", "conflow.db-shm"] {
         drop(fs::remove_file(home.path().join("fresh").join(name)));
     }
+    let restore = run("store restore b.db --data fresh", Some(1));
+    assert!(restore.contains("has a state log already"), "{restore}");
+    fs::remove_dir_all(home.path().join("fresh/state")).unwrap();
     run("store restore b.db --data fresh", Some(0));
     fs::create_dir(home.path().join("third")).unwrap();
     fs::write(home.path().join("third/account-key"), [1; 32]).unwrap();

@@ -58,7 +58,7 @@ fn a_sound_or_a_wait_ends_the_loop() {
     check_loop("<GetDigits><Speak>a</Speak></GetDigits>", &["over", "key #"], GOES_ON);
     check_loop("<GetDigits/>", &["key #"], ENDS);
     check_loop("<DTMF async='false'>1</DTMF>", &["over"], ENDS);
-    check_loop("<Speak/><Dial/>", &[], ENDS);
+    check_loop("<Speak/><Record/>", &[], ENDS);
 }
 
 #[test]

@@ -390,11 +390,11 @@ fn keys_are_sent_in_the_background_or_awaited() {
 fn verbs_that_conflow_does_not_run_are_skipped() {
     check(
         V,
-        "<Dial><Number>1</Number></Dial><Record/><Wait/>",
+        "<Record/><Stream>wss://a.example</Stream><Wait/>",
         "> start
         begin 0
-        begin 1
         answer
+        begin 1
         begin 2",
     );
 }
