@@ -106,14 +106,13 @@ const FLOWS_CHECKED_MAX: usize = 1_000;
 pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Result<()> {
     config.check_complete()?;
     let mut signals = Signals::take()?;
-    let descriptors = descriptors::raise();
-    let folder = DataFolder::hold(&config.data)?;
+    let (descriptors, folder) = (descriptors::raise(), DataFolder::hold(&config.data)?);
     let token_file = give_token(&folder, &mut config)?;
     let https = https(&config)?;
     let listener = bind(config.http.0).await?;
     let http = listener.local_addr()?;
-    let documents = Arc::new(flows_folder(&config));
-    let rows = store::open(&folder, config.is_new_store)?;
+    let (documents, rows) =
+        (Arc::new(flows_folder(&config)), store::open(&folder, config.is_new_store)?);
     let (stores, remains) = Stores::open(&folder, &rows, &config)?;
     let (stored_accounts, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
     let prepared = stores.member_ids.prepare(&accounts.ids());
@@ -357,7 +356,10 @@ impl Engine {
             log,
             registry: self.registry.clone(),
             sip: self.phones.as_ref().map(|it| it.gauges().0),
-            tls: https.into_iter().chain(self.phones.as_ref().and_then(|it| it.tls())).collect(),
+            tls: https
+                .into_iter()
+                .chain(self.phones.as_ref().and_then(phones::OpenPhones::tls))
+                .collect(),
         }
     }
 }

@@ -302,12 +302,12 @@ impl Conference {
             self.take_out(caller, &cause.into());
         }
         let Some(leaver) = self.leavers.iter_mut().find(|it| it.id == caller) else { return };
-        let cause = match leaver.exit.cause {
-            Cause::Starred => Cause::DialStarred,
-            Cause::TimeUp => Cause::DialTimeUp,
-            cause => cause,
-        };
-        leaver.exit.cause = cause;
+        if leaver.exit.cause == Cause::Starred {
+            leaver.exit.cause = Cause::DialStarred;
+        } else if leaver.exit.cause == Cause::TimeUp {
+            leaver.exit.cause = Cause::DialTimeUp;
+        }
+        let cause = leaver.exit.cause;
         self.end_others(now, cause, effects);
         let result = self.result(cause);
         if let Some(leaver) = self.leavers.iter_mut().find(|it| it.id == caller) {
@@ -346,7 +346,7 @@ impl Conference {
 
     fn result(&self, cause: Cause) -> DialResult {
         let dial = self.dial.as_ref().expect("it is being settled");
-        let last = dial.last.unwrap_or(Ending {
+        let last = dial.last.unwrap_or_else(|| Ending {
             cause: HangupCause::Normal,
             source: HangupSource::Platform(self.dialect()),
         });
@@ -421,7 +421,13 @@ fn callee_ending(cause: Cause, is_connected: bool, dialect: Dialect) -> Ending {
         Cause::HungUpByApi | Cause::Kicked | Cause::Transferred => {
             (HangupCause::Normal, HangupSource::ApiRequest)
         }
-        _ => (HangupCause::Normal, platform),
+        Cause::Alone | Cause::Banned | Cause::CallTimeUp | Cause::DialEnded | Cause::DialFailed => {
+            (HangupCause::Normal, platform)
+        }
+        Cause::Drained | Cause::Ended | Cause::Full | Cause::GroupKicked | Cause::MediaLost => {
+            (HangupCause::Normal, platform)
+        }
+        Cause::NotMember | Cause::Starred | Cause::TimeUp => (HangupCause::Normal, platform),
     };
     let cause = if is_connected { over } else { HangupCause::Canceled };
     Ending { cause, source }

@@ -32,6 +32,7 @@ use crate::{
         network::IpNetwork,
     },
     cli::{
+        kept::{EventsSettings, TraceSettings},
         serve::ServeArgs,
         settings::{self, ByteSize, Count, ListenAddress, Secret, Settings},
     },
@@ -212,6 +213,24 @@ const CALLS_MAX: Count<0, 1_000_000> = Count::new(1_000);
 /// Retention of the vendors (Plivo: 90 days). Who called whom must not be kept for ever.
 const CDRS_KEEP: Count<60, 1_000_000_000> = Count::new(90 * 86_400);
 
+impl EventsConfig {
+    fn new(layer: &EventsSettings) -> Self {
+        Self {
+            keep: layer.keep.unwrap_or(Count::new(86_400)),
+            bytes_max: layer.bytes_max.unwrap_or(ByteSize::new(1 << 30)),
+        }
+    }
+}
+
+impl TraceConfig {
+    fn new(layer: &TraceSettings) -> Self {
+        Self {
+            keep: layer.keep.unwrap_or(Count::new(7 * 86_400)),
+            bytes_max: layer.bytes_max.unwrap_or(ByteSize::new(1 << 30)),
+        }
+    }
+}
+
 impl Config {
     /// Merges the layers. `token` is the development account's, from the environment; `here` is the
     /// folder that is searched for `conflow.toml` if no file is named.
@@ -371,15 +390,9 @@ impl Config {
                     .hide
                     .unwrap_or_else(|| HIDE_DEFAULT.iter().map(ToString::to_string).collect()),
             },
-            events: EventsConfig {
-                keep: layer.events.keep.unwrap_or(Count::new(86_400)),
-                bytes_max: layer.events.bytes_max.unwrap_or(ByteSize::new(1 << 30)),
-            },
+            events: EventsConfig::new(&layer.events),
             cdrs: CdrConfig { keep: layer.cdrs.keep.unwrap_or(CDRS_KEEP) },
-            traces: TraceConfig {
-                keep: layer.traces.keep.unwrap_or(Count::new(7 * 86_400)),
-                bytes_max: layer.traces.bytes_max.unwrap_or(ByteSize::new(1 << 30)),
-            },
+            traces: TraceConfig::new(&layer.traces),
             voice: VoiceConfig {
                 plivo: layer.voice.plivo.unwrap_or_default(),
                 vobiz: layer.voice.vobiz.unwrap_or_default(),

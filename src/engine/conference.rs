@@ -23,13 +23,13 @@ use super::{
     TurnOutcome,
     observed::Blame,
     queue::QueueReceiver,
-    recorder::{self, AskedBy, Receipt},
+    recorder::{self, AskedBy, Receipt, TurnRow},
     registry::{Observed, Registry},
     room_queue::{DialMessage, RoomHandle, RoomMessage},
     spawner::Actor,
 };
 use crate::{
-    base::ids::{Incarnation, RoomId, RoomKey},
+    base::ids::{AccountId, Incarnation, RoomId, RoomKey},
     call::{self, CallStatus, PastMembership},
     conference::{
         AskTicket, Command, Conference, ConferenceEvent, Effect, Notice, Outcome, Refusal,
@@ -298,14 +298,7 @@ impl RoomActor {
         let (mut events, mut rows, mut is_all) = (Vec::new(), Vec::new(), true);
         let is_first = self.recording == Recording::Begins;
         if is_first {
-            let outcome = self.effects.iter().find_map(|effect| {
-                if let Effect::Reply { outcome: Ok(answer), .. } = effect {
-                    return Some(answer);
-                }
-                None
-            });
-            let answered = self.receipt.take().zip(outcome);
-            rows.extend(answered.into_iter().flat_map(|(it, answer)| it.rows(Some(answer))));
+            rows = answered(self.receipt.take(), &self.effects);
         }
         let blame = &mut self.blame;
         let account = &room.key.account;
@@ -337,14 +330,8 @@ impl RoomActor {
                     }
                     is_all &= leave.is_told();
                 }
-                Effect::Call { call, party, event } => {
-                    let (account, party) = (account.clone(), party.clone());
-                    others.push(Observed::Call { account, call: *call, party, event: *event });
-                    return false;
-                }
-                Effect::Tell { call, party, event } => {
-                    let (account, party, event) = (account.clone(), party.clone(), event.clone());
-                    others.push(Observed::Dialled { account, call: *call, party, event });
+                Effect::Call { .. } | Effect::Tell { .. } => {
+                    others.extend(of_callee(account, effect));
                     return false;
                 }
                 Effect::Publish(_) => is_all = false,
@@ -456,6 +443,29 @@ impl RoomActor {
         }
         true
     }
+}
+
+/// The rows of a request whose answer is among these effects.
+fn answered(receipt: Option<Receipt>, effects: &VecDeque<Effect>) -> Vec<TurnRow> {
+    let outcome = effects.iter().find_map(|effect| {
+        if let Effect::Reply { outcome: Ok(answer), .. } = effect {
+            return Some(answer);
+        }
+        None
+    });
+    let answered = receipt.zip(outcome);
+    answered.into_iter().flat_map(|(it, answer)| it.rows(Some(answer))).collect()
+}
+
+/// What the room of a `<Dial>` tells of its calls.
+fn of_callee(account: &AccountId, effect: &Effect) -> Option<Observed> {
+    if let Effect::Call { call, party, event } = effect {
+        let (account, party) = (account.clone(), party.clone());
+        return Some(Observed::Call { account, call: *call, party, event: *event });
+    }
+    let Effect::Tell { call, party, event } = effect else { return None };
+    let (account, party, event) = (account.clone(), party.clone(), event.clone());
+    Some(Observed::Dialled { account, call: *call, party, event })
 }
 
 /// Some tens of microseconds of work, so that a large room does not delay others on its thread.

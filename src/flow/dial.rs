@@ -93,12 +93,13 @@ pub enum DialStatus {
 impl DialStatus {
     /// The status of a dial whose last callee ended like this without being connected.
     pub fn of(cause: HangupCause, source: HangupSource) -> Self {
-        match cause {
-            HangupCause::Busy => Self::Busy,
-            HangupCause::Rejected if source == HangupSource::Callee => Self::Busy,
-            HangupCause::Canceled | HangupCause::Normal => Self::Cancel,
-            HangupCause::NoAnswer => Self::NoAnswer,
-            HangupCause::RingTimeout => Self::Timeout,
+        match cause.code() {
+            1_000 | 4_000 => Self::Cancel,
+            3_000 => Self::NoAnswer,
+            3_010 | 3_100 => Self::Busy,
+            // An endpoint's user has declined.
+            3_020 if source == HangupSource::Callee => Self::Busy,
+            4_250 | 6_010 => Self::Timeout,
             _ => Self::Failed,
         }
     }

@@ -82,7 +82,7 @@ impl Agent {
     fn phones_of(&self, now: Instant, user: &str) -> Vec<Target> {
         let endpoint = self.settings.endpoint(user);
         let is_endpoint = endpoint.is_some();
-        let srtp = endpoint.map_or(SrtpPolicy::default(), |it| it.srtp);
+        let srtp = endpoint.map_or_else(SrtpPolicy::default, |it| it.srtp);
         // A name without a password is trusted on this machine only.
         let bindings = self.registrar.bindings(now, user);
         let bindings =

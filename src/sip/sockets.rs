@@ -164,7 +164,7 @@ impl SipSockets {
         }
         match note {
             SipNote::KeysByInfoOnly { call } | SipNote::KeyInClear { call } => {
-                tracing::info!(%call, "{note}")
+                tracing::info!(%call, "{note}");
             }
             SipNote::Dropped { peer, .. }
             | SipNote::Refused { peer, .. }

@@ -16,7 +16,7 @@ use crate::rtp::sdp::crypto::{SrtpKey, SrtpSuite};
 /// The cipher of one direction and one protocol, RTP or RTCP.
 pub(super) enum PacketCipher {
     /// Counter mode and HMAC-SHA1 (RFC 3711).
-    Counter { cipher: Aes128, salt: [u8; 14], mac: Box<Hmac<Sha1>>, tag_bytes: usize },
+    Counter { cipher: Box<Aes128>, salt: [u8; 14], mac: Box<Hmac<Sha1>>, tag_bytes: usize },
     /// Galois/counter mode (RFC 7714).
     Galois { key: Box<LessSafeKey>, salt: [u8; 12] },
 }
@@ -55,7 +55,9 @@ impl PacketCipher {
         derive(master, labels[1], &mut auth);
         derive(master, labels[2], &mut salt[..master.suite().salt_bytes()]);
         let counter = |key: &[u8], tag_bytes| Self::Counter {
-            cipher: Aes128::new_from_slice(key).expect("the suite has a key of this length"),
+            cipher: Box::new(
+                Aes128::new_from_slice(key).expect("the suite has a key of this length"),
+            ),
             salt,
             mac: Box::new(Hmac::new_from_slice(&auth).expect("HMAC takes any key")),
             tag_bytes,
