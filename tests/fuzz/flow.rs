@@ -88,7 +88,7 @@ fn keeps_rules(effects: &[Effect], flow: &Flow) {
                 assert!(!is_fault || ending.cause != HangupCause::Normal);
             }
             Effect::Dial(_) | Effect::Fetch(_) | Effect::Join { .. } => {
-                assert!(is_last, "{effects:?}")
+                assert!(is_last, "{effects:?}");
             }
             Effect::Play(program) => {
                 assert!(is_last && !program.is_empty(), "a sound is waited for: {effects:?}");

@@ -362,7 +362,7 @@ fn a_file_that_could_not_be_synced_is_not_trusted() {
     let told = Arc::new(Mutex::new(None));
     let tell = told.clone();
     log.append(&[event("a", 1, 1, b"x")], move |is_written| {
-        *tell.lock().unwrap() = Some(is_written)
+        *tell.lock().unwrap() = Some(is_written);
     });
     assert_eq!(*told.lock().unwrap(), None, "it waits for another file");
     log.inject(None);

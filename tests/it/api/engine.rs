@@ -132,6 +132,7 @@ fn inbound_settings(accounts: Arc<Accounts>) -> inbound::Settings {
 }
 
 impl TestEngine {
+    #[expect(clippy::too_many_lines, reason = "all parts of an engine")]
     pub(crate) fn new(options: TestEngineOptions) -> Self {
         let (sim, room_last) =
             (Arc::new(SimPhones::new(sim_phones::Settings::default())), AtomicU64::new(0));

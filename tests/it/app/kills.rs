@@ -230,6 +230,7 @@ fn write_flows(home: &Path, receivers: [SocketAddr; 2]) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, in its order")]
 fn kills_under_load_lose_nothing_that_was_told() {
     let (kills, span) = (number("KILLS", 3), Duration::from_secs(number("SECONDS", 1)));
     let home = home();

@@ -136,7 +136,8 @@ fn rows(bytes: &[u8], kind: u8) -> Vec<(usize, usize, u128)> {
     for (end, lines) in frames(bytes) {
         let row = |line: &Line<'_>| match line {
             Line::Row { key, .. } if key.kind == kind => Some(key.id),
-            _ => None,
+            Line::Header(_) | Line::Event(_) | Line::Copied(_) | Line::Row { .. } => None,
+            Line::Gone(_) | Line::LastNumber { .. } | Line::Closed => None,
         };
         found.extend(lines.iter().filter_map(row).map(|id| (begin, end, id)));
         begin = end;

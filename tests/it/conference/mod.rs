@@ -187,6 +187,7 @@ impl Drop for Bench {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a row for each effect")]
 fn brief(effect: Effect) -> String {
     match effect {
         Effect::Ban { member, who, length, .. } => format!("ban {member} {who} {length:?}"),
@@ -236,9 +237,10 @@ fn brief(effect: Effect) -> String {
             let result = exit.dialled.as_ref().map_or_else(String::new, |it| {
                 format!(" {} {} {}", it.status.text(), it.has_rung, it.cause.code())
             });
-            let ending = match exit.then {
-                AfterExit::End(it) => format!(" {} {}", it.cause.code(), it.source.text()),
-                _ => String::new(),
+            let ending = if let AfterExit::End(it) = exit.then {
+                format!(" {} {}", it.cause.code(), it.source.text())
+            } else {
+                String::new()
             };
             let brief = format!("release {} {}{ending}{result}", n(call.id), exit.cause.text());
             call.end();
