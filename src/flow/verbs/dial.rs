@@ -90,7 +90,7 @@ mod number {
     use super::{Arc, AttrKind, ElementReader, Vendors, verb};
 
     verb! {
-        /// A phone number that <Dial> calls.
+        /// A phone number that `<Dial>` calls.
         pub struct NumberPart {
             pub(super) rows: super::PartRows,
         }
@@ -123,7 +123,7 @@ mod user {
     use super::{Arc, AttrKind, ElementReader, Vendors, verb};
 
     verb! {
-        /// A SIP user that <Dial> calls.
+        /// A SIP user that `<Dial>` calls.
         pub struct UserPart {
             pub(super) rows: super::PartRows,
         }
