@@ -11,14 +11,9 @@ use crate::media::SignallingOrder;
 
 impl Call {
     /// The order that dials the far end, from the call's parties.
-    pub(super) fn dial_order(&self) -> SignallingOrder {
+    pub fn dial_order(&self) -> SignallingOrder {
         let (call, account) = (self.id, self.account.clone());
         SignallingOrder::Dial { call, account, dialling: Arc::new(self.party.dialling()) }
-    }
-
-    /// Dials the far end for a conference, which gives up by itself.
-    pub fn dial_for_room(&self) -> SignallingOrder {
-        self.dial_order()
     }
 
     /// Notes that the far end of a callee has answered. From now on the call ends after `time_limit`

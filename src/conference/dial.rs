@@ -9,7 +9,7 @@
 //! ```
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     mem,
     sync::Arc,
     time::{Duration, Instant},
@@ -51,11 +51,20 @@ impl Conference {
     ) {
         let early = call.early_media_in_room();
         let entry = Arc::new(caller_options(&options));
+        let destinations: Vec<_> = callees.iter().map(|it| (it.member, it.no_route)).collect();
+        let callee = |it: NewCallee| {
+            let NewCallee { member, call, digits, no_route: _ } = it;
+            let (state, answered_at) = (CalleeState::Dialled, None);
+            (member, Box::new(Callee { call, digits, state, answered_at }))
+        };
+        // The two have room for each other, however small conferences are.
+        self.members_cap = self.members_cap.max(2);
         self.add_deadline(now + options.ring_timeout, DueItem::Ring);
+        // All calls are in the room before anything can panic.
         self.dial = Some(Box::new(DialState {
             caller,
             options,
-            callees: BTreeMap::new(),
+            callees: callees.into_iter().map(callee).collect(),
             connected: None,
             has_rung: false,
             last: None,
@@ -63,13 +72,13 @@ impl Conference {
         self.insert_member(caller, Box::new(Member::new(self.age(now), call, entry)));
         effects.extend(early.map(Effect::Signal));
         self.enter(now, caller, effects);
-        for NewCallee { member, call, digits, no_route } in callees {
-            let order = call.dial_for_room();
-            let callee = Callee { call, digits, state: CalleeState::Dialled, answered_at: None };
-            self.dial_mut().callees.insert(member, Box::new(callee));
+        for (member, no_route) in destinations {
             match no_route {
                 Some(ending) => self.end_callee(now, member, ending, effects),
-                None => effects.push_back(Effect::Signal(order)),
+                None => {
+                    let order = self.callee(member).map(|it| it.call.dial_order());
+                    effects.extend(order.map(Effect::Signal));
+                }
             }
             self.maybe_inject_fault();
         }

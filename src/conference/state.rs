@@ -30,7 +30,7 @@ pub struct Conference {
     pub(super) created_at: Instant,
     limit: RoomTimeLimit,
     /// The cap from [`Settings::members_max`].
-    members_cap: u32,
+    pub(super) members_cap: u32,
     /// The `maxMembers` of the first member that states one.
     members_max: Option<u32>,
     /// Counts down to one from [`Settings::inject_fault_after`] and one more.

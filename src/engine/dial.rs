@@ -14,7 +14,7 @@ use crate::{
     base::ids::{AccountId, RoomKey},
     call::{Call, CallDirection, CallSession, Party, SessionDetails},
     conference::NewCallee,
-    flow::{Cause, DialDestination, DialOptions, Exit},
+    flow::{Cause, DialDestination, DialOptions, DialResult, Exit},
     media::{CannotDial, Ending, HangupCause, HangupSource},
 };
 
@@ -37,13 +37,13 @@ impl Registry {
         options: Arc<DialOptions>,
     ) -> Result<(), (Box<Call>, Exit)> {
         if self.is_closing.load(Ordering::SeqCst) {
-            return Err((call, Cause::Drained.into()));
+            return Err((call, not_begun(Cause::Drained)));
         }
         let Some(member) = self.links.member_ids.next(&call.account) else {
-            return Err((call, Cause::Fault.into()));
+            return Err((call, not_begun(Cause::Fault)));
         };
         let Some(callees) = self.callees(now, &call, &options) else {
-            return Err((call, Cause::Fault.into()));
+            return Err((call, not_begun(Cause::Fault)));
         };
 
         let id = (self.links.room_id)();
@@ -62,7 +62,7 @@ impl Registry {
                     let source = HangupSource::Caller;
                     self.end(call, Ending { cause: HangupCause::Canceled, source });
                 }
-                return Err((call, cause.into()));
+                return Err((call, not_begun(cause)));
             }
             room.dial(DialMessage { member, call, options, callees });
         }
@@ -118,6 +118,11 @@ impl Registry {
         };
         Some(Ending { cause, source })
     }
+}
+
+/// The exit of a caller for whom nobody was called.
+fn not_begun(cause: Cause) -> Exit {
+    Exit { dialled: Some(Box::new(DialResult::not_begun())), ..cause.into() }
 }
 
 /// A callee that is not connected is ended by the room long before.

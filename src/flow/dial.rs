@@ -118,6 +118,12 @@ impl DialStatus {
 }
 
 impl DialResult {
+    /// Of a dial that could not begin.
+    pub fn not_begun() -> Self {
+        let (status, cause) = (DialStatus::Failed, HangupCause::Internal);
+        Self { status, has_rung: false, cause, callee: None }
+    }
+
     /// The fields of the `action`, but for the id of the call itself.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
         vec![

@@ -189,7 +189,7 @@ impl Attempts {
     pub fn silent_over(&self, link: u64) -> Vec<u64> {
         let is_it = |it: &Attempt| {
             let Hop { transport, link: own, .. } = it.target.hop;
-            transport == Transport::Tcp && own == link && it.state == AttemptState::Calling
+            transport.is_stream() && own == link && it.state == AttemptState::Calling
         };
         self.rows.iter().filter(|(_, it)| is_it(it)).map(|(id, _)| *id).collect()
     }

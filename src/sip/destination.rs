@@ -43,7 +43,8 @@ impl Settings {
         let uri = match Uri::parse(to).map_err(bad)? {
             Uri::Sip(uri) if !uri.is_secure => uri,
             Uri::Sip(_) => {
-                let hint = "SIP over TLS is not supported yet; write sip:USER@HOST";
+                let hint =
+                    "write sip:USER@HOST: a phone that registers over TLS is called over TLS";
                 return Err(no_way(HangupCause::DestinationOut, hint));
             }
             Uri::Other { .. } => {

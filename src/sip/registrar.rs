@@ -130,7 +130,7 @@ impl Registrar {
     /// Drops the bindings of a connection that has ended: their phones cannot be reached by another
     /// one (RFC 5626).
     pub fn close(&mut self, link: u64) {
-        let is_of = |it: &Binding| it.hop.transport == Transport::Tcp && it.hop.link == link;
+        let is_of = |it: &Binding| it.hop.transport.is_stream() && it.hop.link == link;
         self.users.retain(|_, bindings| {
             bindings.retain(|it| !is_of(it));
             !bindings.is_empty()

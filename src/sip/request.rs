@@ -43,6 +43,14 @@ impl Transport {
             Self::Tls => "TLS",
         }
     }
+
+    /// Whether it is a connection, on which nothing is lost and nothing is sent again.
+    pub fn is_stream(self) -> bool {
+        match self {
+            Self::Udp => false,
+            Self::Tcp | Self::Tls => true,
+        }
+    }
 }
 
 impl Hop {

@@ -40,7 +40,7 @@ impl Agent {
         let Some(attempt) = self.attempts.get_mut(id) else { return };
         attempt.note(now, code);
         // Over a stream, the rest goes where the response came from; our address stays.
-        if hop.transport == Transport::Tcp {
+        if hop.transport.is_stream() {
             attempt.target.hop.link = hop.link;
         }
         match code {

@@ -320,7 +320,7 @@ impl ClientTransactions {
         effects: &mut VecDeque<Effect>,
     ) {
         effects.push_back(Effect::Send { hop, bytes: bytes.clone() });
-        if hop.transport == Transport::Tcp {
+        if hop.transport.is_stream() {
             return;
         }
         self.last += 1;

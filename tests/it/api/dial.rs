@@ -1,6 +1,6 @@
 //! `<Dial>` over the API: two simulated phones talk, and everybody is told.
 
-use super::engine::check;
+use super::engine::{TestEngine, TestEngineOptions, check, check_in};
 
 const CALLBACK: &str = "callbackUrl=\"http://app.example/dial\"";
 
@@ -38,6 +38,24 @@ async fn an_action_is_told_how_it_went() {
         dial web
         wait 1000
         heard 3 => 0-360 speech "nobody"
+        "##,
+    )
+    .await;
+}
+
+/// A caller for whom nobody can be called any more goes on, and does not wait.
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_cannot_begin_leads_on() {
+    let engine = TestEngine::new(TestEngineOptions::default());
+    engine.registry().close();
+    check_in(
+        engine,
+        r##"
+        has /answer <Response><Dial action="http://app.example/action" redirect="false">sim:bob</Dial><Speak>next</Speak></Response>
+        dial web
+        wait 1000
+        told /action DialStatus => failed
+        heard 1 => 0-240 speech "next"
         "##,
     )
     .await;

@@ -3,14 +3,17 @@
 //! The caller is call and member 1; the callees are 2, 3 and so on.
 
 use std::{
+    collections::VecDeque,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use conflow::{
-    base::ids::{CallId, Dialect, MemberId},
+    base::ids::{CallId, Dialect, Incarnation, MemberId, RoomId},
     call::{Call, CallDirection, CallSession, Party},
-    conference::{Command, DialEvent, DialStep, NewCallee},
+    conference::{Command, Conference, DialEvent, DialStep, NewCallee, Settings},
     flow::{Cause, DialOptions, DocumentRequest, Flow, Purpose, RequestMethod, Verb},
     media::{DialFailure, DialFailureSource, Ending, HangupCause, HangupSource, LegEvent},
 };
@@ -54,18 +57,22 @@ fn call(bench: &Bench, id: u64, direction: CallDirection) -> Box<Call> {
 /// A caller who dials; and the effects of that.
 fn dial(attributes: &str, callees: u64) -> (Bench, Vec<String>) {
     let mut bench = Bench::new();
+    let command = command(&bench, attributes, callees);
+    let effects = bench.handle(command);
+    (bench, effects)
+}
+
+fn command(bench: &Bench, attributes: &str, callees: u64) -> Command {
     let options = options(attributes, callees as usize);
     let callee = |id: u64| NewCallee {
         member: MemberId(id),
-        call: call(&bench, id, CallDirection::Outbound),
+        call: call(bench, id, CallDirection::Outbound),
         digits: None,
         no_route: None,
     };
     let callees = (2..callees + 2).map(callee).collect();
-    let caller = call(&bench, 1, CallDirection::Inbound);
-    let effects =
-        bench.handle(Command::Dial { member: MemberId(1), call: caller, options, callees });
-    (bench, effects)
+    let caller = call(bench, 1, CallDirection::Inbound);
+    Command::Dial { member: MemberId(1), call: caller, options, callees }
 }
 
 /// A caller who is connected with the callee 2.
@@ -279,4 +286,47 @@ fn a_call_limit_of_the_caller_ends_both() {
         over,
         ["release 1 call-time-up completed false 4000", "release 2 call-time-up 4000 Plivo"]
     );
+}
+
+#[test]
+fn two_have_room_where_conferences_are_for_one() {
+    let mut bench = Bench::of_size(1);
+    let command = command(&bench, "", 1);
+    bench.handle(command);
+    let effects = bench.heard(2, LegEvent::Answered);
+    assert!(effects.contains(&"tell connected 2".to_owned()), "{effects:?}");
+}
+
+/// A panic of the room costs no call: the caller goes on, and every callee ends.
+#[test]
+fn a_panic_loses_no_call() {
+    let mut panics = 0;
+    for fault_after in 0..20 {
+        let mut bench = Bench::new();
+        let settings = Settings { inject_fault_after: Some(fault_after), ..Settings::default() };
+        let incarnation = Incarnation::of(RoomId::of(7), "dial");
+        bench.room = Conference::new(bench.now, incarnation, &settings);
+        let answered = Command::Report { member: MemberId(2), heard: LegEvent::Answered };
+        let (mut effects, mut over) = (VecDeque::new(), Vec::new());
+        for command in [command(&bench, "", 2), answered, Command::Close] {
+            let Bench { room, now, .. } = &mut bench;
+            let handle = AssertUnwindSafe(|| room.handle(*now, command, &mut effects));
+            if catch_unwind(handle).is_err() {
+                panics += 1;
+                room.salvage(*now, &mut effects);
+            }
+            over.extend(bench.finish(mem::take(&mut effects)));
+        }
+        // It is empty now; what is left of the countdown must not meet the end of the test.
+        let incarnation = Incarnation::of(RoomId::of(8), "dial");
+        bench.room = Conference::new(bench.now, incarnation, &Settings::default());
+        for call in 1..=3 {
+            let is_out = |it: &&String| {
+                let out = [format!("end {call} "), format!("release {call} ")];
+                out.iter().any(|start| it.starts_with(start))
+            };
+            assert_eq!(over.iter().filter(is_out).count(), 1, "{fault_after}: {call}: {over:?}");
+        }
+    }
+    assert!(3 < panics, "{panics}");
 }

@@ -277,19 +277,20 @@ fn an_invite_is_repeated_over_udp_until_a_response_comes() {
 
 #[test]
 fn over_a_stream_nothing_is_repeated_and_its_end_is_a_failure() {
-    let mut it = Outgoing::new();
-    it.bench.transport = Transport::Tcp;
-    it.register(HERE);
-    assert_eq!(it.dial(), ["open", "INVITE"]);
-    assert!(
-        it.sent("INVITE", HERE).contains("Contact: <sip:conflow@127.0.0.1:5060;transport=tcp>")
-    );
-    assert_eq!(it.bench.wait(SECOND * 10), [""; 0]);
-    let network = failed(HangupCause::NetworkError, "Platform", "None");
-    let said = it.bench.handle(Command::Closed { link: 0 });
-    assert_eq!(said, ["attempted the connection is closed", "close", &network]);
-    assert_eq!(it.bench.agent.gauges().registered, 0, "the binding is gone");
-    it.ends_empty();
+    for (transport, name) in [(Transport::Tcp, "tcp"), (Transport::Tls, "tls")] {
+        let mut it = Outgoing::new();
+        it.bench.transport = transport;
+        it.register(HERE);
+        assert_eq!(it.dial(), ["open", "INVITE"]);
+        let contact = format!("Contact: <sip:conflow@127.0.0.1:5060;transport={name}>");
+        assert!(it.sent("INVITE", HERE).contains(&contact));
+        assert_eq!(it.bench.wait(SECOND * 10), [""; 0]);
+        let network = failed(HangupCause::NetworkError, "Platform", "None");
+        let said = it.bench.handle(Command::Closed { link: 0 });
+        assert_eq!(said, ["attempted the connection is closed", "close", &network]);
+        assert_eq!(it.bench.agent.gauges().registered, 0, "the binding is gone");
+        it.ends_empty();
+    }
 }
 
 #[test]
