@@ -294,7 +294,7 @@ fn two_have_room_where_conferences_are_for_one() {
     let command = command(&bench, "", 1);
     bench.handle(command);
     let effects = bench.heard(2, LegEvent::Answered);
-    assert!(effects.contains(&"tell connected 2".to_owned()), "{effects:?}");
+    assert!(effects.contains(&"room 1,2".to_owned()), "{effects:?}");
 }
 
 /// A panic of the room costs no call: the caller goes on, and every callee ends.
