@@ -74,6 +74,9 @@
 //! | inbound | accepts a call that comes in and finds its flow |
 //! | counters | figures about calls and rooms |
 //! | journal | numbers events and appends them to the account's log |
+//! | recorder, receipt | what a turn writes before it is seen; the answer of a repeatable request in it |
+//! | backlog | callbacks of earlier processes that are not queued yet |
+//! | callee, attempt | a call that `<Dial>` makes; one INVITE of a call that we make |
 //! | call detail record (CDR) | what remains of a call |
 //! | recording | audio kept in a file; never a CDR or a row |
 //! | document store, folder index | where flows come from |

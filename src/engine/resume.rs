@@ -12,7 +12,7 @@ use super::{
     backlog::Backlog,
     event_store::time,
     journal::{ActiveCall, Journal},
-    recorder::{self, KeyKind, TurnRow, UnfinishedExits},
+    recorder::{self, KeyKind, TurnRow, UnfinishedExits, callback_key},
 };
 use crate::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},
@@ -20,11 +20,14 @@ use crate::{
     conference::{ConferenceEvent, MemberInfo, Notice},
     events::{AccountEvent, CallSequence, row},
     flow::Cause,
-    state_log::{RowKey, RowRecord},
+    state_log::{EventLine, Line, RowKey, RowRecord},
 };
 
 /// The kind of the keys of callbacks.
 const CALLBACK: u8 = KeyKind::Callback as u8;
+
+/// The kind that they had in logs of November 2026.
+const CALLBACK_BEFORE: u8 = 5;
 
 /// What the keys of a kind in the state log stand for, for people.
 pub fn kind_name(kind: u8) -> String {
@@ -90,6 +93,10 @@ impl Journal {
         let mut remains = Remains::default();
         let mut done = Vec::new();
         for RowRecord { key, event, body } in rows {
+            if key.kind == CALLBACK_BEFORE {
+                self.keep_waiting(key, event, &body);
+                continue;
+            }
             let Some(kind) = KeyKind::of(key) else { continue };
             if kind == KeyKind::Delivery {
                 self.callbacks().deliveries.load(key, &body);
@@ -133,6 +140,15 @@ impl Journal {
             *self.backlog.lock() = Some(backlog);
         }
         resumed
+    }
+
+    /// Gives a callback of an older log the key that it has now.
+    fn keep_waiting(&self, key: RowKey, event: Option<(Box<str>, u64, u64)>, body: &[u8]) {
+        let (Some(log), Some((account, number, at))) = (self.state_log(), event) else { return };
+        let Ok(owner) = account.parse() else { return };
+        let keys = [Some(callback_key(&owner, number)), None, None, None];
+        let event = EventLine { account: &account, number, at, keys, body };
+        log.append(&[Line::Copied(event), Line::Gone(key)], |_| ());
     }
 
     /// Adds a CDR that the last process may not have got into the database.

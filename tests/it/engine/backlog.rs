@@ -19,7 +19,7 @@ use conflow::{
     engine::{inbound::wall_clock, journal::Journal, registry::Observed},
     fetch::{FetchClient, Settings},
     flow::{Cause, RequestMethod},
-    state_log::{Opened, RowKey, StateLog, StateLogSettings},
+    state_log::{EventLine, Line, Opened, RowKey, StateLog, StateLogSettings},
     webhooks::{
         delivery::DeliveryLimits,
         dispatcher::{Dispatcher, WebhookQueue, webhook_dispatcher},
@@ -167,4 +167,28 @@ async fn a_backlog_is_read_bit_by_bit_and_nothing_is_lost() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!(counters.unread.load(Ordering::Relaxed), 0);
     assert_eq!(log.keys(RowKey::LATER), []);
+}
+
+/// Logs of November 2026 had another kind of key for callbacks.
+#[tokio::test(start_paused = true)]
+async fn the_callbacks_of_an_older_log_wait_on() {
+    const BEFORE: u8 = 5;
+    let (temp, net) = (tempdir().unwrap(), Net::new());
+    {
+        let log = Arc::new(open(temp.path()).log);
+        let (queue, _dispatcher) = queue(&net);
+        call(&journal(&log, queue), 1, "live");
+        for key in log.keys(RowKey::LATER) {
+            let row = log.row(key).unwrap().unwrap();
+            let (account, number, at) = row.event.unwrap();
+            let keys = [Some(RowKey { kind: BEFORE, ..key }), None, None, None];
+            let event = EventLine { account: &account, number, at, keys, body: &row.body };
+            log.append(&[Line::Copied(event), Line::Gone(key)], |_| ());
+        }
+    }
+    let Opened { log, rows, last_sign, .. } = open(temp.path());
+    let log = Arc::new(log);
+    let (queue, _dispatcher) = queue(&net);
+    assert_eq!(journal(&log, queue).resume(rows, last_sign).callbacks, 2);
+    assert_eq!(log.keys(BEFORE), []);
 }
