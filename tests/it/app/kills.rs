@@ -230,7 +230,6 @@ fn write_flows(home: &Path, receivers: [SocketAddr; 2]) {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one story, in its order")]
 fn kills_under_load_lose_nothing_that_was_told() {
     let (kills, span) = (number("KILLS", 3), Duration::from_secs(number("SECONDS", 1)));
     let home = home();
@@ -272,14 +271,7 @@ fn kills_under_load_lose_nothing_that_was_told() {
     let seconds = begin.elapsed().as_secs_f64();
     shared.is_over.store(true, Relaxed);
     clients.into_iter().for_each(|it| it.join().unwrap());
-    wait_until("the end of every call", || {
-        // Some calls may still be on their way into a room.
-        let all = format!("/api/v1/Account/{ID}/Conference/");
-        program.ask(&token, "DELETE", &all, "");
-        let events = events.lock();
-        let [begun, ended] = ["CallStart", "Hangup"].map(|it| count_of(&events, it));
-        0 < begun && begun == ended
-    });
+    end_calls(&program, &token, &events);
     let events = events.lock().clone();
     let expected = callbacks_of(&events);
     wait_until("every callback", || ids(&received).len() == expected.len());
@@ -302,6 +294,18 @@ fn kills_under_load_lose_nothing_that_was_told() {
         about_keys(&events, &shared),
     );
     io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
+/// Ends all rooms until every call of the stream has ended.
+fn end_calls(program: &Program, token: &str, events: &Mutex<Vec<ReadEvent>>) {
+    wait_until("the end of every call", || {
+        // Some calls may still be on their way into a room.
+        let all = format!("/api/v1/Account/{ID}/Conference/");
+        program.ask(token, "DELETE", &all, "");
+        let events = events.lock();
+        let [begun, ended] = ["CallStart", "Hangup"].map(|it| count_of(&events, it));
+        0 < begun && begun == ended
+    });
 }
 
 /// The ids of the events that receivers have been told of.

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Write},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -123,21 +123,8 @@ struct Trouble<'a> {
 
 /// Issue 14, A6, and issue 15, point 7: nothing is acknowledged and then lost. What is refused had no
 /// effect, calls may end, and all is well by itself when the disk is.
-#[expect(clippy::too_many_lines, reason = "one story, in its order")]
 fn check_trouble(home: &Path, trouble: &Trouble<'_>) {
-    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
-    let flow = format!(
-        "<Response><Conference stayAlone=\"true\" callbackUrl=\"http://{}/\">weekly</Conference>\
-         </Response>",
-        receiver.local_addr().unwrap()
-    );
-    fs::write(home.join("flows/x.xml"), flow).unwrap();
-    let (told, tells) = mpsc::channel();
-    thread::spawn(move || {
-        while told.send(receive(&receiver, 1).remove(0)).is_ok() {
-            // The test reads all that it wants.
-        }
-    });
+    let tells = callbacks_of(home);
     let hear = |count: usize| -> Vec<(u64, String)> {
         let heard = (0..count).map(|_| tells.recv_timeout(Duration::from_secs(20)).unwrap());
         heard.map(|(id, kind)| (id.split_once('-').unwrap().1.parse().unwrap(), kind)).collect()
@@ -148,10 +135,8 @@ fn check_trouble(home: &Path, trouble: &Trouble<'_>) {
     let (phones, calls) =
         (format!("/sim/v1/Account/{ID}/Phone/"), format!("/api/v1/Account/{ID}/Call/"));
     let room = format!("/api/v1/Account/{ID}/Conference/weekly/");
-    let (ban, call) = (
-        (format!("{room}Member/1/Kick/"), "{\"ban_seconds\":60}"),
-        (calls.clone(), r#"{"from":"1","to":"sim:x","answer_url":"flow:default"}"#),
-    );
+    let ban = (format!("{room}Member/1/Kick/"), "{\"ban_seconds\":60}");
+    let call = (calls, r#"{"from":"1","to":"sim:x","answer_url":"flow:default"}"#);
     let key = "Idempotency-Key: k\r\n";
     let post = |program: &Program, headers: &str, (path, body): &(String, &str)| {
         program.ask_with(&token, "POST", path, headers, body)
@@ -164,33 +149,23 @@ fn check_trouble(home: &Path, trouble: &Trouble<'_>) {
 
     (trouble.begin)(&program);
     assert_eq!(program.ask(&token, "DELETE", &format!("{phones}{second}/"), "").0, 204);
-    let ready = wait_for_status(&program, "", "/readyz", 503);
-    assert_eq!(ready, trouble.ready);
+    assert_eq!(wait_for_status(&program, "", "/readyz", 503), trouble.ready);
     let person = (format!("/groups/v1/Account/{ID}/Person/"), "{\"username\":\"a\"}");
     let (kick, dial) =
         ((format!("{room}Member/1/Kick/"), "{}"), (phones.clone(), "{\"to\":\"x\"}"));
-    for (headers, request) in [(key, &call), ("", &ban), ("", &person)] {
-        let (status, body) = post(&program, headers, request);
-        assert!(status == 503 && body.contains(trouble.refusal), "{request:?}: {status} {body}");
-    }
+    let refused = |headers: &str, request: &(String, &str)| {
+        check_refusal(&post(&program, headers, request), trouble.refusal);
+    };
+    refused(key, &call);
+    [&ban, &person].into_iter().for_each(|it| refused("", it));
     if trouble.is_of_log {
-        for request in [&kick, &dial, &call] {
-            let (status, body) = post(&program, "", request);
-            assert!(
-                status == 503 && body.contains(trouble.refusal),
-                "{request:?}: {status} {body}"
-            );
-        }
+        [&kick, &dial, &call].into_iter().for_each(|it| refused("", it));
         // What could be lost is not told.
         assert!(tells.try_recv().is_err(), "the exit of the second member waits");
     }
     let (_, members) = program.ask(&token, "GET", &room, "");
     assert!(members.contains("\"member_id\":\"1\"") && !members.contains("\"member_id\":\"2\""));
-    let metrics = program.ask(&token, "GET", "/metrics", "").1;
-    let store = if trouble.is_of_log { "{store=\"log\"}" } else { "{store=\"db\"}" };
-    let failures =
-        metrics.lines().filter(|it| it.starts_with("conflow_store_write_failures_total"));
-    assert!(failures.into_iter().any(|it| it.contains(store) && !it.ends_with(" 0")), "{metrics}");
+    check_count(&program, &token, trouble.is_of_log);
 
     (trouble.end)(&program);
     wait_for_status(&program, "", "/readyz", 200);
@@ -213,7 +188,44 @@ fn check_trouble(home: &Path, trouble: &Trouble<'_>) {
     assert_eq!(cdr(&program, &token, &second), before);
     let again = events(&program, &token, "?after=0", "CallStart");
     assert_eq!(again, told, "the log has what was told");
-    let all = events(&program, &token, "?after=0", "ConferenceEnd");
+    check_numbers(&program, &token);
+}
+
+/// Calls of the flow `x` enter a conference. Returns its callbacks: their ids and kinds.
+fn callbacks_of(home: &Path) -> mpsc::Receiver<(String, String)> {
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let flow = format!(
+        "<Response><Conference stayAlone=\"true\" callbackUrl=\"http://{}/\">weekly</Conference>\
+         </Response>",
+        receiver.local_addr().unwrap()
+    );
+    fs::write(home.join("flows/x.xml"), flow).unwrap();
+    let (told, tells) = mpsc::channel();
+    thread::spawn(move || {
+        while told.send(receive(&receiver, 1).remove(0)).is_ok() {
+            // The test reads all that it wants.
+        }
+    });
+    tells
+}
+
+/// The status and the body are those of a request that had no effect.
+fn check_refusal((status, body): &(u16, String), refusal: &str) {
+    assert!(*status == 503 && body.contains(refusal), "{status} {body}");
+}
+
+/// The failed writes are in the metrics.
+fn check_count(program: &Program, token: &str, is_of_log: bool) {
+    let metrics = program.ask(token, "GET", "/metrics", "").1;
+    let store = if is_of_log { "log" } else { "db" };
+    let name = format!("conflow_store_write_failures_total{{store=\"{store}\"}} ");
+    let count = metrics.lines().find_map(|it| it.strip_prefix(&*name));
+    assert!(count.is_some_and(|it| it != "0"), "{metrics}");
+}
+
+/// The numbers of the events have no gap.
+fn check_numbers(program: &Program, token: &str) {
+    let all = events(program, token, "?after=0", "ConferenceEnd");
     let numbers = all.iter().map(|(id, _)| id.split_once('-').unwrap().1.parse::<usize>().unwrap());
     assert!(numbers.eq(1..=all.len()), "no gap: {all:?}");
 }
@@ -258,8 +270,8 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
     let mut line = String::new();
     BufReader::new(holder.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     if line != "mounted\n" {
-        let why = "skipped: this machine has no user namespaces (unshare -rm)";
-        return drop(writeln!(std::io::stderr(), "{why}"));
+        let skipped = "skipped: this machine has no user namespaces (unshare -rm)";
+        return writeln!(io::stderr(), "{skipped}").unwrap();
     }
     let pid = holder.0.id().to_string();
     let inside = PathBuf::from(format!("/proc/{pid}/root")).join(data.strip_prefix("/").unwrap());
