@@ -138,7 +138,7 @@ impl Callee {
 
     /// Waits until sipp has seen all that its scenario expects.
     #[track_caller]
-    fn is_content(mut self, scenario: &str) {
+    fn ends_well(mut self, scenario: &str) {
         let status = self.sipp.wait().unwrap();
         let errors = fs::read_to_string(self.home.path().join("errors.log")).unwrap_or_default();
         assert!(status.success(), "{scenario}: {status}\n{errors}");
@@ -173,6 +173,6 @@ fn callees_of_every_kind_get_what_the_rfcs_say_and_the_call_its_cause() {
         let callee = Callee::new(&conflow, user, scenario, status);
         let call = make_call(&conflow, user, "short", more);
         assert_eq!(ending(&conflow, &call).0, cause, "{user}");
-        callee.is_content(user);
+        callee.ends_well(user);
     }
 }
