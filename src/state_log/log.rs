@@ -95,6 +95,8 @@ pub struct StateLog {
 
 pub(super) struct Shared {
     pub(super) settings: StateLogSettings,
+    /// The folder, open: a sync needs no free descriptor.
+    pub(super) folder: File,
     pub(super) inner: Mutex<Inner>,
     /// Wakes the upkeep.
     pub(super) work: Condvar,
@@ -129,6 +131,10 @@ pub(super) struct Inner {
     pub(super) complaint: Option<String>,
     /// In microseconds since 1970.
     pub(super) last_beat: u64,
+    /// The time of the last look at old segments, in microseconds since 1970.
+    pub(super) clock: u64,
+    /// Bytes below which nothing is removed for the size: the rows that must stay are too large.
+    pub(super) clean_above: u64,
     buffer: Vec<u8>,
     /// For tests: writes fail.
     pub(super) fault: Option<io::ErrorKind>,
@@ -259,6 +265,8 @@ impl Inner {
             is_closing: false,
             complaint: None,
             last_beat: 0,
+            clock: 0,
+            clean_above: 0,
             buffer: Vec::new(),
             fault: None,
             torn_after: None,
@@ -323,7 +331,9 @@ impl Inner {
         }
         let last = self.segments.last_key_value().map_or(0, |(number, _)| *number);
         let spare = self.spare.take();
-        let segment = Segment::create(&settings.folder, last + 1, spare, settings.segment_bytes)?;
+        let mut segment =
+            Segment::create(&settings.folder, last + 1, spare, settings.segment_bytes)?;
+        segment.begun = self.clock;
         self.has_new_name = true;
         if 0 < last {
             self.unindexed.push(last);

@@ -31,6 +31,9 @@ pub(super) struct Segment {
     pub(super) capacity: u32,
     /// The time of its latest event, in microseconds since 1970; 0: it has none.
     pub(super) newest: u64,
+    /// When this process began it, in microseconds since 1970; 0: another process has, or the first
+    /// look at old segments was later.
+    pub(super) begun: u64,
 }
 
 /// The path of a segment.
@@ -121,13 +124,20 @@ impl Segment {
         let path = path(folder, number);
         if let Some(Spare { file, capacity }) = spare {
             fs::rename(spare_path(folder), path)?;
-            return Ok(Self { number, file: Arc::new(file), length: 0, capacity, newest: 0 });
+            return Ok(Self {
+                number,
+                file: Arc::new(file),
+                length: 0,
+                capacity,
+                newest: 0,
+                begun: 0,
+            });
         }
         let mut options = OpenOptions::new();
         let file =
             options.read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
         let file = Arc::new(file);
-        let mut segment = Self { number, file, length: 0, capacity: bytes, newest: 0 };
+        let mut segment = Self { number, file, length: 0, capacity: bytes, newest: 0, begun: 0 };
         segment.reserve(bytes);
         Ok(segment)
     }
@@ -162,7 +172,7 @@ impl Segment {
         };
         let (length, newest) = (index.length, index.newest);
         let file = Arc::new(file);
-        Ok((Self { number, file, length, capacity: u32::MAX, newest }, index))
+        Ok((Self { number, file, length, capacity: u32::MAX, newest, begun: 0 }, index))
     }
 
     /// The first line. None: it is damaged, or of another version.

@@ -2,7 +2,6 @@
 //! again what could not be written.
 
 use std::{
-    fs::File,
     io, mem,
     time::{Duration, SystemTime},
 };
@@ -25,11 +24,15 @@ const COPIED_AT_ONCE: usize = 32;
 const CLEAN_EVERY: Duration = Duration::from_secs(1);
 
 impl StateLog {
-    /// Writes the mark of a planned end, syncs, and ends the thread.
+    /// Writes the mark of a planned end, syncs, and ends the thread. What is held then is lost, and
+    /// released as such.
     pub fn close(&self) -> io::Result<()> {
         self.append(&[Line::Closed], |_| ());
         self.end_thread();
-        self.shared.sync()
+        let synced = self.shared.sync();
+        let held = mem::take(&mut self.shared.inner.lock().held);
+        held.into_iter().for_each(|it| (it.release)(false));
+        synced
     }
 
     fn end_thread(&self) {
@@ -56,6 +59,8 @@ impl Drop for StateLog {
 impl Shared {
     pub(super) fn run(&self) {
         loop {
+            self.maintain(wall_micros());
+            std::thread::sleep(SYNC_EVERY);
             {
                 let mut inner = self.inner.lock();
                 let is_failed = matches!(inner.status.state, LogState::Failed(_));
@@ -66,8 +71,6 @@ impl Shared {
                     return;
                 }
             }
-            self.maintain(wall_micros());
-            std::thread::sleep(SYNC_EVERY);
         }
     }
 
@@ -127,7 +130,7 @@ impl Shared {
             None => files.iter().try_for_each(|it| it.sync_data()),
         };
         if has_new_name && synced.is_ok() {
-            synced = File::open(&self.settings.folder).and_then(|it| it.sync_all());
+            synced = self.folder.sync_all();
         }
         if let Err(error) = &synced {
             // After a failed sync the kernel may have dropped the pages, so the file is not trusted.
@@ -225,20 +228,34 @@ impl Shared {
     }
 
     /// Removes the oldest segment while it is too old, or all are too large.
+    ///
+    /// Segments that begin meanwhile have copies of rows: they are left alone. If the rows alone are
+    /// too large, they are copied again only when the log has grown by a quarter.
     fn clean(&self, now: u64) -> io::Result<()> {
+        let (head, is_large) = {
+            let mut inner = self.inner.lock();
+            inner.clock = now;
+            let head = inner.segments.last_key_value().map_or(0, |(number, _)| *number);
+            (head, self.settings.bytes_max.max(inner.clean_above) < inner.bytes())
+        };
         loop {
             let segment = {
-                let inner = self.inner.lock();
-                let bytes = inner.bytes();
-                let Some((_, oldest)) = inner.segments.first_key_value() else {
+                let mut inner = self.inner.lock();
+                let is_above = is_large && self.settings.bytes_max < inner.bytes();
+                let oldest = inner.segments.first_key_value().map(|(_, oldest)| oldest);
+                let removed = oldest.filter(|it| {
+                    let newest = it.newest.max(it.begun);
+                    it.number < head
+                        && (is_above || newest.saturating_add(self.settings.keep_micros) < now)
+                });
+                let Some(segment) = removed.cloned() else {
+                    if is_large {
+                        let bytes = inner.bytes();
+                        inner.clean_above = bytes + bytes / 4;
+                    }
                     return Ok(());
                 };
-                let is_old = oldest.newest.saturating_add(self.settings.keep_micros) < now;
-                let is_only = inner.segments.len() == 1;
-                if is_only || !(is_old || self.settings.bytes_max < bytes) {
-                    return Ok(());
-                }
-                oldest.clone()
+                segment
             };
             self.copy_rows(segment.number)?;
             // The copies must survive before the originals go.

@@ -316,6 +316,36 @@ fn the_size_of_the_log_has_a_limit() {
 
 /// While nothing can be written, frames wait and are released in order; beyond the limit the oldest
 /// is dropped, and its owner is told.
+/// Rows that fill several segments are not copied for ever: neither within one round of upkeep, nor in
+/// each.
+#[test]
+fn rows_that_are_larger_than_the_log_may_be_are_copied_seldom() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = StateLogSettings { bytes_max: 4_096, ..settings(folder.path()) };
+    let log = StateLog::open(settings, 7, 1).unwrap().log;
+    log.maintain(SECOND);
+    let write = |ids: std::ops::Range<u128>| {
+        for id in ids {
+            log.append(&[Line::Row { key: key(id), body: &[1; 1_000] }], |_| ());
+        }
+    };
+    let rounds = |times: std::ops::Range<u64>| times.for_each(|it| log.maintain(it * SECOND));
+    let written = || newest(folder.path());
+    write(0..20);
+    rounds(2..3);
+    let first = written();
+    rounds(3..50);
+    assert_eq!(written(), first, "nothing was copied again");
+    write(0..20);
+    rounds(50..52);
+    assert!(first < written(), "what was replaced has gone");
+    assert!(log.status().bytes < 30_000, "{:?}", log.status());
+    let large = written();
+    rounds(52..130);
+    assert_eq!(written(), large);
+    assert_eq!(log.status().rows, 21, "with the beat");
+}
+
 #[test]
 fn frames_wait_for_the_disk() {
     let folder = tempfile::tempdir().unwrap();

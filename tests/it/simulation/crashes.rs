@@ -256,6 +256,8 @@ impl Durable {
 
     fn start(&mut self, tear: Option<usize>) -> Resumed {
         self.epoch_last += 1;
+        // It is dead, and writes nothing: this gives its files back.
+        drop(self.process.log.close());
         let opened = open(self.folder.path(), self.bytes_max, self.epoch_last, self.boot);
         let Opened { log, rows, last_sign, is_other_boot, .. } = opened;
         let last = log.last_number(account().as_str());
