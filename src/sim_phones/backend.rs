@@ -1,9 +1,9 @@
 //! Simulated phones in real time: partitions of phones under locks, with one task each.
 //!
-//! Lock order: a partition's `reporting`, then its `state`; `ended` is taken alone. Only `reporting` is
-//! held while the engine gets a report, so that the reports of a phone stay in order. Orders need
-//! `state` only, and may come at any time, even from within [`Exchange::arrive`] and
-//! [`Exchange::report`].
+//! Lock order: a partition's `reporting`, then its `state`, then a part of `rooms`; `ended` is taken
+//! alone. Only `reporting` is held while the engine gets a report, so that the reports of a phone stay
+//! in order. Orders need `state` and `rooms` only, and may come at any time, even from within
+//! [`Exchange::arrive`] and [`Exchange::report`].
 
 use std::{
     collections::VecDeque,
@@ -14,19 +14,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time};
 use uuid::Uuid;
 
-use super::{Dial, DialError, PhoneDetails, PhoneError, PhoneTable, PressedKeys, Settings};
+use super::{
+    Dial, DialError, PhoneDetails, PhoneError, PhoneTable, PressedKeys, Settings,
+    room_sounds::{RoomTable, SimRooms},
+};
 use crate::{
     base::{
         call_map::partition_of,
-        ids::{AccountId, CallId},
+        ids::{AccountId, CallId, RoomId},
     },
     media::{
         AudioEngine, AudioOrder, CannotDial, Exchange, HangupCause, Report, SignallingBackend,
-        SignallingOrder,
+        SignallingOrder, SoundToAll,
     },
 };
 
@@ -56,9 +59,12 @@ pub struct SimPhones {
 impl SimPhones {
     /// Creates the backend without phones. Call [`Self::connect`] next.
     pub fn new(settings: Settings) -> Self {
-        let partitions = (0..PARTITIONS).map(|_| PhonePartition::new(settings)).collect();
+        let rooms = SharedRooms((0..PARTITIONS).map(|_| Mutex::default()).collect());
+        let partition = |_| PhonePartition::new(settings, rooms.clone());
         let core = SimCore {
-            partitions,
+            partitions: (0..PARTITIONS).map(partition).collect(),
+            settings,
+            rooms,
             exchange: OnceLock::new(),
             ended: Mutex::new(VecDeque::new()),
             phones: AtomicUsize::new(0),
@@ -159,7 +165,7 @@ impl SimPhones {
     fn act(
         &self,
         call: CallId,
-        act: impl FnOnce(&mut PhoneTable, Instant) -> Result<(), PhoneError>,
+        act: impl FnOnce(&mut PhoneTable<SharedRooms>, Instant) -> Result<(), PhoneError>,
     ) -> Result<(), PhoneError> {
         let now = now();
         self.core.keep_ended(now, Vec::new());
@@ -202,9 +208,8 @@ impl SignallingBackend for SimPhones {
 impl AudioEngine for SimPhones {
     fn send(&self, order: AudioOrder) {
         let now = now();
-        if let AudioOrder::ToRoom { .. } = order {
-            let partitions = self.core.partitions.iter();
-            return partitions.for_each(|it| it.change(|phones| phones.order(now, &order)));
+        if let AudioOrder::ToRoom { room, sound } = &order {
+            return self.core.play_to_room(now, *room, sound);
         }
         if !is_heard(&order) {
             return;
@@ -236,6 +241,8 @@ impl Drop for SimPhones {
 
 struct SimCore {
     partitions: Box<[PhonePartition]>,
+    settings: Settings,
+    rooms: SharedRooms,
     exchange: OnceLock<Weak<dyn Exchange>>,
     /// Ended phones, oldest first.
     ended: Mutex<VecDeque<(Instant, CallId)>>,
@@ -243,6 +250,11 @@ struct SimCore {
     phones: AtomicUsize,
     is_closed: AtomicBool,
 }
+
+/// The rooms of all partitions, in parts under locks: a sound to a room is kept once, not in each
+/// partition that has a phone there.
+#[derive(Clone, Debug)]
+struct SharedRooms(Arc<[Mutex<SimRooms>]>);
 
 struct PhonePartition {
     state: Mutex<PartitionState>,
@@ -253,7 +265,7 @@ struct PhonePartition {
 }
 
 struct PartitionState {
-    phones: PhoneTable,
+    phones: PhoneTable<SharedRooms>,
     /// When the task wakes up by itself.
     wake_at: Option<Instant>,
 }
@@ -261,6 +273,14 @@ struct PartitionState {
 impl SimCore {
     fn partition(&self, call: CallId) -> &PhonePartition {
         &self.partitions[partition_index(call)]
+    }
+
+    fn play_to_room(&self, now: Instant, room: RoomId, sound: &Arc<SoundToAll>) {
+        let newcomer = self.rooms.lock(room).add(now, room, sound, &self.settings);
+        if let Some(member) = newcomer {
+            let partition = self.partition(member);
+            partition.change(|phones| phones.play_to_newcomer(now, room, member, sound));
+        }
     }
 
     /// Applies an order to some phones, partition by partition.
@@ -365,14 +385,28 @@ fn partition_index(call: CallId) -> usize {
     partition_of(call, PARTITIONS)
 }
 
+impl SharedRooms {
+    fn lock(&self, room: RoomId) -> MutexGuard<'_, SimRooms> {
+        // Ids of rooms are random, so any part of them spreads rooms evenly.
+        self.0[room.0.as_u128() as usize % self.0.len()].lock()
+    }
+}
+
+impl RoomTable for SharedRooms {
+    fn with<T>(&mut self, room: RoomId, then: impl FnOnce(&mut SimRooms) -> T) -> T {
+        then(&mut self.lock(room))
+    }
+}
+
 impl PhonePartition {
-    fn new(settings: Settings) -> Self {
-        let state = PartitionState { phones: PhoneTable::new(settings), wake_at: None };
+    fn new(settings: Settings, rooms: SharedRooms) -> Self {
+        let phones = PhoneTable::in_rooms(settings, rooms);
+        let state = PartitionState { phones, wake_at: None };
         Self { state: Mutex::new(state), reporting: Mutex::new(()), changed: Notify::new() }
     }
 
     /// Changes the partition, and wakes the task if its deadline has become earlier.
-    fn change<T>(&self, change: impl FnOnce(&mut PhoneTable) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut PhoneTable<SharedRooms>) -> T) -> T {
         let mut state = self.state.lock();
         let result = change(&mut state.phones);
         let deadline = state.phones.deadline();

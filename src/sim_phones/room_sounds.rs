@@ -13,7 +13,7 @@ use std::{
 
 use super::{Settings, TIMELINE_MAX, sounds::KEY_MS};
 use crate::{
-    base::ids::RoomId,
+    base::ids::{CallId, RoomId},
     media::{ANNOUNCEMENTS_MAX, AnnouncementAddress, SoundToAll},
 };
 
@@ -23,7 +23,19 @@ pub(super) const SOUNDS_KEPT: usize = TIMELINE_MAX / 2 - 1;
 
 /// The rooms in which phones are.
 #[derive(Debug, Default)]
-pub(super) struct SimRooms(BTreeMap<RoomId, RoomSounds>);
+pub struct SimRooms(BTreeMap<RoomId, RoomSounds>);
+
+/// Where a table of phones has its rooms: in itself, or where other tables have them too.
+pub trait RoomTable {
+    /// Reads or changes what is kept of a room.
+    fn with<T>(&mut self, room: RoomId, then: impl FnOnce(&mut SimRooms) -> T) -> T;
+}
+
+impl RoomTable for SimRooms {
+    fn with<T>(&mut self, _: RoomId, then: impl FnOnce(&mut Self) -> T) -> T {
+        then(self)
+    }
+}
 
 /// The sounds that were played to one room while phones were in it.
 #[derive(Debug, Default)]
@@ -72,16 +84,25 @@ impl SimRooms {
         }
     }
 
-    /// Keeps a sound for the phones of a room. Returns false for an enter or exit sound that plays
-    /// or waits there already: it is not kept.
+    /// Keeps a sound for the phones of a room. An enter or exit sound that plays or waits there
+    /// already is not kept: returns who must hear it from its start.
     pub(super) fn add(
         &mut self,
         now: Instant,
         room: RoomId,
         sound: &Arc<SoundToAll>,
         settings: &Settings,
-    ) -> bool {
-        self.0.get_mut(&room).is_none_or(|sounds| sounds.add(now, sound, settings))
+    ) -> Option<CallId> {
+        let sounds = self.0.get_mut(&room)?;
+        match **sound {
+            SoundToAll::Play { member, .. } => {
+                (!sounds.add(now, sound, settings)).then_some(member)
+            }
+            SoundToAll::Hush { .. } | SoundToAll::RelayDigit { .. } => {
+                sounds.add(now, sound, settings);
+                None
+            }
+        }
     }
 
     #[cfg(test)]

@@ -26,8 +26,11 @@
 use std::{collections::BTreeSet, mem, sync::Arc, time::Instant};
 
 use super::{
-    BadDial, Dial, PhoneDetails, PhoneError, Settings, answer_plan::AnswerPlan, phone::SimPhone,
-    room_sounds::SimRooms, script::PressedKeys,
+    BadDial, Dial, PhoneDetails, PhoneError, Settings,
+    answer_plan::AnswerPlan,
+    phone::SimPhone,
+    room_sounds::{RoomTable, SimRooms},
+    script::PressedKeys,
 };
 use crate::{
     base::{
@@ -47,10 +50,10 @@ const TICK_PHONES_MAX: usize = 8;
 ///
 /// Reports of phones are returned by the next [`Self::tick`], which is due at [`Self::deadline`].
 #[derive(Debug)]
-pub struct PhoneTable {
+pub struct PhoneTable<R = SimRooms> {
     settings: Settings,
     phones: CallMap<SimPhone>,
-    rooms: SimRooms,
+    rooms: R,
     /// The number of times that a phone was looked at.
     #[cfg(test)]
     looks: usize,
@@ -64,12 +67,19 @@ pub struct PhoneTable {
 }
 
 impl PhoneTable {
-    /// Creates a table without phones.
+    /// Creates a table without phones, with rooms of its own.
     pub fn new(settings: Settings) -> Self {
+        Self::in_rooms(settings, SimRooms::default())
+    }
+}
+
+impl<R: RoomTable> PhoneTable<R> {
+    /// Creates a table without phones.
+    pub(super) fn in_rooms(settings: Settings, rooms: R) -> Self {
         Self {
             settings,
             phones: CallMap::default(),
-            rooms: SimRooms::default(),
+            rooms,
             #[cfg(test)]
             looks: 0,
             deadlines: BTreeSet::new(),
@@ -183,17 +193,25 @@ impl PhoneTable {
     /// Keeps a sound to a room, whose phones take it over when they are next looked at. This takes
     /// as long in every room.
     fn play_to_room(&mut self, now: Instant, room: RoomId, sound: &Arc<SoundToAll>) {
-        if self.rooms.add(now, room, sound, &self.settings) {
-            return;
+        let Self { rooms, settings, .. } = self;
+        if let Some(member) = rooms.with(room, |rooms| rooms.add(now, room, sound, settings)) {
+            self.play_to_newcomer(now, room, member, sound);
         }
-        // It plays already. A member who has just come hears it from the start.
-        if let SoundToAll::Play { member, .. } = **sound {
-            self.with(now, member, |phone, ms, settings, _| {
-                if phone.is_in(room) {
-                    phone.hear_with_all(ms, member, sound, settings);
-                }
-            });
-        }
+    }
+
+    /// Plays a sound that plays in the room already to a member who has just come: from its start.
+    pub(super) fn play_to_newcomer(
+        &mut self,
+        now: Instant,
+        room: RoomId,
+        member: CallId,
+        sound: &SoundToAll,
+    ) {
+        self.with(now, member, |phone, ms, settings, _| {
+            if phone.is_in(room) {
+                phone.hear_with_all(ms, member, sound, settings);
+            }
+        });
     }
 
     /// Presses keys 100 ms apart: the first now, unless others wait. Works while the phone rings.
@@ -306,7 +324,9 @@ impl PhoneTable {
         if let Some(deadline) = phone.deadline() {
             self.deadlines.remove(&(deadline, call));
         }
-        phone.room().into_iter().for_each(|room| self.rooms.leave(room));
+        if let Some(room) = phone.room() {
+            self.rooms.with(room, |rooms| rooms.leave(room));
+        }
         true
     }
 
@@ -364,8 +384,11 @@ impl PhoneTable {
         let mut heard = |heard| self.reports.push(Report { call, event: heard });
 
         let room_before = phone.room();
-        if let Some(sounds) = room_before.and_then(|room| self.rooms.get(room)) {
-            phone.catch_up(ms, call, sounds, &self.settings, &mut heard);
+        if let Some(room) = room_before {
+            self.rooms.with(room, |rooms| {
+                let sounds = rooms.get(room);
+                sounds.map(|it| phone.catch_up(ms, call, it, &self.settings, &mut heard));
+            });
         }
         phone.advance_to(ms, &self.settings, &mut heard);
         let result = then(phone, ms, &self.settings, &mut heard);
@@ -378,8 +401,12 @@ impl PhoneTable {
         }
         let room = phone.room();
         if room != room_before {
-            room_before.into_iter().for_each(|room| self.rooms.leave(room));
-            room.into_iter().for_each(|room| phone.hear_from(self.rooms.enter(room)));
+            if let Some(room) = room_before {
+                self.rooms.with(room, |rooms| rooms.leave(room));
+            }
+            if let Some(room) = room {
+                phone.hear_from(self.rooms.with(room, |rooms| rooms.enter(room)));
+            }
         }
         let deadline = phone.deadline();
         if deadline != deadline_before {
