@@ -114,8 +114,7 @@ impl Index {
     /// Forgets the events of a segment that is removed.
     pub(super) fn forget(&mut self, segment: u32) {
         for events in self.accounts.values_mut() {
-            let kept = events.stops.partition_point(|it| it.place.segment <= segment);
-            events.stops.drain(..kept);
+            events.stops.retain(|it| it.place.segment != segment);
         }
     }
 
@@ -125,6 +124,15 @@ impl Index {
         let mut rows: Vec<_> = rows.map(|(key, place)| (*place, *key)).collect();
         rows.sort_unstable();
         rows
+    }
+
+    /// The time of the first event in a segment, in microseconds since 1970; 0: it has none.
+    pub(super) fn first_at(&self, segment: u32) -> u64 {
+        let first = |it: &AccountEvents| {
+            let at = it.stops.partition_point(|stop| stop.place.segment < segment);
+            it.stops.get(at).filter(|stop| stop.place.segment == segment).map(|stop| stop.at)
+        };
+        self.accounts.values().filter_map(first).min().unwrap_or(0)
     }
 
     fn account(&mut self, name: &str) -> &mut AccountEvents {

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
     fs::File,
-    io,
+    io, iter,
     os::unix::fs::FileExt,
     path::PathBuf,
     sync::{
@@ -35,9 +35,13 @@ pub struct StateLogSettings {
     pub bytes_max: u64,
     /// A segment is removed when its latest event is older, in microseconds.
     pub keep_micros: u64,
-    /// Frames that wait while nothing can be written; beyond it the oldest is dropped.
+    /// Frames that wait while nothing can be written; beyond it, or beyond [`HELD_BYTES_MAX`], the
+    /// oldest of the account that has the most is dropped.
     pub held_max: usize,
 }
+
+/// Bytes of the frames that wait while nothing can be written.
+pub const HELD_BYTES_MAX: usize = 64 << 20;
 
 /// Whether the log can be written.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -111,10 +115,10 @@ pub(super) struct Inner {
     pub(super) header: Header,
     /// The file of the next segment, with its space reserved.
     pub(super) spare: Option<Spare>,
-    /// A sync has failed, so the kernel may have lost what was written to the newest segment: before
-    /// anything else, the rows are written again, to another one.
-    pub(super) is_head_suspect: bool,
-    pub(super) held: VecDeque<Held>,
+    /// A sync has failed, so the kernel may have lost what was written to this segment, which was the
+    /// newest: before anything else, the rows are written again, to another one.
+    pub(super) suspect: Option<u32>,
+    pub(super) held: HeldFrames,
     /// A held frame is being released: later ones must wait for it.
     pub(super) is_releasing: bool,
     /// Files with frames that a loss of power could take.
@@ -125,6 +129,8 @@ pub(super) struct Inner {
     pub(super) has_new_name: bool,
     /// Full segments without an index file.
     pub(super) unindexed: Vec<u32>,
+    /// When the next one is tried, after an error.
+    pub(super) index_after: Option<Instant>,
     pub(super) status: LogStatus,
     pub(super) is_closing: bool,
     /// The last error of what does not keep a frame from being written, which the log has.
@@ -144,8 +150,74 @@ pub(super) struct Inner {
 
 /// A frame that could not be written yet.
 pub(super) struct Held {
+    /// The account of its events; empty if it has none.
+    account: Box<str>,
     pub(super) frame: Vec<u8>,
     pub(super) release: Release,
+}
+
+/// Frames that could not be written yet, in order.
+#[derive(Default)]
+pub(super) struct HeldFrames {
+    frames: VecDeque<Held>,
+    /// The number of frames of each account, and their bytes.
+    accounts: BTreeMap<Box<str>, (usize, usize)>,
+    bytes: usize,
+}
+
+impl HeldFrames {
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    fn push(&mut self, held: Held) {
+        self.count(&held);
+        self.frames.push_back(held);
+    }
+
+    /// Holds a frame again that was taken.
+    pub(super) fn put_back(&mut self, held: Held) {
+        self.count(&held);
+        self.frames.push_front(held);
+    }
+
+    fn count(&mut self, held: &Held) {
+        let (count, bytes) = self.accounts.entry(held.account.clone()).or_default();
+        (*count, *bytes) = (*count + 1, *bytes + held.frame.len());
+        self.bytes += held.frame.len();
+    }
+
+    /// Takes the oldest frame.
+    pub(super) fn pop(&mut self) -> Option<Held> {
+        self.remove(0)
+    }
+
+    /// Removes a frame if there are too many: the oldest of the account that has the most, so that no
+    /// account takes the place of another.
+    fn remove_excess(&mut self, held_max: usize) -> Option<Held> {
+        let most = if held_max < self.frames.len() {
+            self.accounts.iter().max_by_key(|(_, (count, _))| *count)
+        } else if HELD_BYTES_MAX < self.bytes {
+            self.accounts.iter().max_by_key(|(_, (_, bytes))| *bytes)
+        } else {
+            None
+        };
+        let (account, _) = most?;
+        let at = self.frames.iter().position(|it| it.account == *account)?;
+        self.remove(at)
+    }
+
+    fn remove(&mut self, at: usize) -> Option<Held> {
+        let held = self.frames.remove(at)?;
+        self.bytes -= held.frame.len();
+        if let Some((count, bytes)) = self.accounts.get_mut(&held.account) {
+            (*count, *bytes) = (*count - 1, *bytes - held.frame.len());
+            if *count == 0 {
+                self.accounts.remove(&held.account);
+            }
+        }
+        Some(held)
+    }
 }
 
 impl StateLog {
@@ -156,7 +228,14 @@ impl StateLog {
         let mut buffer = std::mem::take(&mut inner.buffer);
         buffer.clear();
         frame::encode(lines, &mut buffer);
-        let is_waiting = inner.is_releasing || !inner.held.is_empty() || inner.is_head_suspect;
+        if FRAME_MAX < buffer.len() {
+            // It could never be written, and would keep all that follow from being so.
+            tracing::error!(bytes = buffer.len(), "a frame is too long for the state log: dropped");
+            inner.status.dropped += 1;
+            drop(inner);
+            return release(false);
+        }
+        let is_waiting = inner.is_releasing || !inner.held.is_empty() || inner.suspect.is_some();
         let written = match is_waiting {
             true => Err(None),
             false => inner.write(&self.shared.settings, &buffer, lines).map_err(Some),
@@ -174,11 +253,19 @@ impl StateLog {
                 if let Some(error) = error {
                     self.shared.note_failure(&mut inner, &error);
                 }
-                let dropped = inner.hold(self.shared.settings.held_max, buffer, Box::new(release));
+                let account = lines.iter().find_map(|it| match it {
+                    Line::Event(event) | Line::Copied(event) => Some(event.account.into()),
+                    Line::Closed | Line::Gone(_) | Line::Header(_) => None,
+                    Line::LastNumber { .. } | Line::Row { .. } => None,
+                });
+                let (account, release) = (account.unwrap_or_default(), Box::new(release));
+                inner.held.push(Held { account, frame: buffer, release });
+                let held_max = self.shared.settings.held_max;
+                let dropped: Vec<_> =
+                    iter::from_fn(|| inner.held.remove_excess(held_max)).collect();
+                inner.status.dropped += dropped.len() as u64;
                 drop(inner);
-                if let Some(release) = dropped {
-                    release(false);
-                }
+                dropped.into_iter().for_each(|it| (it.release)(false));
             }
         }
     }
@@ -198,7 +285,7 @@ impl StateLog {
             bytes: inner.bytes(),
             segments: inner.segments.len(),
             rows: inner.index.rows.len(),
-            held: inner.held.len(),
+            held: inner.held.frames.len(),
             ..inner.status.clone()
         }
     }
@@ -254,13 +341,14 @@ impl Inner {
             segments: BTreeMap::new(),
             header,
             spare: None,
-            is_head_suspect: false,
-            held: VecDeque::new(),
+            suspect: None,
+            held: HeldFrames::default(),
             is_releasing: false,
             unsynced: Vec::new(),
             unsynced_since: None,
             has_new_name: false,
             unindexed: Vec::new(),
+            index_after: None,
             status: LogStatus::default(),
             is_closing: false,
             complaint: None,
@@ -280,9 +368,6 @@ impl Inner {
         frame: &[u8],
         lines: &[Line<'_>],
     ) -> io::Result<()> {
-        if FRAME_MAX < frame.len() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the frame is too long"));
-        }
         let length = u32::try_from(frame.len()).expect("frames have a limit");
         let head = self.segments.values().next_back();
         if head.is_none_or(|it| it.is_full(length)) {
@@ -294,8 +379,17 @@ impl Inner {
         let place = Place { segment: head.number, offset: head.length };
         head.length += length;
         for line in lines {
-            if let Line::Event(event) = line {
-                head.newest = head.newest.max(event.at);
+            match line {
+                Line::Event(event) => {
+                    head.newest = head.newest.max(event.at);
+                    head.oldest =
+                        if head.oldest == 0 { event.at } else { head.oldest.min(event.at) };
+                    head.has_only_rows = false;
+                }
+                Line::Copied(_) | Line::Row { .. } => (),
+                Line::Closed | Line::Gone(_) | Line::Header(_) | Line::LastNumber { .. } => {
+                    head.has_only_rows = false;
+                }
             }
         }
         if self.unsynced.last().is_none_or(|it| !Arc::ptr_eq(it, &head.file)) {
@@ -354,7 +448,6 @@ impl Inner {
         match written {
             Ok(()) => {
                 head.get_mut().length = u32::try_from(frame.len()).expect("accounts are few");
-                self.is_head_suspect = false;
                 Ok(())
             }
             // A crash leaves it.
@@ -367,16 +460,6 @@ impl Inner {
                 Err(error)
             }
         }
-    }
-
-    /// Holds a frame; the release of the oldest if there are too many.
-    fn hold(&mut self, held_max: usize, frame: Vec<u8>, release: Release) -> Option<Release> {
-        self.held.push_back(Held { frame, release });
-        if self.held.len() <= held_max {
-            return None;
-        }
-        self.status.dropped += 1;
-        self.held.pop_front().map(|it| it.release)
     }
 
     pub(super) fn bytes(&self) -> u64 {

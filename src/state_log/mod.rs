@@ -20,7 +20,7 @@ mod upkeep;
 
 pub use self::{
     frame::{EventLine, KEYS_MAX, Line, RowKey},
-    log::{LogState, LogStatus, StateLog, StateLogSettings},
+    log::{HELD_BYTES_MAX, LogState, LogStatus, StateLog, StateLogSettings},
     open::{Opened, RowRecord},
     reader::{EventRecord, EventsRead},
 };

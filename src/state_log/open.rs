@@ -93,6 +93,7 @@ impl StateLog {
             inner.begin_segment(&settings)?;
         } else if let Some(mut head) = inner.segments.last_entry() {
             head.get_mut().reserve(settings.segment_bytes);
+            head.get_mut().oldest = inner.index.first_at(*head.key());
         }
         for segment in inner.segments.values() {
             segment.file.sync_data()?;

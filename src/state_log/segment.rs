@@ -31,9 +31,14 @@ pub(super) struct Segment {
     pub(super) capacity: u32,
     /// The time of its latest event, in microseconds since 1970; 0: it has none.
     pub(super) newest: u64,
+    /// The time of its earliest event, if it is the newest segment; 0: it has none.
+    pub(super) oldest: u64,
     /// When this process began it, in microseconds since 1970; 0: another process has, or the first
     /// look at old segments was later.
     pub(super) begun: u64,
+    /// Whether this process has written nothing to it but rows, and no other one anything: then it is
+    /// of no use once they are elsewhere. The end of a key is, while an older segment has the key.
+    pub(super) has_only_rows: bool,
 }
 
 /// The path of a segment.
@@ -130,14 +135,18 @@ impl Segment {
                 length: 0,
                 capacity,
                 newest: 0,
+                oldest: 0,
                 begun: 0,
+                has_only_rows: true,
             });
         }
         let mut options = OpenOptions::new();
         let file =
             options.read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
         let file = Arc::new(file);
-        let mut segment = Self { number, file, length: 0, capacity: bytes, newest: 0, begun: 0 };
+        let (length, newest, oldest, begun, has_only_rows) = (0, 0, 0, 0, true);
+        let mut segment =
+            Self { number, file, length, capacity: bytes, newest, oldest, begun, has_only_rows };
         segment.reserve(bytes);
         Ok(segment)
     }
@@ -172,7 +181,9 @@ impl Segment {
         };
         let (length, newest) = (index.length, index.newest);
         let file = Arc::new(file);
-        Ok((Self { number, file, length, capacity: u32::MAX, newest, begun: 0 }, index))
+        let (capacity, oldest, begun, has_only_rows) = (u32::MAX, 0, 0, false);
+        let segment = Self { number, file, length, capacity, newest, oldest, begun, has_only_rows };
+        Ok((segment, index))
     }
 
     /// The first line. None: it is damaged, or of another version.
@@ -204,19 +215,20 @@ impl Segment {
         self.read(offset, frame::length(&head).ok_or_else(damaged)?)
     }
 
-    /// Writes the index file of a full segment.
+    /// Writes the index file of a full segment, and gives back the space that was reserved for more.
     pub(super) fn write_index(&self, folder: &Path) -> io::Result<()> {
+        self.file.set_len(self.length.into())?;
         let bytes = self.read(0, usize::MAX)?;
         let index = SegmentIndex::of_frames(&bytes);
         let body = postcard::to_allocvec(&index).map_err(io::Error::other)?;
         let path = index_path(folder, self.number);
         let draft = path.with_extension("draft");
-        let mut file = OpenOptions::new();
-        let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        file.write_all(&crc32fast::hash(&body).to_le_bytes())?;
-        file.write_all(&body)?;
-        file.sync_all()?;
-        fs::rename(&draft, path)
+        let written = write_file(&draft, &body).and_then(|()| fs::rename(&draft, path));
+        if written.is_err() {
+            // The disk may be full.
+            fs::remove_file(draft).unwrap_or_default();
+        }
+        written
     }
 
     /// Whether it has an index file.
@@ -237,6 +249,14 @@ impl Segment {
             _ => Ok(()),
         }
     }
+}
+
+fn write_file(path: &Path, body: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new();
+    let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(&crc32fast::hash(body).to_le_bytes())?;
+    file.write_all(body)?;
+    file.sync_all()
 }
 
 /// The index file of a segment. None: it is missing or damaged, and the frames must be read.

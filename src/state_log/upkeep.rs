@@ -9,7 +9,7 @@ use std::{
 use super::{
     frame::{self, BEAT, Line, RowKey},
     index::Place,
-    log::{Held, Inner, LogState, Shared, StateLog, StateLogSettings, now},
+    log::{Inner, LogState, Shared, StateLog, StateLogSettings, now},
     segment::{Segment, Spare},
 };
 use crate::store::rows::WriteError;
@@ -22,6 +22,8 @@ const BEAT_MICROS: u64 = 1_000_000;
 const COPIED_AT_ONCE: usize = 32;
 /// Time between two looks at old segments, and between two tries after an error.
 const CLEAN_EVERY: Duration = Duration::from_secs(1);
+/// Time after an index file that could not be written: each try reads a whole segment.
+const INDEX_PAUSE: Duration = Duration::from_secs(60);
 
 impl StateLog {
     /// Writes the mark of a planned end, syncs, and ends the thread. What is held then is lost, and
@@ -30,8 +32,9 @@ impl StateLog {
         self.append(&[Line::Closed], |_| ());
         self.end_thread();
         let synced = self.shared.sync();
-        let held = mem::take(&mut self.shared.inner.lock().held);
-        held.into_iter().for_each(|it| (it.release)(false));
+        while let Some(held) = { self.shared.inner.lock().held.pop() } {
+            (held.release)(false);
+        }
         synced
     }
 
@@ -80,11 +83,13 @@ impl Shared {
             tracing::debug!("the state log cannot be synced: {error}");
         }
         self.replace_head();
-        if !self.inner.lock().is_head_suspect {
+        if self.inner.lock().suspect.is_none() {
             self.write_held();
         }
         let reserved = self.reserve();
-        let tidied = self.write_indexes().and_then(|()| self.clean(now));
+        // What can be removed may be the space that an index file needs.
+        let indexed = self.write_indexes();
+        let tidied = self.clean(now).and(indexed);
         let complaint = tidied.err().map(|it| it.to_string());
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
@@ -95,7 +100,7 @@ impl Shared {
             inner.complaint = complaint;
         }
         let is_failed = matches!(inner.status.state, LogState::Failed(_));
-        let is_stuck = !inner.held.is_empty() || inner.is_head_suspect;
+        let is_stuck = !inner.held.is_empty() || inner.suspect.is_some();
         match reserved {
             Ok(()) if is_failed && is_stuck => (),
             Ok(()) => {
@@ -136,7 +141,7 @@ impl Shared {
             // After a failed sync the kernel may have dropped the pages, so the file is not trusted.
             let mut inner = self.inner.lock();
             self.note_failure(&mut inner, error);
-            inner.is_head_suspect = true;
+            inner.suspect = inner.segments.last_key_value().map(|(number, _)| *number);
             inner.has_new_name |= has_new_name;
         }
         let mut inner = self.inner.lock();
@@ -144,25 +149,26 @@ impl Shared {
         synced
     }
 
-    /// Writes the rows to a new segment, if the newest one is not trusted, and syncs it.
+    /// Writes the rows to a new segment, if the newest one is not trusted, and syncs it. A try that has
+    /// failed goes on in the segment that it has begun.
     fn replace_head(&self) {
-        let (begun, old) = {
+        let (begun, suspect, old) = {
             let mut inner = self.inner.lock();
-            if !inner.is_head_suspect {
-                return;
-            }
-            let old = inner.segments.values().next_back().cloned();
-            (inner.begin_segment(&self.settings), old)
+            let Some(suspect) = inner.suspect else { return };
+            let is_begun =
+                inner.segments.last_key_value().is_some_and(|(number, _)| suspect < *number);
+            let begun = if is_begun { Ok(()) } else { inner.begin_segment(&self.settings) };
+            (begun, suspect, inner.segments.get(&suspect).cloned())
         };
-        if let Err(error) = begun.and_then(|()| self.copy_rows(u32::MAX)) {
-            let mut inner = self.inner.lock();
-            inner.is_head_suspect = true;
-            self.note_failure(&mut inner, &error);
+        if let Err(error) = begun.and_then(|()| self.copy_rows(suspect, false)) {
+            self.note_failure(&mut self.inner.lock(), &error);
             return;
         }
-        drop(self.sync());
+        if self.sync().is_ok() {
+            self.inner.lock().suspect = None;
+        }
         // While syncs fail, there is a new one every second.
-        if let Some(old) = old.filter(|it| it.newest == 0) {
+        if let Some(old) = old.filter(|it| it.has_only_rows) {
             self.remove(&old).unwrap_or_default();
         }
     }
@@ -170,20 +176,19 @@ impl Shared {
     /// Writes held frames, in order, until one fails.
     fn write_held(&self) {
         loop {
-            let Held { frame, release } = {
+            let held = {
                 let mut inner = self.inner.lock();
-                let Some(held) = inner.held.pop_front() else { return };
+                let Some(held) = inner.held.pop() else { return };
                 let lines = frame::decode(&held.frame).map(|(lines, _)| lines).unwrap_or_default();
                 if let Err(error) = inner.write(&self.settings, &held.frame, &lines) {
                     self.note_failure(&mut inner, &error);
-                    inner.held.push_front(held);
+                    inner.held.put_back(held);
                     return;
                 }
                 inner.is_releasing = true;
                 held
             };
-            drop(frame);
-            release(true);
+            (held.release)(true);
             self.inner.lock().is_releasing = false;
         }
     }
@@ -192,8 +197,9 @@ impl Shared {
     fn beat(&self, now: u64) {
         let mut inner = self.inner.lock();
         let has_rows = inner.index.rows.keys().any(|it| *it != BEAT);
-        let is_due = inner.last_beat.saturating_add(BEAT_MICROS) <= now;
-        let is_stuck = !inner.held.is_empty() || inner.is_head_suspect;
+        // The clock may have been set back.
+        let is_due = now < inner.last_beat || inner.last_beat.saturating_add(BEAT_MICROS) <= now;
+        let is_stuck = !inner.held.is_empty() || inner.suspect.is_some();
         if !has_rows || !is_due || is_stuck {
             return;
         }
@@ -207,14 +213,22 @@ impl Shared {
 
     fn write_indexes(&self) -> io::Result<()> {
         loop {
-            let segment = {
+            let (number, segment) = {
                 let mut inner = self.inner.lock();
+                if inner.index_after.is_some_and(|it| now() < it) {
+                    return Ok(());
+                }
                 let Some(number) = inner.unindexed.pop() else { return Ok(()) };
-                inner.segments.get(&number).cloned()
+                (number, inner.segments.get(&number).cloned())
             };
-            // A segment without an index file is read whole at the next start.
             let Some(segment) = segment else { continue };
-            segment.write_index(&self.settings.folder)?;
+            // Without an index file it is read whole at the next start.
+            if let Err(error) = segment.write_index(&self.settings.folder) {
+                let mut inner = self.inner.lock();
+                inner.unindexed.push(number);
+                inner.index_after = Some(now() + INDEX_PAUSE);
+                return Err(error);
+            }
         }
     }
 
@@ -229,88 +243,114 @@ impl Shared {
 
     /// Removes the oldest segment while it is too old, or all are too large.
     ///
-    /// Segments that begin meanwhile have copies of rows: they are left alone. If the rows alone are
-    /// too large, they are copied again only when the log has grown by a quarter.
+    /// Segments that begin meanwhile have copies of rows: they are left alone. If most of what is
+    /// removed are rows, which are copied, the log must grow by a quarter before that is done again.
     fn clean(&self, now: u64) -> io::Result<()> {
         let (head, is_large) = {
             let mut inner = self.inner.lock();
             inner.clock = now;
+            // Else a log that hardly grows would keep its events for ever.
+            let keep = self.settings.keep_micros;
+            let first = inner.segments.values().next_back().map_or(0, |it| it.oldest);
+            let is_old = 0 < first && first.saturating_add(keep) < now;
+            if is_old && inner.spare.is_some() {
+                inner.begin_segment(&self.settings)?;
+            }
             let head = inner.segments.last_key_value().map_or(0, |(number, _)| *number);
             (head, self.settings.bytes_max.max(inner.clean_above) < inner.bytes())
         };
-        loop {
-            let segment = {
-                let mut inner = self.inner.lock();
-                let is_above = is_large && self.settings.bytes_max < inner.bytes();
-                let oldest = inner.segments.first_key_value().map(|(_, oldest)| oldest);
-                let removed = oldest.filter(|it| {
-                    let newest = it.newest.max(it.begun);
-                    it.number < head
-                        && (is_above || newest.saturating_add(self.settings.keep_micros) < now)
-                });
-                let Some(segment) = removed.cloned() else {
-                    if is_large {
-                        let bytes = inner.bytes();
-                        inner.clean_above = bytes + bytes / 4;
-                    }
-                    return Ok(());
-                };
-                segment
-            };
-            self.copy_rows(segment.number)?;
+        let (mut copied, mut removed) = (0, 0);
+        while let Some(segment) = self.removable(head, is_large, now) {
+            copied += self.copy_rows(segment.number, true)?;
             // The copies must survive before the originals go.
             self.sync()?;
             self.remove(&segment)?;
+            removed += u64::from(segment.length);
         }
+        if is_large {
+            let mut inner = self.inner.lock();
+            let bytes = inner.bytes();
+            let is_mostly_rows = 0 < removed && removed / 2 <= copied;
+            inner.clean_above = if is_mostly_rows { bytes + bytes / 4 } else { 0 };
+        }
+        Ok(())
     }
 
+    /// The oldest segment, if it is older than `head`, and too old or too much.
+    fn removable(&self, head: u32, is_large: bool, now: u64) -> Option<Segment> {
+        let inner = self.inner.lock();
+        let oldest = inner.segments.values().next().filter(|it| it.number < head)?;
+        let is_above = is_large && self.settings.bytes_max < inner.bytes();
+        let is_old = inner.oldest_at().saturating_add(self.settings.keep_micros) < now;
+        (is_above || is_old).then(|| oldest.clone())
+    }
+
+    /// Removes a segment. If its file stays, so does everything else: ends of keys in newer segments
+    /// are needed for as long.
     fn remove(&self, segment: &Segment) -> io::Result<()> {
+        segment.remove(&self.settings.folder)?;
         let mut inner = self.inner.lock();
         inner.segments.remove(&segment.number);
         inner.index.forget(segment.number);
         inner.unindexed.retain(|it| *it != segment.number);
-        drop(inner);
-        segment.remove(&self.settings.folder)
-    }
-}
-
-impl Shared {
-    /// Copies the lines of the keys up to a segment to the newest one. The lock is given back between
-    /// slices: a turn that writes an event does not wait for all of them.
-    fn copy_rows(&self, up_to: u32) -> io::Result<()> {
-        let rows = self.inner.lock().rows_up_to(up_to);
-        for slice in rows.chunks(COPIED_AT_ONCE) {
-            let mut inner = self.inner.lock();
-            for (place, key) in slice {
-                // A turn may have replaced or ended it meanwhile.
-                if inner.index.rows.get(key) == Some(place) {
-                    inner.copy_row(&self.settings, *place, *key)?;
-                }
-            }
-        }
         Ok(())
     }
 }
 
+impl Shared {
+    /// Copies the lines of the keys up to a segment to the newest one; returns their bytes. The lock is
+    /// given back between slices: a turn that writes an event does not wait for all of them.
+    /// `is_spare`: half of the space of a full disk is left to calls that end.
+    fn copy_rows(&self, up_to: u32, is_spare: bool) -> io::Result<u64> {
+        let (rows, mut copied) = (self.inner.lock().index.rows_up_to(up_to), 0);
+        for slice in rows.chunks(COPIED_AT_ONCE) {
+            let reserved = if is_spare { self.reserve() } else { Ok(()) };
+            let mut inner = self.inner.lock();
+            if let Err(error) = reserved
+                && inner.is_head_half_full()
+            {
+                return Err(error);
+            }
+            for (place, key) in slice {
+                // A turn may have replaced or ended it meanwhile.
+                if inner.index.rows.get(key) == Some(place) {
+                    copied += inner.copy_row(&self.settings, *place, *key)?;
+                }
+            }
+        }
+        Ok(copied)
+    }
+}
+
 impl Inner {
-    fn rows_up_to(&self, segment: u32) -> Vec<(Place, RowKey)> {
-        let newest = self.segments.last_key_value().map_or(0, |(number, _)| *number);
-        self.index.rows_up_to(segment.min(newest.saturating_sub(1)))
+    /// When the oldest segment was last written, in microseconds since 1970; 0: nobody knows. If the
+    /// clock was ahead then, a newer segment tells.
+    fn oldest_at(&self) -> u64 {
+        let mut times = self.segments.values().map(|it| it.newest.max(it.begun));
+        match times.next() {
+            None | Some(0) => 0,
+            Some(oldest) => times.filter(|it| 0 < *it).fold(oldest, u64::min),
+        }
     }
 
+    fn is_head_half_full(&self) -> bool {
+        self.segments.values().next_back().is_none_or(|it| it.capacity / 2 < it.length)
+    }
+
+    /// Copies the line of a key to the newest segment; returns its bytes.
     fn copy_row(
         &mut self,
         settings: &StateLogSettings,
         place: Place,
         key: RowKey,
-    ) -> io::Result<()> {
+    ) -> io::Result<u64> {
         let row = match self.read_row(place, key) {
             Ok(Some(row)) => row,
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(0),
             Err(error) => {
                 tracing::error!("a row of the state log is lost: {error}");
                 self.index.rows.remove(&key);
-                return Ok(());
+                return Ok(0);
             }
         };
         let line = match &row.event {
@@ -325,7 +365,8 @@ impl Inner {
         };
         let (lines, mut frame) = ([line], Vec::new());
         frame::encode(&lines, &mut frame);
-        self.write(settings, &frame, &lines)
+        self.write(settings, &frame, &lines)?;
+        Ok(frame.len() as u64)
     }
 }
 
