@@ -6,7 +6,7 @@ use std::{
     io::{self, ErrorKind, Write},
     path::Path,
     sync::Arc,
-    time::{Duration, Instant as StdInstant, UNIX_EPOCH},
+    time::{Duration, Instant as StdInstant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, bail};
@@ -24,7 +24,7 @@ use crate::{
     config::{Config, EventsConfig, TraceConfig},
     credentials,
     engine::{
-        ban_list::{self, BanList},
+        ban_list::{self, BanList, BansLeft},
         inbound::wall_clock,
         membership, recorder,
     },
@@ -95,9 +95,14 @@ impl Stores {
         let (state_log, remains) = open_state_log(folder, config.events)?;
         let idempotency_keys = Arc::new(StoredResponses::open(rows.clone(), now, wall)?);
         settle(&idempotency_keys, now, &state_log, &remains);
+        let bans_left = BansLeft {
+            state_log: state_log.clone(),
+            rows: &remains.rows,
+            is_complete: remains.is_complete && config.has_state_log,
+        };
         let stores = Self {
             rows: rows.clone(),
-            ban_list: Arc::new(BanList::open(rows.clone(), now, wall)?),
+            ban_list: Arc::new(BanList::open_after(bans_left, rows.clone(), now, wall)?),
             member_ids: Arc::new(MemberIdBlocks::open(folder, rows.clone())?),
             cdrs: Arc::new(CachedCdrStore::open(rows.clone(), &folder.path(STORE_FILE), cdrs)?),
             idempotency_keys,
@@ -145,6 +150,8 @@ fn open_state_log(
     log.start().context("the thread of the state log")?;
     // A loss of power takes the last frames, and with them what a request did.
     let is_complete = was_closed || !is_other_boot;
+    // The clock may have been ahead.
+    let last_sign = last_sign.min(micros(wall_clock()));
     Ok((Arc::new(log), StateRemains { rows, last_sign, is_complete }))
 }
 
@@ -188,6 +195,11 @@ fn log_settings(folder: &Path, EventsConfig { keep, bytes_max }: EventsConfig) -
 fn new_epoch() -> u64 {
     let since = wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(1)
+}
+
+fn micros(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The kernel's boot; 0 if it does not say.

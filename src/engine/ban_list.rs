@@ -9,23 +9,30 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::recorder::{self, TurnRow, ban_key};
 use crate::{
     base::ids::{AccountId, ConferenceName, MemberId, RoomKey, Trusted},
     conference::{
         Kick,
         ban_list::{RoomBan, RoomBans, TooManyBans},
     },
+    state_log::{Line, RowKey, RowRecord, StateLog},
     store::{
         rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table, WriteError},
         rows_memory::MemoryRows,
     },
 };
 
-/// The bans of every conference. Those of a request of the API are stored before they hold
-/// (`prepare`).
+/// The bans of every conference.
+///
+/// Those of a request of the API are stored before they hold (`prepare`), as bans that no kick has
+/// made. The frame of the kick has them as well, until they are stored once more, as made. So a crash
+/// at any moment leaves the ban of a kick that has happened, and of no other.
 pub struct BanList {
     bans: Arc<RwLock<RoomBans>>,
     rows: Arc<dyn RowStore>,
+    /// None: nothing but what is stored outlives the process.
+    state_log: Option<Arc<StateLog>>,
     /// One moment on the monotonic clock and on the wall clock.
     start: (Instant, SystemTime),
 }
@@ -44,6 +51,27 @@ struct RoomBanRow {
     made_at: u64,
     /// In seconds since 1970.
     ends_at: u64,
+    /// Whether no kick has made it yet.
+    #[serde(default, skip_serializing_if = "is_false")]
+    is_prepared: bool,
+}
+
+/// A ban in the state log.
+#[derive(Deserialize, Serialize)]
+struct LoggedBan {
+    account: AccountId,
+    id: u64,
+    ban: RoomBanRow,
+}
+
+/// What the state log has kept of the last process.
+pub struct BansLeft<'a> {
+    /// The log, for the bans of this process.
+    pub state_log: Arc<StateLog>,
+    /// The rows that the log has kept, of all kinds.
+    pub rows: &'a [RowRecord],
+    /// Whether it has all that the last process has written: a ban that it does not have was not made.
+    pub is_complete: bool,
 }
 
 impl BanList {
@@ -59,15 +87,61 @@ impl BanList {
     ) -> Result<Self, RowStoreError> {
         let mut bans = RoomBans::default();
         for row in rows.load(Table::RoomBans)? {
-            bans.add(RoomBanRow::read(&row)?);
+            bans.add(RoomBanRow::read(&row)?.0);
         }
-        Ok(Self { bans: Arc::new(RwLock::new(bans)), rows, start: (now, wall) })
+        let (bans, state_log) = (Arc::new(RwLock::new(bans)), None);
+        Ok(Self { bans, rows, state_log, start: (now, wall) })
+    }
+
+    /// As [`Self::open`], after a process that may have died within a kick: adds the bans that are in
+    /// its state log only, and removes those that no kick has made.
+    ///
+    /// # Errors
+    ///
+    /// The rows cannot be read or parsed.
+    pub fn open_after(
+        left: BansLeft<'_>,
+        rows: Arc<dyn RowStore>,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Result<Self, RowStoreError> {
+        let BansLeft { state_log, rows: logged, is_complete } = left;
+        let state_log = Some(state_log);
+        let ban_list = Self { state_log, ..Self::open(rows.clone(), now, wall)? };
+        let (mut made, mut keys) = (Vec::new(), Vec::new());
+        for row in recorder::bans(logged) {
+            keys.push(row.key);
+            match LoggedBan::read(&row.body) {
+                Ok(ban) => made.push(ban),
+                Err(error) => tracing::error!("a ban of the last process is lost: {error}"),
+            }
+        }
+        let mut writes = Vec::new();
+        for row in rows.load(Table::RoomBans)? {
+            let (ban, is_prepared) = RoomBanRow::read(&row)?;
+            let is_made = made.iter().any(|it| (it.id, &it.key) == (ban.id, &ban.key));
+            match is_prepared && !is_made {
+                true if is_complete => {
+                    // Of those that are over, nothing is left to lift.
+                    drop(ban_list.bans.write().lift(wall, &ban.key, ban.id));
+                    writes.push(write(&ban, None));
+                }
+                // Its kick may have been answered before the power failed.
+                true => writes.push(put(&ban)),
+                false => (),
+            }
+        }
+        made.retain(|it| wall < it.ends_at);
+        writes.extend(made.iter().map(put));
+        made.into_iter().for_each(|it| ban_list.bans.write().add(it));
+        ban_list.commit_logged(writes, keys);
+        Ok(ban_list)
     }
 
     /// A ban list that is not kept on disk.
     pub fn in_memory(now: Instant, wall: SystemTime) -> Self {
         let (bans, rows) = (Arc::default(), Arc::new(MemoryRows::default()));
-        Self { bans, rows, start: (now, wall) }
+        Self { bans, rows, state_log: None, start: (now, wall) }
     }
 
     /// Reserves places for bans of an account, all or none; see [`RoomBans::reserve`].
@@ -111,8 +185,30 @@ impl BanList {
             RoomBan { id, key, who, reason, made_at, ends_at }
         };
         let bans: Vec<_> = who.into_iter().map(ban).collect();
-        let stored = self.commit(bans.iter().map(put).collect(), || ());
+        let prepared = |it| RoomBanRow { is_prepared: true, ..RoomBanRow::of(it) };
+        let writes = bans.iter().map(|it| write(it, Some(prepared(it)))).collect();
+        let stored = self.commit(writes, |_| ());
         (PreparedBans { ban_list: self, bans }, stored)
+    }
+
+    /// The row of a ban for the frame of its kick; it goes when the ban is stored. None without a state
+    /// log.
+    pub(super) fn row(
+        &self,
+        now: Instant,
+        key: &RoomKey,
+        id: MemberId,
+        who: Trusted,
+        reason: Option<Arc<str>>,
+        length: Duration,
+    ) -> Option<TurnRow> {
+        self.state_log.as_ref()?;
+        let made_at = self.wall(now);
+        let ban = RoomBan { id, key: key.clone(), who, reason, made_at, ends_at: made_at + length };
+        let logged =
+            LoggedBan { account: key.account.clone(), id: id.0, ban: RoomBanRow::of(&ban) };
+        let body = serde_json::to_vec(&logged).expect("names and texts");
+        Some(TurnRow::put(ban_key(&key.account, id), body))
     }
 
     /// Adds a ban in a reserved place. It holds at once and is on disk some milliseconds later.
@@ -127,12 +223,12 @@ impl BanList {
     ) {
         let made_at = self.wall(now);
         let ban = RoomBan { id, key, who, reason, made_at, ends_at: made_at + length };
-        let write = put(&ban);
+        let (write, logged) = (put(&ban), ban_key(&ban.key.account, ban.id));
         let mut bans = self.bans.write();
         bans.release(&ban.key.account, 1);
         bans.add(ban);
         drop(bans);
-        self.commit_soon(vec![write]);
+        self.commit_logged(vec![write], vec![logged]);
     }
 
     /// Resolves once these bans of a conference are on disk. Ignores bans that are over.
@@ -141,7 +237,7 @@ impl BanList {
         let bans = self.bans.read();
         let list = bans.list(self.wall(now), key);
         let meant = list.iter().filter(|ban| ids.contains(&ban.id));
-        self.commit(meant.map(put).collect(), || ())
+        self.commit(meant.map(put).collect(), |_| ())
     }
 
     /// Whether a ban keeps this identity out of a conference now.
@@ -177,10 +273,17 @@ impl BanList {
     /// Stores that bans are lifted. They hold again if that fails.
     fn commit_lift(&self, lifted: Vec<RoomBan>, answer: Option<RowWrite>) -> BanCommit {
         let writes = lifted.iter().map(|it| write(it, None)).chain(answer).collect();
-        let bans = self.bans.clone();
-        self.commit(writes, move || {
-            let mut bans = bans.write();
-            lifted.into_iter().for_each(|it| bans.add(it));
+        let (bans, state_log) = (self.bans.clone(), self.state_log.clone());
+        self.commit(writes, move |written| match written {
+            // If it has never been stored, the state log has it still.
+            Ok(()) => {
+                let keys = lifted.iter().map(|it| ban_key(&it.key.account, it.id));
+                forget(state_log.as_deref(), keys.collect());
+            }
+            Err(_) => {
+                let mut bans = bans.write();
+                lifted.into_iter().for_each(|it| bans.add(it));
+            }
         })
     }
 
@@ -196,7 +299,11 @@ impl BanList {
         wall + now.saturating_duration_since(start)
     }
 
-    fn commit(&self, writes: Vec<RowWrite>, undo: impl FnOnce() + Send + 'static) -> BanCommit {
+    fn commit(
+        &self,
+        writes: Vec<RowWrite>,
+        then: impl FnOnce(&Result<(), WriteError>) + Send + 'static,
+    ) -> BanCommit {
         let (reply, result) = oneshot::channel();
         if writes.is_empty() {
             drop(reply.send(Ok(())));
@@ -205,9 +312,7 @@ impl BanList {
         self.rows.commit(
             writes,
             Box::new(move |written| {
-                if written.is_err() {
-                    undo();
-                }
+                then(&written);
                 // The receiver may be gone.
                 drop(reply.send(written));
             }),
@@ -216,10 +321,30 @@ impl BanList {
     }
 
     fn commit_soon(&self, writes: Vec<RowWrite>) {
-        if !writes.is_empty() {
+        self.commit_logged(writes, Vec::new());
+    }
+
+    /// Stores bans that the state log keeps under these keys until then.
+    fn commit_logged(&self, writes: Vec<RowWrite>, keys: Vec<RowKey>) {
+        let state_log = self.state_log.clone();
+        let forget = move |written: Result<(), WriteError>| {
             // The store logs what it drops.
-            self.rows.commit_soon(writes, Box::new(drop));
+            if written.is_ok() {
+                forget(state_log.as_deref(), keys);
+            }
+        };
+        match writes.is_empty() {
+            true => forget(Ok(())),
+            false => self.rows.commit_soon(writes, Box::new(forget)),
         }
+    }
+}
+
+/// Bans are stored or lifted, so the state log need not keep them.
+fn forget(state_log: Option<&StateLog>, keys: Vec<RowKey>) {
+    let gone: Vec<_> = keys.into_iter().map(Line::Gone).collect();
+    if let Some(log) = state_log.filter(|_| !gone.is_empty()) {
+        log.append(&gone, |_| ());
     }
 }
 
@@ -270,17 +395,21 @@ impl RoomBanRow {
             reason: ban.reason.clone(),
             made_at: seconds(ban.made_at),
             ends_at: seconds(ban.ends_at),
+            is_prepared: false,
         }
     }
 
-    fn read(row: &StoredRow) -> Result<RoomBan, RowStoreError> {
+    /// The ban, and whether no kick has made it yet.
+    fn read(row: &StoredRow) -> Result<(RoomBan, bool), RowStoreError> {
         let bad = || RowStoreError(format!("the ban {} {} cannot be read", row.account, row.a));
-        Self::parse(row).ok_or_else(bad)
+        let read: Self = serde_json::from_str(&row.body).map_err(|_| bad())?;
+        let is_prepared = read.is_prepared;
+        let ban = read.ban(row.account.clone(), MemberId(row.a)).ok_or_else(bad)?;
+        Ok((ban, is_prepared))
     }
 
-    fn parse(row: &StoredRow) -> Option<RoomBan> {
-        let Self { conference, who, reason, made_at, ends_at } =
-            serde_json::from_str(&row.body).ok()?;
+    fn ban(self, account: AccountId, id: MemberId) -> Option<RoomBan> {
+        let Self { conference, who, reason, made_at, ends_at, is_prepared: _ } = self;
         let (kind, name) = who.split_once(':')?;
         let who = match kind {
             "number" => Trusted::Number(name.into()),
@@ -289,10 +418,23 @@ impl RoomBanRow {
             _ => return None,
         };
         let at = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-        let key = RoomKey { account: row.account.clone(), name: conference };
+        let key = RoomKey { account, name: conference };
         let (made_at, ends_at) = (at(made_at)?, at(ends_at)?);
-        Some(RoomBan { id: MemberId(row.a), key, who, reason, made_at, ends_at })
+        Some(RoomBan { id, key, who, reason, made_at, ends_at })
     }
+}
+
+impl LoggedBan {
+    fn read(body: &[u8]) -> Result<RoomBan, RowStoreError> {
+        let Self { account, id, ban } =
+            serde_json::from_slice(body).map_err(|error| RowStoreError(error.to_string()))?;
+        let bad = || RowStoreError(format!("the ban {account} {id} cannot be read"));
+        ban.ban(account.clone(), MemberId(id)).ok_or_else(bad)
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Whole seconds since 1970.
@@ -312,102 +454,4 @@ fn write(ban: &RoomBan, row: Option<RoomBanRow>) -> RowWrite {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[expect(clippy::disallowed_methods, reason = "any time does")]
-    fn a_ban_survives_a_restart_and_ends_on_time() {
-        let rows: Arc<dyn RowStore> = Arc::new(MemoryRows::default());
-        let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
-        let key = RoomKey { account: "MA1".parse().unwrap(), name: "weekly".parse().unwrap() };
-        let who = [
-            Trusted::Number("14155550100".into()),
-            Trusted::SipUser("a:b".into()),
-            Trusted::User("anna".into()),
-        ];
-        let ban_list = BanList::open(rows.clone(), now, wall).unwrap();
-        for (n, who) in (1..).zip(&who) {
-            let (id, length) = (MemberId(n), Duration::from_secs(60 * n));
-            ban_list.ban(now, key.clone(), id, who.clone(), Some("so".into()), length);
-        }
-        assert!(ban_list.lift(now, &key, MemberId(2), None).is_some());
-        assert!(ban_list.lift(now, &key, MemberId(2), None).is_none());
-
-        // The next process begins 59 seconds later.
-        let ban_list = BanList::open(rows.clone(), now, wall + Duration::from_secs(59)).unwrap();
-        let banned = |now| who.clone().map(|who| ban_list.is_banned(now, &key, &who));
-        assert_eq!(banned(now), [true, false, true]);
-        assert_eq!(banned(now + Duration::from_secs(1)), [false, false, true]);
-        assert_eq!(ban_list.list(now, &key)[0].reason.as_deref(), Some("so"));
-        assert_eq!(ban_list.count(now + Duration::from_secs(1), &key.account), 1);
-        assert_eq!(rows.load(Table::RoomBans).unwrap().len(), 1, "expired bans are deleted");
-    }
-    /// Rows on a disk that never completes a write by itself.
-    #[derive(Default)]
-    struct SlowRows(parking_lot::Mutex<Vec<crate::store::rows::OnCommit>>);
-
-    impl RowStore for SlowRows {
-        fn load(&self, _: Table) -> Result<Vec<StoredRow>, RowStoreError> {
-            Ok(Vec::new())
-        }
-
-        fn commit(&self, writes: Vec<RowWrite>, done: crate::store::rows::OnCommit) {
-            assert!(!writes.is_empty());
-            self.0.lock().push(done);
-        }
-    }
-
-    #[test]
-    #[expect(clippy::disallowed_methods, reason = "any time does")]
-    fn a_ban_holds_at_once_and_is_persisted_when_the_disk_has_it() {
-        let rows = Arc::new(SlowRows::default());
-        let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH);
-        let key = RoomKey { account: "MA1".parse().unwrap(), name: "weekly".parse().unwrap() };
-        let ban_list = BanList::open(rows.clone(), now, wall).unwrap();
-        let (id, who) = (MemberId(1), Trusted::User("anna".into()));
-        ban_list.ban(now, key.clone(), id, who.clone(), None, Duration::from_secs(60));
-        assert!(ban_list.is_banned(now, &key, &who));
-        let mut kept = ban_list.persisted(now, &key, &[id]);
-        let mut lifted = ban_list.lift(now, &key, id, None).unwrap();
-        assert!(kept.try_recv().is_err() && lifted.try_recv().is_err(), "not yet");
-        let queued: Vec<_> = rows.0.lock().drain(..).collect();
-        let Ok([_, keep, lift]) = <[_; 3]>::try_from(queued) else { panic!("three writes") };
-        lift(Err(WriteError::Full));
-        keep(Ok(()));
-        assert_eq!(kept.try_recv(), Ok(Ok(())));
-        assert!(matches!(lifted.try_recv(), Ok(Err(_))));
-        assert!(ban_list.is_banned(now, &key, &who), "it was not lifted");
-        drop(ban_list.lift(now, &key, id, None));
-        // The ban was lifted: there is nothing to wait for.
-        assert_eq!(ban_list.persisted(now, &key, &[id]).try_recv(), Ok(Ok(())));
-    }
-
-    #[test]
-    #[expect(clippy::disallowed_methods, reason = "any time does")]
-    fn a_stored_ban_that_no_kick_has_made_is_removed() {
-        let rows: Arc<dyn RowStore> = Arc::new(MemoryRows::default());
-        let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH);
-        let key = RoomKey { account: "MA1".parse().unwrap(), name: "weekly".parse().unwrap() };
-        let ban_list = BanList::open(rows.clone(), now, wall).unwrap();
-        let who = |n| (MemberId(n), Trusted::User(format!("user{n}").into()));
-        let kick = Kick { ban: Some(Duration::from_secs(60)), ..Kick::default() };
-        let stored =
-            || rows.load(Table::RoomBans).unwrap().iter().map(|it| it.a).collect::<Vec<_>>();
-        let (mut prepared, mut written) =
-            ban_list.prepare(now, &key, [1, 2, 3].map(who).into(), &kick);
-        assert_eq!((written.try_recv(), stored()), (Ok(Ok(())), vec![1, 2, 3]));
-        assert!(!ban_list.is_banned(now, &key, &who(1).1), "before the kick");
-        // The kick bans the first, another kick the second, for longer; the third has left.
-        for (n, seconds) in [(1, 60), (2, 90)] {
-            let (id, who) = who(n);
-            ban_list.ban(now, key.clone(), id, who, None, Duration::from_secs(seconds));
-        }
-        assert!(prepared.contains(MemberId(3)) && !prepared.contains(MemberId(4)));
-        prepared.made(&[MemberId(1)]);
-        drop(prepared);
-        assert_eq!(stored(), [1, 2]);
-        let again = BanList::open(rows.clone(), now, wall + Duration::from_secs(89)).unwrap();
-        assert!(again.is_banned(now, &key, &who(2).1));
-    }
-}
+mod tests;

@@ -251,7 +251,7 @@ impl RoomActor {
     }
 
     fn perform(&mut self, now: Instant, slice: usize) -> TurnOutcome {
-        if self.recording != Recording::Done && !self.record(slice) {
+        if self.recording != Recording::Done && !self.record(now, slice) {
             return TurnOutcome::Sliced;
         }
         for _ in 0..slice {
@@ -293,12 +293,13 @@ impl RoomActor {
 
     /// Writes the notices of the decided effects, a slice of them at most, before any effect is
     /// performed. Returns whether all are written.
-    fn record(&mut self, slice: usize) -> bool {
+    fn record(&mut self, now: Instant, slice: usize) -> bool {
         let room = &self.room.incarnation;
         let (mut events, mut rows, mut is_all) = (Vec::new(), Vec::new(), true);
         let is_first = self.recording == Recording::Begins;
         if is_first {
             rows = answered(self.receipt.take(), &self.effects);
+            rows.extend(self.bans(now));
         }
         let blame = &mut self.blame;
         let account = &room.key.account;
@@ -354,6 +355,16 @@ impl RoomActor {
         self.recording = if is_all { Recording::Done } else { Recording::GoesOn };
         self.registry.record(events, rows);
         is_all
+    }
+
+    /// The rows of the bans among the decided effects.
+    fn bans(&self, now: Instant) -> Vec<TurnRow> {
+        let (ban_list, key) = (self.registry.ban_list(), &self.room.incarnation.key);
+        let row = |effect: &Effect| {
+            let Effect::Ban { member, who, reason, length } = effect else { return None };
+            ban_list.row(now, key, *member, who.clone(), reason.clone(), *length)
+        };
+        self.effects.iter().filter_map(row).collect()
     }
 
     /// Replaces the order at the front by those into which the media port splits it.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    base::ids::{AccountId, CallId, RoomId},
+    base::ids::{AccountId, CallId, MemberId, RoomId},
     conference::{ConferenceAnswer, Leave},
     flow::Cause,
     state_log::{Line, RowKey, RowRecord},
@@ -50,13 +50,15 @@ pub(super) enum KeyKind {
     Delivery = 11,
     /// The end of a call whose CDR is not in the database yet.
     Cdr = 12,
+    /// A ban that is not in the database yet.
+    Ban = 13,
     /// An event whose callback has not been delivered.
     Callback = RowKey::LATER,
 }
 
 impl KeyKind {
     /// Every kind, for lookups.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Call,
         Self::Answer,
         Self::Member,
@@ -68,6 +70,7 @@ impl KeyKind {
         Self::JobAnswered,
         Self::Delivery,
         Self::Cdr,
+        Self::Ban,
         Self::Callback,
     ];
 
@@ -87,12 +90,21 @@ impl KeyKind {
     }
 }
 
-/// The key that keeps an event of an account until its callback is settled. The upper half of its id
-/// is the account's, the lower one the event's number.
+/// The key that keeps an event of an account until its callback is settled.
 pub(super) fn callback_key(account: &AccountId, number: u64) -> RowKey {
+    KeyKind::Callback.key(id_in_account(account, number))
+}
+
+/// The key of a ban that is not in the database yet.
+pub(super) fn ban_key(account: &AccountId, member: MemberId) -> RowKey {
+    KeyKind::Ban.key(id_in_account(account, member.0))
+}
+
+/// The upper half of the id is the account's, the lower one a number in the account.
+fn id_in_account(account: &AccountId, number: u64) -> u128 {
     let hash = blake3::hash(account.as_str().as_bytes());
     let half: [u8; 8] = hash.as_bytes()[..8].try_into().expect("it has 32 bytes");
-    KeyKind::Callback.key(u128::from(u64::from_le_bytes(half)) << 64 | u128::from(number))
+    u128::from(u64::from_le_bytes(half)) << 64 | u128::from(number)
 }
 
 /// A row of the state log, or its end.
@@ -224,6 +236,11 @@ pub(super) fn read_leaving(body: &[u8], exits: &mut UnfinishedExits) {
 pub fn answers(rows: &[RowRecord]) -> BTreeMap<u128, Vec<u8>> {
     let answered = rows.iter().filter(|it| KeyKind::of(it.key) == Some(KeyKind::Answered));
     answered.map(|it| (it.key.id, it.body.clone())).collect()
+}
+
+/// The bans that a start has found which may not be in the database.
+pub(super) fn bans(rows: &[RowRecord]) -> impl Iterator<Item = &RowRecord> {
+    rows.iter().filter(|it| KeyKind::of(it.key) == Some(KeyKind::Ban))
 }
 
 /// The key of the answer to a request, which goes once the store has the answer.

@@ -43,6 +43,7 @@ pub fn kind_name(kind: u8) -> String {
         Some(KeyKind::JobAnswered) => "answers of such requests".to_owned(),
         Some(KeyKind::Delivery) => "callbacks with attempts".to_owned(),
         Some(KeyKind::Callback) => "waiting callbacks".to_owned(),
+        Some(KeyKind::Ban) => "bans that are not in the database yet".to_owned(),
         Some(KeyKind::Cdr) => "call detail records that are not in the database yet".to_owned(),
         None => format!("rows of kind {kind}"),
     }
@@ -122,7 +123,7 @@ impl Journal {
                 // They are rows without an event, or read later.
                 KeyKind::Answered | KeyKind::Ending | KeyKind::Leaving => (),
                 KeyKind::Callback | KeyKind::Delivery => (),
-                KeyKind::Job | KeyKind::JobAnswered => (),
+                KeyKind::Ban | KeyKind::Job | KeyKind::JobAnswered => (),
             }
         }
         let waiting = || self.state_log().map_or_else(Vec::new, |it| it.keys(CALLBACK));
@@ -220,8 +221,8 @@ impl Remains {
                 self.causes.insert(CallId::of(key.id), Cause::HungUpByApi);
             }
             KeyKind::Leaving => recorder::read_leaving(body, &mut self.unfinished),
-            // The API takes answers and jobs; the others have an event.
-            KeyKind::Answered | KeyKind::Job | KeyKind::JobAnswered => return None,
+            // The API takes answers and jobs, and the ban list bans; the others have an event.
+            KeyKind::Ban | KeyKind::Answered | KeyKind::Job | KeyKind::JobAnswered => return None,
             KeyKind::Answer | KeyKind::Call | KeyKind::Delivery => return None,
             KeyKind::Callback | KeyKind::Cdr | KeyKind::Member | KeyKind::Room => return None,
         }
@@ -256,7 +257,8 @@ impl Remains {
                         let (id, members) = (room.id, Vec::new());
                         self.rooms.insert(id, LostRoom { room, sequence, members });
                     }
-                    (KeyKind::Answer | KeyKind::Answered | KeyKind::Callback | KeyKind::Cdr, _)
+                    (KeyKind::Answer | KeyKind::Answered | KeyKind::Ban | KeyKind::Callback, _)
+                    | (KeyKind::Cdr, _)
                     | (KeyKind::Delivery | KeyKind::Ending | KeyKind::Job, _)
                     | (KeyKind::JobAnswered | KeyKind::Leaving, _)
                     | (KeyKind::Call | KeyKind::Member, None) => (),

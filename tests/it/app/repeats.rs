@@ -23,6 +23,8 @@ use crate::app::{ID, Program, home, restarts::receive_one, token};
 const ANSWERED: u8 = 6;
 const JOB: u8 = 9;
 const JOB_ANSWERED: u8 = 10;
+/// And bans.
+const BAN: u8 = 13;
 /// More than fit into one frame.
 const BIG: usize = 70;
 
@@ -237,6 +239,63 @@ fn crash(home: &Path, copy: &Path, log: &[u8], ids: &[(&str, u128)]) {
         let update = "UPDATE repeats SET body = json_set(body, '$.status', 0, '$.body', '') WHERE \
                       json_extract(body, '$.key') = ?1";
         assert_eq!(store.execute(update, [*key]).unwrap(), 1);
+    }
+}
+
+/// A crash within a kick that bans: before its frame, after it, and after the store has the bans as
+/// made. A repeat has the answer and the bans are there, or neither.
+#[test]
+fn a_kick_with_a_ban_is_whole_or_not_at_all_after_a_crash() {
+    let home = home();
+    flow(home.path(), "default", "weekly");
+    let mut program = Program::start(home.path(), "--sip off");
+    let token = token(home.path());
+    for user in ["anna", "ben"] {
+        let phones = format!("/sim/v1/Account/{ID}/Phone/");
+        let phone = format!("{{\"to\":\"x\",\"user\":\"{user}\"}}");
+        assert_eq!(program.ask(&token, "POST", &phones, &phone).0, 201);
+        program.wait_for("entered");
+    }
+    let kick = ask("POST", "Conference/weekly/Member/1,2/Kick/", "{\"ban_seconds\":900}");
+    let first = keyed(&program, &token, "k", &kick);
+    assert!(first.0 == 200 && first.1.contains("\"banned\":[\"1\",\"2\"]"), "{first:?}");
+    program.signal("KILL");
+    program.end();
+    let whole = state_log(home.path());
+    let of_bans = rows(&whole, BAN);
+    let [(begin, end, _), (same, ..)] = of_bans[..] else { panic!("{of_bans:?}") };
+    assert_eq!(begin, same, "one turn, one frame");
+    let answer = rows(&whole, ANSWERED)[0];
+    assert_eq!((answer.0, answer.1), (begin, end), "and with the answer");
+
+    // What the store has at that moment of the bans: of a ban that was not foreseen, nothing.
+    let prepared = "UPDATE room_bans SET body = json_set(body, '$.is_prepared', json('true'))";
+    let not_foreseen = format!("{prepared}; DELETE FROM room_bans WHERE a = 2");
+    let checks = [
+        (begin, prepared, false),
+        (end, prepared, true),
+        (end, &not_foreseen, true),
+        (whole.len(), "SELECT 1", true),
+    ];
+    for (length, store, is_made) in checks {
+        let copy = tempdir().unwrap();
+        crash(home.path(), copy.path(), &whole[..length], &[("k", answer.2)]);
+        let database = rusqlite::Connection::open(copy.path().join("data/conflow.db")).unwrap();
+        database.execute_batch(store).unwrap();
+        drop(database);
+        for start in 1..=2 {
+            let program = Program::start(copy.path(), "--sip off");
+            let repeat = keyed(&program, &token, "k", &kick);
+            let bans = program.ask(&token, "GET", &path("Conference/weekly/Ban/"), "").1;
+            let banned = ["user:anna", "user:ben"].map(|it| bans.contains(it));
+            match is_made {
+                true => assert_eq!(repeat, first, "{store}, start {start}"),
+                false => assert_eq!(repeat.0, 404, "{store}, start {start}"),
+            }
+            assert_eq!(banned, [is_made; 2], "{store}, start {start}: {bans}");
+            program.signal("KILL");
+            program.end();
+        }
     }
 }
 
