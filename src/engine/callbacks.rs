@@ -161,7 +161,8 @@ impl Callbacks {
         let EventCallback { queue, sequence, method, dialect, .. } = callback.clone();
         let (account, callbacks) = (account.clone(), self.clone());
         let signer = self.accounts.signer(&account, dialect);
-        let fields = EventFields { account, callback, event, kept, earlier, callbacks };
+        let fields =
+            EventFields { account: account.clone(), callback, event, kept, earlier, callbacks };
         let target = match TargetUrl::parse(&queue.url) {
             Ok(target) => Arc::new(target),
             Err(error) => {
@@ -172,7 +173,16 @@ impl Callbacks {
             }
         };
         let fields = Arc::new(fields);
-        self.queue.send(Webhook { queue, sequence, target, method, dialect, signer, fields });
+        self.queue.send(Webhook {
+            account,
+            queue,
+            sequence,
+            target,
+            method,
+            dialect,
+            signer,
+            fields,
+        });
     }
 }
 

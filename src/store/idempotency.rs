@@ -3,8 +3,8 @@
 //! A key is stored before its request is carried out, so that a full disk refuses the request, and
 //! the response after it. A request that was being answered when the process died is in the store
 //! without a response. The state log knows what it did ([`StoredResponses::settle`]), unless the
-//! power failed: then nobody knows, and it is never carried out again. The oldest response is removed
-//! when there are too many.
+//! power failed: then nobody knows, and it is never carried out again. When there are too many, the
+//! oldest responses of the account that has the most are removed.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,8 +25,10 @@ use super::{
 /// A client that tries again does so within a day (guarantee 6).
 pub const KEPT_FOR: Duration = Duration::from_secs(86_400);
 
-/// Some tens of megabytes; the oldest response is removed first.
+/// Some tens of megabytes, of all accounts. An account that has fewer than its share loses none.
 const ANSWERS_MAX: usize = 100_000;
+/// Responses that are removed at once, since each time costs a look at all of them.
+const TRIMMED: usize = 256;
 
 /// Requests that have been answered, and those that are being answered.
 #[derive(Debug, Default)]
@@ -292,16 +294,38 @@ impl IdempotencyState {
         }
     }
 
-    /// Removes responses that are too old, and the oldest of those that are too many.
+    /// Removes responses that are too old, and if there are too many the oldest of the account that
+    /// has the most.
     fn expire(&mut self, now: Instant) -> Vec<RowWrite> {
         let mut writes = Vec::new();
         while let Some((until, ..)) = self.answered.front()
-            && (*until <= now || ANSWERS_MAX <= self.answered.len())
+            && *until <= now
             && let Some((_, number, request)) = self.answered.pop_front()
         {
             writes.push(RowWrite::delete(Table::IdempotencyKeys, &request.account, number));
             self.entries.remove(&request);
         }
+        if self.answered.len() < ANSWERS_MAX {
+            return writes;
+        }
+        let mut counts = BTreeMap::<_, usize>::new();
+        for (.., request) in &self.answered {
+            *counts.entry(&request.account).or_default() += 1;
+        }
+        let most = counts.into_iter().max_by_key(|(_, count)| *count);
+        let Some((account, count)) = most.map(|(account, count)| (account.clone(), count)) else {
+            return writes;
+        };
+        let (entries, mut left) = (&mut self.entries, TRIMMED.min(count));
+        self.answered.retain(|(_, number, request)| {
+            if left == 0 || request.account != account {
+                return true;
+            }
+            left -= 1;
+            writes.push(RowWrite::delete(Table::IdempotencyKeys, &request.account, *number));
+            entries.remove(request);
+            false
+        });
         writes
     }
 }

@@ -318,6 +318,7 @@ impl Dispatcher {
         let EarlierTries { attempts, age } = callback.fields.earlier_tries();
         callback.fields.note(DeliveryChange::Queued);
         self.handle(Command::Queue(DeliveryItem {
+            account: callback.account.clone(),
             queue: callback.queue.clone(),
             receiver: Arc::clone(callback.target.origin()),
             sequence: callback.sequence,

@@ -164,6 +164,7 @@ impl CallbackJob {
         // A queue of its own: no other webhook is ordered with it.
         let owner = QueueOwner::Call(CallId(self.api_id));
         state.callbacks.send(Webhook {
+            account: self.account.clone(),
             queue: QueueKey { owner, url: hook.url.clone(), by_call: None },
             sequence: 1,
             target: Arc::new(target),

@@ -35,6 +35,28 @@ fn a_request_is_answered_once_and_then_from_memory_for_a_day() {
     assert_eq!(answers.begin(now + KEPT_FOR, &one, [2; 32]), KeyStatus::New);
 }
 
+/// Its repeats would be carried out twice.
+#[test]
+fn an_account_with_many_keys_takes_no_answer_of_another() {
+    let (answers, now) = (StoredResponses::default(), now());
+    let answer = StoredResponse { status: 200, body: Vec::new(), headers: Vec::new() };
+    let answer = Arc::new(answer);
+    let ask = |account: &str, key: usize| {
+        let request = RequestKey { key: key.to_string(), ..request(account) };
+        let status = answers.begin(now, &request, [1; 32]);
+        if status == KeyStatus::New {
+            answers.done(now, &request, answer.clone(), Box::new(drop));
+        }
+        status
+    };
+    let is_new = |account, key| ask(account, key) == KeyStatus::New;
+    assert!((0..10).all(|key| is_new("MA1", key)));
+    assert!((0..2 * ANSWERS_MAX).all(|key| is_new("MA2", key)));
+    assert!(answers.state.lock().answered.len() <= ANSWERS_MAX);
+    assert!((0..10).all(|key| !is_new("MA1", key)), "they are the oldest, and few");
+    assert!(!is_new("MA2", 2 * ANSWERS_MAX - 1) && is_new("MA2", 0));
+}
+
 /// A store that completes commits when the test says so.
 #[derive(Default)]
 struct DelayedRows {

@@ -15,6 +15,7 @@
 //!
 //! The machine is pure. It knows neither HTTP nor the content of an item.
 
+mod lengths;
 mod round_robin;
 mod state;
 
@@ -23,7 +24,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use self::state::Delivery;
-use crate::base::ids::{CallId, RoomId};
+use crate::base::ids::{AccountId, CallId, RoomId};
 
 /// Commands of the delivery machine.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +79,8 @@ pub enum Effect<P> {
 /// An item to deliver.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeliveryItem<P> {
+    /// The account that has the item.
+    pub account: AccountId,
     /// Items with equal keys are delivered in order.
     pub queue: QueueKey,
     /// Receiver (scheme, host and port), whose concurrent requests are limited.
@@ -229,5 +232,22 @@ pub const FAILING_IN_FLIGHT_PER_RECEIVER_MAX: usize = 16;
 /// Notices of a busy room for some minutes; a receiver that is away longer must query anyway.
 pub const QUEUE_ITEMS_MAX: usize = 10_000;
 
-/// Some 100 MB of items.
+/// Some 100 MB of items, of all accounts. Beyond it, the account that has the most loses some.
 pub const ITEMS_MAX: usize = 200_000;
+
+/// So large a part of [`ITEMS_MAX`] is added for others, if the account that has the most has nothing to
+/// drop but the only item of each queue.
+pub(super) const SPARE_PART: usize = 4;
+
+/// Time of the attempt after `attempts` ones, from the first.
+fn due(attempts: u8) -> Duration {
+    let attempts = usize::from(attempts);
+    match ATTEMPTS_DUE.get(attempts) {
+        Some(seconds) => Duration::from_secs(*seconds),
+        None => {
+            let last = Duration::from_secs(ATTEMPTS_DUE[ATTEMPTS_DUE.len() - 1]);
+            let later = u32::try_from(attempts + 1 - ATTEMPTS_DUE.len()).unwrap_or(u32::MAX);
+            last + ATTEMPT_EVERY * later
+        }
+    }
+}

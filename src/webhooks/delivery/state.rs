@@ -7,11 +7,12 @@ use std::{
 };
 
 use super::{
-    AGE_MAX, ATTEMPT_EVERY, ATTEMPTS_DUE, BACKOFF_MIN, BY_CALL_IN_FLIGHT_MAX, Command,
-    DeliveryItem, DeliveryLimits, DeliveryTicket, DropReason, Effect, Outcome, QueueKey,
-    QueueOwner,
+    AGE_MAX, BACKOFF_MIN, BY_CALL_IN_FLIGHT_MAX, Command, DeliveryItem, DeliveryLimits,
+    DeliveryTicket, DropReason, Effect, Outcome, QueueKey, QueueOwner, SPARE_PART, due,
+    lengths::QueueLengths,
     round_robin::{QueueId, RoundRobin},
 };
+use crate::base::ids::AccountId;
 
 /// Callbacks in flight and waiting. See the [module](super).
 #[derive(Debug)]
@@ -29,14 +30,14 @@ pub struct Delivery<P> {
     /// Two sets of slots: for receivers that respond, and for those that fail.
     healthy: RoundRobin,
     failing: RoundRobin,
-    /// Lengths of the queues; the longest is last.
-    lengths: BTreeSet<(usize, QueueId)>,
+    lengths: QueueLengths,
     item_count: usize,
     is_closed: bool,
 }
 
 #[derive(Debug)]
 struct DeliveryQueue<P> {
+    account: AccountId,
     key: QueueKey,
     receiver: Arc<str>,
     items: VecDeque<QueuedItem<P>>,
@@ -113,7 +114,7 @@ impl<P: Clone> Delivery<P> {
                 limits.failing_in_flight_max,
                 limits.failing_in_flight_per_receiver_max,
             ),
-            lengths: BTreeSet::new(),
+            lengths: QueueLengths::default(),
             item_count: 0,
             is_closed: false,
         }
@@ -200,7 +201,7 @@ impl<P: Clone> Delivery<P> {
             effects.push_back(Effect::Dropped { why: DropReason::Closed, attempts: 0, item });
             return;
         }
-        if self.limits.items_max <= self.item_count && !self.make_room(effects) {
+        if self.limits.items_max <= self.item_count && !self.make_room(&item.account, effects) {
             effects.push_back(Effect::Dropped { why: DropReason::Full, attempts: 0, item });
             return;
         }
@@ -405,14 +406,19 @@ impl<P: Clone> Delivery<P> {
         effects.push_back(Effect::Dropped { why, attempts, item });
     }
 
-    /// Drops the oldest item of the longest queue; false if every queue has only one.
-    fn make_room(&mut self, effects: &mut VecDeque<Effect<P>>) -> bool {
-        match self.lengths.last().copied() {
-            Some((length, id)) if 2 <= length => {
+    /// Drops the oldest item of the longest queue of the account that has the most items. If each of
+    /// its queues has only one, other accounts have spare room; false if there is none.
+    fn make_room(&mut self, account: &AccountId, effects: &mut VecDeque<Effect<P>>) -> bool {
+        let items_max = self.limits.items_max;
+        match self.lengths.longest() {
+            Some((_, length, id)) if 2 <= length => {
                 self.drop_oldest(id, effects);
                 true
             }
-            Some(_) | None => false,
+            Some((most, ..)) => {
+                most != account && self.item_count < items_max + items_max / SPARE_PART
+            }
+            None => false,
         }
     }
 
@@ -437,9 +443,9 @@ impl<P: Clone> Delivery<P> {
         let (key, receiver) = (item.queue.clone(), Arc::clone(&item.receiver));
         self.queue_ids.insert(key.clone(), id);
         self.receivers.entry(Arc::clone(&receiver)).or_default().queues += 1;
-        self.lengths.insert((0, id));
-        let items = VecDeque::new();
-        self.queues.insert(id, DeliveryQueue { key, receiver, items, phase: QueuePhase::Ready });
+        self.lengths.add(&item.account, id);
+        let (account, items, phase) = (item.account.clone(), VecDeque::new(), QueuePhase::Ready);
+        self.queues.insert(id, DeliveryQueue { account, key, receiver, items, phase });
         id
     }
 
@@ -447,7 +453,7 @@ impl<P: Clone> Delivery<P> {
     fn remove_queue(&mut self, id: QueueId) {
         let Some(state) = self.queues.remove(&id) else { return };
         self.queue_ids.remove(&state.key);
-        self.lengths.remove(&(0, id));
+        self.lengths.remove(&state.account, id);
         let receiver = self.receivers.get_mut(&state.receiver);
         let receiver = receiver.expect("a queue's receiver is known");
         receiver.queues -= 1;
@@ -467,12 +473,12 @@ impl<P: Clone> Delivery<P> {
         id: QueueId,
         change: impl FnOnce(&mut VecDeque<QueuedItem<P>>) -> T,
     ) -> T {
-        let items = &mut self.queues.get_mut(&id).expect("an id belongs to a queue").items;
+        let DeliveryQueue { account, items, .. } =
+            self.queues.get_mut(&id).expect("an id belongs to a queue");
         let before = items.len();
         let result = change(items);
         let after = items.len();
-        self.lengths.remove(&(before, id));
-        self.lengths.insert((after, id));
+        self.lengths.change(account, id, before, after);
         self.item_count = self.item_count + after - before;
         result
     }
@@ -483,18 +489,5 @@ impl<P: Clone> Delivery<P> {
 
     fn queue_state_mut(&mut self, id: QueueId) -> &mut DeliveryQueue<P> {
         self.queues.get_mut(&id).expect("an id belongs to a queue")
-    }
-}
-
-/// Time of the attempt after `attempts` ones, from the first.
-fn due(attempts: u8) -> Duration {
-    let attempts = usize::from(attempts);
-    match ATTEMPTS_DUE.get(attempts) {
-        Some(seconds) => Duration::from_secs(*seconds),
-        None => {
-            let last = Duration::from_secs(ATTEMPTS_DUE[ATTEMPTS_DUE.len() - 1]);
-            let later = u32::try_from(attempts + 1 - ATTEMPTS_DUE.len()).unwrap_or(u32::MAX);
-            last + ATTEMPT_EVERY * later
-        }
     }
 }

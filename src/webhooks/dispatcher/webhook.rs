@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
-    base::{ids::Dialect, traceparent::Traceparent},
+    base::{
+        ids::{AccountId, Dialect},
+        traceparent::Traceparent,
+    },
     fetch::{
         self, Budget, FetchError, OutgoingRequest, TargetUrl,
         signature::{FormField, Signer},
@@ -20,6 +23,8 @@ use crate::{
 /// A callback to a URL.
 #[derive(Debug)]
 pub struct Webhook {
+    /// The account that has the callback.
+    pub account: AccountId,
     /// Callbacks with equal keys are delivered in order.
     pub queue: QueueKey,
     /// Sequence number within its conference, or among its call's events.

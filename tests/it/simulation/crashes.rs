@@ -190,6 +190,7 @@ impl Durable {
         let (process, mut effects) = (&mut self.process, VecDeque::new());
         while let Ok(callback) = process.queue.try_recv() {
             let item = DeliveryItem {
+                account: callback.account.clone(),
                 queue: callback.queue.clone(),
                 receiver: callback.target.origin().clone(),
                 sequence: callback.sequence,

@@ -37,6 +37,7 @@ fn item(key: &QueueKey, sequence: u64) -> DeliveryItem<Payload> {
     let receiver = Arc::clone(&key.url);
     let load = (key.clone(), sequence);
     DeliveryItem {
+        account: "MA1".parse().unwrap(),
         queue: key.clone(),
         receiver,
         sequence,
@@ -270,6 +271,28 @@ fn a_full_queue_and_a_full_dispatcher_drop_the_oldest_that_is_not_in_flight() {
     harness.queue(&queue_key(2, 2, 0), [2]);
     harness.queue(&queue_key(3, 3, 0), [3]);
     assert_eq!((harness.sent(), &*harness.dropped), (vec![1, 2], &[full(3)][..]));
+}
+
+#[test]
+fn an_account_with_many_callbacks_takes_the_room_of_no_other() {
+    let limits = DeliveryLimits { items_max: 9, ..DeliveryLimits::default() };
+    let mut harness = Harness::new(limits);
+    let of = |account: &str, room, sequence| {
+        let account = account.parse().unwrap();
+        Command::Queue(DeliveryItem { account, ..item(&queue_key(room, 1, 0), sequence) })
+    };
+    (1..=3).for_each(|n| harness.handle(of("MA2", 1, n)));
+    // Each call of the other account has one callback.
+    (10..=15).for_each(|n| harness.handle(of("MA1", n, n as u64)));
+    assert_eq!(harness.dropped, []);
+    let full = |sequence| (DropReason::Full, 0, sequence);
+    harness.handle(of("MA1", 16, 16));
+    assert_eq!(harness.dropped, [full(16)]);
+    // There is spare room for the others, and no more than that.
+    (4..=5).for_each(|n| harness.handle(of("MA2", n.into(), n)));
+    assert_eq!((harness.dropped.len(), harness.delivery.len()), (1, 11));
+    harness.handle(of("MA3", 30, 30));
+    assert_eq!(harness.dropped[1..], [full(30)]);
 }
 
 #[test]

@@ -62,6 +62,7 @@ impl TestDispatcher {
         let target = Arc::new(TargetUrl::parse(url).unwrap());
         let fields: Vec<FormField> = vec![("ConferenceSequence".into(), sequence.to_string())];
         self.callbacks.send(Webhook {
+            account: "MA1".parse().unwrap(),
             queue: QueueKey {
                 owner: QueueOwner::Room(RoomId::of(1)),
                 url: url.into(),
@@ -163,6 +164,7 @@ async fn a_callback_is_a_signed_request_with_its_fields() {
         let fields: Vec<FormField> =
             vec![("From".into(), "+1".to_owned()), ("A".into(), "ü".into())];
         webhooks.callbacks.send(Webhook {
+            account: "MA1".parse().unwrap(),
             queue: QueueKey {
                 owner: QueueOwner::Call(CallId::of(1)),
                 url: "http://first.example/cb?x=1#rc=0".into(),
@@ -316,6 +318,7 @@ async fn a_panic_in_one_callback_is_a_failure_of_that_one() {
     webhooks.net.serve(FIRST, receiver(&heard, Duration::ZERO));
     let url = "http://first.example/cb#rc=1";
     webhooks.callbacks.send(Webhook {
+        account: "MA1".parse().unwrap(),
         queue: QueueKey { owner: QueueOwner::Room(RoomId::of(1)), url: url.into(), by_call: None },
         sequence: 1,
         target: Arc::new(TargetUrl::parse(url).unwrap()),
@@ -359,6 +362,7 @@ async fn by_call_sixteen_are_in_flight_and_each_call_keeps_its_order() {
         let call = CallId::of(n / 2);
         let fields: Vec<FormField> = vec![("n".into(), n.to_string())];
         webhooks.callbacks.send(Webhook {
+            account: "MA1".parse().unwrap(),
             queue: QueueKey {
                 owner: QueueOwner::Room(RoomId::of(1)),
                 url: url.into(),
