@@ -15,11 +15,14 @@ use serde_json::Value;
 use super::{ID, Program, command, home, restarts::cdr, token};
 
 /// What callers type while `log="false"`: each must arrive, and be nowhere else.
-const TYPED: [&str; 3] = ["908172635445", "817263544590", "726354459081"];
+const TYPED: [&str; 4] = ["908172635445", "817263544590", "726354459081", "635445908172"];
 /// What an element with `log="false"` says.
 const SPOKEN: &str = "violet-giraffe";
 /// The value of a query parameter that `log.hide` names.
 const TOKEN: &str = "crimson-falcon";
+
+/// The same in the URL of a callback, which the state log needs to send it.
+const CALLBACK_TOKEN: &str = "amber-otter";
 
 /// An application that repeats what it was sent wherever it can: in a document, in an error, and in
 /// a document that is invalid. Its requests come by the channel.
@@ -55,6 +58,14 @@ fn application() -> (SocketAddr, Receiver<String>) {
                          method=\"GET\"/></Response>"
                     ),
                 ),
+                "joins" => (
+                    200,
+                    format!(
+                        "<Response><Conference callbackUrl=\"http://{address}/told?token=\
+                         {CALLBACK_TOKEN}\">vault</Conference></Response>"
+                    ),
+                ),
+                "told" => (200, String::new()),
                 "fails" => (500, format!("<p>{typed} is wrong</p>")),
                 "invalid" => (200, format!("<Response><D{typed}/></Response>")),
                 other => panic!("{other}"),
@@ -104,6 +115,15 @@ fn hang_ups(program: &Program, token: &str, mut count: usize) -> String {
     text
 }
 
+/// What `conflow` prints with these arguments, of a running engine.
+fn printed(home: &Path, program: &Program, token: &str, arguments: &str) -> String {
+    let mut command = command(home, &format!("{arguments} --url http://{}", program.http));
+    command.env("CONFLOW_AUTH_TOKEN", token);
+    let (code, printed, log) = super::run(command);
+    assert_eq!(code, Some(0), "{arguments}: {log}");
+    printed
+}
+
 /// Every file of a folder that has these words.
 fn files_with(folder: &Path, words: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -123,7 +143,7 @@ fn files_with(folder: &Path, words: &str) -> Vec<String> {
 fn what_a_caller_types_in_private_is_kept_nowhere() {
     let home = home();
     let (address, requests) = application();
-    for (name, path) in [("pin", "repeats"), ("other", "invalid")] {
+    for (name, path) in [("pin", "repeats"), ("other", "invalid"), ("room", "joins")] {
         let flow = format!(
             "<Response><GetDigits log=\"false\" numDigits=\"12\" timeout=\"30\" \
              action=\"http://{address}/{path}?token={TOKEN}\"><Speak>{SPOKEN}</Speak></GetDigits>\
@@ -135,10 +155,23 @@ fn what_a_caller_types_in_private_is_kept_nowhere() {
     let token = token(home.path());
     let calls = [
         call_and_type(&mut program, &token, "pin", &TYPED[..2]),
-        call_and_type(&mut program, &token, "other", &TYPED[2..]),
+        call_and_type(&mut program, &token, "other", &TYPED[2..3]),
+        call_and_type(&mut program, &token, "room", &TYPED[3..]),
     ];
-    let mut shown = hang_ups(&program, &token, calls.len());
-    let requests: Vec<String> = requests.try_iter().collect();
+    program.wait_for("entered");
+    // The screen of a simulated phone shows what it hears.
+    let watched = printed(home.path(), &program, &token, "watch --once --room vault");
+    assert!(watched.contains("vault") && watched.contains("room"), "{watched}");
+    let mut shown = watched.replace(SPOKEN, "what the phone heard");
+    let in_room = format!("/api/v1/Account/{ID}/Call/{}/", calls[2]);
+    assert_eq!(program.ask(&token, "DELETE", &in_room, "").0, 204);
+    shown += &hang_ups(&program, &token, calls.len());
+    // Of its entry and of its exit.
+    let told = |it: &[String]| it.iter().filter(|it| it.starts_with("POST /told?")).count();
+    let (received, mut requests) = (requests, Vec::new());
+    while told(&requests) < 2 {
+        requests.push(received.recv_timeout(Duration::from_secs(30)).unwrap());
+    }
     for typed in TYPED {
         let typed = format!("Digits={typed}");
         assert!(requests.iter().any(|it| it.contains(&typed)), "it must arrive: {requests:?}");
@@ -149,27 +182,47 @@ fn what_a_caller_types_in_private_is_kept_nowhere() {
         let path = format!("/api/v1/Account/{ID}/Call/{call}/Trace/");
         let (status, trace) = program.ask(&token, "GET", &path, "");
         assert!(status == 200 && trace.contains("\"GetDigits\""), "{trace}");
-        let trace_of = format!("trace {call} --url http://{}", program.http);
-        let mut printed = command(home.path(), &trace_of);
-        printed.env("CONFLOW_AUTH_TOKEN", &token);
-        let (code, printed, log) = super::run(printed);
-        assert_eq!(code, Some(0), "{log}");
-        shown += &(trace + &printed);
+        shown += &(trace + &printed(home.path(), &program, &token, &format!("trace {call}")));
     }
     shown += &program.ask(&token, "GET", "/metrics", "").1;
+    let deliveries = program.ask(&token, "GET", &format!("/api/v1/Account/{ID}/Delivery/"), "").1;
+    assert!(deliveries.contains("/told?token=***"), "{deliveries}");
+    shown += &deliveries;
+    for (arguments, expected) in [
+        ("callbacks", "/told?token=***"),
+        ("events", "ConferenceExit"),
+        ("events --format json", "ConferenceExit"),
+    ] {
+        let printed = printed(home.path(), &program, &token, arguments);
+        assert!(printed.contains(expected), "{arguments}: {printed}");
+        shown += &printed;
+    }
     let stored = program.ask(&token, "GET", &format!("/api/v1/Account/{ID}/Call/"), "").1;
     shown += &stored;
+    // The traces of calls that have ended are written some hundred milliseconds later.
+    let traces = home.path().join("data/traces");
+    let has = |words| !files_with(&traces, words).is_empty();
+    let is_written = (0..1_000).any(|_| {
+        thread::sleep(Duration::from_millis(10));
+        has("hides why") && has("Conference")
+    });
+    assert!(is_written, "traces are on the disk");
     program.signal("KILL");
     let (_, _, log) = program.end();
     assert!(log.contains("token=***") && log.contains("/fails"), "{log}");
     assert!(shown.contains("log=\\\"false\\\" hides why"), "the author learns that much: {shown}");
-    for secret in TYPED.into_iter().chain([SPOKEN, TOKEN]) {
+    let data = home.path().join("data");
+    assert!(!files_with(&data.join("state"), "vault").is_empty(), "there are events");
+    for secret in TYPED.into_iter().chain([SPOKEN, TOKEN, CALLBACK_TOKEN]) {
         for (name, text) in [("log", &log), ("API", &shown)] {
             let at = text.find(secret).unwrap_or(text.len());
             let around = text.get(at.saturating_sub(300)..at + 20).unwrap_or_default();
             assert!(!text.contains(secret), "{secret} is in the {name}: {around}");
         }
-        let files = files_with(&home.path().join("data"), secret);
+        let mut files = files_with(&data, secret);
+        if secret == CALLBACK_TOKEN {
+            files.retain(|it| !it.ends_with(".log") || !it.contains("/state/"));
+        }
         assert_eq!(files, [""; 0], "{secret}");
     }
 }
