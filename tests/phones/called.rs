@@ -4,18 +4,24 @@ use std::{
     fs,
     net::{Ipv4Addr, UdpSocket},
     process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
 };
 
+use conflow::rtp::{
+    g711::{FRAME, Law},
+    packet::RtpStream,
+};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
 use crate::{
     baresip::{Baresip, samples},
-    ear::{hears, loudness},
-    leg::{Leg, LegOptions},
+    ear::{self, hears, loudness},
+    leg::{self, Leg, LegOptions},
     program::{Conflow, beside_others, eventually},
     sipp::{SCENARIOS, free_port},
-    web::Server,
+    web::{Server, wait_for_tone},
 };
 
 /// How long a change may take to arrive in a recording.
@@ -115,11 +121,15 @@ struct Callee {
 }
 
 impl Callee {
-    /// `status` is that of a refusal.
-    fn new(conflow: &Conflow, user: &str, scenario: &str, status: &str) -> Self {
+    /// `value` is the status of a refusal, or the port that early sound comes from.
+    fn new(conflow: &Conflow, user: &str, scenario: &str, value: &str) -> Self {
         let home = tempdir().unwrap();
         let text = fs::read_to_string(format!("{SCENARIOS}/uas/{scenario}.xml")).unwrap();
-        fs::write(home.path().join("scenario.xml"), text.replace("[status]", status)).unwrap();
+        fs::write(
+            home.path().join("scenario.xml"),
+            text.replace("[status]", value).replace("[tone_port]", value),
+        )
+        .unwrap();
         let here = Ipv4Addr::LOCALHOST;
         let port = free_port(here.into());
         let sipp = Command::new("sipp")
@@ -237,6 +247,46 @@ fn a_dial_tells_its_action_how_each_kind_of_callee_has_ended() {
             assert!(told.split(['?', '&']).any(|it| it == field), "{user}: {field}: {told}");
         }
     }
+}
+
+/// Sends a tone to the first address that it hears from, until that is silent. Returns what it hears.
+fn answer_with_tone(socket: &UdpSocket, tone: f64) -> Vec<i16> {
+    let (tone, mut heard) = (ear::tone(tone, 1), Vec::new());
+    let mut stream = RtpStream::new(1, 1, 1);
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut bytes = [0; 2_048];
+    while let Ok((len, from)) = socket.recv_from(&mut bytes) {
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        let Some(sound) = leg::sound(&bytes[..len]) else { continue };
+        heard.extend(sound.samples);
+        let (mut payload, mut packet) = ([0; FRAME], [0; 256]);
+        let at = heard.len() % (tone.len() - FRAME) / FRAME * FRAME;
+        Law::Mu.encode(&tone[at..at + FRAME], &mut payload);
+        let len = stream.write(0, &payload, FRAME as u32, &mut packet).unwrap();
+        socket.send_to(&packet[..len], from).unwrap();
+    }
+    heard
+}
+
+#[test]
+fn a_caller_hears_real_early_media_and_is_not_heard_yet() {
+    const EARLY: f64 = 1_100.0;
+    let _share = beside_others();
+    let flow = "<Response><Wait length=\"1\"/><Dial dialMusic=\"real\" timeout=\"4\"><User>early</User>\
+                </Dial><Speak>Nobody is there.</Speak></Response>";
+    let conflow = Conflow::start(&[("real", flow)]);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port().to_string();
+    let callee = Callee::new(&conflow, "early", "early-tone", &port);
+    let sounding = thread::spawn(move || answer_with_tone(&socket, EARLY));
+    let options = LegOptions { tone: Some(500.0), ..LegOptions::default() };
+    let anna = Leg::call(conflow.sip, "real", "anna", options);
+    wait_for_tone(&anna, EARLY);
+    callee.ends_well("early");
+    let heard = sounding.join().unwrap();
+    anna.wait_for("BYE");
+    assert!(samples(2_000) < heard.len(), "{}", heard.len());
+    assert!(loudness(&heard) < 0.002, "the callee hears silence: {}", loudness(&heard));
 }
 
 #[test]

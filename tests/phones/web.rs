@@ -104,7 +104,7 @@ fn is_whole(text: &str) -> bool {
 
 /// Waits until a tone is heard for a second without a break.
 #[track_caller]
-fn wait_for_tone(leg: &Leg, tone: f64) {
+pub(crate) fn wait_for_tone(leg: &Leg, tone: f64) {
     eventually(&format!("{tone} Hz for {}", leg.user), || {
         let heard: Vec<i16> = leg.sounds().into_iter().flat_map(|it| it.samples).collect();
         let mut seconds = heard
