@@ -1,6 +1,6 @@
 //! RTP engine: the cost of a leg in a conference, from incoming to outgoing packet, compared with
-//! the simplest code for it on the same sockets (P8); how late the packets of a running engine are
-//! (P8); and how soon a kick (P11) and a word (P12) are heard.
+//! the simplest code for it on the same sockets (P8) and with that of an encrypted leg; how late the
+//! packets of a running engine are (P8); and how soon a kick (P11) and a word (P12) are heard.
 //!
 //! `raw` only receives, decodes, sums, subtracts, encodes and sends. `engine` is a tick of the RTP
 //! engine, in rooms of ten where all talk.
@@ -27,7 +27,11 @@ use conflow::{
     rtp::{
         g711::{FRAME, Law},
         packet::{HEADER, RtpStream},
-        sdp::{Agreed, MediaDirection, Payload},
+        sdp::{
+            Agreed, MediaDirection, Payload,
+            crypto::{SrtpKey, SrtpKeys, SrtpSuite},
+        },
+        srtp::{OVERHEAD_MAX, SrtpSession},
     },
     rtp_engine::{OnSoundLoaded, RtpEngine, Settings, SoundLoader, TickHistogram, Ticker},
 };
@@ -47,6 +51,8 @@ fn main() {
     memory();
     say("\none leg and tick, in ns         raw     engine     ratio");
     LEGS.into_iter().for_each(tick);
+    say("\none leg and tick, in ns       plain  encrypted     ratio");
+    [SrtpSuite::AesCm128HmacSha1Tag80, SrtpSuite::AeadAes128Gcm].into_iter().for_each(encrypted);
     say("");
     // The longest part. `cargo bench --bench rtp_engine -- short` skips it.
     if std::env::args().all(|it| it != "short") {
@@ -58,14 +64,11 @@ fn main() {
 
 /// Measures both in turn.
 fn tick(n_legs: usize) {
-    const ROUNDS: usize = 20;
-    const TICKS: u32 = 20;
     let (mut raw, mut bench) = (Raw::new(n_legs), EngineBench::new(n_legs));
-    let nanos = |took: Duration| took.as_secs_f64() * 1e9 / f64::from(TICKS) / n_legs as f64;
     let (mut raws, mut engines) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        raws.push(nanos((0..TICKS).map(|_| raw.tick()).sum()));
-        engines.push(nanos((0..TICKS).map(|_| bench.tick()).sum()));
+        raws.push(nanos((0..TICKS).map(|_| raw.tick()).sum(), n_legs));
+        engines.push(nanos((0..TICKS).map(|_| bench.tick()).sum(), n_legs));
     }
     let (raw, engine) = (median(raws), median(engines));
     let ratio = engine / raw;
@@ -75,6 +78,35 @@ fn tick(n_legs: usize) {
     ));
 }
 
+/// Measures plain and encrypted legs in turn.
+fn encrypted(suite: SrtpSuite) {
+    const N_LEGS: usize = 500;
+    let mut benches = [EngineBench::new(N_LEGS), EngineBench::of(N_LEGS, Some(suite))];
+    let mut took = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (bench, took) in benches.iter_mut().zip(&mut took) {
+            took.push(nanos((0..TICKS).map(|_| bench.tick()).sum(), N_LEGS));
+        }
+    }
+    let heard = benches.map(|it| it.phones.iter().map(|it| it.received).sum::<u64>());
+    assert!(heard[0] * 9 / 10 < heard[1], "encrypted legs are heard as well: {heard:?}");
+    let [plain, encrypted] = took.map(median);
+    let ratio = encrypted / plain;
+    let met = verdict(ratio <= 1.35);
+    say(&format!(
+        "{:24}{plain:10.0} {encrypted:10.0}    {ratio:6.2} ×   at most 1.35 ×: {met}",
+        suite.name()
+    ));
+}
+
+const ROUNDS: usize = 20;
+const TICKS: u32 = 20;
+
+/// The time of a leg and a tick.
+fn nanos(took: Duration, n_legs: usize) -> f64 {
+    took.as_secs_f64() * 1e9 / f64::from(TICKS) / n_legs as f64
+}
+
 /// The far end of a leg: it sends noise, and receives.
 struct Phone {
     socket: UdpSocket,
@@ -82,6 +114,8 @@ struct Phone {
     to: SocketAddr,
     noise: u32,
     received: u64,
+    /// None if its sound is not encrypted.
+    srtp: Option<SrtpSession>,
 }
 
 impl Phone {
@@ -94,10 +128,17 @@ impl Phone {
             to,
             noise: n as u32 | 1,
             received: 0,
+            srtp: None,
         }
     }
 
-    fn connect(&mut self, engine: &RtpEngine, call: CallId) {
+    fn connect(&mut self, engine: &RtpEngine, call: CallId, suite: Option<SrtpSuite>) {
+        let keys = suite.map(|suite| [1, 2].map(|it| key(suite, it)));
+        self.srtp = keys.clone().map(|[ours, theirs]| {
+            let mut session = SrtpSession::default();
+            session.agree(now(), Some(&SrtpKeys { ours, theirs }));
+            session
+        });
         let agreed = Agreed {
             remote: Some(self.to),
             remote_rtcp: None,
@@ -110,7 +151,7 @@ impl Phone {
             accepts: vec![(0, Payload::Sound(Law::Mu))],
             direction: MediaDirection::SendRecv,
             held: false,
-            srtp: None,
+            srtp: keys.map(|[theirs, ours]| SrtpKeys { ours, theirs }),
         };
         self.to = engine.open(call, LOCAL).expect("a port is free");
         engine.agree(call, LegSession { agreed, source: LOCAL, is_early: false });
@@ -137,15 +178,17 @@ impl Phone {
     }
 
     fn say(&mut self) {
-        let (mut payload, mut out) = ([0; FRAME], [0; HEADER + FRAME]);
+        let (mut payload, mut out) = ([0; FRAME], [0; PACKET + OVERHEAD_MAX]);
         for byte in &mut payload {
             self.noise ^= self.noise << 13;
             self.noise ^= self.noise >> 17;
             self.noise ^= self.noise << 5;
             *byte = Law::Mu.byte((self.noise % 8_192) as i16 - 4_096);
         }
-        self.stream.write(0, &payload, FRAME as u32, &mut out).expect("there is room");
-        self.socket.send_to(&out, self.to).expect("loopback takes it");
+        let len = self.stream.write(0, &payload, FRAME as u32, &mut out).expect("there is room");
+        let sealed = self.srtp.as_mut().map(|it| it.protect(&mut out, len).expect("a packet"));
+        let out = &out[..sealed.unwrap_or(len)];
+        self.socket.send_to(out, self.to).expect("loopback takes it");
     }
 
     fn hear(&mut self) {
@@ -154,6 +197,11 @@ impl Phone {
             self.received += 1;
         }
     }
+}
+
+fn key(suite: SrtpSuite, byte: u8) -> SrtpKey {
+    let bytes = vec![byte; suite.key_bytes() + suite.salt_bytes()];
+    SrtpKey::new(suite, &bytes).expect("its length is that of the suite")
 }
 
 fn socket() -> UdpSocket {
@@ -235,11 +283,15 @@ struct EngineBench {
 
 impl EngineBench {
     fn new(n_legs: usize) -> Self {
+        Self::of(n_legs, None)
+    }
+
+    fn of(n_legs: usize, suite: Option<SrtpSuite>) -> Self {
         let settings = Settings { threads: 1, ..Settings::default() };
         let (engine, tickers) =
             RtpEngine::with_tickers(settings, Arc::new(NoSounds)).expect("it starts");
         let ticker = tickers.into_iter().next().expect("there is one thread");
-        let phones = dial(&engine, n_legs);
+        let phones = dial(&engine, n_legs, suite);
         let mut bench = Self { phones, ticker, tick: 0, _plane: engine };
         // Until the streams run and all have faded in.
         (0..20).for_each(|_| _ = bench.tick());
@@ -258,13 +310,13 @@ impl EngineBench {
 }
 
 /// Phones in rooms of ten.
-fn dial(engine: &RtpEngine, n_legs: usize) -> Vec<Phone> {
+fn dial(engine: &RtpEngine, n_legs: usize, suite: Option<SrtpSuite>) -> Vec<Phone> {
     let mut phones: Vec<_> = (0..n_legs).map(Phone::new).collect();
     for (room, phones) in phones.chunks_mut(ROOM).enumerate() {
         let mut calls = Vec::new();
         for (n, phone) in phones.iter_mut().enumerate() {
             let call = CallId::of((room * ROOM + n + 1) as u128);
-            phone.connect(engine, call);
+            phone.connect(engine, call, suite);
             calls.push(call);
         }
         engine.send(place(room, calls));
@@ -318,7 +370,7 @@ fn lateness(n_legs: usize) {
     let run = if is_most { RUN_MOST } else { RUN };
     let settings = Settings { threads: 1, ..Settings::default() };
     let engine = RtpEngine::start(settings, Arc::new(NoSounds)).expect("it starts");
-    let phones = dial(&engine, n_legs);
+    let phones = dial(&engine, n_legs, None);
     let talking = Talking::begin(phones);
     // The first ticks open the legs.
     thread::sleep(Duration::from_millis(500));
@@ -352,10 +404,10 @@ fn kicks() {
     const ROUNDS: u32 = 200;
     let settings = Settings { threads: 1, ..Settings::default() };
     let engine = RtpEngine::start(settings, Arc::new(NoSounds)).expect("it starts");
-    let talking = Talking::begin(dial(&engine, N_LEGS));
+    let talking = Talking::begin(dial(&engine, N_LEGS, None));
     let (call, room) = (CallId::of(1 << 64), RoomId::of(0));
     let mut phone = Phone::new(N_LEGS);
-    phone.connect(&engine, call);
+    phone.connect(&engine, call, None);
     let (mut ordered, mut first, mut leaks) = (Vec::new(), Vec::new(), 0);
     for round in 0..ROUNDS {
         engine.send(place(0, vec![call]));
@@ -401,8 +453,8 @@ fn through() {
     for round in 0..ROUNDS {
         let calls = [2, 3].map(|it| CallId::of(u128::from(it + 2 * round)));
         let [mut talker, mut listener] = [0, 1].map(Phone::new);
-        talker.connect(&engine, calls[0]);
-        listener.connect(&engine, calls[1]);
+        talker.connect(&engine, calls[0], None);
+        listener.connect(&engine, calls[1], None);
         engine.send(place(0, calls.to_vec()));
         // At any moment between two ticks.
         let mut due = now() + Duration::from_micros(u64::from(round) * 7_001 % 20_000);

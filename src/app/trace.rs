@@ -16,6 +16,7 @@ use super::TOKEN_FILE;
 use crate::{
     base::ids::Dialect,
     cli::{AUTH_TOKEN, trace::TraceArgs},
+    client::login::authorities,
     config::DEVELOPMENT_ACCOUNT,
     fetch::{self, Budget, FetchClient, Internet, OutgoingRequest, TargetUrl},
     flow::RequestMethod,
@@ -64,7 +65,8 @@ pub async fn trace(args: &TraceArgs, out: &mut impl Write) -> Result<()> {
     };
     // The user chose the URL, so that it may lead to any address.
     let allow = ANYWHERE.iter().map(|it| it.parse().expect("a range")).collect();
-    let settings = fetch::Settings { allow, ..fetch::Settings::default() };
+    let authorities = authorities(&args.trust)?;
+    let settings = fetch::Settings { allow, authorities, ..fetch::Settings::default() };
     let client = FetchClient::new(settings, Arc::new(Internet))?;
     let answer = match client.fetch_once(&request).await {
         Ok(answer) => answer,

@@ -89,7 +89,12 @@ impl BenchTarget {
 
     /// A full client for the account of a room.
     pub(super) fn client(&self, room: u32) -> Result<ServerClient> {
-        ServerClient::new(&format!("http://{}", self.engine.http), account(room).parse()?, token())
+        ServerClient::new(
+            &format!("http://{}", self.engine.http),
+            account(room).parse()?,
+            token(),
+            &[],
+        )
     }
 }
 

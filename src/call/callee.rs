@@ -1,13 +1,13 @@
-//! Callee: a call that `<Dial>` makes. It has no flow; a conference decides on it until it is
-//! transferred.
+//! Calls that we make: the order to dial, and keys for early media. The callee of a `<Dial>` has no flow;
+//! a conference decides on it until it is transferred.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::Call;
-use crate::media::SignallingOrder;
+use super::{Call, CallAct, Effect};
+use crate::media::{AudioOrder, SignallingOrder};
 
 impl Call {
     /// The order that dials the far end, from the call's parties.
@@ -46,5 +46,20 @@ impl Call {
     /// The number of its next order, for a report on it.
     pub fn order_number(&mut self) -> u32 {
         self.number()
+    }
+
+    /// Sends the keys that are for early media.
+    pub(super) fn early_media(&mut self, effects: &mut Vec<Effect>) -> CallAct {
+        let early = self.outgoing.as_deref_mut().filter(|it| it.sends_early);
+        let digits = early.and_then(|it| it.digits.take());
+        self.send_digits(digits, effects);
+        CallAct::Stay
+    }
+
+    /// Sends keys; nothing waits for their end.
+    pub(super) fn send_digits(&self, digits: Option<Arc<str>>, effects: &mut Vec<Effect>) {
+        let call = self.id;
+        let order = digits.map(|digits| AudioOrder::SendDigits { call, number: 0, digits });
+        effects.extend(order.map(Effect::Audio));
     }
 }

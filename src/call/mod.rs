@@ -226,6 +226,7 @@ impl Call {
             LegEvent::Finished(number) if self.awaits == Awaits::Order(number) => FlowEvent::Over,
             LegEvent::Talk(on) => FlowEvent::Talk(on),
             LegEvent::Answered => return self.picked_up(now, effects),
+            LegEvent::EarlyMedia => return self.early_media(effects),
             LegEvent::Failed(failure) if self.outgoing.is_some() => {
                 return CallAct::End(failure.ending(self.party.dialect));
             }
@@ -349,14 +350,7 @@ impl Call {
         self.run.set_answered();
         effects.push(Effect::Publish(CallEvent::Answered));
         let OutgoingCall { answer, digits, .. } = *out;
-        if let Some(digits) = digits {
-            // Nothing waits for their end.
-            effects.push(Effect::Audio(AudioOrder::SendDigits {
-                call: self.id,
-                number: 0,
-                digits,
-            }));
-        }
+        self.send_digits(digits, effects);
         self.ask_for_flow(answer, effects)
     }
 

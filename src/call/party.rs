@@ -159,6 +159,8 @@ pub struct OutgoingCall {
     pub ring_max: Option<Duration>,
     /// `send_digits`: DTMF sent on the answer.
     pub digits: Option<Arc<str>>,
+    /// `send_on_preanswer`: they are sent at early media, if that comes before the answer.
+    pub sends_early: bool,
 }
 
 /// The direction of a call, seen from conflow.

@@ -171,6 +171,7 @@ fn only_a_queued_call_can_be_cancelled() {
             ring_timeout: Duration::from_secs(120),
             ring_max: None,
             digits: None,
+            sends_early: false,
         };
         bench.does(|call, now, effects| call.dial(now, out, effects));
         bench

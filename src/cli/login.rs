@@ -29,9 +29,21 @@ pub struct ServerArgs {
         value_parser = NonEmptyStringValueParser::new()
     )]
     pub url: String,
+    /// What is trusted in addition to the public authorities.
+    #[command(flatten)]
+    pub trust: TrustArgs,
     /// Account whose data is used.
     #[command(flatten)]
     pub login: LoginArgs,
+}
+
+/// Authorities that a command trusts, for servers that speak HTTPS.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct TrustArgs {
+    /// File of certificates, in PEM: authorities that are trusted besides the public ones, for a server
+    /// with a certificate of your own.
+    #[arg(long, env = "CONFLOW_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 }
 
 /// Account of development mode. 20 characters, since Plivo's SDK accepts nothing else.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::login::TrustArgs;
 use crate::base::ids::{AccountId, CallId};
 
 /// Arguments of `conflow trace`.
@@ -14,6 +15,9 @@ pub struct TraceArgs {
     /// URL of the running engine.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub url: String,
+    /// What is trusted in addition to the public authorities.
+    #[command(flatten)]
+    pub trust: TrustArgs,
     /// The call's account [default: the development account]. Its token is in CONFLOW_AUTH_TOKEN,
     /// or in the data folder's dev-token.
     #[arg(long, value_name = "ID")]

@@ -46,7 +46,13 @@ pub(crate) struct ServerClient {
 pub(crate) struct AccessDenied(String);
 
 impl ServerClient {
-    pub(crate) fn new(url: &str, account: AccountId, token: &str) -> Result<Self> {
+    /// `authorities` are PEM blocks of certificates that are trusted besides the public ones.
+    pub(crate) fn new(
+        url: &str,
+        account: AccountId,
+        token: &str,
+        authorities: &[u8],
+    ) -> Result<Self> {
         let wanted = "give one such as http://127.0.0.1:8080";
         let parsed = Url::parse(url).with_context(|| format!("--url {url}: {wanted}"))?;
         if !["http", "https"].contains(&parsed.scheme()) || !parsed.has_host() {
@@ -56,7 +62,7 @@ impl ServerClient {
         token.set_sensitive(true);
         let allow = ANYWHERE.iter().map(|it| it.parse::<IpNetwork>().expect("a network")).collect();
         let connector =
-            Connector::new(Arc::new(Internet), Arc::new(AddressGuard::new(allow)), &[])?;
+            Connector::new(Arc::new(Internet), Arc::new(AddressGuard::new(allow)), authorities)?;
         let pool = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .build(connector);

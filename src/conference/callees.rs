@@ -15,6 +15,8 @@ pub(super) struct DialState {
     pub(super) has_rung: bool,
     /// How the last callee ended that was not connected.
     pub(super) last: Option<Ending>,
+    /// The callee whose early media the caller hears.
+    pub(super) heard_early: Option<MemberId>,
 }
 
 /// The callee that is a member now.
@@ -31,6 +33,8 @@ pub(super) struct Callee {
     pub(super) call: Box<Call>,
     /// `sendDigits`, until they are sent.
     pub(super) digits: Option<Arc<str>>,
+    /// `sendOnPreanswer`: they are sent at the callee's early media.
+    pub(super) sends_early: bool,
     pub(super) state: CalleeState,
     pub(super) answered_at: Option<Instant>,
 }

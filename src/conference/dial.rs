@@ -53,9 +53,9 @@ impl Conference {
         let entry = Arc::new(caller_options(&options));
         let destinations: Vec<_> = callees.iter().map(|it| (it.member, it.no_route)).collect();
         let callee = |it: NewCallee| {
-            let NewCallee { member, call, digits, no_route: _ } = it;
+            let NewCallee { member, call, digits, sends_early, no_route: _ } = it;
             let (state, answered_at) = (CalleeState::Dialled, None);
-            (member, Box::new(Callee { call, digits, state, answered_at }))
+            (member, Box::new(Callee { call, digits, sends_early, state, answered_at }))
         };
         // The two have room for each other, however small conferences are.
         self.members_cap = self.members_cap.max(2);
@@ -68,6 +68,7 @@ impl Conference {
             connected: None,
             has_rung: false,
             last: None,
+            heard_early: None,
         }));
         self.insert_member(caller, Box::new(Member::new(self.age(now), call, entry)));
         effects.extend(early.map(Effect::Signal));
@@ -110,6 +111,7 @@ impl Conference {
             LegEvent::Answered if callee.answered_at.is_none() => {
                 self.callee_answered(now, id, effects);
             }
+            LegEvent::EarlyMedia if callee.answered_at.is_none() => self.early_media(id, effects),
             LegEvent::Failed(failure) => {
                 let ending = failure.ending(callee.call.party.dialect);
                 self.end_callee(now, id, ending, effects);
@@ -130,8 +132,8 @@ impl Conference {
                     None => (),
                 }
             }
-            LegEvent::Answered | LegEvent::Digit(_) | LegEvent::Finished(_) => (),
-            LegEvent::Hold(_) | LegEvent::Ringing | LegEvent::Talk(_) => (),
+            LegEvent::Answered | LegEvent::Digit(_) | LegEvent::EarlyMedia => (),
+            LegEvent::Finished(_) | LegEvent::Hold(_) | LegEvent::Ringing | LegEvent::Talk(_) => (),
             LegEvent::HungUp => self.hang_up_callee(now, id, Cause::CallerLeft, effects),
             LegEvent::MediaLost => self.hang_up_callee(now, id, Cause::MediaLost, effects),
         }
@@ -174,6 +176,8 @@ impl Conference {
         if options.confirm_sound.is_none() && options.confirm_key.is_none() {
             return self.connect(now, id, effects);
         }
+        let call = self.callee(id).expect("just seen").call.id;
+        self.early_media_over(id, call, true, effects);
         let callee = self.callee(id).expect("just seen");
         callee.state = CalleeState::Confirming(None);
         let answered_at = callee.answered_at.unwrap_or(now);
@@ -261,6 +265,7 @@ impl Conference {
             self.call_ends.add(ends_at, caller);
         }
         self.set_conversation_limit(now + options.time_limit);
+        self.hear_the_caller(id, &info, effects);
         self.enter(now, id, effects);
         self.tell(DialStep::Connected, info, effects);
     }
@@ -275,6 +280,7 @@ impl Conference {
         let dial = self.dial_mut();
         let Some(callee) = dial.callees.remove(&id) else { return };
         dial.last = Some(ending);
+        self.early_media_over(id, callee.call.id, false, effects);
         self.deadlines.retain(|(_, due)| *due != DueItem::Confirm(id));
         self.callee_over(now, *callee, ending, effects);
     }

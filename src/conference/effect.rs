@@ -81,6 +81,8 @@ pub struct NewCallee {
     pub call: Box<Call>,
     /// `sendDigits` of its destination.
     pub digits: Option<Arc<str>>,
+    /// `sendOnPreanswer`: they are sent once the callee sends early media.
+    pub sends_early: bool,
     /// Why nobody can be called; None if somebody can.
     pub no_route: Option<Ending>,
 }

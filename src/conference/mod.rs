@@ -18,6 +18,7 @@ mod call_ends;
 mod callees;
 mod dial;
 mod digits;
+mod early_media;
 mod effect;
 mod event;
 mod floor;

@@ -362,6 +362,7 @@ impl Conference {
             LegEvent::MediaLost => self.take_out(id, &Cause::MediaLost.into()),
             // A room waits for none of its orders, and its members are answered.
             LegEvent::Answered
+            | LegEvent::EarlyMedia
             | LegEvent::Failed(_)
             | LegEvent::Finished(_)
             | LegEvent::Ringing => (),

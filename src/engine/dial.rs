@@ -97,7 +97,8 @@ impl Registry {
             let (id, account) = ((self.links.call_id)(), caller.account.clone());
             let call = Call::new(now, id, account, Arc::new(party), CALLEE_TIME_MAX);
             self.register(&call);
-            NewCallee { member, call, digits: destination.digits.clone(), no_route }
+            let (digits, sends_early) = (destination.digits.clone(), destination.sends_early);
+            NewCallee { member, call, digits, sends_early, no_route }
         });
         Some(callees.collect())
     }

@@ -239,6 +239,7 @@ impl Registry {
             LegEvent::MediaLost => self.hang_up(call, Cause::MediaLost),
             LegEvent::Answered
             | LegEvent::Digit(_)
+            | LegEvent::EarlyMedia
             | LegEvent::Failed(_)
             | LegEvent::Hold(_)
             | LegEvent::Finished(_)

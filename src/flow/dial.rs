@@ -41,6 +41,8 @@ pub struct DialOptions {
     pub confirm_timeout: Duration,
     /// `dialMusic`: what the caller hears until somebody is connected.
     pub music: ConferenceSound,
+    /// `dialMusic="real"` and one destination: the caller hears its early media.
+    pub hears_early_media: bool,
     /// `digitsMatch`: patterns of the caller's keys, none of them empty.
     pub digits_match: Vec<Arc<str>>,
     /// `digitsMatchBLeg`: patterns of the connected callee's keys, none of them empty.
@@ -56,6 +58,8 @@ pub struct DialDestination {
     pub to: Arc<str>,
     /// `sendDigits`: keys that are pressed once it has answered, before it is connected.
     pub digits: Option<Arc<str>>,
+    /// `sendOnPreanswer`: they are pressed once it sends early media, if it does so before its answer.
+    pub sends_early: bool,
     /// `sipHeaders` of the destination and of the `<Dial>`.
     pub headers: DialHeaders,
 }

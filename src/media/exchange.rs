@@ -109,6 +109,8 @@ pub enum LegEvent {
     Answered,
     /// The far end pressed a key: one of `0-9*#ABCD`.
     Digit(char),
+    /// The far end, which we have called, sends sound before it answers (SIP 183).
+    EarlyMedia,
     /// The far end, which we have called, did not answer, or could not be called.
     Failed(DialFailure),
     /// The far end holds us (true: sendonly, inactive), or is back.

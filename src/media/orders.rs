@@ -16,7 +16,8 @@ pub enum SignallingOrder {
     /// Calls somebody. The backend reports [`LegEvent::Ringing`](super::LegEvent::Ringing), then
     /// [`LegEvent::Answered`](super::LegEvent::Answered) or
     /// [`LegEvent::Failed`](super::LegEvent::Failed). It tries until then, or until
-    /// [`SignallingOrder::End`].
+    /// [`SignallingOrder::End`]. After [`LegEvent::EarlyMedia`](super::LegEvent::EarlyMedia) the call
+    /// takes audio orders before it is answered.
     Dial {
         /// The new call's id, made by the engine.
         call: CallId,

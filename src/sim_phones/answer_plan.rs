@@ -19,6 +19,8 @@ const MS_MAX: u32 = 86_400_000;
 pub(super) struct AnswerPlan {
     /// None after it has rung, or if it never rings.
     rings_at: Option<u32>,
+    /// When it begins to send early media. None afterwards, or if it sends none.
+    early_media_at: Option<u32>,
     /// When it answers or refuses. None afterwards.
     ends_at: Option<u32>,
     /// The cause with which it refuses. None if it answers.
@@ -32,6 +34,7 @@ impl AnswerPlan {
     /// |---|---|
     /// | `ring_ms=N` | rings for N ms (100; 60,000 with `no_answer`) |
     /// | `delay_ms=N` | starts N ms after the call was placed (0) |
+    /// | `early_media_ms=N` | sends early media N ms after it has begun to ring |
     /// | `busy` | is busy and does not ring |
     /// | `reject` | rings and rejects the call |
     /// | `no_answer` | rings and is not answered |
@@ -47,7 +50,7 @@ impl AnswerPlan {
             return Err(no_way("give the phone a name: sim:NAME".to_owned()));
         }
 
-        let (mut ring_ms, mut delay_ms, mut refuses) = (None, 0, None);
+        let (mut ring_ms, mut delay_ms, mut early_ms, mut refuses) = (None, 0, None, None);
         for option in options.split('&').filter(|it| !it.is_empty()) {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
             let ms = || {
@@ -57,12 +60,14 @@ impl AnswerPlan {
             match key {
                 "ring_ms" => ring_ms = Some(ms()?),
                 "delay_ms" => delay_ms = ms()?,
+                "early_media_ms" => early_ms = Some(ms()?),
                 "busy" => refuses = Some(HangupCause::Busy),
                 "no_answer" => refuses = Some(HangupCause::NoAnswer),
                 "reject" => refuses = Some(HangupCause::Rejected),
                 _ => {
                     return Err(no_way(format!(
-                        "{key:?} is not an option: use ring_ms, delay_ms, busy, no_answer or reject"
+                        "{key:?} is not an option: use ring_ms, delay_ms, early_media_ms, busy, \
+                         no_answer or reject"
                     )));
                 }
             }
@@ -74,12 +79,15 @@ impl AnswerPlan {
         };
         let rings_for = if is_busy { 0 } else { ring_ms.unwrap_or(usual) };
         let rings_at = (!is_busy).then_some(delay_ms);
-        Ok(Self { rings_at, ends_at: Some(delay_ms.saturating_add(rings_for)), refuses })
+        let ends_at = delay_ms.saturating_add(rings_for);
+        let early_media_at = early_ms.map(|it| delay_ms.saturating_add(it));
+        let early_media_at = early_media_at.filter(|at| !is_busy && *at < ends_at);
+        Ok(Self { rings_at, early_media_at, ends_at: Some(ends_at), refuses })
     }
 
     /// Returns when the next step is due.
     pub(super) fn due(&self) -> Option<u32> {
-        self.rings_at.or(self.ends_at)
+        self.rings_at.or(self.early_media_at).or(self.ends_at)
     }
 
     /// Takes one step that is due. Further ones may still be due.
@@ -87,6 +95,10 @@ impl AnswerPlan {
         if self.rings_at.is_some() {
             self.rings_at.take_if(|at| *at <= now)?;
             return Some(AnswerStep::Ring);
+        }
+        if self.early_media_at.is_some() {
+            self.early_media_at.take_if(|at| *at <= now)?;
+            return Some(AnswerStep::EarlyMedia);
         }
         self.ends_at.take_if(|at| *at <= now)?;
         Some(self.refuses.map_or(AnswerStep::PickUp, AnswerStep::Refuse))
@@ -96,6 +108,7 @@ impl AnswerPlan {
 /// One step of a called phone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum AnswerStep {
+    EarlyMedia,
     PickUp,
     Refuse(HangupCause),
     Ring,
@@ -119,6 +132,9 @@ mod tests {
         };
         check("sim:alice?delay_ms=1", "1 Ring, 101 PickUp");
         check("sim:alice?ring_ms=2000&delay_ms=500", "500 Ring, 2500 PickUp");
+        check("sim:alice?ring_ms=9&delay_ms=5&early_media_ms=4", "5 Ring, 9 EarlyMedia, 14 PickUp");
+        check("sim:alice?ring_ms=9&early_media_ms=9&delay_ms=1", "1 Ring, 10 PickUp");
+        check("sim:alice?busy&early_media_ms=0&delay_ms=1", "1 Refuse(Busy)");
         check("sim:alice?busy&delay_ms=3", "3 Refuse(Busy)");
         check("sim:alice?reject&delay_ms=1&ring_ms=5", "1 Ring, 6 Refuse(Rejected)");
         check("sim:alice?no_answer&delay_ms=1", "1 Ring, 60001 Refuse(NoAnswer)");

@@ -19,15 +19,15 @@ use super::{
     details::{PhoneDetails, PhoneState},
     room_sounds::RoomSounds,
     script::{PhoneAction, PressedKeys, ScriptItem},
-    sounds::{Layer, PhonePiece, PieceContent, SoundStack, millis},
+    sounds::{Layer, PhonePiece, PieceContent, SoundStack, millis, to_call},
     timeline::{Timeline, TimelineSound},
     user::{SimUser, UserAction},
 };
 use crate::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},
     media::{
-        AnnouncementAddress, AnnouncementKind, AudioOrder, DialFailure, DialFailureSource, Ending,
-        LegEvent, MemberAudio, SignallingOrder, Sound, SoundToAll,
+        AnnouncementAddress, AudioOrder, DialFailure, DialFailureSource, Ending, LegEvent,
+        MemberAudio, SignallingOrder, Sound, SoundToAll,
     },
 };
 
@@ -370,6 +370,10 @@ impl SimPhone {
         match act {
             None => {}
             Some(UserAction::Report(it)) => heard(it),
+            Some(UserAction::EarlyMedia) => {
+                self.line = LineState::Early;
+                heard(LegEvent::EarlyMedia);
+            }
             Some(UserAction::PickUp) => {
                 self.answer(now);
                 heard(LegEvent::Answered);
@@ -489,11 +493,6 @@ impl SimPhone {
             Some(placement) => TimelineSound::room(&placement.room.key.name),
         }
     }
-}
-
-/// The address of overlays of a call, which are independent of rooms.
-fn to_call(kind: AnnouncementKind) -> Arc<AnnouncementAddress> {
-    Arc::new(AnnouncementAddress { kind, members: None })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Settings, timeline::TimelineSound};
 use crate::{
     base::ids::RoomId,
-    media::{ANNOUNCEMENTS_MAX, AnnouncementAddress, Program, Sound, SoundKind},
+    media::{ANNOUNCEMENTS_MAX, AnnouncementAddress, AnnouncementKind, Program, Sound, SoundKind},
 };
 
 /// Duration of a key tone, and interval between keys that a phone presses.
@@ -282,4 +282,9 @@ impl Settings {
 /// Converts to whole milliseconds; saturates at 49 days.
 pub(super) fn millis(length: Duration) -> u32 {
     u32::try_from(length.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// The address of overlays of a call, which are independent of rooms.
+pub(super) fn to_call(kind: AnnouncementKind) -> Arc<AnnouncementAddress> {
+    Arc::new(AnnouncementAddress { kind, members: None })
 }

@@ -76,6 +76,7 @@ impl SimUser {
         if let Some(step) = self.called.as_mut().and_then(|called| called.step(now)) {
             self.called.take_if(|called| called.due().is_none());
             return Some(match step {
+                AnswerStep::EarlyMedia => UserAction::EarlyMedia,
                 AnswerStep::PickUp => UserAction::PickUp,
                 AnswerStep::Refuse(cause) => UserAction::Refuse(cause),
                 AnswerStep::Ring => UserAction::Report(LegEvent::Ringing),
@@ -126,6 +127,7 @@ impl SimUser {
 #[derive(Debug)]
 pub(super) enum UserAction {
     Do(PhoneAction),
+    EarlyMedia,
     PickUp,
     Refuse(HangupCause),
     Report(LegEvent),

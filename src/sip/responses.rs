@@ -91,6 +91,7 @@ impl Agent {
         leg.early = Some(id);
         let session = LegSession { agreed, source: hop.remote.ip(), is_early: true };
         effects.push_back(Effect::Agree { call, session });
+        effects.push_back(Effect::Report(Report { call, event: LegEvent::EarlyMedia }));
     }
 
     fn accepted(

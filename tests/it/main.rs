@@ -7,6 +7,7 @@ mod allocations;
 mod api;
 mod app;
 mod audio;
+mod authority;
 mod bench;
 mod check;
 mod conference;

@@ -2,50 +2,16 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use conflow::tls::{ServerTls, TlsError, TlsFiles, client_config, client_config_of};
-use rcgen::{CertificateParams, Issuer, KeyPair, date_time_ymd};
+use conflow::tls::{ServerTls, TlsError, TlsFiles, client_config};
+use rcgen::KeyPair;
 use rustls::{ClientConfig, pki_types::ServerName};
-use tempfile::{TempDir, tempdir};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// An authority, and the files of certificates that it has signed.
-pub(crate) struct Authority {
-    folder: TempDir,
-    /// Its own certificate, in PEM.
-    pub(crate) pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    pub(crate) fn new() -> Self {
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { folder: tempdir().unwrap(), pem, issuer: Issuer::new(params, key) }
-    }
-
-    /// Writes a certificate for this name, valid until the given year.
-    pub(crate) fn sign(&self, name: &str, until: i32) -> TlsFiles {
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-        params.not_after = date_time_ymd(until, 1, 1);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let at = |name: &str| self.folder.path().join(name);
-        fs::write(at("cert.pem"), certificate.pem()).unwrap();
-        fs::write(at("key.pem"), key.serialize_pem()).unwrap();
-        TlsFiles { certificate: at("cert.pem"), key: at("key.pem") }
-    }
-
-    /// What a client that believes this authority alone trusts.
-    pub(crate) fn trusted(&self) -> Arc<ClientConfig> {
-        client_config_of(self.pem.as_bytes()).unwrap()
-    }
-}
+use crate::authority::Authority;
 
 const YEAR: i32 = 2_100;
 const NAME: &str = "sip.example.com";
@@ -156,6 +122,6 @@ fn an_error_says_which_file_is_of_no_use_and_why() {
     drop(other);
     let error = open(&certificate, &other_key).to_string();
     assert!(error.contains("cannot be used together"), "{error}");
-    let error = client_config_of(b"nothing").unwrap_err().to_string();
+    let error = conflow::tls::client_config_of(b"nothing").unwrap_err().to_string();
     assert!(error.contains("there is none in the file"), "{error}");
 }

@@ -40,7 +40,7 @@ pub(crate) struct Baresip {
 impl Baresip {
     /// Calls `sip:{to}@…` at this address.
     pub(crate) fn call(server: SocketAddr, to: &str, user: &'static str, tone: f64) -> Self {
-        let mut phone = Self::start(server, "udp", user, tone, "regint=0");
+        let mut phone = Self::start(server, "udp", user, tone, "regint=0", "");
         phone.dial(server, to);
         phone
     }
@@ -53,12 +53,12 @@ impl Baresip {
         password: &str,
     ) -> Self {
         let account = format!("regint=60;auth_pass={password}");
-        Self::start(server, transport, user, 500.0, &account)
+        Self::start(server, transport, user, 500.0, &account, "")
     }
 
     /// Registers without a password, and answers calls at once.
     pub(crate) fn answering(server: SocketAddr, transport: &str, user: &'static str) -> Self {
-        Self::start(server, transport, user, 500.0, "regint=60;answermode=auto")
+        Self::start(server, transport, user, 500.0, "regint=60;answermode=auto", "")
     }
 
     /// Calls `sip:{to}@…` at this address.
@@ -67,18 +67,20 @@ impl Baresip {
         self.wait_for("CALL_ESTABLISHED");
     }
 
-    fn start(
+    /// `account` has parameters of its account, and `settings` further lines of its settings.
+    pub(crate) fn start(
         server: SocketAddr,
         transport: &str,
         user: &'static str,
         tone: f64,
         account: &str,
+        settings: &str,
     ) -> Self {
         let home = tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = home.path().to_str().unwrap();
         fs::write(home.path().join("tone.wav"), ear::wav(ear::tone(tone, TONE_SECONDS))).unwrap();
-        fs::write(home.path().join("config"), config(folder, port)).unwrap();
+        fs::write(home.path().join("config"), config(folder, port) + settings).unwrap();
         let account = format!(
             "<sip:{user}@127.0.0.1>;{account};outbound=\"sip:{server};transport={transport}\"\n"
         );

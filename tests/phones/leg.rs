@@ -303,7 +303,7 @@ impl LegSockets {
 /// The values for [`Leg::mark`], in the order of use.
 pub(crate) const MARKS: [&str; 2] = ["ordered", "answered"];
 
-fn sound(datagram: &[u8]) -> Option<Sound> {
+pub(crate) fn sound(datagram: &[u8]) -> Option<Sound> {
     if packet::is_rtcp(datagram) {
         return None;
     }

@@ -254,7 +254,7 @@ fn command(home: &Path, sip: &str) -> Command {
 }
 
 /// The address that follows these words.
-fn address(line: &str, words: &str) -> SocketAddr {
+pub(crate) fn address(line: &str, words: &str) -> SocketAddr {
     let (_, rest) = line.split_once(words).unwrap();
     rest.split([' ', ',']).next().unwrap().parse().unwrap()
 }

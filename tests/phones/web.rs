@@ -22,13 +22,13 @@ const LEFT: f64 = 1_500.0;
 const ANNOUNCED: f64 = 1_900.0;
 
 /// A web server with tones and sound documents. It runs as long as the tests.
-struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::<Mutex<Vec<String>>>::default();
@@ -43,7 +43,7 @@ impl Server {
     }
 
     /// The requests without headers, such as `GET /500.wav`.
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().clone()
     }
 
@@ -51,7 +51,7 @@ impl Server {
         self.asked().iter().filter(|it| it.as_str() == request).count()
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}/{path}", self.address)
     }
 }
@@ -104,7 +104,7 @@ fn is_whole(text: &str) -> bool {
 
 /// Waits until a tone is heard for a second without a break.
 #[track_caller]
-fn wait_for_tone(leg: &Leg, tone: f64) {
+pub(crate) fn wait_for_tone(leg: &Leg, tone: f64) {
     eventually(&format!("{tone} Hz for {}", leg.user), || {
         let heard: Vec<i16> = leg.sounds().into_iter().flat_map(|it| it.samples).collect();
         let mut seconds = heard

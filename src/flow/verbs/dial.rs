@@ -59,7 +59,8 @@ verb! {
         [AttrKind::Choice(&["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"])], like "1";
     /// Seconds from the callee's answer to `confirmKey`.
     confirm_timeout: Duration = "confirmTimeout" [AttrKind::Seconds(1, 600)] or 120, like "10";
-    /// Played to the caller while it rings: a sound document, or `real`. Without it, a ringback tone.
+    /// Played to the caller while it rings: a sound document, or `real`, the early media of the
+    /// destination if there is one alone. Without either, a ringback tone.
     music: Option<Arc<str>> = "dialMusic" [AttrKind::Text], like "https://example.com/music";
     /// URL that receives events: answer, connection, keys and end.
     callback_url: Option<Arc<str>> = "callbackUrl" [AttrKind::Web], like "https://example.com/dial";
@@ -98,6 +99,8 @@ mod number {
 
         /// Keys to press when the call is answered: `w` is half a second, `W` a second.
         digits: Option<Arc<str>> = "sendDigits" [AttrKind::Text], like "wW1";
+        /// Presses the keys as soon as the destination sends early media.
+        sends_early: bool = "sendOnPreanswer" [AttrKind::Bool] or false, like "true";
         /// SIP headers to send, as `name=value`, separated by commas.
         headers: Option<Arc<str>> = "sipHeaders" [AttrKind::Text], like "Ticket=42";
 
@@ -105,16 +108,13 @@ mod number {
             /// Transport of the keys.
             "sendDigitsMode" [AttrKind::Text] or "rfc2833", like "rfc2833":
                 "keys are telephone events";
-            /// Sends the keys before the call is answered.
-            "sendOnPreanswer" [AttrKind::Bool] or false, like "true":
-                "they are pressed once the call is answered";
         }
     }
 
     impl NumberPart {
         pub(super) fn read(reading: &mut ElementReader<'_, '_>) -> Self {
-            let Rows { digits, headers } = Rows::read(reading);
-            Self { rows: super::PartRows { digits, headers } }
+            let Rows { digits, sends_early, headers } = Rows::read(reading);
+            Self { rows: super::PartRows { digits, sends_early, headers } }
         }
     }
 }
@@ -131,13 +131,12 @@ mod user {
 
         /// Keys to press when the call is answered: `w` is half a second, `W` a second.
         digits: Option<Arc<str>> = "sendDigits" [AttrKind::Text], like "wW1";
+        /// Presses the keys as soon as the destination sends early media.
+        sends_early: bool = "sendOnPreanswer" [AttrKind::Bool] or false, like "true";
         /// SIP headers to send, as `name=value`, separated by commas.
         headers: Option<Arc<str>> = "sipHeaders" [AttrKind::Text], like "Ticket=42";
 
         idle {
-            /// Sends the keys before the call is answered.
-            "sendOnPreanswer" [AttrKind::Bool] or false, like "true":
-                "they are pressed once the call is answered";
             /// User name for SIP authentication.
             "sipAuthUsername" [AttrKind::Text], like "alice":
                 "only registered endpoints and trunks are called, with their own passwords";
@@ -149,8 +148,8 @@ mod user {
 
     impl UserPart {
         pub(super) fn read(reading: &mut ElementReader<'_, '_>) -> Self {
-            let Rows { digits, headers } = Rows::read(reading);
-            Self { rows: super::PartRows { digits, headers } }
+            let Rows { digits, sends_early, headers } = Rows::read(reading);
+            Self { rows: super::PartRows { digits, sends_early, headers } }
         }
     }
 }
@@ -164,6 +163,7 @@ pub(super) const PARTS: &[VerbInfo] = &[NumberPart::INFO, UserPart::INFO];
 #[derive(Clone, Debug, PartialEq)]
 struct PartRows {
     digits: Option<Arc<str>>,
+    sends_early: bool,
     headers: Option<Arc<str>>,
 }
 
@@ -181,10 +181,13 @@ impl DialVerb {
             let note = "the callee hears silence until it presses the key";
             reading.warn_if_missing("confirmSound", note);
         }
-        let music = music(reading, rows.music);
+        let is_real = rows.music.as_deref().is_some_and(|it| it.trim() == "real");
+        let music = music(reading, rows.music.filter(|_| !is_real));
         let headers = headers(reading, rows.headers);
+        let destinations = reading.destinations(&headers)?;
         let options = DialOptions {
-            destinations: reading.destinations(&headers)?,
+            hears_early_media: is_real && destinations.len() == 1,
+            destinations,
             ring_timeout: rows.ring_timeout,
             time_limit: rows.time_limit,
             caller_id: rows.caller_id.map(|it| it.trim().into()),
@@ -224,7 +227,7 @@ impl ElementReader<'_, '_> {
         let mut found = Vec::new();
         if !text.is_empty() {
             let (to, headers) = (number(&text), shared.clone());
-            found.push(DialDestination { to, digits: None, headers });
+            found.push(DialDestination { to, digits: None, sends_early: false, headers });
         }
         for element in self.children() {
             let info = VerbInfo::of(element.tag).expect("what has a place here has a table");
@@ -288,7 +291,7 @@ fn destination(
             all.push((name.clone(), value.clone()));
         }
     }
-    Ok(DialDestination { to, digits, headers: all })
+    Ok(DialDestination { to, digits, sends_early: rows.sends_early, headers: all })
 }
 
 /// A number without what people write between its digits, or another address as it is.
@@ -313,11 +316,6 @@ fn user(text: &str) -> Arc<str> {
 fn music(reading: &mut ElementReader<'_, '_>, text: Option<Arc<str>>) -> ConferenceSound {
     let ringback = ConferenceSound::BuiltIn("sound:ring".into());
     let Some(text) = text else { return ringback };
-    if text.trim() == "real" {
-        let (name, note) = ("dialMusic", "the caller hears a ringback tone");
-        reading.warn_attribute(name, FlowWarningKind::AttributeIdle { name, note });
-        return ringback;
-    }
     if url::is_built_in(&text) {
         return ConferenceSound::BuiltIn(text);
     }
@@ -368,7 +366,7 @@ fn is_header(name: &str, value: &str) -> bool {
 mod tests {
     use crate::{
         base::ids::Dialect,
-        flow::{Flow, Verb, dial::DialOptions},
+        flow::{ConferenceSound, Flow, Verb, dial::DialOptions},
     };
 
     #[track_caller]
@@ -425,16 +423,33 @@ mod tests {
         );
         let expected = [
             "1:11: <Dial> has no confirmSound: the callee hears silence until it presses the key",
-            "1:17: dialMusic is accepted, and has no effect yet: the caller hears a ringback tone",
             "1:34: callType is accepted, and has no effect yet: the destinations are called as phone \
              numbers",
             "1:69: sipHeaders=\"a-b=1\" is ignored: write a text",
             "1:96: sendDigits=\"x\" is ignored: write keys out of 0123456789*#",
-            "1:111: sendOnPreanswer is accepted, and has no effect yet: they are pressed once the \
-             call is answered",
             "1:144: <Record> is skipped: nothing is recorded",
         ];
         assert_eq!(warnings, expected);
+    }
+
+    #[test]
+    fn early_media_is_heard_of_one_destination_alone() {
+        let real = |dial: &str| {
+            let (options, warnings) = read(dial);
+            assert_eq!(warnings, [""; 0], "{dial}");
+            let ringback = ConferenceSound::BuiltIn("sound:ring".into());
+            assert_eq!(options.music, ringback, "until it comes, and where it does not");
+            options.hears_early_media
+        };
+        assert!(real("<Dial dialMusic=' real '><User>bob</User></Dial>"));
+        assert!(!real("<Dial dialMusic='real'><User>bob</User><User>eve</User></Dial>"));
+        assert!(!real("<Dial><User>bob</User></Dial>"));
+        let (options, _) = read(
+            "<Dial><Number sendOnPreanswer='true'>1</Number>\
+            <User sendOnPreanswer='false'>bob</User></Dial>",
+        );
+        let sends_early: Vec<_> = options.destinations.iter().map(|it| it.sends_early).collect();
+        assert_eq!(sends_early, [true, false]);
     }
 
     #[test]

@@ -21,6 +21,46 @@ async fn two_phones_are_connected_and_the_caller_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_hears_real_early_media_and_keys_are_sent_at_it() {
+    check(
+        r##"
+        has /answer <Response><Dial dialMusic="real"><Number sendDigits="12" sendOnPreanswer="true">sim:bob?ring_ms=1000&amp;early_media_ms=300</Number></Dial></Response>
+        dial web
+        wait 2000
+        heard 1 => 0-300 wait sound:ring, 300- room dial
+        has /answer <Response><Dial dialMusic="real" timeout="1">sim:bob?no_answer&amp;early_media_ms=300</Dial><Speak>next</Speak></Response>
+        dial web
+        wait 2000
+        heard 2 => 0-300 wait sound:ring, 300-1000 room dial, 1000-1240 speech "next"
+        has /answer <Response><Dial dialMusic="real"><Number>sim:bob?ring_ms=1000&amp;early_media_ms=300</Number><Number>sim:eve?no_answer</Number></Dial></Response>
+        dial web
+        wait 2000
+        heard 3 => 0-1000 wait sound:ring, 1000- room dial
+        "##,
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_made_sends_keys_at_early_media_or_at_the_answer() {
+    let check_keys = async |to: &str, early: bool, heard: &str| {
+        check(&format!(
+            r##"
+            has /answer <Response><Wait length="60"/></Response>
+            POST P/Call/ {{"from":"4930555010","to":"{to}","answer_url":"http://app.example/answer","send_digits":"1","send_on_preanswer":{early}}} => 201 {{"message":"call fired","request_uuid":"*","api_id":"*"}}
+            wait 2000
+            heard 1 => {heard}
+            "##
+        ))
+        .await;
+    };
+    let to = "sim:bob?ring_ms=1000&early_media_ms=300";
+    check_keys(to, true, "300-400 sound dtmf:1, 400- silence").await;
+    check_keys(to, false, "300-1000 silence, 1000-1100 sound dtmf:1, 1100- silence").await;
+    check_keys("sim:bob?ring_ms=1000", true, "1000-1100 sound dtmf:1, 1100- silence").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_action_is_told_how_it_went() {
     check(
         r##"

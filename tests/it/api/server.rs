@@ -22,7 +22,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::engine::{TestEngine, TestEngineOptions};
-use crate::tls::Authority;
+use crate::authority::Authority;
 
 const CREDENTIALS: &str = "host: a\r\nx-auth-id: MA1\r\nx-auth-token: one\r\n";
 

@@ -2,10 +2,14 @@
 
 use std::{fs, net::TcpListener, path::Path};
 
+use conflow::tls::TlsFiles;
 use serde_json::Value;
 
 use super::restarts::{events, receive, with_a_call};
-use crate::app::{Program, command, home, run};
+use crate::{
+    app::{Program, command, home, run},
+    authority::Authority,
+};
 
 /// A flow whose callbacks go to this address.
 fn write_flow(home: &Path, address: impl std::fmt::Display) {
@@ -58,6 +62,32 @@ fn events_and_callbacks_are_printed_and_a_callback_is_sent_again() {
     assert_eq!(receive(&receiver, 1), told);
     let (code, _, log) = run(command(home.path(), &format!("callbacks repeat 17-3 {url}")));
     assert!(code == Some(1) && log.contains("no callback of the event 17-3"), "{log}");
+}
+
+#[test]
+fn a_server_of_a_private_authority_is_asked_once_the_authority_is_named() {
+    let (home, authority) = (home(), Authority::new());
+    write_flow(home.path(), "127.0.0.1:9");
+    let TlsFiles { certificate, key } = authority.sign("127.0.0.1", 2_100);
+    let files = format!("--http-cert {} --http-key {}", certificate.display(), key.display());
+    let program = Program::start(home.path(), &files);
+    let url = format!("--url https://{}", program.http);
+    let fails = |arguments: &str, expected: &str| {
+        let (code, out, log) = run(command(home.path(), arguments));
+        assert!(code == Some(1) && log.contains(expected), "{arguments}: {out}{log}");
+    };
+    let trusted = format!("{url} --ca {}", authority.file().display());
+    assert_eq!(print(home.path(), &format!("events {trusted}")), "");
+    assert_eq!(print(home.path(), &format!("callbacks {trusted}")), "");
+    let nobody = format!("trace 2e1f6d66-4c7b-4f39-9a53-6f5a9f9d2a10 {trusted}");
+    fails(&nobody, "has no such call");
+    fails(&format!("events {url}"), "UnknownIssuer");
+    fails(&format!("trace 2e1f6d66-4c7b-4f39-9a53-6f5a9f9d2a10 {url}"), "UnknownIssuer");
+    let other = Authority::new();
+    fails(&format!("events {url} --ca {}", other.file().display()), "BadSignature");
+    let missing = "--ca conflow.none: name a file of certificates in PEM";
+    fails(&format!("events {url} --ca conflow.none"), missing);
+    fails(&format!("events {url} --ca {}", key.display()), "name a file of certificates in PEM");
 }
 
 #[test]

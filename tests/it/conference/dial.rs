@@ -32,8 +32,8 @@ pub(super) fn brief_event(event: &DialEvent) -> String {
     }
 }
 
-fn options(attributes: &str, destinations: usize) -> Arc<DialOptions> {
-    let numbers = "<Number>1</Number>".repeat(destinations);
+fn options(attributes: &str, destination: &str, destinations: usize) -> Arc<DialOptions> {
+    let numbers = format!("<Number {destination}>1</Number>").repeat(destinations);
     let document = format!("<Response><Dial {attributes}>{numbers}</Dial></Response>");
     let flow = Flow::parse(&document, Dialect::Plivo).unwrap();
     let Verb::Dial(verb) = &flow.steps[0].verb else { panic!("no dial") };
@@ -63,11 +63,16 @@ fn dial(attributes: &str, callees: u64) -> (Bench, Vec<String>) {
 }
 
 fn command(bench: &Bench, attributes: &str, callees: u64) -> Command {
-    let options = options(attributes, callees as usize);
+    command_to(bench, attributes, "", callees)
+}
+
+fn command_to(bench: &Bench, attributes: &str, destination: &str, callees: u64) -> Command {
+    let options = options(attributes, destination, callees as usize);
     let callee = |id: u64| NewCallee {
         member: MemberId(id),
         call: call(bench, id, CallDirection::Outbound),
-        digits: None,
+        digits: options.destinations[0].digits.clone(),
+        sends_early: options.destinations[0].sends_early,
         no_route: None,
     };
     let callees = (2..callees + 2).map(callee).collect();
@@ -160,13 +165,14 @@ fn where_nobody_can_be_called_the_flow_goes_on_at_once() {
         member: MemberId(2),
         call: call(&bench, 2, CallDirection::Outbound),
         digits: None,
+        sends_early: false,
         no_route: Some(Ending { cause: HangupCause::DestinationOut, source }),
     };
     let caller = call(&bench, 1, CallDirection::Inbound);
     let effects = bench.handle(Command::Dial {
         member: MemberId(1),
         call: caller,
-        options: options("", 1),
+        options: options("", "", 1),
         callees: vec![callee],
     });
     let expected = ["end 2 2010 Plivo", "release 1 dial-failed failed false 2010"];
@@ -266,6 +272,76 @@ fn a_confirm_sound_without_a_key_is_heard_out() {
     bench.heard(2, LegEvent::Answered);
     let effects = bench.handle(Command::Sounds { number: 1, program: [].into() });
     assert!(effects.contains(&"tell connected 2".to_owned()), "{effects:?}");
+}
+
+#[test]
+fn real_music_is_the_early_media_of_the_only_callee_which_hears_nothing_yet() {
+    let (mut bench, effects) = dial("dialMusic='real'", 1);
+    assert_eq!(effects, ["early 1", "wait 1 sound:ring", "dial 2 to2"]);
+    assert_eq!(bench.heard(2, LegEvent::Ringing), ["2 Rang"]);
+    assert_eq!(bench.heard(2, LegEvent::EarlyMedia), ["room 2", "deafen 2 true", "room 1"]);
+    assert_eq!(bench.heard(2, LegEvent::EarlyMedia), [""; 0], "that of another of its phones");
+    assert_eq!(
+        bench.heard(2, LegEvent::Answered),
+        [
+            "2 Answered",
+            "tell answer 2",
+            "answer 1",
+            "1 Answered",
+            "deafen 2 false",
+            "room 1,2",
+            "tell connected 2",
+        ]
+    );
+    assert_eq!(bench.heard(2, LegEvent::EarlyMedia), [""; 0], "it is late");
+    // Without `real`, and with several destinations, the caller hears what was to be played.
+    for (attributes, callees) in [("", 1), ("dialMusic='real'", 2)] {
+        let (mut bench, _) = dial(attributes, callees);
+        assert_eq!(bench.heard(2, LegEvent::EarlyMedia), [""; 0], "{attributes}");
+    }
+}
+
+#[test]
+fn early_media_ends_with_its_callee_and_while_that_confirms() {
+    let early = |attributes: &str| {
+        let (mut bench, _) = dial(&format!("dialMusic='real' {attributes}"), 1);
+        bench.heard(2, LegEvent::EarlyMedia);
+        bench
+    };
+    let mut bench = early("confirmKey='1'");
+    let effects = ["2 Answered", "tell answer 2", "remove 2", "wait 1 sound:ring"];
+    assert_eq!(bench.heard(2, LegEvent::Answered), effects);
+    let effects = bench.press(2, "1");
+    assert_eq!(effects, ["answer 1", "1 Answered", "room 1,2", "tell connected 2"]);
+
+    let busy = LegEvent::Failed(DialFailure::new(HangupCause::Busy, DialFailureSource::Carrier));
+    let effects = early("").heard(2, busy);
+    assert_eq!(effects[..2], ["remove 2", "end 2 3010 Carrier"]);
+    assert!(effects.contains(&"remove 1".to_owned()), "{effects:?}");
+    let effects = hang_up(&mut early(""), 1, Cause::CallerLeft);
+    assert_eq!(effects[..2], ["remove 2", "end 2 1000 Caller"]);
+    let effects = early("timeout='20'").advance(20);
+    assert_eq!(effects[..2], ["remove 2", "end 2 6010 Plivo"]);
+}
+
+#[test]
+fn keys_are_sent_at_early_media_or_else_at_the_answer() {
+    let begin = |destination: &str| {
+        let mut bench = Bench::new();
+        let command = command_to(&bench, "", destination, 1);
+        bench.handle(command);
+        bench
+    };
+    let mut bench = begin("sendDigits='12' sendOnPreanswer='true'");
+    assert_eq!(bench.heard(2, LegEvent::EarlyMedia), ["keys 2 0 12"]);
+    let effects = bench.heard(2, LegEvent::Answered);
+    assert_eq!(effects[..3], ["2 Answered", "tell answer 2", "answer 1"], "not again");
+    let mut bench = begin("sendDigits='12' sendOnPreanswer='true'");
+    let at_answer = ["2 Answered", "tell answer 2", "keys 2 1 12"];
+    assert_eq!(bench.heard(2, LegEvent::Answered), at_answer);
+    let mut bench = begin("sendDigits='12'");
+    assert_eq!(bench.heard(2, LegEvent::EarlyMedia), [""; 0]);
+    assert_eq!(bench.heard(2, LegEvent::Answered), at_answer);
 }
 
 #[test]

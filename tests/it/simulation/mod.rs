@@ -333,18 +333,19 @@ impl Life {
             || Hook { url: flows::url(&mut self.rng).into(), method: RequestMethod::Post };
         let answer = AnswerUrls { hook: hook(), fallback: Some(hook()) };
         let ring_timeout = Duration::from_secs(self.rng.u64(1..120));
-        OutgoingCall { answer, ring_timeout, ring_max: None, digits: None }
+        OutgoingCall { answer, ring_timeout, ring_max: None, digits: None, sends_early: false }
     }
 
     /// Far ends ring, answer or refuse, in any order and repeatedly.
     fn far_end(&mut self) {
         for _ in 0..3 {
             let call = CallId::of(self.rng.u128(0..=self.call_last));
-            let event = match self.rng.u8(0..8) {
+            let event = match self.rng.u8(0..9) {
                 0..2 => LegEvent::Ringing,
                 2 => {
                     LegEvent::Failed(DialFailure::new(HangupCause::Busy, DialFailureSource::Callee))
                 }
+                3 => LegEvent::EarlyMedia,
                 _ => LegEvent::Answered,
             };
             if let Some(seen) = self.world.lock().calls.get_mut(&call) {

@@ -153,7 +153,8 @@ impl Exchange for Engine {
             | LegEvent::MediaLost
             | LegEvent::Finished(_)
             | LegEvent::Talk(_) => {}
-            LegEvent::Answered | LegEvent::Failed(_) | LegEvent::Ringing => {}
+            LegEvent::Answered | LegEvent::EarlyMedia => {}
+            LegEvent::Failed(_) | LegEvent::Ringing => {}
         }
     }
 }

@@ -14,7 +14,7 @@ use rustls::pki_types::ServerName;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::*;
-use crate::{phone::headers, tls::Authority};
+use crate::{authority::Authority, phone::headers};
 
 const KEY: &str = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 \
                    inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\r\n";

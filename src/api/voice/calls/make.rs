@@ -141,9 +141,6 @@ fn warnings(client: &ApiClient, params: &RequestParams) -> Result<Warnings, Fail
             "not supported yet, so people and machines are called alike",
         );
     }
-    if params.flag("send_on_preanswer", false)? {
-        warnings.ignored("send_on_preanswer", "not supported yet, so keys are sent on the answer");
-    }
     Ok(warnings)
 }
 
@@ -178,6 +175,7 @@ fn plan(client: &ApiClient, params: &RequestParams) -> Result<Vec<(Party, Outgoi
     }
     let users = users(params, destinations.len())?;
     let keys = params.text("send_digits")?.unwrap_or_default();
+    let sends_early = params.flag("send_on_preanswer", false)?;
     let keys: Vec<_> = keys.split('<').map(str::trim).collect();
     let call = |(n, to): (usize, &&str)| {
         let to = address("to", to)?;
@@ -193,6 +191,7 @@ fn plan(client: &ApiClient, params: &RequestParams) -> Result<Vec<(Party, Outgoi
             ring_timeout: seconds(ring_timeout.unwrap_or(RING_TIMEOUT)),
             ring_max,
             digits: own.map(|it| digits("send_digits", it)).transpose()?,
+            sends_early,
         };
         let (from, caller_name, session) = (from.clone(), caller_name.clone(), session.clone());
         let (direction, dialect) = (CallDirection::Outbound, client.dialect);

@@ -200,8 +200,8 @@ fn status() -> Value {
 /// The body that makes calls (contract 5.2).
 fn make_call() -> Value {
     let to = "Whom to call; up to a thousand, with `<` between them: `sim:NAME` (with `?ring_ms=N`, \
-              `delay_ms=N`, `busy`, `reject` or `no_answer`), a SIP URI, or a number. 400 if this \
-              server has no way there.";
+              `delay_ms=N`, `early_media_ms=N`, `busy`, `reject` or `no_answer`), a SIP URI, or a \
+              number. 400 if this has no way there.";
     let mut body = parameters(&[
         ("from", text("^[+]?[!-*,-~][!-~]*$", 250, "The caller's number.")),
         ("to", text("^[+]?[!-*,-;=-~][!-;=-~]*(<[!-*,-;=-~][!-;=-~]*)*$", 8_000, to)),
@@ -217,6 +217,10 @@ fn make_call() -> Value {
         (
             "send_digits",
             text("^[0-9*#wW]*(<[0-9*#wW]*)*$", DIGITS_MAX, "Keys, once it is answered."),
+        ),
+        (
+            "send_on_preanswer",
+            terms::flag(false, "The keys are sent at early media, if it comes before the answer."),
         ),
         ("time_limit", terms::number(1, TIME_LIMIT_MAX, "Seconds that the call may last.")),
         ("hangup_on_ring", terms::number(0, RING_TIMEOUT_MAX, "Seconds of ringing; 0 is off.")),
@@ -262,7 +266,6 @@ fn add_machine_detection(body: &mut Value) {
     body["properties"]["machine_detection"] = words;
     body["properties"]["machine_detection_url"] = terms::url(idle);
     body["properties"]["machine_detection_method"] = terms::method();
-    body["properties"]["send_on_preanswer"] = terms::flag(false, idle);
 }
 
 #[cfg(test)]

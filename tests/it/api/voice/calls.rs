@@ -105,8 +105,7 @@ async fn parameters_that_are_ignored_get_a_warning_and_bad_values_are_refused() 
     made(r#""machine_detection":true"#, &[machine]).await;
     made(r#""machine_detection":"hangup","machine_detection_time":"5000""#, &[machine]).await;
     made(r#""machine_detection":"false","machine_detection_url":"http://a.example""#, &[]).await;
-    let keys = "send_on_preanswer: not supported yet, so keys are sent on the answer";
-    made(r#""send_on_preanswer":true,"send_digits":"1""#, &[keys]).await;
+    made(r#""send_on_preanswer":true,"send_digits":"1""#, &[]).await;
 
     refused(r#""machine_detection":"maybe""#, "machine_detection: give true, false or hangup")
         .await;

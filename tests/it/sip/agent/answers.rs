@@ -10,8 +10,12 @@ fn early_media_comes_from_the_first_description_and_the_answer_decides() {
     let early = OFFER.replace("40000", "41000");
     let mut it = Outgoing::with_phones(&[HERE]);
     it.dial();
-    assert_eq!(it.reply(HERE, "INVITE", 183, "a", &early), ["Ringing", "agree 127.0.0.1:41000"]);
+    assert_eq!(
+        it.reply(HERE, "INVITE", 183, "a", &early),
+        ["Ringing", "agree 127.0.0.1:41000", "EarlyMedia"]
+    );
     assert!(it.bench.agreed[0].is_early);
+    assert_eq!(it.reply(HERE, "INVITE", 183, "a", &early), [""; 0], "reported once");
     let other = OFFER.replace("40000", "42000");
     assert_eq!(it.reply(HERE, "INVITE", 183, "b", &other), [""; 0]);
     let said = it.reply(HERE, "INVITE", 200, "b", OFFER);
