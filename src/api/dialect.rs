@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderMap, header::UPGRADE};
+use axum::http::{HeaderMap, Method, header::UPGRADE};
 
 use super::path::Path;
 use crate::base::ids::Dialect;
@@ -88,8 +88,10 @@ impl ApiDialect {
     /// The path that the dialect's router matches.
     ///
     /// Bungie's first segment and its `Token` match in upper and lower case.
-    pub(super) fn canonical<'a>(self, path: &Path<'a>) -> Cow<'a, str> {
-        let canonical = path.canonical(self.conference_at(path));
+    /// A conference may be called `…/Member`, and is shown and hung up by that name.
+    pub(super) fn canonical<'a>(self, path: &Path<'a>, method: &Method) -> Cow<'a, str> {
+        let calls_member = ![Method::DELETE, Method::GET, Method::HEAD].contains(method);
+        let canonical = path.canonical(self.conference_at(path), calls_member);
         match (self, path.segments()) {
             (Self::Bungie, [_, "App", "OAuth", last]) if last.eq_ignore_ascii_case("token") => {
                 "/Platform/App/OAuth/Token/".to_owned().into()
@@ -134,7 +136,10 @@ mod tests {
         let check = |text, expected: &str| {
             let path = Path::split(text).unwrap();
             let dialect = ApiDialect::of(&path, &HeaderMap::new());
-            assert_eq!((dialect, &*dialect.canonical(&path)), (ApiDialect::Bungie, expected));
+            assert_eq!(
+                (dialect, &*dialect.canonical(&path, &Method::GET)),
+                (ApiDialect::Bungie, expected)
+            );
         };
         check("/platform//GroupV2/7/", "/Platform/GroupV2/7/");
         check("/PLATFORM/App/OAuth/token", "/Platform/App/OAuth/Token/");

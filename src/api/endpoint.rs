@@ -23,8 +23,8 @@ pub(super) struct Endpoint {
     pub(super) handler: EndpointHandler,
     pub(super) audit: AuditRule,
     pub(super) operation: Documented,
-    /// The endpoint ignores `callback_url` and `Idempotency-Key`: the stream of events has no end, and
-    /// the `callback_url` of a recording is about the recording.
+    /// The endpoint does not take `callback_url` as the receiver of its answer: the stream of events has
+    /// no end, and the `callback_url` of a recording or of a member is about that.
     pub(super) answers_itself: bool,
     /// The response outlives its request, and ends with the credential that opened it.
     pub(super) is_stream: bool,

@@ -172,9 +172,9 @@ impl Failure {
     fn status(&self) -> StatusCode {
         match self {
             Self::Ask(AskError::Busy | AskError::NotStored(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Ask(AskError::Gone | AskError::Refused(Refusal::NoMember)) => {
-                StatusCode::NOT_FOUND
-            }
+            Self::Ask(
+                AskError::Gone | AskError::Refused(Refusal::NoCallee | Refusal::NoMember),
+            ) => StatusCode::NOT_FOUND,
             Self::Ask(AskError::Late) => StatusCode::GATEWAY_TIMEOUT,
             Self::Ask(AskError::Refused(Refusal::Fault)) => StatusCode::INTERNAL_SERVER_ERROR,
             // No 501: the vendors' SDKs send a request with a 5xx again, to the vendors' own hosts.

@@ -306,7 +306,7 @@ impl RoutedRequest {
         let (dialect, canonical, auth_id) = match Path::split(text) {
             Some(path) => {
                 let dialect = ApiDialect::of(&path, &head.headers);
-                let canonical = match dialect.canonical(&path) {
+                let canonical = match dialect.canonical(&path, &head.method) {
                     Cow::Borrowed(_) => None,
                     Cow::Owned(text) => Some(Arc::from(text)),
                 };

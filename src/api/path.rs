@@ -26,8 +26,9 @@ const NO_NAME: &str = "%00";
 
 /// What may follow a conference's name: the words of a row, with an empty one for each parameter.
 /// The longest comes first. A test compares them with the table.
-pub(super) const TAILS: [&[&str]; 9] = [
+pub(super) const TAILS: [&[&str]; 11] = [
     &["Member", "", "Deaf"],
+    &["Member", "", "Hold"],
     &["Member", "", "Kick"],
     &["Member", "", "Mute"],
     &["Member", "", "Play"],
@@ -35,6 +36,7 @@ pub(super) const TAILS: [&[&str]; 9] = [
     &["Member", ""],
     &["Ban", ""],
     &["Ban"],
+    &["Member"],
     &["Record"],
 ];
 
@@ -82,12 +84,13 @@ impl<'a> Path<'a> {
     /// escape have one. A segment that is not UTF-8 becomes one that names nothing.
     ///
     /// `names_at` is the index at which the name of a conference begins, if this is such a path:
-    /// slashes in the name are escaped. The name ends where the longest known tail begins.
-    pub(super) fn canonical(&self, names_at: Option<usize>) -> Cow<'a, str> {
+    /// slashes in the name are escaped. The name ends where the longest known tail begins. `Member` at
+    /// the end of the path is one if `calls_member`: other methods are about a conference of that name.
+    pub(super) fn canonical(&self, names_at: Option<usize>, calls_member: bool) -> Cow<'a, str> {
         let segments = self.segments();
         let joined = names_at.map_or(0..0, |at| {
             let rest = segments.get(at..).unwrap_or_default();
-            at..at + name_length(rest)
+            at..at + name_length(rest, calls_member)
         });
         let length: usize = segments.iter().map(|it| 1 + it.len()).sum();
         let is_plain = !self.has_escape && joined.len() <= 1;
@@ -109,12 +112,13 @@ impl<'a> Path<'a> {
 
 /// The number of segments that form the name of a conference, at the start of `rest`. No member and no
 /// ban is called `Ban` or `Record`.
-fn name_length(rest: &[&str]) -> usize {
+fn name_length(rest: &[&str], calls_member: bool) -> usize {
     let fits = |tail: &[&str], given: &[&str]| {
         let is_parameter = |it: &str| !["Ban", "Record"].contains(&it);
         tail.iter().zip(given).all(|(word, it)| word == it || word.is_empty() && is_parameter(it))
     };
-    let found = TAILS.iter().find_map(|tail| {
+    let tails = TAILS.iter().filter(|it| calls_member || **it != ["Member"]);
+    let found = tails.into_iter().find_map(|tail| {
         let name = rest.len().checked_sub(tail.len()).filter(|it| *it != 0)?;
         fits(tail, &rest[name..]).then_some(name)
     });
@@ -161,7 +165,7 @@ mod tests {
     use super::*;
 
     fn canonical(text: &str, names_at: Option<usize>) -> String {
-        Path::split(text).unwrap().canonical(names_at).into_owned()
+        Path::split(text).unwrap().canonical(names_at, false).into_owned()
     }
 
     #[test]
@@ -185,7 +189,7 @@ mod tests {
     fn a_canonical_path_is_not_copied_and_stays_as_it_is() {
         for text in ["/", "/healthz/", "/v1/Account/MA1/Conference/weekly/Member/1,4/Kick/"] {
             let path = Path::split(text).unwrap();
-            assert!(matches!(path.canonical(Some(4)), Cow::Borrowed(_)), "{text}");
+            assert!(matches!(path.canonical(Some(4), false), Cow::Borrowed(_)), "{text}");
         }
         for text in ["//a//", "/x/%41/b%2Fc", "/v1/Account/M/Conference/a/b/Member/1", "/%FF"] {
             let once = canonical(text, Some(4));
@@ -215,6 +219,8 @@ mod tests {
         check("a/b/", "a%2Fb/");
         check("weekly/", "weekly/");
         check("", "");
+        let post = Path::split("/v1/Account/M/Room/a/b/Member/").unwrap();
+        assert_eq!(post.canonical(Some(4), true), "/v1/Account/M/Room/a%2Fb/Member/");
     }
 
     #[test]

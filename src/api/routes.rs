@@ -150,7 +150,7 @@ mod tests {
             }
             let dialect = ApiDialect::of(&split, &headers);
             assert_eq!(dialect, expected, "{filled}");
-            assert_eq!(dialect.canonical(&split), filled);
+            assert_eq!(dialect.canonical(&split, &Method::POST), filled);
             let (row, names) = find(dialect, &filled);
             assert_eq!(row.number, number, "{filled}");
             let names = names.iter().map(|it| &filled[it.clone()]).filter(|it| !it.is_empty());

@@ -8,12 +8,12 @@ use std::{
 };
 
 use super::{
-    Ask, Conference, ConferenceAnswer, ConferenceRoster, Effect, MemberSelector, Outcome, Refusal,
-    RosterEntry, member::Member,
+    Ask, Conference, ConferenceAnswer, ConferenceRoster, Effect, LegTransfer, MemberSelector,
+    Outcome, Refusal, RosterEntry, member::Member,
 };
 use crate::{
     base::ids::{CallId, MemberId},
-    flow::{Cause, DocumentRequest, Exit},
+    flow::{Cause, Exit},
     media::{AnnouncementAddress, AnnouncementKind, AudioOrder, Sound, SoundToAll},
 };
 
@@ -28,12 +28,17 @@ impl Conference {
             Ask::Announce { who, kind, sound } => self.announce(who, kind, sound, effects),
             Ask::Deafen { who, on } => self.deafen(who, on, effects),
             Ask::Expel(expulsion) => self.expel(&expulsion),
+            Ask::Callee { member } => {
+                let callee = self.connected(member)?;
+                Ok(ConferenceAnswer::Callee(self.members[&callee].call.id))
+            }
+            Ask::Hold { who, on, sound } => self.hold(who, on, sound, effects),
             Ask::HangUp { who } => self.hang_up(who, &Cause::HungUpByApi.into()),
             Ask::Hush { who, kind } => self.hush(who, kind, effects),
             Ask::Kick { who, kick } => self.kick(who, &kick, effects),
             Ask::Mute { who, on } => self.mute(who, on, effects),
             Ask::Roster => Ok(ConferenceAnswer::Roster(Box::new(self.roster(now)))),
-            Ask::Transfer { member, request } => self.transfer(member, request),
+            Ask::Transfer { member, legs } => self.transfer(member, legs),
         }
     }
 
@@ -46,11 +51,32 @@ impl Conference {
         Ok(ConferenceAnswer::Members(chosen))
     }
 
-    fn transfer(&mut self, id: MemberId, request: DocumentRequest) -> Outcome {
-        let member = self.members.get_mut(&id).ok_or(Refusal::NoMember)?;
-        member.call.transfer_once_out(request);
-        self.take_out(id, &Cause::Transferred.into());
-        Ok(ConferenceAnswer::Members(vec![id]))
+    /// Both legs are one decision: neither leaves if the other cannot.
+    fn transfer(&mut self, id: MemberId, legs: LegTransfer) -> Outcome {
+        if !self.has(id) {
+            // It has not been accepted, so it has no place in a flow.
+            let is_callee = self.has_callee(id);
+            return Err(if is_callee { Refusal::NoCallee } else { Refusal::NoMember });
+        }
+        let mut moved = Vec::new();
+        if let Some(request) = legs.callee {
+            moved.push((self.connected(id)?, request));
+        }
+        moved.extend(legs.own.map(|request| (id, request)));
+        for (id, request) in &moved {
+            let member = self.members.get_mut(id).expect("just seen");
+            member.call.transfer_once_out(request.clone());
+            self.take_out(*id, &Cause::Transferred.into());
+        }
+        Ok(ConferenceAnswer::Members(moved.into_iter().map(|(id, _)| id).collect()))
+    }
+
+    /// The callee that is connected with this caller.
+    fn connected(&self, caller: MemberId) -> Result<MemberId, Refusal> {
+        if !self.has(caller) && !self.has_callee(caller) {
+            return Err(Refusal::NoMember);
+        }
+        self.callee_of(caller).ok_or(Refusal::NoCallee)
     }
 
     fn mute(&mut self, who: MemberSelector, on: bool, effects: &mut VecDeque<Effect>) -> Outcome {

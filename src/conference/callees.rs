@@ -1,16 +1,32 @@
-//! Callees of a `<Dial>`: the calls that it makes, and which of them is connected.
+//! Callees: the calls that a room makes, and which of them are dialled together.
+//!
+//! Callees that are dialled together are rivals: the first to be accepted wins, and the others end. How
+//! that goes is in [`super::accept`].
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use super::event::CalleeInfo;
-use crate::{base::ids::MemberId, call::Call, flow::DialOptions, media::Ending};
+use super::{NewCallee, event::CalleeInfo};
+use crate::{
+    base::ids::MemberId,
+    call::Call,
+    flow::{CalleeTerms, DialOptions, Flow},
+    media::Ending,
+};
 
-/// A `<Dial>` under way.
-#[derive(Debug)]
+/// The calls that a room makes. A room with a name has none of this while it makes none.
+#[derive(Debug, Default)]
 pub(super) struct DialState {
+    /// The `<Dial>` whose room it is; None in a room with a name.
+    pub(super) pair: Option<DialledPair>,
+    /// Those that are not accepted yet.
+    pub(super) callees: BTreeMap<MemberId, Box<Callee>>,
+}
+
+/// The caller of a `<Dial>` and the callee that it is connected with.
+#[derive(Debug)]
+pub(super) struct DialledPair {
     pub(super) caller: MemberId,
     pub(super) options: Arc<DialOptions>,
-    pub(super) callees: BTreeMap<MemberId, Box<Callee>>,
     pub(super) connected: Option<ConnectedCallee>,
     pub(super) has_rung: bool,
     /// How the last callee ended that was not connected.
@@ -27,7 +43,7 @@ pub(super) struct ConnectedCallee {
     pub(super) answered_at: Instant,
 }
 
-/// A callee that is not connected.
+/// A callee that is not accepted.
 #[derive(Debug)]
 pub(super) struct Callee {
     pub(super) call: Box<Call>,
@@ -37,6 +53,18 @@ pub(super) struct Callee {
     pub(super) sends_early: bool,
     pub(super) state: CalleeState,
     pub(super) answered_at: Option<Instant>,
+    pub(super) invitation: Arc<Invitation>,
+}
+
+/// What callees that are dialled together have in common.
+#[derive(Debug)]
+pub(super) struct Invitation {
+    /// The first of them, whose id stands for all.
+    pub(super) first: MemberId,
+    pub(super) terms: Arc<CalleeTerms>,
+    pub(super) dialled_at: Instant,
+    /// The document that the winner runs in a room with a name; None in the room of a `<Dial>`.
+    pub(super) flow: Option<Arc<Flow>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,4 +75,22 @@ pub(super) enum CalleeState {
     Keys(u32),
     /// It hears the sound, whose order has this number, or waits for it, and may press the key.
     Confirming(Option<u32>),
+}
+
+impl Callee {
+    pub(super) fn new(callee: NewCallee, invitation: Arc<Invitation>) -> Box<Self> {
+        let NewCallee { member: _, call, digits, sends_early, no_route: _ } = callee;
+        let (state, answered_at) = (CalleeState::Dialled, None);
+        Box::new(Self { call, digits, sends_early, state, answered_at, invitation })
+    }
+
+    pub(super) fn confirms_until(&self) -> Option<Instant> {
+        self.answered_at.map(|at| at + self.invitation.terms.confirm_timeout)
+    }
+}
+
+impl Invitation {
+    pub(super) fn rings_until(&self) -> Instant {
+        self.dialled_at + self.terms.ring_timeout
+    }
 }

@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Conference, ConferenceEvent, Effect, member::TypedKeys, state::DueItem};
+use super::{
+    Conference, ConferenceEvent, Effect,
+    member::{Hold, TypedKeys},
+    state::DueItem,
+};
 use crate::{
     base::ids::MemberId,
     flow::Cause,
@@ -72,9 +76,10 @@ impl Conference {
         self.typed.insert(id, TypedKeys { keys, ends_at });
     }
 
-    /// Plays the digit to the others, unless the member who pressed it is muted.
+    /// Plays the digit to the others, unless the member who pressed it is muted or on hold.
     fn relay(&self, id: MemberId, digit: char, effects: &mut VecDeque<Effect>) {
-        if !self.is_live() || self.members[&id].muted {
+        let member = &self.members[&id];
+        if !self.is_live() || member.muted || member.hold != Hold::Off {
             return;
         }
         let from = self.members[&id].call.id;

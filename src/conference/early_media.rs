@@ -15,19 +15,18 @@ impl Conference {
     /// Takes the report that a callee sends sound before it answers: sends the keys that are for
     /// this moment, and lets the caller hear it if they asked for that.
     pub(super) fn early_media(&mut self, id: MemberId, effects: &mut VecDeque<Effect>) {
-        let Some(dial) = self.dial.as_deref_mut() else { return };
-        let Some(callee) = dial.callees.get_mut(&id) else { return };
+        let Some(callee) = self.callee(id) else { return };
         let (call, sends_early) = (callee.call.id, callee.sends_early);
         if let Some(digits) = callee.digits.take_if(|_| sends_early) {
             // Nothing waits for their end.
             effects.push_back(AudioOrder::SendDigits { call, number: 0, digits }.into());
         }
-        if !dial.options.hears_early_media || dial.heard_early.is_some() {
+        let Some(pair) = self.pair_mut() else { return };
+        if !pair.options.hears_early_media || pair.heard_early.is_some() {
             return;
         }
-        dial.heard_early = Some(id);
-        let caller = dial.caller;
-
+        pair.heard_early = Some(id);
+        let caller = pair.caller;
         let Some(listener) = self.members.get(&caller).map(|it| it.call.id) else { return };
         self.place(vec![call], MemberAudio::Room, effects);
         self.deafen_callee(call, true, effects);
@@ -43,9 +42,9 @@ impl Conference {
         waits_on: bool,
         effects: &mut VecDeque<Effect>,
     ) {
-        let Some(dial) = self.dial.as_deref_mut() else { return };
-        let caller = dial.caller;
-        if dial.heard_early.take_if(|it| *it == id).is_none() {
+        let Some(pair) = self.pair_mut() else { return };
+        let caller = pair.caller;
+        if pair.heard_early.take_if(|it| *it == id).is_none() {
             return;
         }
         let room = self.id();
@@ -62,8 +61,8 @@ impl Conference {
         callee: &CalleeInfo,
         effects: &mut VecDeque<Effect>,
     ) {
-        let Some(dial) = self.dial.as_deref_mut() else { return };
-        if dial.heard_early.take_if(|it| *it == id).is_some() {
+        let Some(pair) = self.pair_mut() else { return };
+        if pair.heard_early.take_if(|it| *it == id).is_some() {
             self.deafen_callee(callee.call, false, effects);
         }
     }

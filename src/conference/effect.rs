@@ -11,7 +11,7 @@ use super::{
 use crate::{
     base::ids::{CallId, MemberId, Trusted},
     call::{Call, CallEvent, Party},
-    flow::{Cause, ConferenceSound, DialOptions, Exit, JoinOptions},
+    flow::{CalleeTerms, Cause, ConferenceSound, DialOptions, Exit, Flow, JoinOptions},
     media::{AudioOrder, Ending, LegEvent, Program, SignallingOrder},
 };
 
@@ -37,6 +37,17 @@ pub enum Command {
         options: Arc<DialOptions>,
         /// The callees, until each ends or is released.
         callees: Vec<NewCallee>,
+    },
+    /// Calls somebody into the room; exactly one [`Effect::Reply`] answers it.
+    Invite {
+        /// The reply carries it.
+        ticket: AskTicket,
+        /// The callees, until each ends or is let in. The first that accepts wins.
+        callees: Vec<NewCallee>,
+        /// How they ring and accept.
+        terms: Arc<CalleeTerms>,
+        /// The document that the winner runs: one `<Conference>`.
+        flow: Arc<Flow>,
     },
     /// A call joins; the room may still refuse it.
     Enter {
@@ -115,6 +126,15 @@ impl SoundMoment {
 /// An effect of a conference. Effects are performed in order.
 #[derive(Debug)]
 pub enum Effect {
+    /// Lets a callee in that has accepted, or refuses it as every call that joins.
+    Admit {
+        /// The member id that it will have.
+        member: MemberId,
+        /// The call itself, to come back in [`Command::Enter`].
+        call: Box<Call>,
+        /// The document that it runs.
+        flow: Arc<Flow>,
+    },
     /// Bans an identity from this conference, future incarnations included, from now on.
     Ban {
         /// The member id of the banned call, which becomes the ban's id.
@@ -161,11 +181,11 @@ pub enum Effect {
     Media(AudioOrder),
     /// Publishes a notice to subscribers.
     Publish(Notice),
-    /// Tells of a callee, as an event of the caller.
+    /// Tells of a callee.
     Tell {
-        /// The caller, whose event it is.
+        /// Whose event it is: the caller's, or the callee's if the room with a name has dialled it.
         call: CallId,
-        /// From, to, direction and session of the caller.
+        /// From, to, direction and session of that call.
         party: Arc<Party>,
         /// The callee, and what happened to it.
         event: Arc<DialEvent>,
@@ -202,7 +222,11 @@ impl Effect {
         match self {
             Self::Leave(leave) => leave.steps(),
             Self::Media(order) => order.calls().len().max(1),
-            Self::Ban { .. } | Self::Fetch { .. } | Self::Publish(_) | Self::Release { .. } => 1,
+            Self::Admit { .. }
+            | Self::Ban { .. }
+            | Self::Fetch { .. }
+            | Self::Publish(_)
+            | Self::Release { .. } => 1,
             Self::Call { .. } | Self::End { .. } | Self::Signal(_) | Self::Tell { .. } => 1,
             Self::Reply { .. } | Self::Stop | Self::Unname => 1,
         }

@@ -23,6 +23,8 @@ pub(super) struct Member {
     pub(super) deaf: bool,
     /// The far end has put us on hold: out of the mix, but still a member.
     pub(super) held: bool,
+    /// A request has put the member on hold: out of the mix, but still a member.
+    pub(super) hold: Hold,
     pub(super) listening: Listening,
     /// Its entry was published, so its exit must be.
     pub(super) announced: bool,
@@ -42,6 +44,15 @@ pub(super) enum Listening {
     Wait,
 }
 
+/// Whether a request has put a member on hold, and what they hear then.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Hold {
+    Off,
+    /// The sound of the request.
+    OwnSound,
+    WaitSound,
+}
+
 #[derive(Debug)]
 pub(super) struct Leaver {
     pub(super) id: MemberId,
@@ -57,6 +68,7 @@ impl Member {
             muted: entry.muted,
             deaf: false,
             held: false,
+            hold: Hold::Off,
             listening: Listening::None,
             announced: false,
             wait_sound: None,
@@ -87,7 +99,7 @@ impl Member {
 
     /// Whether the others could hear them if they talked.
     pub(super) fn may_speak(&self) -> bool {
-        !self.muted && !self.held
+        !self.muted && !self.held && self.hold == Hold::Off
     }
 
     pub(super) fn is_waiting(&self) -> bool {

@@ -12,6 +12,7 @@
 //!
 //! The members *are* calls. A call leaves with its [`Exit`](crate::flow::Exit) in one effect: there
 //! is no other way out, and no copy remains.
+mod accept;
 mod asks;
 pub mod ban_list;
 mod call_ends;
@@ -23,6 +24,8 @@ mod effect;
 mod event;
 mod floor;
 mod guard;
+mod hold;
+mod invite;
 mod kick;
 mod leaving;
 mod member;
@@ -36,7 +39,7 @@ pub use self::{
     event::{CalleeInfo, ConferenceEvent, DialEvent, DialStep, MemberInfo, Notice},
     protocol::{
         Ask, AskTicket, ConferenceAnswer, ConferenceRoster, Departure, Kick, KickTarget,
-        MemberSelector, Outcome, Refusal, RosterEntry,
+        LegTransfer, MemberSelector, Outcome, Refusal, RosterEntry,
     },
     state::{Conference, INJECTED_FAULT, Settings},
 };

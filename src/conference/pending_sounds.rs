@@ -1,6 +1,10 @@
 //! Sound documents that are on their way.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use crate::{
     base::ids::{CallId, MemberId},
@@ -35,10 +39,12 @@ impl From<&Call> for SoundRequester {
 }
 
 /// The hearers of a sound.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum SoundPlace {
     /// A callee that is asked to confirm.
     Callee(MemberId),
+    /// Members on hold, as long as they are on that hold.
+    Held(BTreeSet<MemberId>),
     /// All members at the time when it comes, except the deaf.
     Room,
     /// One member, while they wait.

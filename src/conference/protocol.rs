@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     base::ids::{CallId, MemberId, Trusted},
     call::Party,
-    flow::{Cause, DialectFlows, DocumentRequest, Forecast},
+    flow::{Cause, ConferenceSound, DialectFlows, DocumentRequest, Forecast},
     group::Expulsion,
     media::{AnnouncementKind, Sound},
 };
@@ -60,14 +60,29 @@ pub enum Ask {
         /// The API's Play or Speak.
         kind: AnnouncementKind,
     },
+    /// Takes members out of the mix in both directions, or lets them back with their own flags.
+    Hold {
+        /// The members to hold.
+        who: MemberSelector,
+        /// True holds, false lets them back.
+        on: bool,
+        /// Played to them meanwhile; None: to each their wait sound.
+        sound: Option<ConferenceSound>,
+    },
+    /// Names the callee that is connected with the caller of a `<Dial>`.
+    Callee {
+        /// The caller, a member of the room of its `<Dial>`.
+        member: MemberId,
+    },
     /// Lists the members and their state.
     Roster,
-    /// Takes a member out; the call continues with another document.
+    /// Takes a member out, or the callee that is connected with it, or both; each call continues with
+    /// another document.
     Transfer {
-        /// The member to transfer.
+        /// The member, or the caller of a `<Dial>`.
         member: MemberId,
-        /// The URL of the document.
-        request: DocumentRequest,
+        /// The documents of the two.
+        legs: LegTransfer,
     },
 }
 
@@ -80,7 +95,10 @@ impl Ask {
             Self::Deafen { on: true, .. } => "Deaf",
             Self::Deafen { on: false, .. } => "Undeaf",
             Self::Expel(_) => "Expel",
+            Self::Callee { .. } => "Callee",
             Self::HangUp { .. } => "HangUp",
+            Self::Hold { on: true, .. } => "Hold",
+            Self::Hold { on: false, .. } => "Unhold",
             Self::Hush { kind: AnnouncementKind::Play, .. } => "StopPlay",
             Self::Hush { kind: AnnouncementKind::Speak, .. } => "StopSpeak",
             Self::Kick { .. } => "Kick",
@@ -89,6 +107,22 @@ impl Ask {
             Self::Roster => "Show",
             Self::Transfer { .. } => "Transfer",
         }
+    }
+}
+
+/// The documents of a transfer: of the call itself, of the callee that its `<Dial>` has connected, or
+/// of both.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LegTransfer {
+    /// The document of the call itself (`aleg_url`).
+    pub own: Option<DocumentRequest>,
+    /// The document of the connected callee (`bleg_url`).
+    pub callee: Option<DocumentRequest>,
+}
+
+impl From<DocumentRequest> for LegTransfer {
+    fn from(request: DocumentRequest) -> Self {
+        Self { own: Some(request), callee: None }
     }
 }
 
@@ -118,6 +152,8 @@ pub enum ConferenceAnswer {
         /// Those of them who are not banned, since nobody vouches for their identity.
         unknown: Vec<MemberId>,
     },
+    /// The call of the callee that is connected.
+    Callee(CallId),
     /// The result of a dry run: who would leave, in that order.
     Departures(Vec<Departure>),
     /// The members it was done to, in the order of the request, each once; never empty.
@@ -132,6 +168,9 @@ pub enum Refusal {
     /// A bug: the machine panicked, the room is over, and its members continue their flows.
     #[error("the conference has met a fault, and its members have gone on")]
     Fault,
+    /// No callee is connected with the call. Nothing was done.
+    #[error("no B leg is connected with this call")]
+    NoCallee,
     /// The element does not lie ahead in the flows of some members. Nobody was kicked.
     #[error(
         "then.element: {element:?} does not lie ahead in the flow of {}: nobody was kicked",

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     Conference, Effect, SoundMoment,
+    member::Hold,
     pending_sounds::{PendingSound, SoundPlace, SoundRequester},
     state::DueItem,
 };
@@ -83,11 +84,12 @@ impl Conference {
         }
         match place {
             SoundPlace::Callee(_) => (),
+            SoundPlace::Held(ids) => self.hold_sound_fetched(ids.into_iter(), program, effects),
             SoundPlace::Room => self.play_to_room(None, program, effects),
             SoundPlace::Waiting(id) => {
                 let Some(member) = self.members.get_mut(&id) else { return };
                 member.wait_sound = Some(Box::new(program.clone()));
-                if member.is_waiting() {
+                if member.is_waiting() && member.hold != Hold::OwnSound {
                     let call = member.call.id;
                     self.place(vec![call], MemberAudio::Wait(Some(program)), effects);
                 }
@@ -135,7 +137,7 @@ impl Conference {
 }
 
 /// The program of a cue, or the URL of the document to fetch for it.
-fn program(cue: &ConferenceSound) -> Result<Program, Arc<str>> {
+pub(super) fn program(cue: &ConferenceSound) -> Result<Program, Arc<str>> {
     match cue {
         ConferenceSound::Beep(number) => Ok([SoundKind::Beep(*number).into()].into()),
         ConferenceSound::BuiltIn(url) => Ok([SoundKind::Url(url.clone()).into()].into()),

@@ -13,7 +13,7 @@ use super::{
     call_ends::CallEnds,
     callees::DialState,
     floor::Floor,
-    member::{Leaver, Listening, Member, TypedKeys},
+    member::{Hold, Leaver, Listening, Member, TypedKeys},
     pending_sounds::{PendingSounds, SoundRequester},
 };
 use crate::{
@@ -50,7 +50,7 @@ pub struct Conference {
     pub(super) sounds: PendingSounds,
     /// Members that leave by the current command; empty between commands.
     pub(super) leavers: Vec<Leaver>,
-    /// The calls of a `<Dial>`, if the room is one's.
+    /// The calls that the room makes, if it makes some.
     pub(super) dial: Option<Box<DialState>>,
     /// The reply of the current command; boxed, since most rooms get no asks.
     pub(super) reply: Option<Box<(AskTicket, Outcome)>>,
@@ -109,8 +109,8 @@ pub(super) enum DueItem {
     Digits(MemberId),
     /// Give up on a sound document.
     Fetch(u32),
-    /// The callees that have not answered end.
-    Ring,
+    /// The callees of an invitation that have not answered end; named by its first one.
+    Ring(MemberId),
 }
 
 impl Conference {
@@ -180,6 +180,11 @@ impl Conference {
             Command::Close => self.take_out_all(&Cause::Drained.into()),
             Command::Dial { member, call, options, callees } => {
                 self.dial(now, member, call, options, callees, effects);
+            }
+            Command::Invite { ticket, callees, terms, flow } => {
+                self.reply = Some(Box::new((ticket, Err(Refusal::Fault))));
+                let outcome = self.invite(now, callees, terms, flow, effects);
+                self.reply.as_mut().expect("it was just set").1 = outcome;
             }
             Command::HangUp { member, cause } => match self.has(member) {
                 true => self.take_out(member, &cause.into()),
@@ -311,10 +316,9 @@ impl Conference {
         for id in ids {
             let member = self.members.get_mut(&id).expect("a current member");
             let has_sound = member.entry.wait_sound.is_some();
-            let listening = match self.phase {
-                RoomPhase::Live if !(is_alone && has_sound) => Listening::Room,
-                RoomPhase::Live | RoomPhase::Over | RoomPhase::Waiting => Listening::Wait,
-            };
+            let waits = (is_alone && has_sound) || member.hold != Hold::Off;
+            let is_in = self.phase == RoomPhase::Live && !waits;
+            let listening = if is_in { Listening::Room } else { Listening::Wait };
             if mem::replace(&mut member.listening, listening) != listening {
                 match listening {
                     Listening::Wait => waiting.push(id),
@@ -375,7 +379,7 @@ impl Conference {
             self.deadlines.pop_first();
             match due {
                 DueItem::Confirm(callee) => self.confirm_late(now, callee, effects),
-                DueItem::Ring => self.ring_late(now, effects),
+                DueItem::Ring(first) => self.ring_late(now, first, effects),
                 DueItem::Digits(member) => drop(self.typed.remove(&member)),
                 DueItem::Fetch(number) => self.sounds.forget(number),
             }
@@ -450,7 +454,7 @@ impl Conference {
         assert!(self.members.len() <= self.members_cap as usize);
         assert_eq!(self.members.is_empty(), self.phase == RoomPhase::Over);
         assert!(self.leavers.is_empty() && self.reply.is_none());
-        self.check_dial();
+        self.check_callees();
         let ends_first = self.members.values().map(|it| it.call.ends_at).min();
         let expected = self.call_ends.first();
         let is_in_time = ends_first.is_none_or(|at| expected.is_some_and(|it| it <= at));
@@ -466,10 +470,13 @@ impl Conference {
                 "before the start"
             );
             let is_alone = self.members.len() == 1;
+            let may_wait = is_alone || member.hold != Hold::Off;
             assert!(
-                !self.is_live() || is_alone || member.listening == Listening::Room,
-                "only a member who is alone waits in a live room"
+                !self.is_live() || may_wait || member.listening == Listening::Room,
+                "only members on hold and one who is alone wait in a live room"
             );
+            let is_out = member.hold == Hold::Off || member.is_waiting();
+            assert!(is_out, "a member on hold is out of the mix");
         }
         self.floor.check(&self.members);
         let moderators = self.members.values().filter(|it| it.moderates() == Some(true));

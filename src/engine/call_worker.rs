@@ -27,8 +27,8 @@ use super::{
 use crate::{
     base::{call_map::CallMap, ids::CallId},
     call::{Call, CallAct, Effect},
-    conference::Ask,
-    flow::{Cause, DocumentRequest},
+    conference::{Ask, LegTransfer, Outcome, Refusal},
+    flow::Cause,
 };
 
 impl CallWorker {
@@ -44,16 +44,17 @@ impl CallWorker {
 }
 
 impl Registry {
-    /// Tells the current owner of a call to run another document. If the answer's channel closes
+    /// Tells the current owner of a call to run another document, or its callee, or both. If the answer's channel closes
     /// without a value, the call has moved meanwhile: ask again.
     ///
     /// # Errors
     ///
-    /// [`AskError::Gone`] if there is no such call, [`AskError::Busy`] if its room's queue is full.
+    /// [`AskError::Gone`] if there is no such call, [`AskError::Busy`] if its room's queue is full, and
+    /// [`Refusal::NoCallee`] if a callee is meant and the call is in no room.
     pub fn transfer(
         &self,
         call: CallId,
-        request: DocumentRequest,
+        legs: LegTransfer,
         receipt: Option<Receipt>,
     ) -> Result<PendingTransfer, AskError> {
         let places = self.places.of_call(call);
@@ -62,6 +63,9 @@ impl Registry {
         }
         Ok(match places.find(call) {
             Some(CallPlace::Worker) => {
+                let (None, Some(request)) = (legs.callee, legs.own) else {
+                    return Err(AskError::Refused(Refusal::NoCallee));
+                };
                 let (reply, answer) = oneshot::channel();
                 self.deliver(call, CallMessage::Transfer(Box::new((request, receipt, reply))));
                 PendingTransfer::Call(answer)
@@ -69,13 +73,39 @@ impl Registry {
             Some(CallPlace::Room { room, member }) => {
                 let (reply, answer) = oneshot::channel();
                 let by = AskedBy { api_id: None, receipt };
-                match room.ask(by, Ask::Transfer { member: *member, request }, reply) {
+                match room.ask(by, Ask::Transfer { member: *member, legs }, reply) {
                     Ok(()) | Err(AskError::Gone) => PendingTransfer::Room(answer),
                     Err(error) => return Err(error),
                 }
             }
             None => PendingTransfer::InTransit,
         })
+    }
+
+    /// Asks the room of a call for the callee that is connected with it. None: the call is between two
+    /// places, so ask again. The answer's channel closes without a value if the room ends first.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError::Gone`] if there is no such call, [`AskError::Busy`] if its room's queue is full, and
+    /// [`Refusal::NoCallee`] if it is in no room.
+    pub fn ask_callee(&self, call: CallId) -> Result<Option<oneshot::Receiver<Outcome>>, AskError> {
+        let places = self.places.of_call(call);
+        if !places.is_up(call) {
+            return Err(AskError::Gone);
+        }
+        match places.find(call) {
+            Some(CallPlace::Worker) => Err(AskError::Refused(Refusal::NoCallee)),
+            Some(CallPlace::Room { room, member }) => {
+                let (reply, answer) = oneshot::channel();
+                match room.ask(AskedBy::default(), Ask::Callee { member: *member }, reply) {
+                    Ok(()) => Ok(Some(answer)),
+                    Err(AskError::Gone) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+            None => Ok(None),
+        }
     }
 
     /// Ends a call that neither rings nor is answered yet. The call decides: the answer's channel

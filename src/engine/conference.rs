@@ -21,22 +21,23 @@ use tokio::{
 
 use super::{
     TurnOutcome,
+    invite::{AdmittedCallee, of_callee},
     observed::Blame,
     queue::QueueReceiver,
-    recorder::{self, AskedBy, Receipt, TurnRow},
+    recorder::{self, AskedBy, Receipt},
     registry::{Observed, Registry},
-    room_queue::{DialMessage, RoomHandle, RoomMessage},
+    room_queue::{DialMessage, InviteMessage, RoomHandle, RoomMessage},
     spawner::Actor,
 };
 use crate::{
-    base::ids::{AccountId, Incarnation, RoomId, RoomKey},
-    call::{self, CallStatus, PastMembership},
+    base::ids::{CallId, Incarnation, RoomId, RoomKey},
+    call::{self, Call, CallStatus, Party, PastMembership},
     conference::{
         AskTicket, Command, Conference, ConferenceEvent, Effect, Notice, Outcome, Refusal,
-        Settings, ban_list::TooManyBans,
+        Settings, SoundMoment, ban_list::TooManyBans,
     },
     documents::{DocumentFetch, DocumentRecipient},
-    flow::{DocumentRequest, Purpose, RequestMethod},
+    flow::{DocumentRequest, JoinOptions, Purpose, RequestMethod},
 };
 
 /// The actor that runs one conference.
@@ -56,6 +57,8 @@ pub(super) struct RoomActor {
     /// Effects of the call that is being released; empty and unallocated in between.
     call_effects: Vec<call::Effect>,
     reply: Option<(AskTicket, oneshot::Sender<Outcome>)>,
+    /// A callee that has been let in, and enters before anything else is decided.
+    arrival: Option<Box<AdmittedCallee>>,
     /// For the frame of the current decision.
     receipt: Option<Receipt>,
     /// How far the notices of the current decision are written.
@@ -97,6 +100,7 @@ pub(super) fn open(
         carried_out: 0,
         call_effects: Vec::new(),
         reply: None,
+        arrival: None,
         receipt: None,
         recording: Recording::Done,
         decisions: 0,
@@ -158,7 +162,10 @@ impl RoomActor {
         self.blame = Blame::default();
         let is_due = !mem::take(&mut self.has_message)
             && self.machine.deadline().is_some_and(|at| at <= now);
-        let command = if self.room.is_closing() && !self.machine.is_empty() {
+        let command = if let Some(arrival) = self.arrival.take() {
+            let AdmittedCallee { member, call, entry } = *arrival;
+            Command::Enter { member, call, entry }
+        } else if self.room.is_closing() && !self.machine.is_empty() {
             Command::Close
         } else if is_due {
             Command::Tick
@@ -183,10 +190,7 @@ impl RoomActor {
     fn accept(&mut self, message: RoomMessage) -> Option<Command> {
         Some(match message {
             RoomMessage::Ask { ask, reply } => {
-                self.room.ask_taken();
-                self.ticket_last.0 += 1;
-                let ticket = self.ticket_last;
-                self.reply = Some((ticket, reply));
+                let ticket = self.ticket(reply);
                 let (AskedBy { api_id, receipt }, ask) = *ask;
                 self.blame = Blame::asked(api_id, &ask);
                 self.receipt = receipt;
@@ -197,11 +201,25 @@ impl RoomActor {
                 let DialMessage { member, call, options, callees } = *dial;
                 Command::Dial { member, call, options, callees }
             }
+            RoomMessage::Invite(invite) => {
+                let InviteMessage { by, callees, terms, flow, reply } = *invite;
+                let ticket = self.ticket(reply);
+                self.receipt = by.receipt;
+                Command::Invite { ticket, callees, terms, flow }
+            }
             RoomMessage::Enter { member, call, entry } => Command::Enter { member, call, entry },
             RoomMessage::HangUp { member, cause } => Command::HangUp { member, cause },
             RoomMessage::Report { member, heard } => Command::Report { member, heard },
             RoomMessage::Sounds { number, program } => Command::Sounds { number, program },
         })
+    }
+
+    /// The ticket of an ask that has left the queue.
+    fn ticket(&mut self, reply: oneshot::Sender<Outcome>) -> AskTicket {
+        self.room.ask_taken();
+        self.ticket_last.0 += 1;
+        self.reply = Some((self.ticket_last, reply));
+        self.ticket_last
     }
 
     /// Reserves the places of a kick that bans before it is decided. The kick is refused if there are
@@ -213,6 +231,7 @@ impl RoomActor {
             | Command::Dial { .. }
             | Command::Enter { .. }
             | Command::HangUp { .. }
+            | Command::Invite { .. }
             | Command::Report { .. }
             | Command::Sounds { .. }
             | Command::Tick => 0,
@@ -298,7 +317,7 @@ impl RoomActor {
         let (mut events, mut rows, mut is_all) = (Vec::new(), Vec::new(), true);
         let is_first = self.recording == Recording::Begins;
         if is_first {
-            rows = answered(self.receipt.take(), &self.effects);
+            rows = recorder::answered(self.receipt.take(), &self.effects);
             rows.extend(self.bans(now));
         }
         let blame = &mut self.blame;
@@ -310,7 +329,7 @@ impl RoomActor {
             events.push(Observed::Notice { room: room.clone(), notice });
             events.len()
         };
-        // The room of a `<Dial>` tells of a few calls, and has no notices.
+        // A room tells of the few calls that it makes.
         let mut others = Vec::new();
         let mut left = slice.max(1);
         self.effects.retain_mut(|effect| {
@@ -336,7 +355,8 @@ impl RoomActor {
                     return false;
                 }
                 Effect::Publish(_) => is_all = false,
-                Effect::Ban { .. }
+                Effect::Admit { .. }
+                | Effect::Ban { .. }
                 | Effect::End { .. }
                 | Effect::Fetch { .. }
                 | Effect::Media(_)
@@ -379,32 +399,17 @@ impl RoomActor {
         let room = &self.room.incarnation;
         let Incarnation { key, id } = &**room;
         match effect {
+            Effect::Admit { member, call, flow } => {
+                let effects = &mut self.call_effects;
+                let admitted = self.registry.admit(now, key, call, flow, effects);
+                let arrival = |(call, entry)| Box::new(AdmittedCallee { member, call, entry });
+                self.arrival = admitted.map(arrival);
+            }
             Effect::Ban { member, who, reason, length } => {
                 self.registry.ban_list().ban(now, key.clone(), member, who, reason, length);
             }
             Effect::Fetch { number, url, call, party, moment } => {
-                // The vendors send the last two empty as well (contract 4.5).
-                let fields = match self.machine.is_private() {
-                    true => Vec::new(),
-                    false => vec![
-                        ("ConferenceAction", moment.text().to_owned()),
-                        ("ConferenceName", key.name.to_string()),
-                        ("ConferenceUUID", String::new()),
-                        ("ConferenceMemberID", String::new()),
-                    ],
-                };
-                let (method, purpose) = (RequestMethod::Post, Purpose::Sound);
-                let request = DocumentRequest { url, method, purpose, fields, is_private: false };
-                let (account, status) = (key.account.clone(), CallStatus::InProgress);
-                let recipient = DocumentRecipient::Room { key: key.clone(), room: *id, number };
-                self.registry.fetch(DocumentFetch {
-                    account,
-                    call,
-                    party,
-                    status,
-                    recipient,
-                    request,
-                });
+                self.fetch(number, url, call, party, moment);
             }
             Effect::End { call, ending } => self.registry.end(call, ending),
             Effect::Signal(order) => self.registry.signal(order),
@@ -435,48 +440,61 @@ impl RoomActor {
         }
     }
 
+    /// Fetches a sound document; [`Command::Sounds`] brings it.
+    fn fetch(
+        &self,
+        number: u32,
+        url: Arc<str>,
+        call: CallId,
+        party: Arc<Party>,
+        moment: SoundMoment,
+    ) {
+        let Incarnation { key, id } = &*self.room.incarnation;
+        // The vendors send the last two empty as well (contract 4.5).
+        let is_of_callee = moment == SoundMoment::Confirm || self.machine.is_private();
+        let fields = match is_of_callee {
+            true => Vec::new(),
+            false => vec![
+                ("ConferenceAction", moment.text().to_owned()),
+                ("ConferenceName", key.name.to_string()),
+                ("ConferenceUUID", String::new()),
+                ("ConferenceMemberID", String::new()),
+            ],
+        };
+        let (method, purpose) = (RequestMethod::Post, Purpose::Sound);
+        let request = DocumentRequest { url, method, purpose, fields, is_private: false };
+        let (account, status) = (key.account.clone(), CallStatus::InProgress);
+        let recipient = DocumentRecipient::Room { key: key.clone(), room: *id, number };
+        let fetch = DocumentFetch { account, call, party, status, recipient, request };
+        self.registry.fetch(fetch);
+    }
+
+    fn requeue(&mut self, now: Instant, call: Box<Call>, entry: Arc<JoinOptions>) {
+        let name = self.room.incarnation.key.name.clone();
+        self.registry.requeue(now, call, name, entry, &mut self.call_effects);
+    }
+
     /// The room is over and its name is free: a call that is still in its queue joins a fresh room.
     /// Returns false once the queue is empty.
     fn requeue_next(&mut self, now: Instant) -> bool {
+        // A panic can end the room after it has let somebody in.
+        if let Some(arrival) = self.arrival.take() {
+            self.requeue(now, arrival.call, arrival.entry);
+            return true;
+        }
         match self.queue.try_recv(|_| false) {
-            Some(RoomMessage::Enter { call, entry, .. }) => {
-                let name = self.room.incarnation.key.name.clone();
-                let effects = &mut self.call_effects;
-                self.registry.requeue(now, call, name, entry, effects);
-            }
+            Some(RoomMessage::Enter { call, entry, .. }) => self.requeue(now, call, entry),
             // To drop the reply says that the room is gone.
             Some(RoomMessage::Ask { .. }) => (),
             // The directory has the hang-up as well, and the next move reads it.
             Some(RoomMessage::HangUp { .. } | RoomMessage::Report { .. }) => (),
             Some(RoomMessage::Close | RoomMessage::Sounds { .. }) => (),
+            Some(RoomMessage::Invite(invite)) => self.registry.end_uninvited(*invite),
             Some(RoomMessage::Dial(_)) => unreachable!("it is the first message of its room"),
             None => return false,
         }
         true
     }
-}
-
-/// The rows of a request whose answer is among these effects.
-fn answered(receipt: Option<Receipt>, effects: &VecDeque<Effect>) -> Vec<TurnRow> {
-    let outcome = effects.iter().find_map(|effect| {
-        if let Effect::Reply { outcome: Ok(answer), .. } = effect {
-            return Some(answer);
-        }
-        None
-    });
-    let answered = receipt.zip(outcome);
-    answered.into_iter().flat_map(|(it, answer)| it.rows(Some(answer))).collect()
-}
-
-/// What the room of a `<Dial>` tells of its calls.
-fn of_callee(account: &AccountId, effect: &Effect) -> Option<Observed> {
-    if let Effect::Call { call, party, event } = effect {
-        let (account, party) = (account.clone(), party.clone());
-        return Some(Observed::Call { account, call: *call, party, event: *event });
-    }
-    let Effect::Tell { call, party, event } = effect else { return None };
-    let (account, party, event) = (account.clone(), party.clone(), event.clone());
-    Some(Observed::Dialled { account, call: *call, party, event })
 }
 
 /// Some tens of microseconds of work, so that a large room does not delay others on its thread.

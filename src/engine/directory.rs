@@ -92,6 +92,11 @@ impl<P> CallDirectory<P> {
         row.place()
     }
 
+    /// The cause of a call's hang-up, if it has one.
+    pub fn hang_up_cause(&mut self, call: CallId) -> Option<Cause> {
+        *self.rows.get_mut(call)?.hang_up_cause()
+    }
+
     /// Removes a call that has ended.
     pub fn remove(&mut self, call: CallId) {
         let row = self.rows.remove(call);

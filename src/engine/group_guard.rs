@@ -17,6 +17,10 @@
 //! A room that does not exist yet when the rooms are told is opened by a join of the second kind.
 //! A room that has lost its name releases its members and requeues the calls that wait for it.
 //!
+//! Somebody whom a room has dialled enters by a shorter way: the room's actor reads the list under the
+//! lock of its name, and lets the call in before it takes the next message. An expulsion that was
+//! told before that reading is on the list; one that is told later queues after the entry.
+//!
 //! The admission that a call carries has the revision at which the access list was read. By it a
 //! room spares a member who rejoined the group before the room was told (the admission is newer
 //! than the expulsion), and refuses a call whose admission is older than an expulsion that it

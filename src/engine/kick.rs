@@ -50,6 +50,7 @@ impl Registry {
         let foreseen = match self.answer(AskedBy::default(), key, dry_run).await? {
             ConferenceAnswer::Departures(departures) => departures,
             ConferenceAnswer::Banned { .. }
+            | ConferenceAnswer::Callee(_)
             | ConferenceAnswer::Members(_)
             | ConferenceAnswer::Roster(_) => unreachable!("a dry run is answered with departures"),
         };

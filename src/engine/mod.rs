@@ -18,6 +18,7 @@ mod event_store;
 mod group_guard;
 pub mod group_writer;
 pub mod inbound;
+pub mod invite;
 mod join;
 pub mod journal;
 mod kick;

@@ -12,14 +12,18 @@
 //! 4. A row that is still there at a start is the answer of a request that was cut off; a request
 //!    without one has done nothing.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
     base::ids::{AccountId, CallId, MemberId, RoomId},
-    conference::{ConferenceAnswer, Leave},
+    conference::{ConferenceAnswer, Effect, Leave},
     flow::Cause,
     state_log::{Line, RowKey, RowRecord},
 };
@@ -182,6 +186,18 @@ impl TurnRow {
             None => Line::Gone(self.key),
         }
     }
+}
+
+/// The rows of a request whose answer is among these effects.
+pub(super) fn answered(receipt: Option<Receipt>, effects: &VecDeque<Effect>) -> Vec<TurnRow> {
+    let outcome = effects.iter().find_map(|effect| {
+        if let Effect::Reply { outcome: Ok(answer), .. } = effect {
+            return Some(answer);
+        }
+        None
+    });
+    let answered = receipt.zip(outcome);
+    answered.into_iter().flat_map(|(it, answer)| it.rows(Some(answer))).collect()
 }
 
 /// Why members leave, as a row: of a decision whose exits take several turns.

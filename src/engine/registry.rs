@@ -474,7 +474,7 @@ impl Registry {
     }
 }
 
-fn observed(call: &Call, event: CallEvent) -> Observed {
+pub(super) fn observed(call: &Call, event: CallEvent) -> Observed {
     let (account, party) = (call.account.clone(), call.party.clone());
     Observed::Call { account, call: call.id, party, event }
 }

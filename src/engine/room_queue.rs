@@ -15,7 +15,7 @@ use crate::{
     base::ids::{Incarnation, MemberId, RoomId},
     call::Call,
     conference::{Ask, Conference, MemberSelector, NewCallee, Outcome, Refusal},
-    flow::{Cause, DialOptions, JoinOptions},
+    flow::{CalleeTerms, Cause, DialOptions, Flow, JoinOptions},
     media::{LegEvent, Program},
     store::rows::WriteError,
 };
@@ -49,6 +49,8 @@ pub(super) enum RoomMessage {
     },
     /// The first message of the room of a `<Dial>`.
     Dial(Box<DialMessage>),
+    /// Calls somebody into the room. An ask, which carries calls.
+    Invite(Box<InviteMessage>),
     HangUp {
         member: MemberId,
         cause: Cause,
@@ -70,6 +72,16 @@ pub(super) struct DialMessage {
     pub(super) call: Box<Call>,
     pub(super) options: Arc<DialOptions>,
     pub(super) callees: Vec<NewCallee>,
+}
+
+/// The calls of an invitation: see [`crate::conference::Command::Invite`].
+#[derive(Debug)]
+pub(super) struct InviteMessage {
+    pub(super) by: AskedBy,
+    pub(super) callees: Vec<NewCallee>,
+    pub(super) terms: Arc<CalleeTerms>,
+    pub(super) flow: Arc<Flow>,
+    pub(super) reply: oneshot::Sender<Outcome>,
 }
 
 // There are many queues, and some hold a few of them at times.
@@ -109,6 +121,24 @@ impl RoomHandle {
     pub(super) fn ask_taken(&self) {
         self.asks.fetch_sub(1, Ordering::Relaxed);
     }
+
+    /// Takes a place among the asks of the queue, or refuses it as `Busy`.
+    pub(super) fn reserve_ask(&self) -> Result<(), AskError> {
+        if self.asks_max <= self.asks.fetch_add(1, Ordering::Relaxed) {
+            self.asks.fetch_sub(1, Ordering::Relaxed);
+            return Err(AskError::Busy);
+        }
+        Ok(())
+    }
+
+    /// Queues an invitation, which has a place. Hands it back if the room is over.
+    pub(super) fn invite(&self, invite: Box<InviteMessage>) -> Result<(), Box<InviteMessage>> {
+        match self.queue.send(RoomMessage::Invite(invite)) {
+            Err(RoomMessage::Invite(invite)) => Err(invite),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Queues an ask, or refuses it as `Busy`. No other message can be refused.
     pub(super) fn ask(
         &self,
@@ -116,10 +146,7 @@ impl RoomHandle {
         ask: Ask,
         reply: oneshot::Sender<Outcome>,
     ) -> Result<(), AskError> {
-        if self.asks_max <= self.asks.fetch_add(1, Ordering::Relaxed) {
-            self.asks.fetch_sub(1, Ordering::Relaxed);
-            return Err(AskError::Busy);
-        }
+        self.reserve_ask()?;
         self.queue
             .send(RoomMessage::Ask { ask: Box::new((by, ask)), reply })
             .map_err(|_| AskError::Gone)
@@ -181,17 +208,20 @@ impl RoomMessage {
     /// be among them. A client that has made a call sees it in the room. All other messages, such as
     /// a kick of a member, do not wait for joins.
     pub(super) fn waits_for_joins(&self, room: &Conference) -> bool {
-        let is_absent = |member: &MemberId| !room.has(*member);
+        let is_absent = |member: &MemberId| !room.has(*member) && !room.has_callee(*member);
         match self {
             Self::Close | Self::Dial(_) | Self::Enter { .. } | Self::Sounds { .. } => false,
             Self::HangUp { member, .. } | Self::Report { member, .. } => is_absent(member),
+            // A room without members would refuse it.
+            Self::Invite(_) => room.is_empty(),
             Self::Ask { ask, .. } => match &ask.1 {
                 Ask::Expel(_) | Ask::Roster => true,
-                Ask::Transfer { member, .. } => is_absent(member),
+                Ask::Callee { member } | Ask::Transfer { member, .. } => is_absent(member),
                 Ask::HangUp { who }
                 | Ask::Kick { who, .. }
                 | Ask::Mute { who, .. }
                 | Ask::Deafen { who, .. }
+                | Ask::Hold { who, .. }
                 | Ask::Announce { who, .. }
                 | Ask::Hush { who, .. } => match who {
                     MemberSelector::All => true,

@@ -278,6 +278,10 @@ fn trace_input(observed: &Observed) -> Option<(CallId, TraceInput)> {
         Observed::Attempted { call, attempt } => (*call, TraceEvent::Attempted(attempt.clone())),
         Observed::Dialled { call, event, .. } => {
             let CalleeInfo { call: callee, party } = &event.callee;
+            // The trace of a call into a conference says as much.
+            if callee == call {
+                return None;
+            }
             let (what, is_over) = match &event.step {
                 DialStep::Answered => ("answered", false),
                 DialStep::Connected => ("connected", false),

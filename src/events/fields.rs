@@ -151,9 +151,12 @@ fn of_dial(subject: CallSubject<'_>, event: &DialEvent, dialect: Dialect) -> Vec
     let DialEvent { callee, step, callback: _ } = event;
     let (name, action, status) = dial_step(step);
     let mut fields = standard(subject, name);
+    fields.push(field("DialAction", action));
+    // A call into a conference has no A leg.
+    if subject.call != callee.call {
+        fields.push(field("DialALegUUID", subject.call));
+    }
     fields.extend([
-        field("DialAction", action),
-        field("DialALegUUID", subject.call),
         field("DialBLegUUID", callee.call),
         field("DialBLegFrom", &callee.party.from),
         field("DialBLegTo", &callee.party.to),

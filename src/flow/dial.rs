@@ -13,32 +13,24 @@ use crate::{
 /// Names without the vendor's prefix, and values.
 pub type DialHeaders = Vec<(Arc<str>, Arc<str>)>;
 
-/// The most destinations of one `<Dial>`.
-pub(super) const DESTINATIONS_MAX: usize = 20;
+/// The most destinations of one `<Dial>`, or of one request that calls somebody into a conference.
+pub const DESTINATIONS_MAX: usize = 20;
 
 /// Options of a `<Dial>`: its attributes and its destinations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DialOptions {
     /// They ring at once; 1 to 20.
     pub destinations: Vec<DialDestination>,
+    /// How each destination is called and accepts. `timeLimit` is that of the conversation.
+    pub terms: Arc<CalleeTerms>,
     /// `action`, `method`, `redirect`: the request when the dial is over.
     pub action: Option<Action>,
-    /// `timeout`: the longest time from the start of the dial to an answer.
-    pub ring_timeout: Duration,
-    /// `timeLimit`: the longest conversation.
-    pub time_limit: Duration,
     /// `callerId`: the number that the callees see; None: the caller's own.
     pub caller_id: Option<Arc<str>>,
     /// `callerName`: the name that the callees see; None: the caller's own.
     pub caller_name: Option<Arc<str>>,
     /// `hangupOnStar`: the caller's `*` ends the dial, and the flow continues.
     pub leaves_on_star: bool,
-    /// `confirmSound`: played to a callee that has answered, before it is connected.
-    pub confirm_sound: Option<Arc<str>>,
-    /// `confirmKey`: the key with which a callee accepts.
-    pub confirm_key: Option<char>,
-    /// `confirmTimeout`: the longest time from a callee's answer to the key.
-    pub confirm_timeout: Duration,
     /// `dialMusic`: what the caller hears until somebody is connected.
     pub music: ConferenceSound,
     /// `dialMusic="real"` and one destination: the caller hears its early media.
@@ -47,7 +39,23 @@ pub struct DialOptions {
     pub digits_match: Vec<Arc<str>>,
     /// `digitsMatchBLeg`: patterns of the connected callee's keys, none of them empty.
     pub callee_digits_match: Vec<Arc<str>>,
-    /// `callbackUrl` and `callbackMethod`: receiver of the dial's events.
+}
+
+/// How callees that are called together ring and accept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CalleeTerms {
+    /// `timeout`: the longest time from the start to an answer.
+    pub ring_timeout: Duration,
+    /// `timeLimit`: the longest conversation; the longest call of somebody who is called into a
+    /// conference, from the answer.
+    pub time_limit: Duration,
+    /// `confirmSound`: played to a callee that has answered, before it is connected.
+    pub confirm_sound: Option<Arc<str>>,
+    /// `confirmKey`: the key with which a callee accepts.
+    pub confirm_key: Option<char>,
+    /// `confirmTimeout`: the longest time from a callee's answer to the key.
+    pub confirm_timeout: Duration,
+    /// `callbackUrl` and `callbackMethod`: receiver of events about the callees.
     pub callback: Option<Arc<CallbackTarget>>,
 }
 

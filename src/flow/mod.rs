@@ -43,7 +43,10 @@ pub use self::{
     branch::{Branch, Branches, ID},
     cause::Cause,
     continuation::DialectFlows,
-    dial::{DialDestination, DialHeaders, DialOptions, DialResult, DialStatus},
+    dial::{
+        CalleeTerms, DESTINATIONS_MAX, DialDestination, DialHeaders, DialOptions, DialResult,
+        DialStatus,
+    },
     effect::Effect,
     error::{FlowError, FlowErrorKind, FlowWarning, FlowWarningKind},
     event::FlowEvent,
@@ -61,7 +64,10 @@ pub use self::{
     verbs::Verb,
 };
 use self::{attrs::ElementReader, element::XmlElement, verbs::RESPONSE};
-use crate::{base::ids::Dialect, media::Sound};
+use crate::{
+    base::ids::{ConferenceName, Dialect},
+    media::Sound,
+};
 
 /// A parsed flow, with the warnings for its author.
 #[derive(Clone, Debug, PartialEq)]
@@ -178,6 +184,30 @@ impl Flow {
         Self { dialect, steps: [step].into(), warnings: [].into(), source }
     }
 
+    /// A document of one `<Conference>` with these attributes. Its warnings say which have no effect.
+    ///
+    /// # Errors
+    ///
+    /// As [`Flow::parse`]; none for attributes of the element.
+    pub fn of_conference(
+        room: &ConferenceName,
+        attributes: &[(&str, String)],
+        dialect: Dialect,
+    ) -> Result<Self, FlowError> {
+        let written = |(name, value): &(&str, String)| format!(" {name}=\"{}\"", escaped(value));
+        let attributes: String = attributes.iter().map(written).collect();
+        let name = escaped(room.as_str());
+        let document = format!("<Response><Conference{attributes}>{name}</Conference></Response>");
+        let mut flow = Self::parse(&document, dialect)?;
+        for step in Arc::get_mut(&mut flow.steps).into_iter().flatten() {
+            // White space in a name is not that of a text.
+            if let Verb::Conference(verb) = &mut step.verb {
+                verb.room = room.clone();
+            }
+        }
+        Ok(flow)
+    }
+
     /// The sounds of a sound document (`waitSound`, `enterSound`, `exitSound`): its Play, Speak and
     /// Wait. Other elements are ignored (contract 3.2).
     pub fn sounds(&self) -> Vec<Sound> {
@@ -238,4 +268,19 @@ fn read_steps(
     Flow::link(&elements, &mut steps)?;
     warnings.sort_by_key(|warning| warning.at);
     Ok((steps, warnings))
+}
+
+/// A text as XML writes it.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
 }

@@ -173,7 +173,7 @@ impl RoomGuard {
 pub enum ConferenceSound {
     /// `beep:1` or `beep:2`: one beep or two.
     Beep(u8),
-    /// A built-in sound: `sound:hold`, `sound:ring` or `sound:beep`.
+    /// A built-in sound: `sound:hold`, `sound:ring` or `sound:beep`; on hold also the URL of a file.
     BuiltIn(Arc<str>),
     /// URL of a document of Play, Speak and Wait: `http(s)://…` or `flow:NAME`.
     Document(Arc<str>),

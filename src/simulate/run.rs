@@ -368,7 +368,7 @@ impl SimulationRun<'_> {
     ) -> Result<(), String> {
         let (method, purpose, fields) = (RequestMethod::Post, Purpose::Transfer, Vec::new());
         let request = DocumentRequest { url, method, purpose, fields, is_private: false };
-        let asked = self.registry.transfer(call, request.clone(), None);
+        let asked = self.registry.transfer(call, request.clone().into(), None);
         let transferring = asked.map_err(|_| "call not found".to_owned())?;
         self.registry.note_request(call, api_id, "Transfer");
         self.transfers.push(TransferInProgress { note, call, request, transferring });
@@ -385,7 +385,9 @@ impl SimulationRun<'_> {
                 }
                 Ok(Ok(ConferenceAnswer::Departures(would))) => would_leave(world, &would),
                 Ok(Ok(ConferenceAnswer::Members(members))) => names(world, &members),
-                Ok(Ok(ConferenceAnswer::Roster(_))) => "done".to_owned(),
+                Ok(Ok(ConferenceAnswer::Callee(_) | ConferenceAnswer::Roster(_))) => {
+                    "done".to_owned()
+                }
                 Ok(Err(refusal)) => refusal.to_string(),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Closed) => AskError::Gone.to_string(),
@@ -409,7 +411,7 @@ impl SimulationRun<'_> {
                 Err(TryRecvError::Empty) => return true,
                 // The call has moved meanwhile: asks its new owner.
                 Err(TryRecvError::Closed) => {
-                    match registry.transfer(it.call, it.request.clone(), None) {
+                    match registry.transfer(it.call, it.request.clone().into(), None) {
                         Ok(again) => {
                             it.transferring = again;
                             return true;

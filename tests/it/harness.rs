@@ -181,6 +181,7 @@ pub(crate) fn members(outcome: Outcome) -> Result<Vec<MemberId>, AskError> {
         ConferenceAnswer::Members(members) | ConferenceAnswer::Banned { members, .. } => {
             Ok(members)
         }
+        ConferenceAnswer::Callee(_) => unreachable!("no callee was asked for"),
         ConferenceAnswer::Roster(roster) => Ok(roster.members.iter().map(|it| it.member).collect()),
     }
 }

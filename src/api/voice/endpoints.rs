@@ -73,6 +73,13 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
         Voice(|it| it.lift_bans(true)),
     ),
     Endpoint::changes(
+        POST,
+        "/Conference/{name}/Member",
+        handler!(calls::invite::invite),
+        Voice(DialectDescriber::dial_member),
+    )
+    .answers_itself(),
+    Endpoint::changes(
         DELETE,
         "/Conference/{name}/Member/{members}",
         handler!(members::hang_up),
@@ -89,6 +96,18 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
         "/Conference/{name}/Member/{members}/Deaf",
         handler!(members::undeafen),
         Voice(|it| it.members(MemberAction::Undeafen)),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Conference/{name}/Member/{members}/Hold",
+        handler!(members::hold),
+        Voice(|it| it.members(MemberAction::Hold)),
+    ),
+    Endpoint::changes(
+        DELETE,
+        "/Conference/{name}/Member/{members}/Hold",
+        handler!(members::unhold),
+        Voice(|it| it.members(MemberAction::Unhold)),
     ),
     Endpoint::changes(
         POST,

@@ -5,6 +5,7 @@
 pub(super) enum MemberAction {
     Deafen,
     HangUp,
+    Hold,
     Kick,
     Mute,
     Play,
@@ -12,5 +13,6 @@ pub(super) enum MemberAction {
     StopPlay,
     StopSpeak,
     Undeafen,
+    Unhold,
     Unmute,
 }

@@ -24,12 +24,15 @@ use crate::{
     },
     base::ids::{Dialect, MemberId},
     conference::{Ask, ConferenceAnswer, MemberSelector},
-    flow::is_audio,
+    flow::{ConferenceSound, is_audio, is_audio_name, is_target},
     media::{AnnouncementKind, Sound, SoundKind},
 };
 
 /// Longer than any URL that browsers and proxies let through.
 const URL_BYTES_MAX: usize = 2_048;
+
+const SOUND_URLS: &str = "give http://… or https://… (2048 bytes at most), flow:NAME, or one of \
+                          sound:hold, sound:ring and sound:beep";
 
 /// Longer than any language tag that is in use (RFC 5646, 4.4.1).
 const LANGUAGE_BYTES_MAX: usize = 35;
@@ -53,6 +56,8 @@ handlers! {
     deafen: Deafen,
     /// `DELETE Conference/{name}/Member/{members}/`
     hang_up: HangUp,
+    /// `POST Conference/{name}/Member/{members}/Hold/`
+    hold: Hold,
     /// `POST Conference/{name}/Member/{members}/Kick/`
     kick: Kick,
     /// `POST Conference/{name}/Member/{members}/Mute/`
@@ -67,6 +72,8 @@ handlers! {
     stop_speak: StopSpeak,
     /// `DELETE Conference/{name}/Member/{members}/Deaf/`
     undeafen: Undeafen,
+    /// `DELETE Conference/{name}/Member/{members}/Hold/`
+    unhold: Unhold,
     /// `DELETE Conference/{name}/Member/{members}/Mute/`
     unmute: Unmute,
 }
@@ -108,7 +115,9 @@ impl ActionReply {
             }
             ConferenceAnswer::Members(members) => (members, None),
             ConferenceAnswer::Banned { members, unknown } => (members, Some(unknown)),
-            ConferenceAnswer::Roster(_) => unreachable!("no roster was asked for"),
+            ConferenceAnswer::Callee(_) | ConferenceAnswer::Roster(_) => {
+                unreachable!("no roster was asked for")
+            }
         };
         match form {
             SuccessReply::NoContent => reply::empty(StatusCode::NO_CONTENT),
@@ -125,7 +134,8 @@ impl ActionReply {
     }
 }
 
-/// The ask of an action, and warnings about its parameters. Only Kick, Play and Speak read the body.
+/// The ask of an action, and warnings about its parameters. Only Hold, Kick, Play and Speak read the
+/// body.
 fn ask(
     client: &ApiClient,
     who: MemberSelector,
@@ -139,6 +149,12 @@ fn ask(
     let ask = match action {
         MemberAction::Deafen => Ask::Deafen { who, on: true },
         MemberAction::HangUp => Ask::HangUp { who },
+        MemberAction::Hold => {
+            let params = RequestParams::of(body::object(headers, body).unwrap_or_default());
+            let sound = hold_sound(&params)?;
+            let warnings = Warnings::of(client, &params, &["url"]);
+            return Ok((Ask::Hold { who, on: true, sound }, warnings));
+        }
         MemberAction::Kick => {
             let (kick, warnings) = kick::read(client, body)?;
             return Ok((Ask::Kick { who, kick }, warnings));
@@ -157,9 +173,24 @@ fn ask(
         MemberAction::StopPlay => Ask::Hush { who, kind: AnnouncementKind::Play },
         MemberAction::StopSpeak => Ask::Hush { who, kind: AnnouncementKind::Speak },
         MemberAction::Undeafen => Ask::Deafen { who, on: false },
+        MemberAction::Unhold => Ask::Hold { who, on: false, sound: None },
         MemberAction::Unmute => Ask::Mute { who, on: false },
     };
     Ok((ask, Warnings::default()))
+}
+
+/// `url` of a hold: a sound by its name, else a document of Play, Speak and Wait.
+fn hold_sound(params: &RequestParams) -> Result<Option<ConferenceSound>, Failure> {
+    let Some(url) = params.text("url")? else { return Ok(None) };
+    let problem = match () {
+        () if URL_BYTES_MAX < url.len() => "too long",
+        () if !is_audio(&url) => "neither a sound nor a document",
+        () if is_target(&url) && !is_audio_name(&url) => {
+            return Ok(Some(ConferenceSound::Document(url.into())));
+        }
+        () => return Ok(Some(ConferenceSound::BuiltIn(url.into()))),
+    };
+    Err(Failure::Bad(format!("url: {problem}: {SOUND_URLS}")))
 }
 
 /// Parses `10`, `10,15,22` or `all`. Texts that are not member ids are ignored.
@@ -192,10 +223,7 @@ impl PlayParams {
             () if !is_audio(&url) => "not a sound",
             () => return Ok(SoundKind::Url(url).into()),
         };
-        Err(Failure::Bad(format!(
-            "url: {problem}: give http://… or https://… ({URL_BYTES_MAX} bytes at most), flow:NAME, or \
-             one of sound:hold, sound:ring and sound:beep"
-        )))
+        Err(Failure::Bad(format!("url: {problem}: {SOUND_URLS}")))
     }
 }
 

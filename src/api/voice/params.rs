@@ -155,6 +155,11 @@ impl RequestParams {
         Ok(Some(Hook { url: Arc::from(url), method }))
     }
 
+    /// Whether a parameter was sent.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|it| !it.is_null())
+    }
+
     /// The names of all parameters that were sent.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

@@ -16,6 +16,7 @@ pub(super) const SPEAK_CHARS_MAX: usize = 3_000;
 pub(super) fn success_reply(form: PlivoForm, action: MemberAction) -> SuccessReply {
     let message = match action {
         MemberAction::Deafen => "deaf",
+        MemberAction::Hold => "held",
         MemberAction::Kick => "kicked",
         MemberAction::Mute => "muted",
         MemberAction::Play => "play queued into conference",
@@ -24,6 +25,7 @@ pub(super) fn success_reply(form: PlivoForm, action: MemberAction) -> SuccessRep
         | MemberAction::StopPlay
         | MemberAction::StopSpeak
         | MemberAction::Undeafen
+        | MemberAction::Unhold
         | MemberAction::Unmute => {
             return SuccessReply::NoContent;
         }

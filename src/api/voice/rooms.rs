@@ -30,6 +30,7 @@ pub(super) async fn show(
             Ok(reply::json(StatusCode::OK, &body))
         }
         ConferenceAnswer::Banned { .. }
+        | ConferenceAnswer::Callee(_)
         | ConferenceAnswer::Departures(_)
         | ConferenceAnswer::Members(_) => {
             unreachable!("a roster was asked for")
@@ -109,8 +110,10 @@ async fn hang_up_rooms(
         match outcome {
             Ok(Ok(Ok(_) | Err(Refusal::NoMember)) | Err(_)) => (),
             Ok(Ok(Err(
-                refusal
-                @ (Refusal::Fault | Refusal::NoElement { .. } | Refusal::TooManyBans { .. }),
+                refusal @ (Refusal::Fault
+                | Refusal::NoCallee
+                | Refusal::NoElement { .. }
+                | Refusal::TooManyBans { .. }),
             ))) => {
                 worst = Err(refusal.into());
             }

@@ -24,6 +24,7 @@ struct NoRoute {
 pub(super) fn success_reply(form: VobizForm, action: MemberAction) -> SuccessReply {
     let (documented, live) = match action {
         MemberAction::Deafen => ("deaf", "deaf"),
+        MemberAction::Hold => ("held", "held"),
         MemberAction::Kick => ("kicked", "kicked"),
         MemberAction::Mute => ("muted", "muted"),
         MemberAction::Play => ("play started", "play queued into conference"),
@@ -32,6 +33,7 @@ pub(super) fn success_reply(form: VobizForm, action: MemberAction) -> SuccessRep
         | MemberAction::StopPlay
         | MemberAction::StopSpeak
         | MemberAction::Undeafen
+        | MemberAction::Unhold
         | MemberAction::Unmute => {
             return SuccessReply::NoContent;
         }

@@ -8,7 +8,7 @@ use crate::flow::{
     RequestMethod,
     attr::METHOD,
     attrs::{ElementReader, verb},
-    dial::{DESTINATIONS_MAX, DialDestination, DialHeaders, DialOptions},
+    dial::{CalleeTerms, DESTINATIONS_MAX, DialDestination, DialHeaders, DialOptions},
     element::XmlElement,
     error::clip,
     field::Patterns,
@@ -185,24 +185,27 @@ impl DialVerb {
         let music = music(reading, rows.music.filter(|_| !is_real));
         let headers = headers(reading, rows.headers);
         let destinations = reading.destinations(&headers)?;
-        let options = DialOptions {
-            hears_early_media: is_real && destinations.len() == 1,
-            destinations,
+        let terms = CalleeTerms {
             ring_timeout: rows.ring_timeout,
             time_limit: rows.time_limit,
-            caller_id: rows.caller_id.map(|it| it.trim().into()),
-            caller_name: rows.caller_name.map(|it| first_chars(&it, NAME_CHARS_MAX)),
-            leaves_on_star: rows.leaves_on_star,
             confirm_sound: rows.confirm_sound,
             confirm_key: rows.confirm_key.and_then(|it| it.chars().next()),
             confirm_timeout: rows.confirm_timeout,
-            music,
-            digits_match: rows.digits_match.0,
-            callee_digits_match: rows.callee_digits_match.0,
             callback: rows.callback_url.map(|url| {
                 let (method, by_call, reports_floor) = (rows.callback_method, false, false);
                 Arc::new(CallbackTarget { url, method, by_call, reports_floor })
             }),
+        };
+        let options = DialOptions {
+            hears_early_media: is_real && destinations.len() == 1,
+            destinations,
+            terms: Arc::new(terms),
+            caller_id: rows.caller_id.map(|it| it.trim().into()),
+            caller_name: rows.caller_name.map(|it| first_chars(&it, NAME_CHARS_MAX)),
+            leaves_on_star: rows.leaves_on_star,
+            music,
+            digits_match: rows.digits_match.0,
+            callee_digits_match: rows.callee_digits_match.0,
             action: reading.action(rows.action, rows.method, rows.redirects),
         };
         Ok(Self { options: Arc::new(options) })
@@ -455,7 +458,8 @@ mod tests {
     #[test]
     fn has_the_contract_s_defaults() {
         let (options, _) = read("<Dial>1</Dial>");
-        let seconds = (options.ring_timeout, options.time_limit, options.confirm_timeout);
+        let terms = &options.terms;
+        let seconds = (terms.ring_timeout, terms.time_limit, terms.confirm_timeout);
         assert_eq!([seconds.0, seconds.1, seconds.2].map(|it| it.as_secs()), [120, 14_400, 120]);
         assert_eq!(options.caller_id, None);
     }

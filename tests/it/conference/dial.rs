@@ -13,7 +13,7 @@ use std::{
 use conflow::{
     base::ids::{CallId, Dialect, Incarnation, MemberId, RoomId},
     call::{Call, CallDirection, CallSession, Party},
-    conference::{Command, Conference, DialEvent, DialStep, NewCallee, Settings},
+    conference::{Command, Conference, DialEvent, DialStep, LegTransfer, NewCallee, Settings},
     flow::{Cause, DialOptions, DocumentRequest, Flow, Purpose, RequestMethod, Verb},
     media::{DialFailure, DialFailureSource, Ending, HangupCause, HangupSource, LegEvent},
 };
@@ -80,6 +80,12 @@ fn command_to(bench: &Bench, attributes: &str, destination: &str, callees: u64) 
     Command::Dial { member: MemberId(1), call: caller, options, callees }
 }
 
+/// A callee whose call and member have this id.
+pub(super) fn callee(bench: &Bench, id: u64) -> NewCallee {
+    let call = call(bench, id, CallDirection::Outbound);
+    NewCallee { member: MemberId(id), call, digits: None, sends_early: false, no_route: None }
+}
+
 /// A caller who is connected with the callee 2.
 fn connected(attributes: &str) -> Bench {
     let (mut bench, _) = dial(attributes, 1);
@@ -91,15 +97,24 @@ fn hang_up(bench: &mut Bench, member: u64, cause: Cause) -> Vec<String> {
     bench.handle(Command::HangUp { member: MemberId(member), cause })
 }
 
-fn transfer(bench: &mut Bench, member: u64) -> Vec<String> {
-    let request = DocumentRequest {
+fn request() -> DocumentRequest {
+    DocumentRequest {
         url: "flow:x".into(),
         method: RequestMethod::Post,
         purpose: Purpose::Transfer,
         fields: Vec::new(),
         is_private: false,
-    };
-    bench.ask(Ask::Transfer { member: MemberId(member), request })
+    }
+}
+
+fn transfer(bench: &mut Bench, member: u64) -> Vec<String> {
+    bench.ask(Ask::Transfer { member: MemberId(member), legs: request().into() })
+}
+
+/// A transfer of the callee of a member, and of the member if `has_own`.
+fn transfer_legs(bench: &mut Bench, member: u64, has_own: bool) -> Vec<String> {
+    let legs = LegTransfer { own: has_own.then(request), callee: Some(request()) };
+    bench.ask(Ask::Transfer { member: MemberId(member), legs })
 }
 
 #[test]
@@ -349,6 +364,41 @@ fn keys_go_to_the_other_and_patterns_are_reported() {
     let mut bench = connected("digitsMatch='12' digitsMatchBLeg='9'");
     assert_eq!(bench.press(1, "12"), ["keys 2 0 1", "tell digits 12 true"]);
     assert_eq!(bench.press(2, "89"), ["keys 1 0 8", "tell digits 9 false"]);
+}
+
+/// `legs=bleg` and `both` of a transfer, as the table of section 14.2 has them.
+#[test]
+fn a_transfer_moves_the_legs_that_it_names_in_one_step() {
+    let released = |effects: Vec<String>| {
+        let out = effects.into_iter().filter(|it| it.starts_with("end") || it.starts_with("rel"));
+        out.collect::<Vec<_>>().join("; ")
+    };
+    let both = released(transfer_legs(&mut connected(""), 1, true));
+    assert_eq!(both, "release 2 transferred; release 1 transferred completed false 4000");
+    let callee = released(transfer_legs(&mut connected(""), 1, false));
+    assert_eq!(callee, "release 2 transferred; release 1 dial-ended completed false 4000");
+    for has_own in [false, true] {
+        let effects = transfer_legs(&mut dial("", 1).0, 1, has_own);
+        assert_eq!(effects, ["reply: no B leg is connected with this call"]);
+        let effects = transfer_legs(&mut connected(""), 2, has_own);
+        assert_eq!(effects, ["reply: no B leg is connected with this call"], "B has no B");
+    }
+}
+
+/// `legs=bleg` of an order that no machine decides on asks the room for the call.
+#[test]
+fn the_caller_s_room_names_the_callee_that_is_connected() {
+    let ask = |bench: &mut Bench, member| bench.ask(Ask::Callee { member: MemberId(member) });
+    let none = ["reply: no B leg is connected with this call"];
+    let (mut bench, _) = dial("confirmKey='1'", 1);
+    assert_eq!(ask(&mut bench, 1), none);
+    bench.heard(2, LegEvent::Answered);
+    assert_eq!(ask(&mut bench, 1), none, "it has not confirmed");
+    assert_eq!(ask(&mut bench, 2), none);
+    bench.press(2, "1");
+    assert_eq!(ask(&mut bench, 1), ["reply callee 2"]);
+    assert_eq!(ask(&mut bench, 2), none, "B has no B");
+    assert_eq!(ask(&mut bench, 3), ["reply: member not found"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! call and as member.
 
 mod dial;
+mod invite;
 mod stay;
 
 use std::{
@@ -190,6 +191,10 @@ impl Drop for Bench {
 #[expect(clippy::too_many_lines, reason = "a row for each effect")]
 fn brief(effect: Effect) -> String {
     match effect {
+        Effect::Admit { member, call, .. } => {
+            call.end();
+            format!("admit {member}")
+        }
         Effect::Ban { member, who, length, .. } => format!("ban {member} {who} {length:?}"),
         Effect::Call { call, event, .. } => format!("{} {event:?}", n(call)),
         Effect::End { call, ending } => {
@@ -256,6 +261,9 @@ fn brief(effect: Effect) -> String {
         Effect::Reply { outcome: Ok(ConferenceAnswer::Departures(departures)), .. } => {
             let leaves = departures.iter().map(|it| format!("{} {}", it.member, it.cause.text()));
             format!("would leave: {}", leaves.collect::<Vec<_>>().join(", "))
+        }
+        Effect::Reply { outcome: Ok(ConferenceAnswer::Callee(call)), .. } => {
+            format!("reply callee {}", n(call))
         }
         Effect::Reply { outcome: Ok(ConferenceAnswer::Roster(roster)), .. } => {
             let member = |it: &conflow::conference::RosterEntry| {

@@ -295,3 +295,86 @@ fn the_floor_goes_to_a_member_who_talks_while_its_holder_is_silent() {
     has_not(&bench.kick(these(&[1])), "floor");
     assert_eq!(bench.ask(mute(these(&[2]), false)), ["mute 2 false", "#10 floor 2", "reply 2"]);
 }
+
+// Hold.
+
+fn hold(bench: &mut Bench, who: MemberSelector, url: Option<&str>) -> Vec<String> {
+    let sound = url.map(|url| match url.starts_with("sound:") {
+        true => ConferenceSound::BuiltIn(url.into()),
+        false => ConferenceSound::Document(url.into()),
+    });
+    bench.ask(Ask::Hold { who, on: true, sound })
+}
+
+fn unhold(bench: &mut Bench, who: MemberSelector) -> Vec<String> {
+    bench.ask(Ask::Hold { who, on: false, sound: None })
+}
+
+#[test]
+fn a_member_on_hold_is_out_of_the_mix_and_stays_a_member() {
+    let music =
+        JoinOptions { wait_sound: Some(ConferenceSound::BuiltIn("sound:ring".into())), ..plain() };
+    let mut bench = Bench::with(&[leaves_alone(), music]);
+    assert_eq!(hold(&mut bench, these(&[2, 9]), None), ["wait 2 sound:ring", "reply 2"]);
+    // Repeated, it changes nothing; with a sound, it plays that.
+    assert_eq!(hold(&mut bench, these(&[2]), None), ["reply 2"]);
+    assert_eq!(hold(&mut bench, these(&[2]), Some("sound:hold")), ["wait 2 sound:hold", "reply 2"]);
+    // Flags that are set meanwhile hold afterwards; the other one has company.
+    assert_eq!(bench.ask(Ask::Mute { who: these(&[2]), on: true }), ["mute 2 true", "reply 2"]);
+    assert_eq!(bench.ask(Ask::Roster), ["roster 0s: 1 0s, 2 0s muted"]);
+    assert_eq!(unhold(&mut bench, MemberSelector::All), ["room 2", "reply 1,2"]);
+    assert_eq!(hold(&mut bench, these(&[7]), None), ["reply: member not found"]);
+}
+
+#[test]
+fn a_document_of_a_hold_is_for_those_who_are_still_on_that_hold() {
+    let mut bench = Bench::with(&[plain(), plain(), plain(), plain()]);
+    assert_eq!(
+        hold(&mut bench, these(&[1, 2, 3]), Some("flow:music")),
+        ["wait 1,2,3 silence", "fetch 1 flow:music for 1", "reply 1,2,3"]
+    );
+    unhold(&mut bench, these(&[2]));
+    assert_eq!(hold(&mut bench, these(&[3]), Some("sound:ring")), ["wait 3 sound:ring", "reply 3"]);
+    let program = || [SoundKind::Beep(1).into()].into();
+    let come = |number| Command::Sounds { number, program: program() };
+    assert_eq!(bench.handle(come(1)), ["wait 1 beep:1"]);
+    assert_eq!(unhold(&mut bench, these(&[1, 3])), ["room 1,3", "reply 1,3"]);
+    // A kick, a transfer and the end work as on every other member.
+    hold(&mut bench, MemberSelector::All, Some("flow:music"));
+    has(&bench.kick(these(&[1])), "release 1 kicked");
+    assert_eq!(bench.handle(come(2)), ["wait 2,3,4 beep:1"]);
+    has(&bench.kick(MemberSelector::All), "stop");
+}
+
+#[test]
+fn hold_by_request_and_hold_by_the_phone_are_two_flags() {
+    let mut bench = Bench::with(&[plain(), plain()]);
+    bench.heard(1, LegEvent::Talk(true));
+    bench.heard(2, LegEvent::Talk(true));
+    has(&hold(&mut bench, these(&[1]), None), "#5 floor 2");
+    bench.heard(1, LegEvent::Hold(true));
+    has_not(&unhold(&mut bench, these(&[1])), "floor");
+    bench.ask(Ask::Mute { who: these(&[2]), on: true });
+    has(&bench.heard(1, LegEvent::Hold(false)), "#6 floor 1");
+}
+
+#[test]
+fn a_member_on_hold_waits_on_when_the_room_starts_or_the_others_leave() {
+    let mut bench = Bench::with(&[guest()]);
+    hold(&mut bench, these(&[1]), Some("sound:ring"));
+    assert_eq!(bench.enter(&plain()), ["#2 entered 2", "#3 started", "room 2"]);
+    has_not(&bench.kick(these(&[2])), "wait 1");
+    let alone = unhold(&mut bench, these(&[1]));
+    assert_eq!(alone, ["room 1", "#5 floor 1", "reply 1"]);
+}
+
+#[test]
+fn a_wait_sound_that_comes_late_does_not_replace_that_of_a_hold() {
+    let music =
+        JoinOptions { wait_sound: Some(ConferenceSound::Document("flow:music".into())), ..plain() };
+    let mut bench = Bench::with(&[music]);
+    hold(&mut bench, these(&[1]), Some("sound:ring"));
+    let program = [SoundKind::Beep(1).into()].into();
+    assert!(bench.handle(Command::Sounds { number: 1, program }).is_empty());
+    assert_eq!(unhold(&mut bench, these(&[1])), ["wait 1 beep:1", "#4 floor 1", "reply 1"]);
+}

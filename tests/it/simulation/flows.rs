@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use conflow::{
     base::ids::Dialect,
     conference::{Kick, KickTarget},
-    flow::{Branch, DialectFlows, DocumentError, Fetched, Flow},
+    flow::{Branch, ConferenceSound, DialectFlows, DocumentError, Fetched, Flow},
 };
 use fastrand::Rng;
 
@@ -65,6 +65,15 @@ pub(super) fn document(url: &str) -> Fetched {
 
 fn parse(document: &str) -> Flow {
     Flow::parse(document, Dialect::Vobiz).unwrap()
+}
+
+/// The sound of a hold: none, one that is there, or a document that may or may not exist.
+pub(super) fn hold_sound(rng: &mut Rng) -> Option<ConferenceSound> {
+    match rng.u8(0..3) {
+        0 => None,
+        1 => Some(ConferenceSound::BuiltIn("sound:hold".into())),
+        _ => Some(ConferenceSound::Document(url(rng).into())),
+    }
 }
 
 /// A URL that may or may not exist.

@@ -8,6 +8,7 @@
 mod crashes;
 mod flows;
 mod groups;
+mod pairs;
 mod told;
 mod world;
 
@@ -368,7 +369,7 @@ impl Life {
             fields: Vec::new(),
             is_private: false,
         };
-        match self.registry.transfer(call, request, None) {
+        match self.registry.transfer(call, request.into(), None) {
             Ok(transferring) => self.transferring.push((call, transferring)),
             Err(AskError::Busy | AskError::Gone) => (),
             Err(error) => panic!("not at once: {error}"),
@@ -385,13 +386,14 @@ impl Life {
         };
         let on = self.rng.bool();
         let kind = AnnouncementKind::Play;
-        let ask = match self.rng.u8(0..10) {
+        let ask = match self.rng.u8(0..11) {
             0..3 => Ask::Kick { who, kick: flows::kick(&mut self.rng) },
             3..5 => Ask::Mute { who, on },
             5 => Ask::Deafen { who, on },
             6 => Ask::Announce { who, kind, sound: SoundKind::Beep(1).into() },
             7 => Ask::Hush { who, kind },
             8 => Ask::Roster,
+            9 => Ask::Hold { who, on, sound: flows::hold_sound(&mut self.rng) },
             _ => Ask::HangUp { who },
         };
         let name = format!("room-{}", self.rng.usize(0..ROOMS)).parse().unwrap();

@@ -17,7 +17,8 @@ use conflow::{
     flow::{AfterExit, Branch, Cause, Exit, Fetched, Flow, Purpose},
     group::{GroupId, PersonId},
     media::{
-        AudioEngine, AudioOrder, Program, SignallingBackend, SignallingOrder, SoundKind, SoundToAll,
+        AudioEngine, AudioOrder, MemberAudio, Program, SignallingBackend, SignallingOrder,
+        SoundKind, SoundToAll,
     },
     state_log::StateLog,
     trace::Initiator,
@@ -36,6 +37,8 @@ pub(super) struct World {
     inside: BTreeMap<CallId, RoomId>,
     muted: BTreeMap<CallId, bool>,
     deaf: BTreeMap<CallId, bool>,
+    /// Those in a room who hear nobody in it, and are not heard.
+    waiting: BTreeSet<CallId>,
     pub(super) playing: Vec<(CallId, u32)>,
     pub(super) played: BTreeSet<(CallId, u32)>,
     pub(super) hung_up: BTreeSet<CallId>,
@@ -113,6 +116,7 @@ impl World {
         self.inside.clear();
         self.muted.clear();
         self.deaf.clear();
+        self.waiting.clear();
         self.playing.clear();
         self.pending_fetches.clear();
         self.log = Some(log);
@@ -259,8 +263,12 @@ impl World {
             return;
         }
         match order {
-            AudioOrder::Place { room, calls, .. } => {
+            AudioOrder::Place { room, calls, hears } => {
                 for call in calls {
+                    match hears {
+                        MemberAudio::Room => self.waiting.remove(&call),
+                        MemberAudio::Wait(_) => self.waiting.insert(call),
+                    };
                     let before = self.inside.insert(call, room.id);
                     assert!(before.is_none_or(|it| it == room.id), "{call} is in two rooms");
                 }
@@ -274,6 +282,7 @@ impl World {
                     assert!(is_new || before == Some(room), "{call} is in the room");
                     self.muted.remove(&call);
                     self.deaf.remove(&call);
+                    self.waiting.remove(&call);
                 }
             }
             AudioOrder::Mute { room, calls, on } => {
@@ -418,7 +427,7 @@ impl World {
                 assert_eq!(listed, self.rooms[&room].in_room, "the roster differs");
                 return;
             }
-            Err(_) => return,
+            Ok(ConferenceAnswer::Callee(_)) | Err(_) => return,
         };
         let rooms: BTreeSet<RoomId> = members.iter().map(|it| self.members[it].0).collect();
         assert_eq!(rooms.len(), 1, "an ask is about one room");
@@ -437,6 +446,9 @@ impl World {
             Ask::Mute { who, on } => self.check_flags(members, in_room, who, &self.muted, *on),
             Ask::Deafen { who, on } => self.check_flags(members, in_room, who, &self.deaf, *on),
             Ask::Announce { .. } | Ask::Hush { .. } | Ask::Roster => (),
+            Ask::Hold { on: true, .. } => self.check_held(members),
+            Ask::Hold { on: false, .. } => (),
+            Ask::Callee { .. } => unreachable!("not asked in this simulation"),
             // Checked with the transfers of calls outside of rooms.
             Ask::Transfer { .. } => (),
             // The rooms answer the groups' writer.
@@ -482,6 +494,13 @@ impl World {
             assert_eq!(flag.unwrap_or(false), on, "{member}");
         }
         assert!(*who != MemberSelector::All || members.len() == in_room.len(), "forgotten");
+    }
+
+    /// Members on hold are out of the mix.
+    fn check_held(&self, members: &[MemberId]) {
+        for member in members {
+            assert!(self.waiting.contains(&self.members[member].1), "{member} is on hold");
+        }
     }
 
     pub(super) fn check_end(&self) {

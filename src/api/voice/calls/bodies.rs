@@ -7,9 +7,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    api::openapi::{Schemas, one_or_many},
+    api::{
+        openapi::{Schemas, one_or_many},
+        voice::bodies::AsText,
+    },
     base::{
-        ids::{AccountId, CallId, Dialect},
+        ids::{AccountId, CallId, Dialect, MemberId},
         utc,
     },
     call::{CallDirection, CallStatus},
@@ -28,6 +31,8 @@ pub(in crate::api::voice) fn schemas(schemas: &mut Schemas) {
     schemas.put::<CallDone>();
     schemas.put::<Fired>();
     schemas.put::<CallIds>();
+    schemas.put::<DialledMember>();
+    schemas.put::<MemberDialled>();
     schemas.put::<LiveCall<'_>>();
     schemas.put::<CdrListBody>();
     schemas.put::<Transferred>();
@@ -67,6 +72,27 @@ pub(super) enum RequestIds {
     One(CallId),
 }
 
+/// The success of calling somebody into a conference.
+#[derive(Serialize, ToSchema)]
+pub(super) struct MemberDialled {
+    pub(super) api_id: Uuid,
+    pub(super) message: &'static str,
+    #[schema(schema_with = one_or_many)]
+    pub(super) request_uuid: RequestIds,
+    pub(super) calls: Vec<DialledMember>,
+}
+
+/// A call into a conference, and the member that it may become.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DialledMember {
+    pub(super) to: String,
+    pub(super) from: String,
+    #[schema(value_type = Uuid)]
+    pub(super) call_uuid: CallId,
+    #[schema(value_type = String)]
+    pub(super) member_id: AsText<MemberId>,
+}
+
 /// The success of a transfer.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Transferred {
@@ -76,15 +102,16 @@ pub(super) struct Transferred {
     call_uuid: Option<CallId>,
     #[schema(value_type = Option<Vec<Uuid>>, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    call_uuids: Option<[CallId; 1]>,
+    call_uuids: Option<Vec<CallId>>,
     api_id: Uuid,
 }
 
 impl Transferred {
-    pub(super) fn new(dialect: Dialect, call: CallId, api_id: Uuid) -> Self {
-        let call = (dialect == Dialect::Vobiz).then_some(call);
-        let message = "call transferred";
-        Self { message, call_uuid: call, call_uuids: call.map(|it| [it]), api_id }
+    /// The first call is the one that the request names.
+    pub(super) fn new(dialect: Dialect, calls: &[CallId], api_id: Uuid) -> Self {
+        let calls = (dialect == Dialect::Vobiz).then(|| calls.to_vec());
+        let call_uuid = calls.as_ref().and_then(|it| it.first().copied());
+        Self { message: "call transferred", call_uuid, call_uuids: calls, api_id }
     }
 }
 
@@ -107,6 +134,10 @@ pub(super) struct LiveCall<'a> {
     caller_name: &'a str,
     direction: &'static str,
     from: &'a str,
+    /// Only of a call that another call has made: the B leg of a `<Dial>`.
+    #[schema(value_type = Option<Uuid>, nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_call_uuid: Option<CallId>,
     #[schema(value_type = Option<Uuid>, required = true)]
     request_uuid: Option<CallId>,
     session_start: String,
@@ -123,6 +154,7 @@ impl<'a> LiveCall<'a> {
             caller_name: &party.caller_name,
             direction: party.direction.text(),
             from: &party.from,
+            parent_call_uuid: party.session.parent(),
             request_uuid: (party.direction == CallDirection::Outbound).then_some(call),
             session_start: utc::precise(party.session.began_at),
             to: &party.to,

@@ -151,10 +151,7 @@ fn plan(client: &ApiClient, params: &RequestParams) -> Result<Vec<(Party, Outgoi
     let hook = params.document("answer")?;
     let hook = hook.ok_or_else(|| Failure::Bad("answer_url: missing".to_owned()))?;
     let answer = AnswerUrls { hook, fallback: params.document("fallback")? };
-    let caller_name: Arc<str> = params.text("caller_name")?.unwrap_or_default().into();
-    if NAME_CHARS_MAX < caller_name.chars().count() {
-        return Err(Failure::Bad(format!("caller_name: {NAME_CHARS_MAX} characters at most")));
-    }
+    let caller_name = caller_name(params)?;
     let details = SessionDetails {
         trace: Some(client.trace),
         headers: sip_headers(params)?,
@@ -176,7 +173,6 @@ fn plan(client: &ApiClient, params: &RequestParams) -> Result<Vec<(Party, Outgoi
     let users = users(params, destinations.len())?;
     let keys = params.text("send_digits")?.unwrap_or_default();
     let sends_early = params.flag("send_on_preanswer", false)?;
-    let keys: Vec<_> = keys.split('<').map(str::trim).collect();
     let call = |(n, to): (usize, &&str)| {
         let to = address("to", to)?;
         client
@@ -184,8 +180,7 @@ fn plan(client: &ApiClient, params: &RequestParams) -> Result<Vec<(Party, Outgoi
             .registry
             .can_dial(&client.account, &to)
             .map_err(|no_way| Failure::Bad(format!("to: {no_way}")))?;
-        let own = keys.get(n).or_else(|| keys.first().filter(|_| keys.len() == 1));
-        let own = own.filter(|it| !it.is_empty());
+        let own = own_keys(&keys, n);
         let out = OutgoingCall {
             answer: answer.clone(),
             ring_timeout: seconds(ring_timeout.unwrap_or(RING_TIMEOUT)),
@@ -201,8 +196,27 @@ fn plan(client: &ApiClient, params: &RequestParams) -> Result<Vec<(Party, Outgoi
     destinations.iter().enumerate().map(call).collect()
 }
 
+/// `caller_name`: the display name that the far end is shown.
+pub(super) fn caller_name(params: &RequestParams) -> Result<Arc<str>, Failure> {
+    let name = params.text("caller_name")?.unwrap_or_default();
+    match name.chars().count() <= NAME_CHARS_MAX {
+        true => Ok(name.into()),
+        false => Err(Failure::Bad(format!("caller_name: {NAME_CHARS_MAX} characters at most"))),
+    }
+}
+
+/// `send_digits` of the n-th destination: one for each, with `<` between them, or one for all.
+pub(super) fn own_keys(keys: &str, n: usize) -> Option<&str> {
+    let keys: Vec<_> = keys.split('<').map(str::trim).collect();
+    let own = keys.get(n).or_else(|| keys.first().filter(|_| keys.len() == 1));
+    own.copied().filter(|it| !it.is_empty())
+}
+
 /// `user`: the identity of each destination, which the account vouches for. An extension.
-fn users(params: &RequestParams, destinations: usize) -> Result<Vec<Option<Trusted>>, Failure> {
+pub(super) fn users(
+    params: &RequestParams,
+    destinations: usize,
+) -> Result<Vec<Option<Trusted>>, Failure> {
     let Some(text) = params.text("user")? else { return Ok(vec![None; destinations]) };
     let users: Vec<_> = text.split('<').map(str::trim).collect();
     let is_good = |it: &&str| {
@@ -219,12 +233,12 @@ fn users(params: &RequestParams, destinations: usize) -> Result<Vec<Option<Trust
     }
 }
 
-fn split(text: &str) -> Vec<&str> {
+pub(super) fn split(text: &str) -> Vec<&str> {
     text.split('<').map(str::trim).filter(|it| !it.is_empty()).collect()
 }
 
 /// A number without its plus and separators, or a SIP URI.
-fn address(name: &str, text: &str) -> Result<Arc<str>, Failure> {
+pub(super) fn address(name: &str, text: &str) -> Result<Arc<str>, Failure> {
     let number = bare_number(text);
     let text = number.as_deref().unwrap_or_else(|| text.strip_prefix('+').unwrap_or(text));
     let is_good = (1..=ADDRESS_CHARS_MAX).contains(&text.chars().count())
@@ -236,7 +250,7 @@ fn address(name: &str, text: &str) -> Result<Arc<str>, Failure> {
 }
 
 /// Parses `k=v,k=v`. Names have letters, digits and hyphens.
-fn sip_headers(params: &RequestParams) -> Result<Headers, Failure> {
+pub(super) fn sip_headers(params: &RequestParams) -> Result<Headers, Failure> {
     let text = params.text("sip_headers")?.unwrap_or_default();
     let bad =
         || Failure::Bad(format!("sip_headers: give up to {HEADERS_MAX} as name=value,name=value"));

@@ -2,6 +2,8 @@
 
 mod bodies;
 mod cdr;
+pub(super) mod invite;
+mod legs;
 pub(super) mod make;
 
 use std::{sync::Arc, time::Duration};
@@ -9,7 +11,10 @@ use std::{sync::Arc, time::Duration};
 use axum::{http::StatusCode, response::Response};
 use tokio::time::{sleep, timeout};
 
-use self::bodies::{CallDone, Transferred};
+use self::{
+    bodies::{CallDone, Transferred},
+    legs::NamedLegs,
+};
 pub(super) use self::{
     bodies::{Meta, NO_MONEY, schemas},
     cdr::{list, page_query, show},
@@ -24,14 +29,14 @@ use crate::{
     },
     base::ids::{CallId, Dialect},
     call::{CallDirection, CallStatus, Hook},
-    conference::Refusal,
+    conference::{LegTransfer, Refusal},
     engine::{
         journal::ActiveCall,
         recorder::Receipt,
         registry::{AskError, PendingTransfer, Registry},
     },
     flow::{Cause, DocumentRequest, Purpose, is_audio},
-    media::{AnnouncementKind, AudioOrder, Sound, SoundKind},
+    media::{AnnouncementKind, AudioOrder, Program, Sound, SoundKind},
 };
 
 /// The interval for polling a call that moves or ends, which takes microseconds.
@@ -76,7 +81,8 @@ pub(super) async fn play(
     let call = id(&call)?;
     let params = client.params(&body)?;
     let warnings = Warnings::of(&client, &params, &["urls", "length", "legs", "loop", "mix"]);
-    play_over(&client, call, program(&params)?, warnings)
+    let legs = NamedLegs::read(&params, "legs")?;
+    play_over(&client, call, legs, program(&params)?, warnings).await
 }
 
 /// `POST Call/{call_uuid}/Speak/`
@@ -89,7 +95,7 @@ pub(super) async fn speak(
     let speak = body::parse::<members::SpeakParams>(&client.context.headers, &body)?;
     let params = client.params(&body)?;
     let sound = Sound { times: times(&params)?, ..speak.sound(client.dialect)? };
-    let mixes = legs(&params, "legs").and_then(|()| params.flag("mix", true))?;
+    let (legs, mixes) = (NamedLegs::read(&params, "legs")?, params.flag("mix", true)?);
     let program = vec![sound];
     let speech = PlayOverCall { kind: AnnouncementKind::Speak, program, mixes, length: None };
     let known = ["text", "voice", "language", "legs", "loop", "mix", "type"];
@@ -97,7 +103,7 @@ pub(super) async fn speak(
     if params.choice("type", &["text", "ssml"])? == "ssml" {
         warnings.ignored("type", "SSML is not supported yet, so the text is read as it stands");
     }
-    play_over(&client, call, speech, warnings)
+    play_over(&client, call, legs, speech, warnings).await
 }
 
 /// `DELETE Call/{call_uuid}/Play/`
@@ -178,44 +184,65 @@ pub(super) async fn transfer(
 ) -> Result<Response, Failure> {
     let call = id(&call)?;
     let params = client.params(&body)?;
-    legs(&params, "legs")?;
-    let missing = || Failure::Bad("aleg_url: missing".to_owned());
-    let Hook { url, method } = params.document("aleg")?.ok_or_else(missing)?;
+    let legs = NamedLegs::read(&params, "legs")?;
     let mut warnings = Warnings::of(&client, &params, &TRANSFER);
-    if params.document("bleg")?.is_some() {
-        warnings.ignored("bleg_url", "there are no B legs yet, so it is ignored");
-    }
+    let transfer = LegTransfer {
+        own: leg(&params, "aleg", legs.has_own(), &mut warnings)?,
+        callee: leg(&params, "bleg", legs.has_callee(), &mut warnings)?,
+    };
     // An inbound call has a flow before it is answered; an outbound one does not.
     let has_flow =
         |it: &ActiveCall| is_answered(it) || it.party.direction == CallDirection::Inbound;
     find(&client, call, has_flow)?;
-    client.state.registry.note_request(call, client.api_id, "Transfer");
-    let (purpose, fields) = (Purpose::Transfer, Vec::new());
-    let request = DocumentRequest { url, method, purpose, fields, is_private: false };
-    let body = Transferred::new(client.dialect, call, client.api_id);
+    let calls = legs.calls(&client, call).await?;
+    calls.iter().for_each(|it| {
+        client.state.registry.note_request(*it, client.api_id, "Transfer");
+    });
+    let body = Transferred::new(client.dialect, &calls, client.api_id);
     let answer = warnings.in_headers(reply::json(StatusCode::ACCEPTED, &body));
     let (answer, receipt) = client.receipt(answer);
     let registry = &client.state.registry;
-    let transferred = transfer_wherever(registry, call, &request, receipt.as_ref());
+    let transferred = transfer_wherever(registry, call, &transfer, receipt.as_ref());
     match timeout(ANSWER_WAIT_MAX, transferred).await {
         Ok(Ok(())) => (),
         Ok(Err(AskError::Gone)) => return Err(not_found()),
         Ok(Err(error)) => return Err(error.into()),
         Err(_) => return Err(AskError::Late.into()),
     }
-    warnings.note_in_traces(&client, &[call]).log(&client);
+    warnings.note_in_traces(&client, &calls).log(&client);
     Ok(answer)
+}
+
+/// The document of a leg; None if the leg is not meant.
+fn leg(
+    params: &RequestParams,
+    name: &str,
+    is_meant: bool,
+    warnings: &mut Warnings,
+) -> Result<Option<DocumentRequest>, Failure> {
+    let (hook, url) = (params.document(name)?, format!("{name}_url"));
+    let Some(Hook { url, method }) = hook.filter(|_| is_meant) else {
+        if is_meant {
+            return Err(Failure::Bad(format!("{url}: missing")));
+        }
+        if params.has(&url) {
+            warnings.ignored(&url, "it is ignored, since `legs` does not name this leg");
+        }
+        return Ok(None);
+    };
+    let (purpose, fields) = (Purpose::Transfer, Vec::new());
+    Ok(Some(DocumentRequest { url, method, purpose, fields, is_private: false }))
 }
 
 /// Asks the owner of the call, and asks again while the call moves.
 async fn transfer_wherever(
     registry: &Registry,
     call: CallId,
-    request: &DocumentRequest,
+    legs: &LegTransfer,
     receipt: Option<&Receipt>,
 ) -> Result<(), AskError> {
     loop {
-        match registry.transfer(call, request.clone(), receipt.cloned())? {
+        match registry.transfer(call, legs.clone(), receipt.cloned())? {
             PendingTransfer::Call(answer) => {
                 if answer.await.is_ok() {
                     return Ok(());
@@ -226,6 +253,7 @@ async fn transfer_wherever(
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(
                     refusal @ (Refusal::Fault
+                    | Refusal::NoCallee
                     | Refusal::NoElement { .. }
                     | Refusal::TooManyBans { .. }),
                 )) => {
@@ -247,31 +275,38 @@ struct PlayOverCall {
     length: Option<Duration>,
 }
 
-fn play_over(
+async fn play_over(
     client: &ApiClient,
     call: CallId,
+    legs: NamedLegs,
     over: PlayOverCall,
     warnings: Warnings,
 ) -> Result<Response, Failure> {
     find(client, call, is_answered)?;
     let PlayOverCall { kind, program, mixes, length } = over;
-    let program = program.into();
+    let program: Program = program.into();
+    let calls = legs.calls(client, call).await?;
     let message = match kind {
         AnnouncementKind::Play => "play started",
         AnnouncementKind::Speak => "speak started",
     };
     let done = CallDone { message, api_id: client.api_id };
     let answer = warnings
-        .note_in_traces(client, &[call])
+        .note_in_traces(client, &calls)
         .add_to(client, reply::json(StatusCode::ACCEPTED, &done));
-    Ok(order(client, AudioOrder::PlayOver { call, kind, mixes, length, program }, answer))
+    let play = |call| AudioOrder::PlayOver { call, kind, mixes, length, program: program.clone() };
+    Ok(order(client, calls.into_iter().map(play), answer))
 }
 
-/// Sends an order that no machine decides on, once its answer is written.
-fn order(client: &ApiClient, order: AudioOrder, answer: Response) -> Response {
+/// Sends orders that no machine decides on, once their answer is written.
+fn order(
+    client: &ApiClient,
+    orders: impl IntoIterator<Item = AudioOrder>,
+    answer: Response,
+) -> Response {
     let (answer, receipt) = client.receipt(answer);
     client.state.registry.record_answer(receipt.as_ref());
-    client.state.registry.order(order);
+    orders.into_iter().for_each(|it| client.state.registry.order(it));
     answer
 }
 
@@ -279,7 +314,7 @@ fn order(client: &ApiClient, order: AudioOrder, answer: Response) -> Response {
 fn stop(client: &ApiClient, call: CallId, kind: AnnouncementKind) -> Result<Response, Failure> {
     find(client, call, is_answered)?;
     let answer = reply::empty(StatusCode::NO_CONTENT);
-    Ok(order(client, AudioOrder::StopOver { call, kind }, answer))
+    Ok(order(client, [AudioOrder::StopOver { call, kind }], answer))
 }
 
 /// `POST Call/{call_uuid}/DTMF/`
@@ -290,15 +325,17 @@ pub(super) async fn send_digits(
 ) -> Result<Response, Failure> {
     let call = id(&call)?;
     let params = client.params(&body)?;
-    legs(&params, "leg")?;
+    let legs = NamedLegs::read(&params, "leg")?;
     let digits = digits("digits", &params.required("digits")?)?;
     find(&client, call, is_answered)?;
+    let calls = legs.calls(&client, call).await?;
     let body = CallDone { message: "digits sent", api_id: client.api_id };
     let warnings =
-        Warnings::of(&client, &params, &["digits", "leg"]).note_in_traces(&client, &[call]);
+        Warnings::of(&client, &params, &["digits", "leg"]).note_in_traces(&client, &calls);
     let answer = warnings.add_to(&client, reply::json(StatusCode::ACCEPTED, &body));
     // No machine waits for the end, so the number does not matter.
-    Ok(order(&client, AudioOrder::SendDigits { call, number: 0, digits }, answer))
+    let send = |call| AudioOrder::SendDigits { call, number: 0, digits: digits.clone() };
+    Ok(order(&client, calls.into_iter().map(send), answer))
 }
 
 /// Parses a Play: its sounds, their length, and whether they are mixed with what is heard.
@@ -311,7 +348,6 @@ fn program(params: &RequestParams) -> Result<PlayOverCall, Failure> {
         let bad = format!("urls: {url} is not a sound: give http://…, https://… or flow:NAME");
         return Err(Failure::Bad(bad));
     }
-    legs(params, "legs")?;
     let length = params.number("length", 1..=LENGTH_MAX)?;
     let length = length.map(|it| Duration::from_secs(it.into()));
 
@@ -331,16 +367,6 @@ fn program(params: &RequestParams) -> Result<PlayOverCall, Failure> {
 /// `loop`: 0 for endless, else 1.
 fn times(params: &RequestParams) -> Result<u32, Failure> {
     Ok(if params.flag("loop", false)? { 0 } else { 1 })
-}
-
-/// Refuses `bleg`: there are no B legs before `<Dial>` is implemented.
-fn legs(params: &RequestParams, name: &str) -> Result<(), Failure> {
-    match params.choice(name, &["aleg", "both", "bleg"])? {
-        "bleg" => Err(Failure::NotImplemented(
-            "legs=bleg is not implemented yet: there are no B legs, so give aleg",
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// Checks for DTMF keys and pauses.

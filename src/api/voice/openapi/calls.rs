@@ -109,10 +109,20 @@ impl DialectDescriber {
             ("legs", terms::legs()),
             ("aleg_url", terms::document("The document that the call runs from now on.")),
             ("aleg_method", terms::method()),
+            ("bleg_url", terms::document("The document that the connected callee runs.")),
+            ("bleg_method", terms::method()),
         ]);
-        body["required"] = json!(["aleg_url"]);
+        let with = |legs: &str, required: &[&str]| json!({ "properties": { "legs": { "const": legs } }, "required": required });
+        body["anyOf"] = json!([
+            with("aleg", &["aleg_url"]),
+            with("bleg", &["legs", "bleg_url"]),
+            with("both", &["legs", "aleg_url", "bleg_url"]),
+        ]);
         self.operation("transfer_call", Tag::Calls, "A call runs another document.")
-            .about("A member of a conference leaves it.")
+            .about(
+                "A member of a conference leaves it. `legs` says whose document is given: with `both`, \
+                 the two leave in one step.",
+            )
             .reads(body)
             .answers(
                 DocumentedAnswer::json(202, "It does.", says("Transferred", "call transferred"))
@@ -253,7 +263,7 @@ fn make_call() -> Value {
     body
 }
 
-fn text(pattern: &str, chars_max: usize, about: &str) -> Value {
+pub(super) fn text(pattern: &str, chars_max: usize, about: &str) -> Value {
     json!({ "type": "string", "maxLength": chars_max, "pattern": pattern, "description": about })
 }
 

@@ -4,6 +4,7 @@
 
 mod calls;
 mod events;
+mod invite;
 mod kick;
 mod rooms;
 mod terms;

@@ -1,6 +1,6 @@
 //! Operations of conferences, their members, and the event stream.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Tag, empty, parameters, reference, says, terms};
 use crate::{
@@ -47,6 +47,9 @@ impl DialectDescriber {
         let (id, summary) = match action {
             MemberAction::Deafen => ("deaf", "The members hear nothing from the conference."),
             MemberAction::HangUp => ("hang_up_member", "Hangs up the members."),
+            MemberAction::Hold => {
+                ("hold", "The members neither hear the conference nor are heard, and stay members.")
+            }
             MemberAction::Kick => {
                 ("kick", "The members leave, and their calls go on with the next element.")
             }
@@ -60,15 +63,14 @@ impl DialectDescriber {
                 ("stop_speak_to_member", "Stops what is spoken to the members.")
             }
             MemberAction::Undeafen => ("undeaf", "The members hear the conference again."),
+            MemberAction::Unhold => ("unhold", "The members are back, with their own flags."),
             MemberAction::Unmute => ("unmute", "The others hear the members again."),
         };
         let operation = self.operation(id, Tag::Members, summary);
         let operation = operation.about("404 if none of the members is in the conference.");
         let operation = match action {
             MemberAction::Play => {
-                let sound = terms::sound("[!\"$-.0-9;->A-~]", "[!-~]");
-                let url = json!({ "type": "string", "maxLength": 2_048, "pattern": format!("^{sound}$") });
-                let mut body = parameters(&[("url", url)]);
+                let mut body = parameters(&[("url", sound_url())]);
                 body["required"] = json!(["url"]);
                 operation.reads(body).refuses(&[400, 415])
             }
@@ -78,6 +80,14 @@ impl DialectDescriber {
                 body["required"] = json!(["text"]);
                 operation.reads(body).refuses(&[400, 415])
             }
+            MemberAction::Hold => {
+                let about = "Played meanwhile: a sound (`sound:hold`, or a file such as \
+                             `https://…/music.mp3`), or a document of Play, Speak and Wait. Without \
+                             it, each member's wait sound.";
+                let mut url = sound_url();
+                url["description"] = about.into();
+                operation.reads(parameters(&[("url", url)])).refuses(&[400])
+            }
             MemberAction::Kick => return self.kick(operation),
             MemberAction::Deafen
             | MemberAction::HangUp
@@ -85,6 +95,7 @@ impl DialectDescriber {
             | MemberAction::StopPlay
             | MemberAction::StopSpeak
             | MemberAction::Undeafen
+            | MemberAction::Unhold
             | MemberAction::Unmute => operation,
         };
         operation.answers(self.success_answer(action))
@@ -118,4 +129,9 @@ impl DialectDescriber {
             Dialect::Vobiz => vobiz::success_reply(self.settings.vobiz, action),
         }
     }
+}
+
+fn sound_url() -> Value {
+    let sound = terms::sound("[!\"$-.0-9;->A-~]", "[!-~]");
+    json!({ "type": "string", "maxLength": 2_048, "pattern": format!("^{sound}$") })
 }

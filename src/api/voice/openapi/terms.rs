@@ -42,10 +42,10 @@ pub(super) fn number(min: u32, max: u32, about: &str) -> Value {
     json!({ "type": "integer", "minimum": min, "maximum": max, "description": about })
 }
 
-/// The legs of a call. There are only A legs yet.
+/// The legs of a call.
 pub(super) fn legs() -> Value {
-    let about = "`bleg` is answered with 400: there are no B legs yet.";
-    json!({ "enum": ["aleg", "both"], "default": "aleg", "description": about })
+    let about = "`bleg` is the callee that the call's `<Dial>` has connected: 404 without one.";
+    json!({ "enum": ["aleg", "bleg", "both"], "default": "aleg", "description": about })
 }
 
 /// A UTC time such as `2026-08-31 20:08:21`.

@@ -125,3 +125,27 @@ async fn no_dialect_reports_a_removal_before_the_room() {
         std::mem::forget(groups);
     }
 }
+
+/// Somebody who is called into a guarded room must have an identity, and is admitted by it.
+#[tokio::test(start_paused = true)]
+async fn somebody_who_is_called_into_a_guarded_room_is_checked_at_the_door() {
+    let mut groups = TestGroups::open(UNLIMITED).await;
+    let call = |more: &str, answer: &str| {
+        format!(
+            r#"POST V/Conference/weekly/Member/ {{"from":"1","to":"sim:a","callback_url":"http://app.example/member"{more}}} => {answer}"#
+        )
+    };
+    let dialled = |member: u64| {
+        format!(
+            r#"200 {{"api_id":"*","message":"member dial started","request_uuid":"*","calls":[{{"to":"sim:a","from":"1","call_uuid":"*","member_id":"{member}"}}]}}"#
+        )
+    };
+    let nobody = r#"400 {"api_id":"*","error":"user: a group guards this conference: say who is called, as the group knows them"}"#;
+    groups.play(&[ROOM, IN, "wait 1000", ENTERED, &call("", nobody)]).await;
+    let other = call(r#","user":"user7""#, &dialled(2));
+    groups.play(&[&other, "wait 1000", "told /member Event => DialAnswer"]).await;
+    let member = call(r#","user":"user5""#, &dialled(3));
+    let entered = "told /member Event => DialAnswer | ConferenceEnter";
+    groups.play(&[&member, "wait 1000", entered]).await;
+    groups.engine.close().await;
+}

@@ -222,7 +222,7 @@ async fn a_call_is_played_and_spoken_to_in_and_outside_of_rooms() {
         POST P/Call/{1}/Play/ {"urls":[1]} => 400 {"api_id":"*","error":"urls: give texts"}
         POST P/Call/{1}/Play/ {} => 400 {"api_id":"*","error":"urls: missing"}
         POST P/Call/{1}/DTMF/ {"digits":"1x"} => 400 {"api_id":"*","error":"digits: give up to 256 of 0-9 * # w (half a second) and W (a second)"}
-        POST P/Call/{1}/DTMF/ {"digits":"1","leg":"bleg"} => 400 {"api_id":"*","error":"legs=bleg is not implemented yet: there are no B legs, so give aleg"}
+        POST P/Call/{1}/DTMF/ {"digits":"1","leg":"bleg"} => 404 {"api_id":"*","error":"no B leg is connected with this call"}
         POST P/Call/x/Play/ {"urls":"sound:ring"} => 404 {"api_id":"*","error":"call not found"}
         POST P/Call/{1}/Record/ => 400 {"api_id":"*","error":"recording is not implemented yet"}
         "##,
@@ -310,7 +310,7 @@ async fn requests_about_members_and_lists_get_warnings_and_a_repeated_request_ge
         POST V/Conference/weekly/Member/1/Speak/ {"text":"Hi","length":"MAN"} => 200 [conflow-warning: length: no such parameter, so it is ignored] {"message":"speak started","member_id":"1","api_id":"*"}
         POST P/Call/{1}/DTMF/ {"digits":"1","legs":"aleg"} => 202 [conflow-warning: legs: no such parameter, so it is ignored] {"message":"digits sent","api_id":"*"}
         POST V/Conference/weekly/Member/1/Kick/ {"ban_second":5,"dry_run":true} => 200 [conflow-warning: ban_second: no such parameter, so it is ignored] [conflow-warning: dry_run: it is ignored in the body: give it in the query, ?dry_run=true] {"message":"kicked","member_id":"1","api_id":"*"}
-        POST P/Call/{1}/ {"aleg_url":"http://app.example/next","bleg_url":"http://app.example/next","url":"x"} => 202 [conflow-warning: url: no such parameter, so it is ignored] [conflow-warning: bleg_url: there are no B legs yet, so it is ignored] {"message":"call transferred","api_id":"*"}
+        POST P/Call/{1}/ {"aleg_url":"http://app.example/next","bleg_url":"http://app.example/next","url":"x"} => 202 [conflow-warning: url: no such parameter, so it is ignored] [conflow-warning: bleg_url: it is ignored, since `legs` does not name this leg] {"message":"call transferred","api_id":"*"}
         GET P/Call/?status=live&hangup_source=x&sub=1 => 200 [conflow-warning: sub: no such parameter, so it is ignored] [conflow-warning: hangup_source: only calls that are over have this, so it is ignored] {"api_id":"*","calls":["*"]}
         GET P/Call/?to_numbr=1&limit=1&end_time__gt=2999-01-01 => 200 [conflow-warning: to_numbr: no such parameter, so it is ignored] {"api_id":"*","meta":{"limit":1,"next":null,"offset":0,"previous":null,"total_count":0},"objects":[]}
         "##,
