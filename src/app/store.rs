@@ -13,7 +13,10 @@ use anyhow::{Context, Result, bail};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::state::{self, StateNames};
+use super::{
+    rows as config_rows,
+    state::{self, StateNames},
+};
 use crate::{
     accounts::file,
     cdr::store::{self, CachedCdrStore},
@@ -364,5 +367,6 @@ fn check_row(table: Table, row: &StoredRow) -> Result<(), RowStoreError> {
         Table::MemberIdBlocks => member_ids::check(row),
         Table::Accounts => file::check(row),
         Table::RoomBans => ban_list::check(row),
+        Table::ConfigRows => config_rows::check(row),
     }
 }
