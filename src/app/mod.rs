@@ -31,7 +31,7 @@ use uuid::Uuid;
 pub use self::{causes::causes, reload::LoadConfig};
 use self::{
     phones::{Backends, RealPhones},
-    random::random,
+    random::{random, random_hex},
     reload::{ReloadableParts, Reloader},
     rows::ConfigRows,
     settings::{
@@ -228,17 +228,13 @@ fn give_token(folder: &DataFolder, config: &mut Config) -> Result<Option<PathBuf
             text
         }
         None => {
-            let token = hex(&random::<TOKEN_BYTES>()?);
+            let token = random_hex::<TOKEN_BYTES>()?;
             folder.write(TOKEN_FILE, format!("{token}\n").as_bytes())?;
             token
         }
     };
     config.accounts[0].tokens.push(Secret(token));
     Ok(Some(absolute(path)?))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn flows_folder(config: &Config) -> FlowsFolder {

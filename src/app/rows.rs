@@ -11,10 +11,12 @@ use std::{
 use anyhow::{Context, Result, bail};
 use parking_lot::Mutex;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use serde::{Deserialize, Serialize};
 use toml::{Table as Keys, Value};
 
-use super::{accounts, hex, random};
+use super::{
+    accounts,
+    random::{random, random_hex},
+};
 use crate::{
     accounts::{file::AccountStore, removal},
     base::ids::AccountId,
@@ -24,7 +26,7 @@ use crate::{
     },
     config::{
         Config,
-        rows::{ConfigRow, RowKind},
+        rows::{ConfigRow, RowBody, RowKind, parse},
     },
     store::{
         folder::DataFolder,
@@ -41,15 +43,6 @@ pub(super) struct ConfigRows {
     last: Mutex<Option<(Vec<StoredRow>, BTreeSet<AccountId>)>>,
 }
 
-/// The content of a row.
-#[derive(Deserialize, Serialize)]
-struct RowBody {
-    keys: Keys,
-    /// The encrypted password: a nonce, and what the key made of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    password: Option<Vec<u8>>,
-}
-
 /// Rows of a data folder: each is in the memory of the engine, and looked for twice a second.
 const ROWS_MAX: usize = 20_000;
 /// The account of rows that belong to none.
@@ -62,17 +55,6 @@ const PASSWORD_BYTES: usize = 10;
 const PASSWORD_FILE_MAX: u64 = 4_096;
 /// A longer file of trunks is a mistake.
 const TRUNK_FILE_MAX: u64 = 4 << 20;
-
-/// Checks that a row can be read; the key is not at hand.
-pub(super) fn check(row: &StoredRow) -> Result<(), RowStoreError> {
-    parse(row).map(drop)
-}
-
-fn parse(row: &StoredRow) -> Result<(RowKind, RowBody), RowStoreError> {
-    let kind = usize::try_from(row.a).ok().and_then(|it| RowKind::ALL.get(it).copied());
-    let unknown = || row.invalid(Table::ConfigRows, &"it is of no kind that this version knows");
-    Ok((kind.ok_or_else(unknown)?, row.parse(Table::ConfigRows)?))
-}
 
 impl ConfigRows {
     /// The rows of a store; `secret` is the data folder's account-key.
@@ -299,7 +281,7 @@ impl std::ops::Deref for HeldRows {
 fn add_endpoint(rows: &ConfigRows, wanted: &AddEndpoint, out: &mut impl Write) -> Result<()> {
     let (password, is_made) = match &wanted.password_file {
         Some(file) => (first_line(&read(file, PASSWORD_FILE_MAX)?), false),
-        None => (hex(&random::<PASSWORD_BYTES>()?), true),
+        None => (random_hex::<PASSWORD_BYTES>()?, true),
     };
     let mut keys = keys([
         ("user", Some(wanted.user.as_str())),

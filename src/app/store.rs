@@ -13,10 +13,7 @@ use anyhow::{Context, Result, bail};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::{
-    rows as config_rows,
-    state::{self, StateNames},
-};
+use super::state::{self, StateNames};
 use crate::{
     accounts::file,
     cdr::store::{self, CachedCdrStore},
@@ -24,7 +21,7 @@ use crate::{
         settings::{ByteSize, Count},
         store::{BackUpStore, CheckStore, RestoreStore, StoreCommand},
     },
-    config::{Config, EventsConfig, TraceConfig},
+    config::{Config, EventsConfig, TraceConfig, rows as config_rows},
     credentials,
     engine::{
         ban_list::{self, BanList},

@@ -3,14 +3,19 @@
 
 use std::{cell::RefCell, collections::BTreeSet, path::Path};
 
-use toml::{Table, Value};
+use serde::{Deserialize, Serialize};
+use toml::{Table as Keys, Value};
 
 use super::{
     Config, ConfigError, EndpointConfig, TrunkConfig,
     account::{AccountConfig, NumberConfig, UnresolvedOwner},
     file::ConfigSource,
 };
-use crate::{base::ids::AccountId, cli::settings::Secret};
+use crate::{
+    base::ids::AccountId,
+    cli::settings::Secret,
+    store::rows::{RowStoreError, StoredRow, Table},
+};
 
 /// What a row is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -29,7 +34,7 @@ pub struct ConfigRow {
     /// What the row is.
     pub kind: RowKind,
     /// Its keys, without the password.
-    pub keys: Table,
+    pub keys: Keys,
     /// The value of its key `password`.
     pub password: Option<Secret>,
 }
@@ -39,6 +44,36 @@ enum CheckedRow {
     Endpoint(EndpointConfig),
     Number(NumberConfig),
     Trunk(Box<TrunkConfig>),
+}
+
+/// The content of a row of [`Table::ConfigRows`].
+#[derive(Deserialize, Serialize)]
+pub struct RowBody {
+    /// Its keys, as in [`ConfigRow`].
+    pub keys: Keys,
+    /// The encrypted password: a nonce, and what the key made of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<Vec<u8>>,
+}
+
+/// Checks that a row of the store can be read; the key of its password is not at hand.
+///
+/// # Errors
+///
+/// [`RowStoreError`]: the row is damaged, or of a later version.
+pub fn check(row: &StoredRow) -> Result<(), RowStoreError> {
+    parse(row).map(drop)
+}
+
+/// Reads a row of the store.
+///
+/// # Errors
+///
+/// As for [`check`].
+pub fn parse(row: &StoredRow) -> Result<(RowKind, RowBody), RowStoreError> {
+    let kind = usize::try_from(row.a).ok().and_then(|it| RowKind::ALL.get(it).copied());
+    let unknown = || row.invalid(Table::ConfigRows, &"it is of no kind that this version knows");
+    Ok((kind.ok_or_else(unknown)?, row.parse(Table::ConfigRows)?))
 }
 
 impl RowKind {
@@ -66,7 +101,7 @@ impl RowKind {
 
 impl ConfigRow {
     /// Makes a row of its keys.
-    pub fn new(kind: RowKind, mut keys: Table) -> Self {
+    pub fn new(kind: RowKind, mut keys: Keys) -> Self {
         let password = match keys.remove("password") {
             Some(Value::String(password)) => Some(Secret(password)),
             // The check finds that it is no string.
@@ -108,7 +143,7 @@ impl ConfigRow {
             keys.insert("password".to_owned(), Value::String(password.clone()));
         }
         let rows = Value::Array(vec![Value::Table(keys)]);
-        let file = Table::from_iter([(self.kind.name().to_owned(), rows)]);
+        let file = Keys::from_iter([(self.kind.name().to_owned(), rows)]);
         let text = toml::to_string(&file).map_err(|error| error.to_string())?;
         let path = Path::new("the data folder");
         let source = ConfigSource { path, text: &text, unresolved_owners: RefCell::default() };

@@ -30,19 +30,34 @@ impl Program {
     }
 }
 
+const TOKEN: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// A folder with a configuration, where only endpoints may be called.
+fn configured() -> TempDir {
+    let home = home();
+    let flows = home.path().join("flows").join(ID);
+    fs::create_dir(&flows).unwrap();
+    fs::write(flows.join("default.xml"), FLOW).unwrap();
+    let text = format!(
+        "sim.on = true\nsip.bind = \"127.0.0.1:0\"\nsip.open = false\n[[account]]\nid = \"{ID}\"\n\
+         tokens = [\"{TOKEN}\"]\n"
+    );
+    fs::write(home.path().join("conflow.toml"), text).unwrap();
+    home
+}
+
 #[test]
 fn endpoints_and_numbers_come_and_go_while_the_engine_runs() {
-    let home = home();
+    let (home, token) = (configured(), TOKEN);
     let home = home.path();
-    let mut program = Program::start(home, "--sip 127.0.0.1:0");
-    let token = token(home);
+    let mut program = Program::start(home, "");
     let unknown = "this account has no [[endpoint]]";
-    assert!(program.call(&token, "sip:anna@localhost").contains(unknown));
+    assert!(program.call(token, "sip:anna@localhost").contains(unknown));
 
     let password = done(home, &format!("endpoint add anna --account {ID}"));
     assert_eq!(password.len(), 20, "{password}");
     program.follow("endpoint");
-    let answer = program.call(&token, "sip:anna@localhost");
+    let answer = program.call(token, "sip:anna@localhost");
     assert!(!answer.contains(unknown), "{answer}");
     let list = done(home, "endpoint list");
     assert!(list.contains("user = \"anna\"") && !list.contains(&password), "{list}");
@@ -50,18 +65,18 @@ fn endpoints_and_numbers_come_and_go_while_the_engine_runs() {
     done(home, &format!("number add 4711 --account {ID} --flow default"));
     program.follow("number");
     let phones = format!("/sim/v1/Account/{ID}/Phone/");
-    let (status, _) = program.ask(&token, "POST", &phones, "{\"to\":\"4711\"}");
+    let (status, _) = program.ask(token, "POST", &phones, "{\"to\":\"4711\"}");
     assert_eq!(status, 201);
 
     program.signal("KILL");
     let (_, _, log) = program.end();
     assert!(!log.contains(&password), "the password is in the log");
-    let mut program = Program::start(home, "--sip 127.0.0.1:0");
-    let answer = program.call(&token, "sip:anna@localhost");
+    let mut program = Program::start(home, "");
+    let answer = program.call(token, "sip:anna@localhost");
     assert!(!answer.contains(unknown), "it survives a restart: {answer}");
     done(home, "endpoint remove anna");
     program.follow("endpoint");
-    assert!(program.call(&token, "sip:anna@localhost").contains(unknown));
+    assert!(program.call(token, "sip:anna@localhost").contains(unknown));
     for file in fs::read_dir(home.join("data")).unwrap() {
         let bytes = fs::read(file.unwrap().path()).unwrap_or_default();
         assert!(!bytes.windows(password.len()).any(|it| it == password.as_bytes()), "in a file");
