@@ -61,7 +61,11 @@ pub(super) fn split(rows: Vec<StoredRow>) -> (Vec<StoredRow>, Vec<AccountId>) {
 }
 
 /// Blocks until the rows are durable.
-pub(super) fn commit(rows: &dyn RowStore, writes: Vec<RowWrite>) -> Result<(), RowStoreError> {
+///
+/// # Errors
+///
+/// [`RowStoreError`]: nothing has changed.
+pub fn commit(rows: &dyn RowStore, writes: Vec<RowWrite>) -> Result<(), RowStoreError> {
     let (tell, written) = std::sync::mpsc::channel();
     rows.commit(writes, Box::new(move |written| drop(tell.send(written))));
     Ok(written.recv().unwrap_or(Err(WriteError::Ended))?)

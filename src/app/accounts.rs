@@ -27,14 +27,15 @@ use crate::{
 
 /// How often changes of `conflow account` are looked for: they take effect within a second, also on a
 /// busy machine.
-const POLL_INTERVAL: Duration = Duration::from_millis(400);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(400);
 
-/// Opens the stored accounts, and merges them with those of the configuration.
+/// Opens the stored accounts, and merges them with those of the configuration. Returns the account-key,
+/// too.
 pub(super) fn open(
     data: &Path,
     rows: Arc<dyn RowStore>,
     config: &Config,
-) -> Result<(Arc<AccountStore>, Arc<Accounts>)> {
+) -> Result<(Arc<AccountStore>, Arc<Accounts>, [u8; 32])> {
     let key = key(&DataFolder::hold_accounts(data)?, &*rows)?;
     let stored_accounts = AccountStore::new(rows.clone(), key);
     let mut accounts = Accounts::new(key);
@@ -43,7 +44,7 @@ pub(super) fn open(
     let kept = stored_accounts.changed()?.map(|it| it.accounts).unwrap_or_default();
     check(&kept, config)?;
     accounts.set_stored(&kept);
-    Ok((Arc::new(stored_accounts), Arc::new(accounts)))
+    Ok((Arc::new(stored_accounts), Arc::new(accounts), key))
 }
 
 /// Checks that the accounts of the data folder and of the configuration fit together.
@@ -216,7 +217,7 @@ fn role_name(role: Role) -> &'static str {
 }
 
 /// Reads the key, or makes it if there is none. The lock keeps two processes from making two keys.
-fn key(folder: &DataFolder, rows: &dyn RowStore) -> Result<[u8; 32]> {
+pub(super) fn key(folder: &DataFolder, rows: &dyn RowStore) -> Result<[u8; 32]> {
     if let Some(bytes) = folder.read(KEY_FILE)? {
         let damaged = || {
             let why = "an account-key has 32 bytes".to_owned();

@@ -119,7 +119,7 @@ mod tests {
             let rows = rows(&folder).unwrap();
             let (stores, _) = Stores::open(&folder, &rows, &config).unwrap();
             let documents = Arc::new(flows_folder(&config));
-            let (_, accounts) = accounts::open(&config.data, rows, &config).unwrap();
+            let (_, accounts, _) = accounts::open(&config.data, rows, &config).unwrap();
             let (engine, _) = Engine::build(
                 &config,
                 config.http.0,

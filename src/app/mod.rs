@@ -8,6 +8,7 @@ pub mod events;
 mod phones;
 mod random;
 mod reload;
+pub mod rows;
 mod settings;
 mod signals;
 mod state;
@@ -30,8 +31,9 @@ use uuid::Uuid;
 pub use self::{causes::causes, reload::LoadConfig};
 use self::{
     phones::{Backends, RealPhones},
-    random::random,
+    random::{random, random_hex},
     reload::{ReloadableParts, Reloader},
+    rows::ConfigRows,
     settings::{
         api_settings, endpoint_users, fetch_settings, inbound_settings, is_open_to_itself,
         simulated_phones, trust,
@@ -114,7 +116,9 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let (documents, rows) =
         (Arc::new(flows_folder(&config)), store::open(&folder, config.is_new_store)?);
     let (stores, remains) = Stores::open(&folder, &rows, &config)?;
-    let (stored_accounts, accounts) = accounts::open(&config.data, rows.clone(), &config)?;
+    let (stored_accounts, accounts, key) = accounts::open(&config.data, rows.clone(), &config)?;
+    let (base, config_rows) = (config.clone(), ConfigRows::new(rows.clone(), key));
+    config_rows.merge(&mut config, &stored_accounts)?;
     let prepared = stores.member_ids.prepare(&accounts.ids());
     prepared.with_context(|| format!("cannot use the data folder {}", config.data.display()))?;
     drop(tokio::spawn(store::remove_old_cdrs(stores.cdrs.clone())));
@@ -137,8 +141,8 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
         );
     }
     let tls = https.clone();
-    let parts = engine.reloadable(accounts, stored_accounts, (http, tls), log);
-    drop(tokio::spawn(Reloader::new(&config, load, parts).run(signals.hangup)));
+    let parts = engine.reloadable((accounts, stored_accounts), config_rows, (http, tls), log);
+    drop(tokio::spawn(Reloader::new(base, &config, load, parts).run(signals.hangup)));
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
     let serving = tokio::spawn(server::serve(listener, https, engine.api.clone(), stopped));
@@ -224,17 +228,13 @@ fn give_token(folder: &DataFolder, config: &mut Config) -> Result<Option<PathBuf
             text
         }
         None => {
-            let token = hex(&random::<TOKEN_BYTES>()?);
+            let token = random_hex::<TOKEN_BYTES>()?;
             folder.write(TOKEN_FILE, format!("{token}\n").as_bytes())?;
             token
         }
     };
     config.accounts[0].tokens.push(Secret(token));
     Ok(Some(absolute(path)?))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn flows_folder(config: &Config) -> FlowsFolder {
@@ -341,14 +341,15 @@ impl Engine {
 
     fn reloadable(
         &self,
-        accounts: Arc<Accounts>,
-        stored_accounts: Arc<AccountStore>,
+        (accounts, stored_accounts): (Arc<Accounts>, Arc<AccountStore>),
+        config_rows: ConfigRows,
         (http, https): (SocketAddr, Option<Arc<ServerTls>>),
         log: LogSender,
     ) -> ReloadableParts {
         ReloadableParts {
             accounts,
             stored_accounts,
+            config_rows: Arc::new(config_rows),
             api: self.api.state().clone(),
             client: self.client.clone(),
             http,

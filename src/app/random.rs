@@ -7,3 +7,8 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
     getrandom::fill(&mut bytes).context("the system has no random numbers")?;
     Ok(bytes)
 }
+
+/// So many random bytes, as hexadecimal digits.
+pub(super) fn random_hex<const N: usize>() -> Result<String> {
+    Ok(random::<N>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -6,10 +6,15 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result};
-use tokio::signal::unix::Signal;
+use tokio::{select, signal::unix::Signal, time::sleep};
 use toml::{Table, Value};
 
-use super::{accounts, phones::OpenPhones, settings};
+use super::{
+    accounts::{self, POLL_INTERVAL},
+    phones::OpenPhones,
+    rows::ConfigRows,
+    settings,
+};
 use crate::{
     accounts::{Accounts, file::AccountStore},
     api::AppState,
@@ -30,6 +35,7 @@ pub(super) struct ReloadableParts {
     pub(super) stored_accounts: Arc<AccountStore>,
     pub(super) api: Arc<AppState>,
     pub(super) client: FetchClient,
+    pub(super) config_rows: Arc<ConfigRows>,
     pub(super) http: SocketAddr,
     pub(super) inbound: Arc<Inbound>,
     pub(super) log: LogSender,
@@ -103,6 +109,8 @@ fn trust(parts: &ReloadableParts, config: &Config) -> Result<()> {
 /// Reloads the configuration when it is told to.
 pub(super) struct Reloader {
     load: LoadConfig,
+    /// The configuration as it was read last, without the rows of the data folder.
+    base: Config,
     parts: ReloadableParts,
     running: Snapshot,
 }
@@ -158,32 +166,82 @@ impl Snapshot {
 }
 
 impl Reloader {
-    /// The engine runs with this configuration.
-    pub(super) fn new(config: &Config, load: LoadConfig, parts: ReloadableParts) -> Self {
-        Self { load, parts, running: Snapshot::of(config) }
+    /// The engine runs with `config`, which is `base` and the rows of the data folder.
+    pub(super) fn new(
+        base: Config,
+        config: &Config,
+        load: LoadConfig,
+        parts: ReloadableParts,
+    ) -> Self {
+        Self { load, base, parts, running: Snapshot::of(config) }
     }
 
-    /// Reloads at each signal, for as long as the process lives.
+    /// Reloads at each signal, and follows the rows of the data folder, for as long as the process
+    /// lives.
     pub(super) async fn run(mut self, mut hangup: Signal) {
-        while hangup.recv().await.is_some() {
-            self.parts.tls.iter().for_each(|it| it.reload());
-            if let Err(error) = self.reload() {
-                tracing::error!(
-                    "SIGHUP: the settings are unchanged: {}",
-                    super::causes::causes(&error)
-                );
+        let mut last_error = None;
+        loop {
+            select! {
+                told = hangup.recv() => {
+                    if told.is_none() {
+                        return;
+                    }
+                    self.parts.tls.iter().for_each(|it| it.reload());
+                    if let Err(error) = self.reload() {
+                        let error = super::causes::causes(&error);
+                        tracing::error!("SIGHUP: the settings are unchanged: {error}");
+                    }
+                }
+                () = sleep(POLL_INTERVAL) => {
+                    let error = self.follow().await.err().map(|it| super::causes::causes(&it));
+                    if let Some(error) = error.as_ref().filter(|it| last_error.as_ref() != Some(*it)) {
+                        tracing::error!("the rows of the data folder are not followed: {error}");
+                    }
+                    last_error = error;
+                }
             }
         }
     }
 
+    /// Applies the rows of the data folder, if they have changed.
+    async fn follow(&mut self) -> Result<()> {
+        let rows = self.parts.config_rows.clone();
+        if !tokio::task::spawn_blocking(move || rows.changed()).await.context("a panic")?? {
+            return Ok(());
+        }
+        let (changed, _) = self.apply(self.base.clone())?;
+        if !changed.is_empty() {
+            let changed = changed.join(", ");
+            tracing::info!("the rows of the data folder have changed: {changed}");
+        }
+        Ok(())
+    }
+
     fn reload(&mut self) -> Result<()> {
         let config = (self.load)()?;
-        let Some(file) = &config.file else {
+        let Some(file) = config.file.clone() else {
             tracing::info!("SIGHUP: there is no configuration file to reload");
             return Ok(());
         };
         config.check_complete()?;
         accounts::check(&self.parts.stored_accounts.load()?, &config)?;
+        self.base = config.clone();
+        let (changed, fixed) = self.apply(config)?;
+        let file = file.display();
+        match changed.is_empty() {
+            true => tracing::info!("SIGHUP: {file} is reloaded: nothing has changed"),
+            false => tracing::info!("SIGHUP: {file} is reloaded; changed: {}", changed.join(", ")),
+        }
+        if !fixed.is_empty() {
+            tracing::warn!("these changes need a restart: {}", fixed.join(", "));
+        }
+        Ok(())
+    }
+
+    /// Applies what differs from the settings in effect. Returns the keys that have changed, and those
+    /// that need a restart.
+    fn apply(&mut self, mut config: Config) -> Result<(Vec<String>, Vec<String>)> {
+        self.parts.config_rows.merge(&mut config, &self.parts.stored_accounts)?;
         let found = Snapshot::of(&config);
         let differing = self.running.differing(&found);
         let (mut changed, mut fixed) = (Vec::new(), Vec::new());
@@ -197,15 +255,7 @@ impl Reloader {
             }
         }
         self.running = self.running.after(&found, &fixed);
-        let file = file.display();
-        match changed.is_empty() {
-            true => tracing::info!("SIGHUP: {file} is reloaded: nothing has changed"),
-            false => tracing::info!("SIGHUP: {file} is reloaded; changed: {}", changed.join(", ")),
-        }
-        if !fixed.is_empty() {
-            tracing::warn!("these changes need a restart: {}", fixed.join(", "));
-        }
-        Ok(())
+        Ok((changed, fixed))
     }
 }
 

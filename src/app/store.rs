@@ -21,7 +21,7 @@ use crate::{
         settings::{ByteSize, Count},
         store::{BackUpStore, CheckStore, RestoreStore, StoreCommand},
     },
-    config::{Config, EventsConfig, TraceConfig},
+    config::{Config, EventsConfig, TraceConfig, rows as config_rows},
     credentials,
     engine::{
         ban_list::{self, BanList, BansLeft},
@@ -376,5 +376,6 @@ fn check_row(table: Table, row: &StoredRow) -> Result<(), RowStoreError> {
         Table::MemberIdBlocks => member_ids::check(row),
         Table::Accounts => file::check(row),
         Table::RoomBans => ban_list::check(row),
+        Table::ConfigRows => config_rows::check(row),
     }
 }

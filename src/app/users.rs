@@ -23,7 +23,7 @@ use crate::{
     state_log::StateLog,
     store::{
         folder::DataFolder,
-        rows::{OnCommit, RowStore, RowStoreError, WriteError},
+        rows::{OnCommit, RowStore, RowStoreError, Table, WriteError},
     },
 };
 
@@ -96,7 +96,8 @@ fn purge(
     if ended.is_empty() {
         return Ok(());
     }
-    removal::purge(rows, &[&membership::TABLES[..], &credentials::TABLES].concat(), ended)
+    let tables = [&membership::TABLES[..], &credentials::TABLES, &[Table::ConfigRows]].concat();
+    removal::purge(rows, &tables, ended)
 }
 
 fn settings(config: &Config) -> Settings {

@@ -10,6 +10,7 @@ pub mod kept;
 pub mod login;
 pub mod phones;
 pub mod reference;
+pub mod rows;
 pub mod serve;
 pub mod settings;
 pub mod simulate;
@@ -50,6 +51,15 @@ pub enum Command {
     /// Manage accounts of the voice API and their tokens, also while the engine runs.
     #[command(subcommand, after_help = account::AFTER_HELP)]
     Account(Box<account::AccountCommand>),
+    /// Manage phones that register, also while the engine runs.
+    #[command(subcommand, after_help = rows::AFTER_HELP)]
+    Endpoint(Box<rows::EndpointCommand>),
+    /// Manage called numbers and their flows, also while the engine runs.
+    #[command(subcommand, after_help = rows::AFTER_HELP)]
+    Number(Box<rows::NumberCommand>),
+    /// Manage trunks to other networks, also while the engine runs.
+    #[command(subcommand, after_help = rows::AFTER_HELP)]
+    Trunk(Box<rows::TrunkCommand>),
     /// Check flows before a caller hears them: errors, warnings, and where a call ends.
     #[command(after_help = check::AFTER_HELP)]
     Check(check::CheckArgs),

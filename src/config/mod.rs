@@ -5,6 +5,7 @@ mod error;
 mod file;
 mod groups;
 mod phones;
+pub mod rows;
 
 use std::{
     cell::RefCell,

@@ -337,7 +337,8 @@ fn read(table: Table, row: &StoredRow) -> Result<Change, RowStoreError> {
         | Table::IdempotencyKeys
         | Table::MemberIdBlocks
         | Table::Accounts
-        | Table::RoomBans => {
+        | Table::RoomBans
+        | Table::ConfigRows => {
             return Err(RowStoreError(format!("the table {} holds no groups", table.name())));
         }
     })

@@ -133,6 +133,9 @@ pub enum Table {
     Accounts,
     /// Bans from conferences, by ban number.
     RoomBans,
+    /// Endpoints, numbers and trunks of `conflow endpoint`, `number` and `trunk`, by kind and a rising
+    /// number.
+    ConfigRows,
 }
 
 /// A row as it is stored.
@@ -206,7 +209,7 @@ pub struct RowStoreError(pub String);
 
 impl Table {
     /// Every table, in the order of its declaration.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::People,
         Self::Groups,
         Self::Members,
@@ -221,6 +224,7 @@ impl Table {
         Self::MemberIdBlocks,
         Self::Accounts,
         Self::RoomBans,
+        Self::ConfigRows,
     ];
 
     /// Name of the table in the database, which never changes.
@@ -240,6 +244,7 @@ impl Table {
             Self::MemberIdBlocks => "marks",
             Self::Accounts => "accounts",
             Self::RoomBans => "room_bans",
+            Self::ConfigRows => "config_rows",
         }
     }
 }

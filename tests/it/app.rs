@@ -8,6 +8,7 @@ mod messages;
 mod privacy;
 mod repeats;
 mod restarts;
+mod rows;
 mod signals;
 mod storage;
 
