@@ -24,6 +24,7 @@ use super::{
     note::{MessageDrop, SipNote},
     registrar::Registrar,
     request::{Hop, InvalidRequest, SipRequest, reply, reply_hop, top_via},
+    resolve::ResolvedAddress,
     settings::Settings,
     text::readable,
     throttle::Guesses,
@@ -49,6 +50,11 @@ pub struct Agent {
     /// Calls of ours that have not been answered.
     pub(super) outgoing: BTreeMap<CallId, OutgoingLeg>,
     pub(super) attempts: Attempts,
+    /// The calls that wait for an answer to [`Effect::Resolve`] or [`Effect::Route`], by its number.
+    pub(super) questions: BTreeMap<u64, CallId>,
+    pub(super) last_question: u64,
+    /// Servers that get no calls until this time.
+    pub(super) kept_out: BTreeMap<ResolvedAddress, Instant>,
     pub(super) registrar: Registrar,
     registrar_due: Option<Instant>,
     registered: usize,
@@ -98,6 +104,9 @@ impl Agent {
             dialogs: BTreeMap::new(),
             outgoing: BTreeMap::new(),
             attempts: Attempts::default(),
+            questions: BTreeMap::new(),
+            last_question: 0,
+            kept_out: BTreeMap::new(),
             registrar: Registrar::default(),
             registrar_due: None,
             registered: 0,
@@ -116,6 +125,8 @@ impl Agent {
             Command::Dial { call, account, dialling } => {
                 self.dial(now, call, &account, dialling, effects);
             }
+            Command::Resolved { id, addresses } => self.resolved(now, id, addresses, effects),
+            Command::Routed { id, hop } => self.routed(now, id, hop, effects),
             Command::Closed { link } => self.closed(now, link, effects),
             Command::End(call, ending) => self.end(now, call, ending, effects),
             Command::Drain => self.is_draining = true,

@@ -212,7 +212,7 @@ impl SignallingBackend for SipBackend {
 
     /// Whether the phone is registered shows when it is called.
     fn can_dial(&self, account: &AccountId, to: &str) -> Result<(), CannotDial> {
-        self.sockets.settings.read().endpoint_at(account, to).map(drop)
+        self.sockets.settings.read().route(account, to).map(drop)
     }
 }
 
@@ -269,6 +269,12 @@ impl SipDriver {
             Effect::Send { hop, bytes } => self.sockets.send(&hop, bytes),
             Effect::Open { call, local } => {
                 return Some(Command::Opened { call, port: self.legs.open(call, local) });
+            }
+            Effect::Resolve { id, .. } => {
+                return Some(Command::Resolved { id, addresses: Vec::new() });
+            }
+            Effect::Route { id, to, tls } => {
+                return Some(Command::Routed { id, hop: self.sockets.way_to(to, tls) });
             }
             Effect::Agree { call, session } => self.legs.agree(call, session),
             Effect::Note(note) => self.sockets.note(&note),
