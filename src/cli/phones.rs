@@ -75,6 +75,9 @@ pub struct SipSettings {
     /// Networks whose phones reach conflow without NAT; in a file only.
     #[arg(skip)]
     pub local_networks: Option<Vec<Spanned<String>>>,
+    /// Name servers for the hosts of trunks, instead of the system's; in a file only.
+    #[arg(skip)]
+    pub nameservers: Option<Vec<Spanned<String>>>,
 }
 
 /// One layer of the table `[speech]`.
@@ -151,6 +154,7 @@ impl SipSettings {
             rtp_ports: self.rtp_ports.or(below.rtp_ports),
             domains: below.domains,
             local_networks: below.local_networks,
+            nameservers: below.nameservers,
         }
     }
 }

@@ -269,8 +269,10 @@ impl Config {
         let trunks = source.trunks(&layer.trunks)?;
         let networks = layer.sip.local_networks.as_deref().unwrap_or_default();
         let local_networks = source.networks(networks)?;
+        let nameservers =
+            source.nameservers(layer.sip.nameservers.as_deref().unwrap_or_default())?;
         let mut config = Self::new(flags.settings.over(layer), accounts, Some(path.clone()));
-        config.sip.local_networks = local_networks;
+        (config.sip.local_networks, config.sip.nameservers) = (local_networks, nameservers);
         let unresolved_owners = source.unresolved_owners.take();
         Ok(Self { numbers, endpoints, trunks, is_new_store, unresolved_owners, ..config })
     }

@@ -111,6 +111,8 @@ impl Agent {
             Command::Received { hop, message } => self.receive(now, hop, message, effects),
             Command::Opened { call, port } => self.opened(now, call, port, effects),
             Command::Arrived { call, status } => self.arrived(now, call, status, effects),
+            // Nobody has asked.
+            Command::Resolved { .. } => {}
             Command::Answer(call) => self.answer(now, call, effects),
             Command::EarlyMedia(call) => self.early_media(now, call, effects),
             Command::Dial { call, account, dialling } => {

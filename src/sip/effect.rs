@@ -5,7 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use super::{message::SipMessage, note::SipNote, request::Hop, settings::SipPeers};
+use super::{
+    message::SipMessage,
+    note::SipNote,
+    request::Hop,
+    resolve::{NameQuery, ResolvedAddress},
+    settings::SipPeers,
+};
 use crate::{
     base::ids::{AccountId, CallId},
     media::{
@@ -37,6 +43,15 @@ pub enum Command {
         call: CallId,
         /// 180 if the engine has found a flow for it, else the status of the refusal.
         status: u16,
+    },
+    /// The result of [`Effect::Resolve`].
+    Resolved {
+        /// The number of the question.
+        id: u64,
+        /// The addresses in the order in which to try them, at most
+        /// [`ADDRESSES_MAX`](super::resolve::ADDRESSES_MAX). Empty: there are none, or nobody has
+        /// answered in time.
+        addresses: Vec<ResolvedAddress>,
     },
     /// The engine answers a call.
     Answer(CallId),
@@ -75,6 +90,14 @@ pub enum Effect {
         hop: Hop,
         /// The message as it is sent.
         bytes: Arc<[u8]>,
+    },
+    /// Ask for the addresses of a host; [`Command::Resolved`] must follow, at once if the host is an
+    /// address.
+    Resolve {
+        /// The number of the question, which the agent chooses.
+        id: u64,
+        /// The host, with what its URI says of port and transport.
+        query: NameQuery,
     },
     /// Open an RTP port for a call; [`Command::Opened`] must follow.
     Open {

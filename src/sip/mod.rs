@@ -72,6 +72,8 @@ pub mod note;
 mod outgoing;
 pub mod registrar;
 pub mod request;
+pub mod resolve;
+pub mod resolver;
 mod responses;
 pub mod session_timer;
 pub mod settings;

@@ -400,7 +400,8 @@ mod tests {
                     | Effect::Close { .. }
                     | Effect::Note(_)
                     | Effect::Open { .. }
-                    | Effect::Press { .. } => {}
+                    | Effect::Press { .. }
+                    | Effect::Resolve { .. } => {}
                 }
             }
             said

@@ -124,6 +124,10 @@ impl FuzzAgent {
                 self.calls.push(arrival.call);
                 return Some(Command::Arrived { call: arrival.call, status: 180 });
             }
+            Effect::Resolve { id, query } => {
+                let addresses = query.literal().into_iter().collect();
+                return Some(Command::Resolved { id, addresses });
+            }
             Effect::Report(report) => assert!(self.calls.contains(&report.call)),
         }
         None

@@ -113,6 +113,11 @@ impl AgentHarness {
                 self.sent.push((hop.remote, text));
                 (said, None)
             }
+            Effect::Resolve { id, query } => {
+                let said = format!("resolve {}", query.host);
+                let addresses = query.literal().into_iter().collect();
+                (said, Some(Command::Resolved { id, addresses }))
+            }
             Effect::Open { call, .. } => {
                 let port = "127.0.0.1:20000".parse().unwrap();
                 let port = if self.has_port { Ok(port) } else { Err(NoPort) };
