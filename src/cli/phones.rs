@@ -78,6 +78,9 @@ pub struct SipSettings {
     /// Name servers for the hosts of trunks, instead of the system's; in a file only.
     #[arg(skip)]
     pub nameservers: Option<Vec<Spanned<String>>>,
+    /// Hosts and networks that accounts may call without a trunk; in a file only.
+    #[arg(skip)]
+    pub dial_allow: Option<Vec<Spanned<String>>>,
 }
 
 /// One layer of the table `[speech]`.
@@ -106,19 +109,6 @@ pub struct EndpointSettings {
     pub password: Spanned<PasswordSetting>,
     /// Account whose flows the phone calls.
     pub account: Spanned<String>,
-    /// Whether the sound of its calls is encrypted.
-    #[serde(default)]
-    pub srtp: SrtpPolicy,
-}
-
-/// A row of `[[trunk]]`: a gateway, known by its addresses.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct TrunkSettings {
-    /// Name in log lines; need not be unique.
-    pub name: String,
-    /// Networks that the gateway's calls come from.
-    pub addresses: Spanned<Vec<Spanned<String>>>,
     /// Whether the sound of its calls is encrypted.
     #[serde(default)]
     pub srtp: SrtpPolicy,
@@ -155,6 +145,7 @@ impl SipSettings {
             domains: below.domains,
             local_networks: below.local_networks,
             nameservers: below.nameservers,
+            dial_allow: below.dial_allow,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Configuration of real phones: checks `[sip]`, `[speech]`, `[[endpoint]]` and `[[trunk]]`.
+//! Configuration of real phones: checks `[sip]`, `[speech]` and `[[endpoint]]`.
 
 use std::{
     collections::BTreeMap,
@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use toml::Spanned;
 
 use super::{AccountConfig, ConfigError, file::ConfigSource};
@@ -18,6 +18,7 @@ use crate::{
         settings::{ListenAddress, Secret},
     },
     rtp::sdp::crypto::SrtpPolicy,
+    sip::trunk::DialHost,
     tls::TlsFiles,
 };
 
@@ -55,6 +56,9 @@ pub struct SipConfig {
     /// Name servers for the hosts of trunks. Empty: those of the system.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nameservers: Vec<SocketAddr>,
+    /// Hosts and networks that accounts may call without a trunk.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_texts")]
+    pub dial_allow: Vec<DialHost>,
 }
 
 /// Checked values of the table `[speech]`.
@@ -74,17 +78,6 @@ pub struct EndpointConfig {
     pub password: Secret,
     /// Account whose flows the phone calls.
     pub account: AccountId,
-    /// Whether the sound of its calls is encrypted.
-    pub srtp: SrtpPolicy,
-}
-
-/// A row of `[[trunk]]`: a gateway, known by its addresses.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TrunkConfig {
-    /// Name in log lines; need not be unique.
-    pub name: String,
-    /// Networks that the gateway's calls come from; at least one.
-    pub addresses: Vec<IpNetwork>,
     /// Whether the sound of its calls is encrypted.
     pub srtp: SrtpPolicy,
 }
@@ -109,8 +102,13 @@ impl SipConfig {
             domains: domains(layer.domains.as_deref().unwrap_or_default()),
             local_networks,
             nameservers: Vec::new(),
+            dial_allow: Vec::new(),
         }
     }
+}
+
+fn as_texts<S: Serializer>(rows: &[DialHost], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(rows.iter().map(ToString::to_string))
 }
 
 /// Host names as SIP URIs are compared: in lower case, without the brackets of IPv6.
@@ -216,22 +214,6 @@ impl ConfigSource<'_> {
             endpoints.push(EndpointConfig { user, password, account, srtp });
         }
         Ok(endpoints)
-    }
-
-    /// Checks the trunks: each needs at least one address.
-    pub(super) fn trunks(
-        &self,
-        rows: &[phones::TrunkSettings],
-    ) -> Result<Vec<TrunkConfig>, ConfigError> {
-        let trunk = |row: &phones::TrunkSettings| {
-            let addresses = self.networks(row.addresses.as_ref())?;
-            if addresses.is_empty() {
-                let wanted = "a trunk is known by its addresses: write at least one";
-                return Err(self.error_at(row.addresses.span(), wanted.to_owned()));
-            }
-            Ok(TrunkConfig { name: row.name.clone(), addresses, srtp: row.srtp })
-        };
-        rows.iter().map(trunk).collect()
     }
 }
 

@@ -84,11 +84,13 @@ pub mod throttle;
 pub mod timers;
 pub mod transaction;
 mod transport;
+pub mod trunk;
 pub mod uri;
 
 pub use driver::{BindError, SipBackend, SipDriver};
 pub use ids::SipSecret;
-pub use settings::{Settings, SipEndpoint, SipPassword, SipTrunk};
+pub use settings::{Settings, SipEndpoint, SipPassword};
+pub use trunk::SipTrunk;
 
 /// Our name in Server and User-Agent headers.
 const SERVER: &str = concat!("conflow/", env!("CARGO_PKG_VERSION"));

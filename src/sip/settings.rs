@@ -2,7 +2,12 @@
 
 use std::{fmt, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{digest::Algorithm, request::Hop, throttle::Rate};
+use super::{
+    digest::Algorithm,
+    request::Hop,
+    throttle::Rate,
+    trunk::{DialHost, SipTrunk},
+};
 use crate::{
     base::{ids::AccountId, network::IpNetwork},
     rtp::sdp::crypto::SrtpPolicy,
@@ -35,8 +40,10 @@ pub struct Settings {
     pub algorithms: Vec<Algorithm>,
     /// Phones that may register and call, from `[[endpoint]]`.
     pub endpoints: Vec<SipEndpoint>,
-    /// Gateways that call us, from `[[trunk]]`.
+    /// Servers that call us, and through which calls leave, from `[[trunk]]`.
     pub trunks: Vec<SipTrunk>,
+    /// Hosts that may be called without a trunk, by any account.
+    pub dial_allow: Vec<DialHost>,
     /// Rate limit of unknown sources.
     pub rate: Rate,
     /// Rate limit of loopback and trunks.
@@ -54,8 +61,10 @@ pub struct Settings {
 pub struct SipPeers {
     /// Phones that may register and call, as in [`Settings`].
     pub endpoints: Vec<SipEndpoint>,
-    /// Gateways that call us, as in [`Settings`].
+    /// Servers that call us, and through which calls leave, as in [`Settings`].
     pub trunks: Vec<SipTrunk>,
+    /// Hosts that may be called without a trunk, as in [`Settings`].
+    pub dial_allow: Vec<DialHost>,
     /// The account of callers on loopback, as in [`Settings`].
     pub loopback_account: Option<AccountId>,
 }
@@ -69,17 +78,6 @@ pub struct SipEndpoint {
     pub password: SipPassword,
     /// The account whose flows and numbers it reaches.
     pub account: Option<AccountId>,
-    /// Whether the sound of its calls is encrypted.
-    pub srtp: SrtpPolicy,
-}
-
-/// A gateway, identified by its address.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SipTrunk {
-    /// The name in log lines.
-    pub name: Arc<str>,
-    /// Source addresses of its calls. The caller identity that it asserts is trusted.
-    pub addresses: Vec<IpNetwork>,
     /// Whether the sound of its calls is encrypted.
     pub srtp: SrtpPolicy,
 }
@@ -121,6 +119,7 @@ impl Default for Settings {
             algorithms: vec![Algorithm::Md5],
             endpoints: Vec::new(),
             trunks: Vec::new(),
+            dial_allow: Vec::new(),
             rate: Rate { per_second: 200, burst: 1_000 },
             rate_trusted: Rate { per_second: 50_000, burst: 100_000 },
             calls_max: 10_000,
@@ -133,8 +132,8 @@ impl Default for Settings {
 impl Settings {
     /// Replaces those who may call and be called.
     pub fn set_peers(&mut self, peers: SipPeers) {
-        let SipPeers { endpoints, trunks, loopback_account } = peers;
-        (self.endpoints, self.trunks) = (endpoints, trunks);
+        let SipPeers { endpoints, trunks, dial_allow, loopback_account } = peers;
+        (self.endpoints, self.trunks, self.dial_allow) = (endpoints, trunks, dial_allow);
         self.loopback_account = loopback_account;
     }
 
@@ -305,7 +304,7 @@ mod tests {
         let addresses = vec!["192.0.2.0/24".parse().unwrap()];
         let settings = Settings {
             local_networks: vec!["10.0.0.1/8".parse().unwrap()],
-            trunks: vec![SipTrunk { name: "carrier".into(), addresses, srtp: SrtpPolicy::Allow }],
+            trunks: vec![SipTrunk { name: "carrier".into(), addresses, ..SipTrunk::default() }],
             ..Settings::default()
         };
         assert!(settings.is_local("::ffff:10.2.3.4".parse().unwrap()));

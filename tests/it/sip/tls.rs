@@ -141,10 +141,11 @@ async fn the_setting_srtp_decides_which_offers_are_taken() {
         srtp,
     };
     let settings = Settings {
-        trunks: vec![conflow::sip::settings::SipTrunk {
+        trunks: vec![conflow::sip::SipTrunk {
             name: "here".into(),
             addresses: vec!["127.0.0.1".parse().unwrap()],
             srtp: SrtpPolicy::Require,
+            ..Default::default()
         }],
         endpoints: vec![endpoint("otto", SrtpPolicy::Off)],
         ..Settings::default()
