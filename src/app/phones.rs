@@ -147,6 +147,7 @@ fn sip_settings(config: &Config) -> sip::Settings {
         advertise: config.sip.advertise,
         domains: config.sip.domains.clone(),
         local_networks: config.sip.local_networks.clone(),
+        nameservers: config.sip.nameservers.clone(),
         open: config.sip.open,
         loopback_account,
         endpoints,

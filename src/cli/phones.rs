@@ -75,6 +75,9 @@ pub struct SipSettings {
     /// Networks whose phones reach conflow without NAT; in a file only.
     #[arg(skip)]
     pub local_networks: Option<Vec<Spanned<String>>>,
+    /// Name servers for the hosts of trunks, instead of the system's; in a file only.
+    #[arg(skip)]
+    pub nameservers: Option<Vec<Spanned<String>>>,
     /// Hosts and networks that accounts may call without a trunk; in a file only.
     #[arg(skip)]
     pub dial_allow: Option<Vec<Spanned<String>>>,
@@ -141,6 +144,7 @@ impl SipSettings {
             rtp_ports: self.rtp_ports.or(below.rtp_ports),
             domains: below.domains,
             local_networks: below.local_networks,
+            nameservers: below.nameservers,
             dial_allow: below.dial_allow,
         }
     }

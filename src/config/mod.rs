@@ -271,9 +271,11 @@ impl Config {
         let trunks = source.trunks(&layer.trunks, &accounts)?;
         let networks = layer.sip.local_networks.as_deref().unwrap_or_default();
         let local_networks = source.networks(networks)?;
+        let nameservers =
+            source.nameservers(layer.sip.nameservers.as_deref().unwrap_or_default())?;
         let dial_allow = source.dial_hosts(layer.sip.dial_allow.as_deref().unwrap_or_default())?;
         let mut config = Self::new(flags.settings.over(layer), accounts, Some(path.clone()));
-        config.sip.local_networks = local_networks;
+        (config.sip.local_networks, config.sip.nameservers) = (local_networks, nameservers);
         config.sip.dial_allow = dial_allow;
         let unresolved_owners = source.unresolved_owners.take();
         Ok(Self { numbers, endpoints, trunks, is_new_store, unresolved_owners, ..config })

@@ -53,6 +53,9 @@ pub struct SipConfig {
     /// Networks whose phones reach conflow without NAT.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub local_networks: Vec<IpNetwork>,
+    /// Name servers for the hosts of trunks. Empty: those of the system.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nameservers: Vec<SocketAddr>,
     /// Hosts and networks that accounts may call without a trunk.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_texts")]
     pub dial_allow: Vec<DialHost>,
@@ -98,6 +101,7 @@ impl SipConfig {
             rtp_ports: layer.rtp_ports.unwrap_or(RTP_PORTS),
             domains: domains(layer.domains.as_deref().unwrap_or_default()),
             local_networks,
+            nameservers: Vec::new(),
             dial_allow: Vec::new(),
         }
     }
@@ -160,6 +164,25 @@ impl ConfigSource<'_> {
             row.as_ref().parse().map_err(bad)
         };
         rows.iter().map(network).collect()
+    }
+
+    /// Parses a list of name servers; one without a port has port 53.
+    pub(super) fn nameservers(
+        &self,
+        rows: &[Spanned<String>],
+    ) -> Result<Vec<SocketAddr>, ConfigError> {
+        let server = |row: &Spanned<String>| {
+            let text = row.as_ref().trim();
+            let with_port = text.parse::<SocketAddr>().ok().filter(|it| it.port() != 0);
+            let address = with_port.or_else(|| Some(SocketAddr::new(text.parse().ok()?, 53)));
+            let wanted = || {
+                let wanted = "write the IP address of a name server, such as 192.0.2.53 or \
+                    [2001:db8::53]:5353";
+                self.error_at(row.span(), format!("{wanted}, not {text:?}"))
+            };
+            address.ok_or_else(wanted)
+        };
+        rows.iter().map(server).collect()
     }
 
     /// Checks the endpoints: each user once, with a password and a known account.
@@ -260,6 +283,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_server_may_have_a_port() {
+        let text = "[sip]\nnameservers = [\"192.0.2.53\", \"[::1]:5353\", \"::1\"]\n";
+        let config = load(text, "").unwrap();
+        let servers: Vec<_> = config.sip.nameservers.iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["192.0.2.53:53", "[::1]:5353", "[::1]:53"]);
+        assert!(config.to_toml().contains("nameservers = ["));
+    }
+
+    #[test]
     fn errors_are_reported_by_line() {
         let check = |text: &str, expected: &str| {
             let refused = load(text, "").and_then(|it| it.check_accounts(&BTreeSet::new()));
@@ -276,6 +308,7 @@ mod tests {
             &format!("line 5: local_networks: {bad_network} \"ten\""),
         );
         check("[fetch]\nallow = [\"ten\"]", &format!("{bad_network} \"ten\""));
+        check("[sip]\nnameservers = [\"ns.example\"]", "line 5: nameservers: write the IP address");
         check(
             &format!("{anna}{anna}"),
             "line 9: user: anna has an [[endpoint]] already, in line 5",

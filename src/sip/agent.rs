@@ -30,6 +30,7 @@ use super::{
     throttle::Guesses,
     timers::{Timer, Timers},
     transaction::{ClientTransactions, ServerTransactions, TransactionKey},
+    trunk_usage::TrunkUsage,
     uri::{SipUri, Uri},
 };
 use crate::base::ids::CallId;
@@ -55,6 +56,8 @@ pub struct Agent {
     pub(super) last_question: u64,
     /// Servers that get no calls until this time.
     pub(super) kept_out: BTreeMap<ResolvedAddress, Instant>,
+    pub(super) usage: TrunkUsage,
+    pub(super) queue_due: Option<Instant>,
     pub(super) registrar: Registrar,
     registrar_due: Option<Instant>,
     registered: usize,
@@ -107,6 +110,8 @@ impl Agent {
             questions: BTreeMap::new(),
             last_question: 0,
             kept_out: BTreeMap::new(),
+            usage: TrunkUsage::default(),
+            queue_due: None,
             registrar: Registrar::default(),
             registrar_due: None,
             registered: 0,
@@ -133,6 +138,9 @@ impl Agent {
             Command::Configure(peers) => Arc::make_mut(&mut self.settings).set_peers(peers),
             Command::Tick => self.tick(now, effects),
         }
+        if self.usage.take_freed() {
+            self.serve_queues(now, effects);
+        }
         self.servers.check();
         debug_assert_eq!(self.dialogs.len(), self.calls.len(), "one tag for each call");
     }
@@ -158,6 +166,10 @@ impl Agent {
                 Timer::Client(id) => self.client_tick(now, id, effects),
                 Timer::Call(id) => self.call_tick(now, id, effects),
                 Timer::Attempt(id) => self.attempt_tick(now, id, effects),
+                Timer::TrunkQueue => {
+                    self.queue_due = None;
+                    self.serve_queues(now, effects);
+                }
                 Timer::Registrar => {
                     self.registrar_due = None;
                     for hop in self.registrar.tick(now) {

@@ -75,6 +75,7 @@ mod outgoing;
 pub mod registrar;
 pub mod request;
 pub mod resolve;
+pub mod resolver;
 mod responses;
 pub mod route;
 pub mod session_timer;
@@ -88,6 +89,8 @@ pub mod transaction;
 mod transport;
 pub mod trunk;
 mod trunk_plan;
+mod trunk_queue;
+pub mod trunk_usage;
 pub mod uri;
 
 pub use driver::{BindError, SipBackend, SipDriver};

@@ -27,6 +27,8 @@ pub struct Settings {
     pub domains: Vec<String>,
     /// Networks that reach us without NAT. Loopback always does.
     pub local_networks: Vec<IpNetwork>,
+    /// Name servers that are asked for the addresses of hosts. Empty: those of the system.
+    pub nameservers: Vec<SocketAddr>,
     /// Whether callers without credentials are let in. None: only if all binds are loopback.
     pub open: Option<bool>,
     /// The account whose flows callers on loopback reach by name, when no number row matches.
@@ -110,6 +112,7 @@ impl Default for Settings {
             advertise: None,
             domains: Vec::new(),
             local_networks: Vec::new(),
+            nameservers: Vec::new(),
             open: None,
             loopback_account: None,
             realm: "conflow".to_owned(),

@@ -10,6 +10,7 @@ mod audio;
 mod bench;
 mod check;
 mod conference;
+mod dns;
 mod engine;
 mod events;
 mod fetch;

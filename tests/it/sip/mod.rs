@@ -2,6 +2,7 @@
 
 mod agent;
 mod mutations;
+mod resolve;
 mod streams;
 mod tls;
 mod torture;

@@ -6,6 +6,7 @@ mod calls;
 mod changes;
 mod odd;
 mod outgoing;
+mod trunk_limits;
 mod trunks;
 
 use std::{
