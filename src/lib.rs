@@ -28,7 +28,7 @@
 //! | 2 formats | [`audio`], [`rtp`] | compute; no IO |
 //! | 2 ports of machines | [`cdr`], [`documents`], [`webhooks`] | as floor 1, in terms of calls and flows |
 //! | 2 pure parts of adapters | [`sip`], [`sim_phones`], `fetch::signature`, `rtp_engine::gauges` | decide, as machines do |
-//! | 3 adapters | [`tls`] < [`fetch`], `sip::{driver, sockets, stream, transport}`, [`accounts`], [`descriptors`] < [`credentials`], `documents::{folder, folder_index, web}`, [`sound`], `webhooks::dispatcher` | do IO, one driver each; they do not know each other, except as `<` says |
+//! | 3 adapters | [`tls`] < [`fetch`], `sip::{driver, resolver, sockets, stream, transport}`, [`accounts`], [`descriptors`] < [`credentials`], `documents::{folder, folder_index, web}`, [`sound`], `webhooks::dispatcher` | do IO, one driver each; they do not know each other, except as `<` says |
 //! | 3 adapters | `cdr::{store, table}`, `documents::cache`, `media::router`, [`rtp_engine`], `sim_phones::backend`, `speech::{command, pico, process}`, [`state_log`], `store::{folder, idempotency, inspect, member_ids, queue, rows_memory, sqlite}`, `trace::archive` | the same |
 //! | 4 engine | [`engine`] | wait, and run machines |
 //! | 5 edges | [`api`], [`cli`], `client`, [`simulate`] | speak to people and programs; decide nothing |
@@ -76,6 +76,7 @@
 //! | journal | numbers events and appends them to the account's log |
 //! | recorder, receipt | what a turn writes before it is seen; the answer of a repeatable request in it |
 //! | backlog | callbacks of earlier processes that are not queued yet |
+//! | trunk, target | another server that calls us, or that our calls leave through; one of its addresses |
 //! | callee, attempt | a call that `<Dial>` makes; one INVITE of a call that we make |
 //! | call detail record (CDR) | what remains of a call |
 //! | recording | audio kept in a file; never a CDR or a row |

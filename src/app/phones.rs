@@ -20,10 +20,7 @@ use crate::{
     media::{Exchange, SoundKind, router::Router},
     rtp_engine::{self, RtpEngine, SoundLoader},
     sim_phones::SimPhones,
-    sip::{
-        self, SipBackend,
-        settings::{SipPeers, SipTrunk},
-    },
+    sip::{self, SipBackend, SipTrunk, settings::SipPeers},
     sound::{self, SoundCache, SoundSource, web::WebSounds},
     speech::{self, Speech, Utterance, Voices, command::CommandSpeech, pico::Pico},
     tls::ServerTls,
@@ -143,17 +140,19 @@ impl OpenPhones {
 }
 
 fn sip_settings(config: &Config) -> sip::Settings {
-    let SipPeers { endpoints, trunks, loopback_account } = peers(config);
+    let SipPeers { endpoints, trunks, dial_allow, loopback_account } = peers(config);
     sip::Settings {
         bind: config.sip.bind.0.clone(),
         tls: config.sip.tls.map(|it| it.0),
         advertise: config.sip.advertise,
         domains: config.sip.domains.clone(),
         local_networks: config.sip.local_networks.clone(),
+        nameservers: config.sip.nameservers.clone(),
         open: config.sip.open,
         loopback_account,
         endpoints,
         trunks,
+        dial_allow,
         ..Default::default()
     }
 }
@@ -170,10 +169,12 @@ fn peers(config: &Config) -> SipPeers {
         name: it.name.as_str().into(),
         addresses: it.addresses.clone(),
         srtp: it.srtp,
+        outbound: it.outbound.as_ref().map(|it| Arc::new(it.to_settings())),
     };
     SipPeers {
         endpoints: config.endpoints.iter().map(endpoint).collect(),
         trunks: config.trunks.iter().map(trunk).collect(),
+        dial_allow: config.sip.dial_allow.clone(),
         loopback_account: config.accounts.first().map(|it| it.id.clone()),
     }
 }

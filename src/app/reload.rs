@@ -18,7 +18,7 @@ use super::{
 use crate::{
     accounts::{Accounts, file::AccountStore},
     api::AppState,
-    config::{AccountConfig, Config, ConfigError, EndpointConfig},
+    config::{AccountConfig, Config, ConfigError, EndpointConfig, TrunkConfig},
     engine::{inbound::Inbound, registry::Registry},
     fetch::FetchClient,
     log::LogSender,
@@ -77,6 +77,7 @@ const RELOADED: &[(&str, Apply)] = &[
     }),
     ("number", calls),
     ("rate_limit", limits),
+    ("sip.dial_allow", phones),
     ("trunk", phones),
     ("trusted_proxies", trust),
 ];
@@ -122,6 +123,7 @@ struct Snapshot {
     settings: BTreeMap<String, Value>,
     accounts: Vec<AccountConfig>,
     endpoints: Vec<EndpointConfig>,
+    trunks: Vec<TrunkConfig>,
     ops_token: Option<String>,
 }
 
@@ -141,6 +143,7 @@ impl Snapshot {
             settings,
             accounts: config.accounts.clone(),
             endpoints: config.endpoints.clone(),
+            trunks: config.trunks.clone(),
             ops_token: config.ops_token.as_ref().map(|it| it.0.clone()),
         }
     }
@@ -153,6 +156,7 @@ impl Snapshot {
         for (key, is_equal) in [
             ("account", self.accounts == other.accounts),
             ("endpoint", self.endpoints == other.endpoints),
+            ("trunk", self.trunks == other.trunks),
             ("ops_token", self.ops_token == other.ops_token),
         ] {
             if !is_equal {

@@ -16,6 +16,7 @@ pub mod settings;
 pub mod simulate;
 pub mod store;
 pub mod trace;
+pub mod trunk;
 pub mod user;
 mod values;
 pub mod watch;

@@ -75,6 +75,12 @@ pub struct SipSettings {
     /// Networks whose phones reach conflow without NAT; in a file only.
     #[arg(skip)]
     pub local_networks: Option<Vec<Spanned<String>>>,
+    /// Name servers for the hosts of trunks, instead of the system's; in a file only.
+    #[arg(skip)]
+    pub nameservers: Option<Vec<Spanned<String>>>,
+    /// Hosts and networks that accounts may call without a trunk; in a file only.
+    #[arg(skip)]
+    pub dial_allow: Option<Vec<Spanned<String>>>,
 }
 
 /// One layer of the table `[speech]`.
@@ -103,19 +109,6 @@ pub struct EndpointSettings {
     pub password: Spanned<PasswordSetting>,
     /// Account whose flows the phone calls.
     pub account: Spanned<String>,
-    /// Whether the sound of its calls is encrypted.
-    #[serde(default)]
-    pub srtp: SrtpPolicy,
-}
-
-/// A row of `[[trunk]]`: a gateway, known by its addresses.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct TrunkSettings {
-    /// Name in log lines; need not be unique.
-    pub name: String,
-    /// Networks that the gateway's calls come from.
-    pub addresses: Spanned<Vec<Spanned<String>>>,
     /// Whether the sound of its calls is encrypted.
     #[serde(default)]
     pub srtp: SrtpPolicy,
@@ -151,6 +144,8 @@ impl SipSettings {
             rtp_ports: self.rtp_ports.or(below.rtp_ports),
             domains: below.domains,
             local_networks: below.local_networks,
+            nameservers: below.nameservers,
+            dial_allow: below.dial_allow,
         }
     }
 }

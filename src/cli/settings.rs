@@ -14,7 +14,8 @@ use super::{
         BungieSettings, CapillarySettings, GroupsSettings, KiriminSettings, RocketChatSettings,
     },
     kept::{CdrSettings, EventsSettings, TraceSettings},
-    phones::{EndpointSettings, SipSettings, SpeechSettings, TrunkSettings},
+    phones::{EndpointSettings, SipSettings, SpeechSettings},
+    trunk::TrunkSettings,
 };
 use crate::base::{ids::Dialect, network::IpNetwork};
 

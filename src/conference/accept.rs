@@ -84,7 +84,8 @@ impl Conference {
                 }
             }
             LegEvent::Answered | LegEvent::Digit(_) | LegEvent::EarlyMedia => (),
-            LegEvent::Finished(_) | LegEvent::Hold(_) | LegEvent::Ringing | LegEvent::Talk(_) => (),
+            LegEvent::Finished(_) | LegEvent::Hold(_) | LegEvent::Ringing => (),
+            LegEvent::Talk(_) | LegEvent::Waits(_) => (),
             LegEvent::HungUp => self.hang_up_callee(now, id, Cause::CallerLeft, effects),
             LegEvent::MediaLost => self.hang_up_callee(now, id, Cause::MediaLost, effects),
         }

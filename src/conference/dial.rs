@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     base::ids::{CallId, Dialect, MemberId},
-    call::{Call, CallEvent},
+    call::{Call, CallDirection, CallEvent},
     flow::{AfterExit, Cause, DialOptions, DialResult, DialStatus, Exit, JoinOptions},
-    media::{Ending, HangupCause, HangupSource},
+    media::{DialOrigin, Ending, HangupCause, HangupSource},
 };
 
 impl Conference {
@@ -37,6 +37,11 @@ impl Conference {
         effects: &mut VecDeque<Effect>,
     ) {
         let early = call.early_media_in_room();
+        let origin = DialOrigin::Dial {
+            is_inherited: options.caller_id.is_none(),
+            forwarded: (call.party.direction == CallDirection::Inbound)
+                .then(|| call.party.to.clone()),
+        };
         let entry = Arc::new(caller_options(&options));
         let destinations: Vec<_> = callees.iter().map(|it| (it.member, it.no_route)).collect();
         let first = destinations.first().map_or(caller, |it| it.0);
@@ -65,7 +70,7 @@ impl Conference {
             match no_route {
                 Some(ending) => self.end_callee(now, member, ending, effects),
                 None => {
-                    let order = self.callee(member).map(|it| it.call.dial_order());
+                    let order = self.callee(member).map(|it| it.call.dial_order(origin.clone()));
                     effects.extend(order.map(Effect::Signal));
                 }
             }

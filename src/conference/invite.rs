@@ -14,7 +14,7 @@ use super::{
 use crate::{
     base::ids::MemberId,
     flow::{CalleeTerms, Cause, Flow},
-    media::HangupCause,
+    media::{DialOrigin, HangupCause},
 };
 
 impl Conference {
@@ -40,8 +40,10 @@ impl Conference {
             return Err(Refusal::NoMember);
         }
         self.add_deadline(rings_until, DueItem::Ring(first));
+        // The room does not wait for a trunk that is busy.
+        let origin = DialOrigin::Dial { is_inherited: false, forwarded: None };
         for id in &ids {
-            let order = self.callee(*id).map(|it| it.call.dial_order());
+            let order = self.callee(*id).map(|it| it.call.dial_order(origin.clone()));
             effects.extend(order.map(Effect::Signal));
             self.maybe_inject_fault();
         }

@@ -42,6 +42,14 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(unreadable)
 }
 
+/// Reads a file that a row names, of at most [`FILE_BYTES_MAX`] bytes.
+pub(super) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    match fs::metadata(path)?.len() <= FILE_BYTES_MAX {
+        true => fs::read(path),
+        false => Err(io::ErrorKind::FileTooLarge.into()),
+    }
+}
+
 /// Whether a token is hard to guess and fits into a header.
 pub(super) fn is_token(token: &str) -> bool {
     TOKEN_CHARS.contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())

@@ -6,6 +6,7 @@ mod file;
 mod groups;
 mod phones;
 pub mod rows;
+mod trunk;
 
 use std::{
     cell::RefCell,
@@ -24,7 +25,8 @@ pub use self::{
     account::{AccountConfig, NumberConfig},
     error::ConfigError,
     groups::{BungieConfig, CapillaryConfig, GroupsConfig, KiriminConfig, RocketChatConfig},
-    phones::{EndpointConfig, SipConfig, SpeechConfig, TrunkConfig},
+    phones::{EndpointConfig, SipConfig, SpeechConfig},
+    trunk::{OutboundConfig, TargetConfig, TrunkConfig},
 };
 pub use crate::cli::login::DEVELOPMENT_ACCOUNT;
 use crate::{
@@ -267,11 +269,15 @@ impl Config {
         let accounts = source.accounts(&layer.accounts)?;
         let numbers = source.numbers(&layer.numbers, &accounts)?;
         let endpoints = source.endpoints(&layer.endpoints, &accounts)?;
-        let trunks = source.trunks(&layer.trunks)?;
+        let trunks = source.trunks(&layer.trunks, &accounts)?;
         let networks = layer.sip.local_networks.as_deref().unwrap_or_default();
         let local_networks = source.networks(networks)?;
+        let nameservers =
+            source.nameservers(layer.sip.nameservers.as_deref().unwrap_or_default())?;
+        let dial_allow = source.dial_hosts(layer.sip.dial_allow.as_deref().unwrap_or_default())?;
         let mut config = Self::new(flags.settings.over(layer), accounts, Some(path.clone()));
-        config.sip.local_networks = local_networks;
+        (config.sip.local_networks, config.sip.nameservers) = (local_networks, nameservers);
+        config.sip.dial_allow = dial_allow;
         let unresolved_owners = source.unresolved_owners.take();
         Ok(Self { numbers, endpoints, trunks, is_new_store, unresolved_owners, ..config })
     }
@@ -319,6 +325,13 @@ impl Config {
         let path = path.display();
         if self.ops_token.as_ref().is_some_and(|it| it.0 == Secret::HIDDEN) {
             let why = format!("{path}: the ops_token is hidden: put the token itself there");
+            return Err(ConfigError::Incomplete(why));
+        }
+        if let Some(trunk) = self.trunks.iter().find(|it| it.is_hidden()) {
+            let why = format!(
+                "{path}: the password of the trunk {} is hidden: put the password itself there",
+                trunk.name
+            );
             return Err(ConfigError::Incomplete(why));
         }
         for account in &self.accounts {

@@ -1,4 +1,4 @@
-//! Configuration of real phones: checks `[sip]`, `[speech]`, `[[endpoint]]` and `[[trunk]]`.
+//! Configuration of real phones: checks `[sip]`, `[speech]` and `[[endpoint]]`.
 
 use std::{
     collections::BTreeMap,
@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use toml::Spanned;
 
 use super::{AccountConfig, ConfigError, file::ConfigSource};
@@ -18,6 +18,7 @@ use crate::{
         settings::{ListenAddress, Secret},
     },
     rtp::sdp::crypto::SrtpPolicy,
+    sip::trunk::DialHost,
     tls::TlsFiles,
 };
 
@@ -52,6 +53,12 @@ pub struct SipConfig {
     /// Networks whose phones reach conflow without NAT.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub local_networks: Vec<IpNetwork>,
+    /// Name servers for the hosts of trunks. Empty: those of the system.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nameservers: Vec<SocketAddr>,
+    /// Hosts and networks that accounts may call without a trunk.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_texts")]
+    pub dial_allow: Vec<DialHost>,
 }
 
 /// Checked values of the table `[speech]`.
@@ -75,17 +82,6 @@ pub struct EndpointConfig {
     pub srtp: SrtpPolicy,
 }
 
-/// A row of `[[trunk]]`: a gateway, known by its addresses.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TrunkConfig {
-    /// Name in log lines; need not be unique.
-    pub name: String,
-    /// Networks that the gateway's calls come from; at least one.
-    pub addresses: Vec<IpNetwork>,
-    /// Whether the sound of its calls is encrypted.
-    pub srtp: SrtpPolicy,
-}
-
 /// Only this machine reaches the default address. The port is RFC 3261's, section 19.1.2.
 const BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5060);
 /// Neither registered nor ephemeral on Linux, and enough for 8,000 calls.
@@ -105,8 +101,14 @@ impl SipConfig {
             rtp_ports: layer.rtp_ports.unwrap_or(RTP_PORTS),
             domains: domains(layer.domains.as_deref().unwrap_or_default()),
             local_networks,
+            nameservers: Vec::new(),
+            dial_allow: Vec::new(),
         }
     }
+}
+
+fn as_texts<S: Serializer>(rows: &[DialHost], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(rows.iter().map(ToString::to_string))
 }
 
 /// Host names as SIP URIs are compared: in lower case, without the brackets of IPv6.
@@ -164,6 +166,25 @@ impl ConfigSource<'_> {
         rows.iter().map(network).collect()
     }
 
+    /// Parses a list of name servers; one without a port has port 53.
+    pub(super) fn nameservers(
+        &self,
+        rows: &[Spanned<String>],
+    ) -> Result<Vec<SocketAddr>, ConfigError> {
+        let server = |row: &Spanned<String>| {
+            let text = row.as_ref().trim();
+            let with_port = text.parse::<SocketAddr>().ok().filter(|it| it.port() != 0);
+            let address = with_port.or_else(|| Some(SocketAddr::new(text.parse().ok()?, 53)));
+            let wanted = || {
+                let wanted = "write the IP address of a name server, such as 192.0.2.53 or \
+                    [2001:db8::53]:5353";
+                self.error_at(row.span(), format!("{wanted}, not {text:?}"))
+            };
+            address.ok_or_else(wanted)
+        };
+        rows.iter().map(server).collect()
+    }
+
     /// Checks the endpoints: each user once, with a password and a known account.
     pub(super) fn endpoints(
         &self,
@@ -193,22 +214,6 @@ impl ConfigSource<'_> {
             endpoints.push(EndpointConfig { user, password, account, srtp });
         }
         Ok(endpoints)
-    }
-
-    /// Checks the trunks: each needs at least one address.
-    pub(super) fn trunks(
-        &self,
-        rows: &[phones::TrunkSettings],
-    ) -> Result<Vec<TrunkConfig>, ConfigError> {
-        let trunk = |row: &phones::TrunkSettings| {
-            let addresses = self.networks(row.addresses.as_ref())?;
-            if addresses.is_empty() {
-                let wanted = "a trunk is known by its addresses: write at least one";
-                return Err(self.error_at(row.addresses.span(), wanted.to_owned()));
-            }
-            Ok(TrunkConfig { name: row.name.clone(), addresses, srtp: row.srtp })
-        };
-        rows.iter().map(trunk).collect()
     }
 }
 
@@ -278,6 +283,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_server_may_have_a_port() {
+        let text = "[sip]\nnameservers = [\"192.0.2.53\", \"[::1]:5353\", \"::1\"]\n";
+        let config = load(text, "").unwrap();
+        let servers: Vec<_> = config.sip.nameservers.iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["192.0.2.53:53", "[::1]:5353", "[::1]:53"]);
+        assert!(config.to_toml().contains("nameservers = ["));
+    }
+
+    #[test]
     fn errors_are_reported_by_line() {
         let check = |text: &str, expected: &str| {
             let refused = load(text, "").and_then(|it| it.check_accounts(&BTreeSet::new()));
@@ -294,6 +308,7 @@ mod tests {
             &format!("line 5: local_networks: {bad_network} \"ten\""),
         );
         check("[fetch]\nallow = [\"ten\"]", &format!("{bad_network} \"ten\""));
+        check("[sip]\nnameservers = [\"ns.example\"]", "line 5: nameservers: write the IP address");
         check(
             &format!("{anna}{anna}"),
             "line 9: user: anna has an [[endpoint]] already, in line 5",

@@ -24,11 +24,13 @@ use super::{
     note::{MessageDrop, SipNote},
     registrar::Registrar,
     request::{Hop, InvalidRequest, SipRequest, reply, reply_hop, top_via},
+    resolve::ResolvedAddress,
     settings::Settings,
     text::readable,
     throttle::Guesses,
     timers::{Timer, Timers},
     transaction::{ClientTransactions, ServerTransactions, TransactionKey},
+    trunk_usage::TrunkUsage,
     uri::{SipUri, Uri},
 };
 use crate::base::ids::CallId;
@@ -49,6 +51,13 @@ pub struct Agent {
     /// Calls of ours that have not been answered.
     pub(super) outgoing: BTreeMap<CallId, OutgoingLeg>,
     pub(super) attempts: Attempts,
+    /// The calls that wait for an answer to [`Effect::Resolve`] or [`Effect::Route`], by its number.
+    pub(super) questions: BTreeMap<u64, CallId>,
+    pub(super) last_question: u64,
+    /// Servers that get no calls until this time.
+    pub(super) kept_out: BTreeMap<ResolvedAddress, Instant>,
+    pub(super) usage: TrunkUsage,
+    pub(super) queue_due: Option<Instant>,
     pub(super) registrar: Registrar,
     registrar_due: Option<Instant>,
     registered: usize,
@@ -98,6 +107,11 @@ impl Agent {
             dialogs: BTreeMap::new(),
             outgoing: BTreeMap::new(),
             attempts: Attempts::default(),
+            questions: BTreeMap::new(),
+            last_question: 0,
+            kept_out: BTreeMap::new(),
+            usage: TrunkUsage::default(),
+            queue_due: None,
             registrar: Registrar::default(),
             registrar_due: None,
             registered: 0,
@@ -116,11 +130,16 @@ impl Agent {
             Command::Dial { call, account, dialling } => {
                 self.dial(now, call, &account, dialling, effects);
             }
+            Command::Resolved { id, addresses } => self.resolved(now, id, addresses, effects),
+            Command::Routed { id, hop } => self.routed(now, id, hop, effects),
             Command::Closed { link } => self.closed(now, link, effects),
             Command::End(call, ending) => self.end(now, call, ending, effects),
             Command::Drain => self.is_draining = true,
             Command::Configure(peers) => Arc::make_mut(&mut self.settings).set_peers(peers),
             Command::Tick => self.tick(now, effects),
+        }
+        if self.usage.take_freed() {
+            self.serve_queues(now, effects);
         }
         self.servers.check();
         debug_assert_eq!(self.dialogs.len(), self.calls.len(), "one tag for each call");
@@ -147,6 +166,10 @@ impl Agent {
                 Timer::Client(id) => self.client_tick(now, id, effects),
                 Timer::Call(id) => self.call_tick(now, id, effects),
                 Timer::Attempt(id) => self.attempt_tick(now, id, effects),
+                Timer::TrunkQueue => {
+                    self.queue_due = None;
+                    self.serve_queues(now, effects);
+                }
                 Timer::Registrar => {
                     self.registrar_due = None;
                     for hop in self.registrar.tick(now) {

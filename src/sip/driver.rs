@@ -5,6 +5,7 @@ use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc};
 use parking_lot::Mutex;
 use tokio::{
     sync::mpsc,
+    task::JoinSet,
     time::{Instant as Clock, sleep_until},
 };
 
@@ -13,6 +14,8 @@ use super::{
     effect::{Command, Effect},
     ids::SipSecret,
     note::Losses,
+    resolve::NameQuery,
+    resolver::NameResolver,
     settings::{Settings, SipPeers},
     sockets::{Incoming, Listener, SipSockets, TlsListener},
 };
@@ -43,6 +46,9 @@ pub struct SipDriver {
     legs: Arc<dyn Legs>,
     gauges: Arc<Mutex<SipGauges>>,
     effects: VecDeque<Effect>,
+    resolver: Arc<NameResolver>,
+    /// Questions about names, each of which ends with its answer.
+    questions: JoinSet<Command>,
 }
 
 enum DriverCommand {
@@ -70,6 +76,11 @@ impl BindError {
 /// Capacity of the queue of received messages. When it is full, datagrams are dropped; senders
 /// repeat them.
 const INBOX_MAX: usize = 8_192;
+
+/// Limit of questions about names at once; beyond it, they are answered with no address. A question
+/// takes [`QUERY_WAIT_MAX`](super::resolver::QUERY_WAIT_MAX) at most, and usually no time: answers are
+/// cached.
+const QUESTIONS_MAX: usize = 256;
 
 /// Messages handled before the clock is read again.
 const BATCH_MAX: usize = 64;
@@ -124,6 +135,7 @@ impl SipBackend {
         }
         let (sender, orders) = mpsc::unbounded_channel();
         let (incoming, inbox) = mpsc::channel(INBOX_MAX);
+        let resolver = Arc::new(NameResolver::new(&settings.nameservers, &settings.bind));
         let sockets = Arc::new(SipSockets::new(settings.clone(), incoming, &listeners));
         let gauges = Arc::new(Mutex::new(SipGauges::default()));
         let agent = Agent::new(Clock::now().into_std(), settings, key);
@@ -137,6 +149,8 @@ impl SipBackend {
             legs: legs.clone(),
             gauges: gauges.clone(),
             effects: VecDeque::new(),
+            resolver,
+            questions: JoinSet::new(),
         };
         Ok((Self { orders: sender, legs, sockets, gauges, addresses, tls }, driver))
     }
@@ -212,7 +226,7 @@ impl SignallingBackend for SipBackend {
 
     /// Whether the phone is registered shows when it is called.
     fn can_dial(&self, account: &AccountId, to: &str) -> Result<(), CannotDial> {
-        self.sockets.settings.read().endpoint_at(account, to).map(drop)
+        self.sockets.settings.read().route(account, to).map(drop)
     }
 }
 
@@ -231,6 +245,7 @@ impl SipDriver {
                     Some(DriverCommand::Command(order)) => self.handle(*order, &*exchange),
                     Some(DriverCommand::Stop) | None => break,
                 },
+                Some(Ok(answer)) = self.questions.join_next() => self.handle(answer, &*exchange),
                 () = sleep_until(at) => self.handle(Command::Tick, &*exchange),
                 // The sockets hold a sender, so the inbox does not close before the orders do.
                 Some(incoming) = self.inbox.recv() => self.take(incoming, &*exchange),
@@ -264,11 +279,31 @@ impl SipDriver {
         }
     }
 
-    fn perform(&self, effect: Effect, exchange: &dyn Exchange) -> Option<Command> {
+    /// Asks for the addresses of a host. Returns the answer if it is known at once.
+    fn resolve(&mut self, id: u64, query: NameQuery) -> Option<Command> {
+        if let Some(address) = query.literal() {
+            return Some(Command::Resolved { id, addresses: vec![address] });
+        }
+        if QUESTIONS_MAX <= self.questions.len() {
+            tracing::warn!(host = %query.host, "too many names are being resolved");
+            return Some(Command::Resolved { id, addresses: Vec::new() });
+        }
+        let resolver = self.resolver.clone();
+        self.questions.spawn(async move {
+            Command::Resolved { id, addresses: resolver.resolve(&query).await }
+        });
+        None
+    }
+
+    fn perform(&mut self, effect: Effect, exchange: &dyn Exchange) -> Option<Command> {
         match effect {
             Effect::Send { hop, bytes } => self.sockets.send(&hop, bytes),
+            Effect::Resolve { id, query } => return self.resolve(id, query),
             Effect::Open { call, local } => {
                 return Some(Command::Opened { call, port: self.legs.open(call, local) });
+            }
+            Effect::Route { id, to, tls } => {
+                return Some(Command::Routed { id, hop: self.sockets.way_to(to, tls) });
             }
             Effect::Agree { call, session } => self.legs.agree(call, session),
             Effect::Note(note) => self.sockets.note(&note),

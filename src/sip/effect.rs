@@ -5,7 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use super::{message::SipMessage, note::SipNote, request::Hop, settings::SipPeers};
+use super::{
+    message::SipMessage,
+    note::SipNote,
+    request::Hop,
+    resolve::{NameQuery, ResolvedAddress},
+    settings::SipPeers,
+};
 use crate::{
     base::ids::{AccountId, CallId},
     media::{
@@ -51,6 +57,20 @@ pub enum Command {
         /// Whom to call, and what the far end is shown.
         dialling: Arc<Dialling>,
     },
+    /// The result of [`Effect::Resolve`].
+    Resolved {
+        /// The number of the question.
+        id: u64,
+        /// The addresses, in order of preference. Empty: there was no answer.
+        addresses: Vec<ResolvedAddress>,
+    },
+    /// The result of [`Effect::Route`].
+    Routed {
+        /// The number of the question.
+        id: u64,
+        /// The way there. None: no socket of ours reaches it.
+        hop: Option<Hop>,
+    },
     /// The engine ends a call.
     End(CallId, Ending),
     /// A connection has ended, or could not be opened.
@@ -66,6 +86,15 @@ pub enum Command {
     Tick,
 }
 
+/// Whom a connection over TLS must reach.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TlsName {
+    /// The SIP domain, or an address; never the host that a look-up gave for it.
+    pub domain: Arc<str>,
+    /// Certificates of the authorities that are trusted, in PEM. Empty: the public ones.
+    pub authorities: Arc<[u8]>,
+}
+
 /// An output of the agent, to be performed in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -75,6 +104,23 @@ pub enum Effect {
         hop: Hop,
         /// The message as it is sent.
         bytes: Arc<[u8]>,
+    },
+    /// Find the addresses of a server; [`Command::Resolved`] must follow.
+    Resolve {
+        /// The number of the question.
+        id: u64,
+        /// What is known of the server.
+        query: NameQuery,
+    },
+    /// Find the way to an address, and open a connection if it needs one; [`Command::Routed`] must
+    /// follow.
+    Route {
+        /// The number of the question.
+        id: u64,
+        /// Where to, and how.
+        to: ResolvedAddress,
+        /// Whom the connection must reach, for TLS.
+        tls: Option<TlsName>,
     },
     /// Open an RTP port for a call; [`Command::Opened`] must follow.
     Open {

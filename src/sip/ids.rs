@@ -47,6 +47,12 @@ impl SipIds {
         self.next()[0] % (max + 1)
     }
 
+    /// Returns a number below `end`, which is at least 1.
+    pub fn below(&mut self, end: u32) -> u32 {
+        let [a, b, c, d, ..] = self.next();
+        u32::from_be_bytes([a, b, c, d]) % end.max(1)
+    }
+
     /// Creates the session id of an SDP description: below 2³².
     pub fn session(&mut self) -> u64 {
         let [a, b, c, d, ..] = self.next();

@@ -1,4 +1,4 @@
-//! SIP: signalling of real phones (RFC 3261), of calls that come in and of calls to phones.
+//! SIP: signalling of real phones (RFC 3261): calls that come in, to phones, and through trunks.
 //!
 //! [`SipBackend`] is a [`SignallingBackend`](crate::media::SignallingBackend). An RTP engine takes
 //! the audio orders; all that signalling needs of it is the narrow port [`crate::media::legs`].
@@ -50,6 +50,7 @@ pub mod agent;
 pub mod attempt;
 pub mod body;
 pub mod call;
+mod caller_id;
 mod cause;
 mod destination;
 pub mod dialog;
@@ -59,6 +60,7 @@ pub mod driver;
 pub mod effect;
 pub mod ending;
 pub mod error;
+mod failover;
 mod head;
 pub mod header_value;
 pub mod ids;
@@ -72,7 +74,10 @@ pub mod note;
 mod outgoing;
 pub mod registrar;
 pub mod request;
+pub mod resolve;
+pub mod resolver;
 mod responses;
+pub mod route;
 pub mod session_timer;
 pub mod settings;
 pub mod sockets;
@@ -82,11 +87,17 @@ pub mod throttle;
 pub mod timers;
 pub mod transaction;
 mod transport;
+pub mod trunk;
+mod trunk_plan;
+mod trunk_queue;
+pub mod trunk_usage;
 pub mod uri;
 
+pub use digest::SipPassword;
 pub use driver::{BindError, SipBackend, SipDriver};
 pub use ids::SipSecret;
-pub use settings::{Settings, SipEndpoint, SipPassword, SipTrunk};
+pub use settings::{Settings, SipEndpoint};
+pub use trunk::SipTrunk;
 
 /// Our name in Server and User-Agent headers.
 const SERVER: &str = concat!("conflow/", env!("CARGO_PKG_VERSION"));

@@ -24,7 +24,7 @@ pub struct Hop {
 }
 
 /// Transport protocol of a message.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Transport {
     /// Datagrams: lost messages are retransmitted.
     Udp,

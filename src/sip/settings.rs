@@ -1,8 +1,13 @@
 //! SIP settings: `[sip]`, `[[endpoint]]` and `[[trunk]]` of the configuration.
 
-use std::{fmt, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{digest::Algorithm, request::Hop, throttle::Rate};
+use super::{
+    digest::{Algorithm, SipPassword},
+    request::Hop,
+    throttle::Rate,
+    trunk::{DialHost, SipTrunk},
+};
 use crate::{
     base::{ids::AccountId, network::IpNetwork},
     rtp::sdp::crypto::SrtpPolicy,
@@ -22,6 +27,8 @@ pub struct Settings {
     pub domains: Vec<String>,
     /// Networks that reach us without NAT. Loopback always does.
     pub local_networks: Vec<IpNetwork>,
+    /// Name servers that are asked for the addresses of hosts. Empty: those of the system.
+    pub nameservers: Vec<SocketAddr>,
     /// Whether callers without credentials are let in. None: only if all binds are loopback.
     pub open: Option<bool>,
     /// The account whose flows callers on loopback reach by name, when no number row matches.
@@ -33,8 +40,10 @@ pub struct Settings {
     pub algorithms: Vec<Algorithm>,
     /// Phones that may register and call, from `[[endpoint]]`.
     pub endpoints: Vec<SipEndpoint>,
-    /// Gateways that call us, from `[[trunk]]`.
+    /// Servers that call us, and through which calls leave, from `[[trunk]]`.
     pub trunks: Vec<SipTrunk>,
+    /// Hosts that may be called without a trunk, by any account.
+    pub dial_allow: Vec<DialHost>,
     /// Rate limit of unknown sources.
     pub rate: Rate,
     /// Rate limit of loopback and trunks.
@@ -52,8 +61,10 @@ pub struct Settings {
 pub struct SipPeers {
     /// Phones that may register and call, as in [`Settings`].
     pub endpoints: Vec<SipEndpoint>,
-    /// Gateways that call us, as in [`Settings`].
+    /// Servers that call us, and through which calls leave, as in [`Settings`].
     pub trunks: Vec<SipTrunk>,
+    /// Hosts that may be called without a trunk, as in [`Settings`].
+    pub dial_allow: Vec<DialHost>,
     /// The account of callers on loopback, as in [`Settings`].
     pub loopback_account: Option<AccountId>,
 }
@@ -71,38 +82,6 @@ pub struct SipEndpoint {
     pub srtp: SrtpPolicy,
 }
 
-/// A gateway, identified by its address.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SipTrunk {
-    /// The name in log lines.
-    pub name: Arc<str>,
-    /// Source addresses of its calls. The caller identity that it asserts is trusted.
-    pub addresses: Vec<IpNetwork>,
-    /// Whether the sound of its calls is encrypted.
-    pub srtp: SrtpPolicy,
-}
-
-/// A password; `Debug` does not show it.
-#[derive(Clone, Eq, PartialEq)]
-pub struct SipPassword(Arc<str>);
-
-impl SipPassword {
-    /// Wraps the plain text of a password.
-    pub fn new(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SipPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
-    }
-}
-
 impl Default for Settings {
     /// For a softphone on this machine, and nothing else.
     fn default() -> Self {
@@ -112,12 +91,14 @@ impl Default for Settings {
             advertise: None,
             domains: Vec::new(),
             local_networks: Vec::new(),
+            nameservers: Vec::new(),
             open: None,
             loopback_account: None,
             realm: "conflow".to_owned(),
             algorithms: vec![Algorithm::Md5],
             endpoints: Vec::new(),
             trunks: Vec::new(),
+            dial_allow: Vec::new(),
             rate: Rate { per_second: 200, burst: 1_000 },
             rate_trusted: Rate { per_second: 50_000, burst: 100_000 },
             calls_max: 10_000,
@@ -130,8 +111,8 @@ impl Default for Settings {
 impl Settings {
     /// Replaces those who may call and be called.
     pub fn set_peers(&mut self, peers: SipPeers) {
-        let SipPeers { endpoints, trunks, loopback_account } = peers;
-        (self.endpoints, self.trunks) = (endpoints, trunks);
+        let SipPeers { endpoints, trunks, dial_allow, loopback_account } = peers;
+        (self.endpoints, self.trunks, self.dial_allow) = (endpoints, trunks, dial_allow);
         self.loopback_account = loopback_account;
     }
 
@@ -197,6 +178,14 @@ impl Settings {
         self.trunks.iter().find(|it| it.addresses.iter().any(|it| it.contains(address)))
     }
 
+    /// Whether a trunk has a target with this address, so that its responses come from there.
+    fn is_server(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let outbound = self.trunks.iter().filter_map(|it| it.outbound.as_ref());
+        let mut hosts = outbound.flat_map(|it| &it.targets).map(|it| &it.uri.host);
+        hosts.any(|it| it.address().is_some_and(|it| it.to_canonical() == address))
+    }
+
     /// Returns the endpoint with this user name.
     pub fn endpoint(&self, user: &str) -> Option<&SipEndpoint> {
         self.endpoints.iter().find(|it| &*it.user == user)
@@ -204,7 +193,8 @@ impl Settings {
 
     /// Returns the rate limit of a source.
     pub fn rate_of(&self, source: IpAddr) -> Rate {
-        match source.to_canonical().is_loopback() || self.trunk_at(source).is_some() {
+        let is_known = || self.trunk_at(source).is_some() || self.is_server(source);
+        match source.to_canonical().is_loopback() || is_known() {
             true => self.rate_trusted,
             false => self.rate,
         }
@@ -223,6 +213,17 @@ impl Settings {
         }
         if self.open == Some(true) && self.binds().any(|it| !it.ip().is_loopback()) {
             warnings.push("[sip] open = true: anybody who reaches this port can call".to_owned());
+        }
+        for SipTrunk { name, outbound, .. } in &self.trunks {
+            let Some(outbound) = outbound else { continue };
+            if outbound.accounts.is_empty() {
+                warnings
+                    .push(format!("the [[trunk]] {name} has no accounts: nobody calls through it"));
+            } else if outbound.minutes_per_day.is_none() {
+                warnings.push(format!(
+                    "the [[trunk]] {name} has no minutes_per_day: a stolen token can call without end"
+                ));
+            }
         }
         warnings
     }
@@ -302,7 +303,7 @@ mod tests {
         let addresses = vec!["192.0.2.0/24".parse().unwrap()];
         let settings = Settings {
             local_networks: vec!["10.0.0.1/8".parse().unwrap()],
-            trunks: vec![SipTrunk { name: "carrier".into(), addresses, srtp: SrtpPolicy::Allow }],
+            trunks: vec![SipTrunk { name: "carrier".into(), addresses, ..SipTrunk::default() }],
             ..Settings::default()
         };
         assert!(settings.is_local("::ffff:10.2.3.4".parse().unwrap()));

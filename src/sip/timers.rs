@@ -17,6 +17,8 @@ pub enum Timer {
     Call(CallId),
     /// The registrar: an expiry or a keep-alive.
     Registrar,
+    /// The calls that wait for a trunk.
+    TrunkQueue,
 }
 
 /// The ordered deadlines of one agent.

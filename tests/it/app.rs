@@ -11,6 +11,7 @@ mod restarts;
 mod rows;
 mod signals;
 mod storage;
+mod trunks;
 
 use std::{
     fs,

@@ -2,6 +2,7 @@
 
 mod agent;
 mod mutations;
+mod resolve;
 mod streams;
 mod tls;
 mod torture;
@@ -153,8 +154,8 @@ impl Exchange for Engine {
             | LegEvent::MediaLost
             | LegEvent::Finished(_)
             | LegEvent::Talk(_) => {}
-            LegEvent::Answered | LegEvent::EarlyMedia => {}
-            LegEvent::Failed(_) | LegEvent::Ringing => {}
+            LegEvent::Answered | LegEvent::EarlyMedia | LegEvent::Failed(_) => {}
+            LegEvent::Ringing | LegEvent::Waits(_) => {}
         }
     }
 }

@@ -92,7 +92,7 @@ fn where_anybody_may_call_anybody_may_register_but_not_as_an_endpoint() {
 #[test]
 fn numbers_arrive_without_separators_and_with_their_facts() {
     let addresses = vec!["127.0.0.1".parse().unwrap()];
-    let trunks = vec![SipTrunk { name: "carrier".into(), addresses, srtp: Default::default() }];
+    let trunks = vec![SipTrunk { name: "carrier".into(), addresses, ..SipTrunk::default() }];
     for (uri, facts) in [
         ("sip:+1-415-555-0100@127.0.0.1", vec![]),
         ("tel:+1-415-555-0100", vec![]),
@@ -234,7 +234,7 @@ fn nobody_calls_in_the_name_of_an_endpoint_even_if_anonymous_calls_are_allowed()
 #[test]
 fn a_trunk_is_known_by_its_address_and_trusted_in_what_it_asserts() {
     let addresses = vec!["192.0.2.0/24".parse().unwrap()];
-    let trunks = vec![SipTrunk { name: "carrier".into(), addresses, srtp: Default::default() }];
+    let trunks = vec![SipTrunk { name: "carrier".into(), addresses, ..SipTrunk::default() }];
     let settings = Settings { trunks, ..closed() };
     let mut phone = phone();
     phone.contact += "P-Asserted-Identity: \"Zoe\" <sip:+14155550123@carrier.example>\r\n\
@@ -264,7 +264,7 @@ fn a_trunk_is_known_by_its_address_and_trusted_in_what_it_asserts() {
 
     // A trunk on this machine is still a trunk: it reaches numbers, not names.
     let addresses = vec!["127.0.0.1".parse().unwrap()];
-    let trunks = vec![SipTrunk { name: "here".into(), addresses, srtp: Default::default() }];
+    let trunks = vec![SipTrunk { name: "here".into(), addresses, ..SipTrunk::default() }];
     let mut harness = AgentHarness::with(Settings { trunks, ..settings });
     assert_eq!(harness.receive(&phone.invite()), ["100", "open", "arrive", "180"]);
     assert_eq!(harness.arrivals[0].account, None);

@@ -6,9 +6,11 @@ mod calls;
 mod changes;
 mod odd;
 mod outgoing;
+mod trunk_limits;
+mod trunks;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -28,6 +30,7 @@ use conflow::{
         message::SipMessage,
         note::{MessageDrop, SipNote},
         request::{Hop, Transport},
+        resolve::ResolvedAddress,
     },
 };
 
@@ -46,6 +49,10 @@ pub(crate) struct AgentHarness {
     pub(crate) agreed: Vec<LegSession>,
     /// What the trace says of attempts to reach somebody.
     pub(crate) attempts: Vec<String>,
+    /// The addresses of names.
+    pub(crate) names: BTreeMap<String, Vec<ResolvedAddress>>,
+    /// Addresses that no socket reaches.
+    pub(crate) unreachable: Vec<SocketAddr>,
     /// What the log and the counters get to know.
     pub(crate) notes: Vec<SipNote>,
 }
@@ -71,6 +78,8 @@ impl AgentHarness {
             arrivals: Vec::new(),
             agreed: Vec::new(),
             attempts: Vec::new(),
+            names: BTreeMap::new(),
+            unreachable: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -117,6 +126,20 @@ impl AgentHarness {
                 let port = "127.0.0.1:20000".parse().unwrap();
                 let port = if self.has_port { Ok(port) } else { Err(NoPort) };
                 ("open".to_owned(), Some(Command::Opened { call, port }))
+            }
+            Effect::Resolve { id, query } => {
+                let said = format!("resolve {} {:?} {:?}", query.host, query.port, query.transport);
+                let addresses = self.names.get(&*query.host).cloned().unwrap_or_default();
+                (said, Some(Command::Resolved { id, addresses }))
+            }
+            Effect::Route { id, to, tls } => {
+                let local = "127.0.0.1:5060".parse().unwrap();
+                let (transport, remote) = (to.transport, to.address);
+                let hop = Hop { transport, link: u64::from(remote.port()), local, remote };
+                let hop = (remote.is_ipv4() && !self.unreachable.contains(&remote)).then_some(hop);
+                let name = tls.map(|it| format!(" as {}", it.domain)).unwrap_or_default();
+                let said = format!("route {} {remote}{name}", transport.as_str());
+                (said, Some(Command::Routed { id, hop }))
             }
             Effect::Agree { session, .. } => {
                 let said = format!("agree {}", session.agreed.remote.unwrap());

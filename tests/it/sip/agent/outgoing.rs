@@ -16,9 +16,12 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     pub(super) fn new() -> Self {
-        let call = CallId(uuid::Uuid::from_u128(7));
         let loopback_account = Some("MA1".parse().unwrap());
-        let settings = Settings { loopback_account, ..Settings::default() };
+        Self::with(Settings { loopback_account, ..Settings::default() })
+    }
+
+    pub(super) fn with(settings: Settings) -> Self {
+        let call = CallId(uuid::Uuid::from_u128(7));
         Self { bench: AgentHarness::with(settings), call, registrations: 0 }
     }
 
@@ -58,6 +61,7 @@ impl Outgoing {
             to: "sip:anna@conflow".into(),
             caller_name: caller_name.into(),
             headers: vec![("X-PH-Ticket".into(), "42".into())],
+            origin: Default::default(),
         };
         self.dial_with(dialling)
     }
@@ -240,7 +244,13 @@ fn who_is_not_registered_or_not_of_the_account_is_not_called() {
         ("4930", HangupCause::DestinationOut),
     ] {
         let (from, caller_name) = ("1".into(), "".into());
-        let dialling = Dialling { from, to: to.into(), caller_name, headers: Vec::new() };
+        let dialling = Dialling {
+            from,
+            to: to.into(),
+            caller_name,
+            headers: Vec::new(),
+            origin: Default::default(),
+        };
         assert_eq!(it.dial_with(dialling), by_us(cause), "{to}");
     }
     it.ends_empty();
