@@ -29,6 +29,7 @@ use super::{
     throttle::Guesses,
     timers::{Timer, Timers},
     transaction::{ClientTransactions, ServerTransactions, TransactionKey},
+    upkeep::Upkeep,
     uri::{SipUri, Uri},
 };
 use crate::base::ids::CallId;
@@ -49,6 +50,9 @@ pub struct Agent {
     /// Calls of ours that have not been answered.
     pub(super) outgoing: BTreeMap<CallId, OutgoingLeg>,
     pub(super) attempts: Attempts,
+    /// The number of the last [`Effect::Resolve`] or [`Effect::Route`].
+    pub(super) last_question: u64,
+    pub(super) upkeep: Upkeep,
     pub(super) registrar: Registrar,
     registrar_due: Option<Instant>,
     registered: usize,
@@ -74,7 +78,7 @@ const TRANSACTIONS_MAX: usize = 131_072;
 const FREE_MAX: usize = 10_000;
 
 /// An empty message, which every SIP element ignores (RFC 3261, 7.5).
-const KEEP_ALIVE: &[u8] = b"\r\n\r\n";
+pub(super) const KEEP_ALIVE: &[u8] = b"\r\n\r\n";
 
 /// `Retry-After` for calls that we cannot take now.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -86,7 +90,7 @@ impl Agent {
     pub fn new(now: Instant, settings: Arc<Settings>, key: SipSecret) -> Self {
         let of_nonces = SipSecret(blake3::derive_key("conflow SIP nonces", &key.0));
         let nonces = Nonces::new(now, &settings.realm, of_nonces);
-        Self {
+        let mut it = Self {
             nonces,
             guesses: Guesses::default(),
             settings,
@@ -98,11 +102,16 @@ impl Agent {
             dialogs: BTreeMap::new(),
             outgoing: BTreeMap::new(),
             attempts: Attempts::default(),
+            last_question: 0,
+            upkeep: Upkeep::default(),
             registrar: Registrar::default(),
             registrar_due: None,
             registered: 0,
             is_draining: false,
-        }
+        };
+        // Nothing is to be taken back.
+        it.keep_up_trunks(now, &mut Effects::new());
+        it
     }
 
     /// Handles one command and appends its effects, in order.
@@ -111,8 +120,12 @@ impl Agent {
             Command::Received { hop, message } => self.receive(now, hop, message, effects),
             Command::Opened { call, port } => self.opened(now, call, port, effects),
             Command::Arrived { call, status } => self.arrived(now, call, status, effects),
-            // Nobody has asked.
-            Command::Resolved { .. } => {}
+            Command::Resolved { id, addresses } => {
+                self.upkeep_resolved(now, id, &addresses, effects);
+            }
+            Command::Routed { id, hop } => {
+                self.upkeep_routed(now, id, hop, effects);
+            }
             Command::Answer(call) => self.answer(now, call, effects),
             Command::EarlyMedia(call) => self.early_media(now, call, effects),
             Command::Dial { call, account, dialling } => {
@@ -120,8 +133,14 @@ impl Agent {
             }
             Command::Closed { link } => self.closed(now, link, effects),
             Command::End(call, ending) => self.end(now, call, ending, effects),
-            Command::Drain => self.is_draining = true,
-            Command::Configure(peers) => Arc::make_mut(&mut self.settings).set_peers(peers),
+            Command::Drain => {
+                self.is_draining = true;
+                self.unregister(now, effects);
+            }
+            Command::Configure(peers) => {
+                Arc::make_mut(&mut self.settings).set_peers(peers);
+                self.keep_up_trunks(now, effects);
+            }
             Command::Tick => self.tick(now, effects),
         }
         self.servers.check();
@@ -149,6 +168,7 @@ impl Agent {
                 Timer::Client(id) => self.client_tick(now, id, effects),
                 Timer::Call(id) => self.call_tick(now, id, effects),
                 Timer::Attempt(id) => self.attempt_tick(now, id, effects),
+                Timer::Upkeep => self.upkeep_tick(now, effects),
                 Timer::Registrar => {
                     self.registrar_due = None;
                     for hop in self.registrar.tick(now) {

@@ -53,6 +53,13 @@ pub enum Command {
         /// answered in time.
         addresses: Vec<ResolvedAddress>,
     },
+    /// The result of [`Effect::Route`].
+    Routed {
+        /// The number of the question.
+        id: u64,
+        /// The way there. None: no socket of ours reaches it.
+        hop: Option<Hop>,
+    },
     /// The engine answers a call.
     Answer(CallId),
     /// The engine opens early media.
@@ -81,6 +88,15 @@ pub enum Command {
     Tick,
 }
 
+/// Whom a connection over TLS must reach.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TlsName {
+    /// The SIP domain, or an address; never the host that a look-up gave for it.
+    pub domain: Arc<str>,
+    /// Certificates of the authorities that are trusted, in PEM. Empty: the public ones.
+    pub authorities: Arc<[u8]>,
+}
+
 /// An output of the agent, to be performed in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -98,6 +114,16 @@ pub enum Effect {
         id: u64,
         /// The host, with what its URI says of port and transport.
         query: NameQuery,
+    },
+    /// Find the way to an address, and open a connection if it needs one; [`Command::Routed`] must
+    /// follow.
+    Route {
+        /// The number of the question.
+        id: u64,
+        /// Where to, and how.
+        to: ResolvedAddress,
+        /// Whom the connection must reach, for TLS.
+        tls: Option<TlsName>,
     },
     /// Open an RTP port for a call; [`Command::Opened`] must follow.
     Open {

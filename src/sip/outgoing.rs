@@ -253,6 +253,7 @@ impl Agent {
     /// A connection has ended: its phones are gone, and INVITEs without a response are lost.
     pub(super) fn closed(&mut self, now: Instant, link: u64, effects: &mut Effects) {
         self.registrar.close(link);
+        self.upkeep_closed(now, link, effects);
         self.watch_registrar();
         let failure = DialFailure::new(HangupCause::NetworkError, DialFailureSource::Platform);
         for id in self.attempts.silent_over(link) {
@@ -401,7 +402,8 @@ mod tests {
                     | Effect::Note(_)
                     | Effect::Open { .. }
                     | Effect::Press { .. }
-                    | Effect::Resolve { .. } => {}
+                    | Effect::Resolve { .. }
+                    | Effect::Route { .. } => {}
                 }
             }
             said

@@ -11,6 +11,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
+use rustls::{ClientConfig, pki_types::ServerName};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, UdpSocket},
@@ -51,8 +52,10 @@ pub struct SipSockets {
     pub(super) told: Mutex<NoteLimit>,
     pub(super) streams: Mutex<BTreeMap<u64, SipStream>>,
     pub(super) stream_last: AtomicU64,
-    /// The links of connections that we have opened over TLS, by address and verified name.
-    pub(super) peers: Mutex<BTreeMap<(SocketAddr, String), u64>>,
+    /// Connections to servers that we call, by address and verified name; that is empty over TCP.
+    pub(super) peers: Mutex<BTreeMap<(SocketAddr, String), KnownServer>>,
+    /// What clients over TLS trust, by the PEM text that says so.
+    pub(super) trusts: Mutex<BTreeMap<Arc<[u8]>, Arc<ClientConfig>>>,
     pub(super) datagrams: Vec<Arc<UdpSocket>>,
     pub(super) routes: Mutex<BTreeMap<IpAddr, IpAddr>>,
 }
@@ -62,6 +65,24 @@ pub struct SipSockets {
 pub struct SipStream {
     pub(super) out: mpsc::Sender<Arc<[u8]>>,
     pub(super) source: IpAddr,
+}
+
+/// Whom a connection of ours must reach: a SIP domain, never the host that a look-up gave for it
+/// (RFC 5922, section 7), and who may certify that.
+#[derive(Clone, Debug)]
+pub struct TlsPeer {
+    /// The domain, or an address.
+    pub domain: ServerName<'static>,
+    /// The authorities that are trusted.
+    pub trust: Arc<ClientConfig>,
+}
+
+/// A server that we have opened a connection to.
+#[derive(Clone, Debug)]
+pub struct KnownServer {
+    pub(super) link: u64,
+    /// None over TCP.
+    pub(super) peer: Option<TlsPeer>,
 }
 
 /// A bound address, for UDP and TCP.
@@ -140,6 +161,7 @@ impl SipSockets {
             streams: Mutex::default(),
             stream_last: AtomicU64::new(0),
             peers: Mutex::default(),
+            trusts: Mutex::default(),
             datagrams: listeners.iter().map(|it| it.udp.clone()).collect(),
             routes: Mutex::default(),
         }
@@ -157,6 +179,7 @@ impl SipSockets {
             SipNote::Refused { .. }
             | SipNote::LeftOut { .. }
             | SipNote::ForeignAck { .. }
+            | SipNote::Trunk { .. }
             | SipNote::KeysByInfoOnly { .. } => {}
         }
         if !self.told.lock().admits(Instant::now().into_std(), note) {
@@ -166,6 +189,8 @@ impl SipSockets {
             SipNote::KeysByInfoOnly { call } | SipNote::KeyInClear { call } => {
                 tracing::info!(%call, "{note}");
             }
+            SipNote::Trunk { trunk, is_warning: true, .. } => tracing::warn!(%trunk, "{note}"),
+            SipNote::Trunk { trunk, .. } => tracing::info!(%trunk, "{note}"),
             SipNote::Dropped { peer, .. }
             | SipNote::Refused { peer, .. }
             | SipNote::LeftOut { peer, .. }

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
     net::{TcpListener, TcpStream},
@@ -22,7 +21,7 @@ use super::{
     name::{HeaderName, SipMethod},
     note::MessageDrop,
     request::{Hop, Transport, reply, top_via},
-    sockets::{Incoming, SipSockets, SipStream},
+    sockets::{Incoming, KnownServer, SipSockets, SipStream, TlsPeer},
     throttle::Throttle,
 };
 use crate::tls::{HANDSHAKE_WAIT_MAX, ServerTls};
@@ -52,15 +51,8 @@ const READ_BYTES: usize = 2_048;
 /// Time to connect, short enough that a request still arrives in time.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Whom a connection of ours must reach: a SIP domain, never the host that a look-up gave for it
-/// (RFC 5922, section 7), and who may certify that.
-#[derive(Clone, Debug)]
-pub struct TlsPeer {
-    /// The domain, or an address.
-    pub domain: ServerName<'static>,
-    /// The authorities that are trusted.
-    pub trust: Arc<ClientConfig>,
-}
+/// Limit of servers whose connections are known; beyond it, those without one are forgotten.
+const PEERS_MAX: usize = 1_024;
 
 /// How a new connection becomes a secure one.
 enum Handshake {
@@ -107,8 +99,11 @@ pub fn send(sockets: &Arc<SipSockets>, hop: &Hop, bytes: Arc<[u8]>) -> bool {
     if let Some(stream) = sockets.streams.lock().get(&hop.link) {
         return stream.out.try_send(bytes).is_ok();
     }
-    // Who is at the address of a closed TLS connection has proven nothing (RFC 5626).
-    if hop.transport == Transport::Tls {
+    // Who is at the address of a closed TLS connection of theirs has proven nothing (RFC 5626); one
+    // of ours is opened again, and proves it again.
+    let peer = sockets.peers.lock().values().find(|it| it.link == hop.link).cloned();
+    let peer = peer.and_then(|it| it.peer);
+    if hop.transport == Transport::Tls && peer.is_none() {
         return false;
     }
     // Only our requests justify a new connection; a reply's far end has gone.
@@ -116,33 +111,37 @@ pub fn send(sockets: &Arc<SipSockets>, hop: &Hop, bytes: Arc<[u8]>) -> bool {
         return false;
     }
     // The connection has the number of the one that it replaces, and messages wait for it.
-    connect(sockets, hop.link, hop.remote, None, bytes);
+    connect(sockets, hop.link, hop.remote, peer.map(Handshake::Connect), Some(bytes));
     true
 }
 
-/// Sends a message to a far end over TLS: on the connection that it has, or on a new one. Returns the
-/// connection's link, to be used in a [`Hop`]; None if there are too many. If the far end is somebody
-/// else, the connection closes, and nothing has been sent.
-pub fn send_secure(
+/// Returns the connection to a server of ours to call, by its link: the one that is open, or a new
+/// one. None if there are too many. If the server turns out to be somebody else, the connection
+/// closes, and nothing has been sent.
+pub fn link_to(
     sockets: &Arc<SipSockets>,
     remote: SocketAddr,
-    peer: TlsPeer,
-    bytes: Arc<[u8]>,
+    peer: Option<TlsPeer>,
 ) -> Option<u64> {
-    let name = (remote, peer.domain.to_str().into_owned());
+    let domain = peer.as_ref().map(|it| it.domain.to_str().into_owned());
+    let name = (remote, domain.unwrap_or_default());
     let mut peers = sockets.peers.lock();
-    let streams = sockets.streams.lock();
-    peers.retain(|_, link| streams.contains_key(link));
-    if let Some((link, stream)) = peers.get(&name).and_then(|it| streams.get_key_value(it)) {
-        return stream.out.try_send(bytes).is_ok().then_some(*link);
+    if let Some(known) = peers.get(&name) {
+        let is_open = sockets.streams.lock().contains_key(&known.link);
+        if is_open {
+            return Some(known.link);
+        }
     }
-    drop(streams);
     if !has_room(sockets, remote.ip()) {
         return None;
     }
+    if PEERS_MAX <= peers.len() {
+        let streams = sockets.streams.lock();
+        peers.retain(|_, it| streams.contains_key(&it.link));
+    }
     let link = new_link(sockets);
-    connect(sockets, link, remote, Some(Handshake::Connect(peer)), bytes);
-    peers.insert(name, link);
+    connect(sockets, link, remote, peer.clone().map(Handshake::Connect), None);
+    peers.insert(name, KnownServer { link, peer });
     Some(link)
 }
 
@@ -152,11 +151,13 @@ fn connect(
     link: u64,
     remote: SocketAddr,
     handshake: Option<Handshake>,
-    first: Arc<[u8]>,
+    first: Option<Arc<[u8]>>,
 ) {
     let outbox = open(sockets, link, remote.ip());
-    // A new channel has room.
-    let _ = outbox.0.try_send(first);
+    if let Some(first) = first {
+        // A new channel has room.
+        let _ = outbox.0.try_send(first);
+    }
     let sockets = sockets.clone();
     tokio::spawn(async move {
         match timeout(CONNECT_WAIT_MAX, TcpStream::connect(remote)).await {

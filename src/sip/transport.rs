@@ -6,13 +6,16 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::time::Instant;
 
 use super::{
+    effect::TlsName,
     message::SipMessage,
     note::{MessageDrop, SipNote},
     request::{Hop, Transport},
-    sockets::{Incoming, Listener, SipSockets, TlsListener},
+    resolve::ResolvedAddress,
+    sockets::{Incoming, Listener, SipSockets, TlsListener, TlsPeer},
     stream,
     throttle::{SOURCES_MAX, Throttle},
 };
@@ -22,6 +25,9 @@ const DATAGRAM_BYTES_MAX: usize = 65_536;
 
 /// Limit of cached routes; peers are few. A full cache is emptied.
 const ROUTES_MAX: usize = 1_024;
+
+/// Limit of texts whose trust is kept; a trunk has one. A full table is emptied.
+const TRUSTS_MAX: usize = 64;
 
 impl SipSockets {
     /// Starts to read messages. Dropping the returned tasks stops it.
@@ -55,6 +61,56 @@ impl SipSockets {
         if !is_sent {
             self.losses.unsent.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Returns the way to a server that we call, with a connection, which is opened if there is none.
+    /// None if no socket of ours reaches it.
+    pub(super) fn way_to(
+        self: &Arc<Self>,
+        to: ResolvedAddress,
+        tls: Option<TlsName>,
+    ) -> Option<Hop> {
+        let (transport, remote) = (to.transport, to.address);
+        let is_near = |bound: IpAddr| bound.is_unspecified() || bound.is_loopback();
+        let bound = self.datagrams.iter().map(|it| it.local_addr().ok());
+        let bound = bound.enumerate().filter_map(|(link, it)| Some((link as u64, it?)));
+        // From loopback, nothing but loopback is reached.
+        let bound = bound.filter(|(_, it)| {
+            let is_loopback = it.ip().is_loopback();
+            it.is_ipv4() == remote.is_ipv4() && (!is_loopback || remote.ip().is_loopback())
+        });
+        let (link, bound) =
+            bound.max_by_key(|(_, it)| is_near(it.ip()) == remote.ip().is_loopback())?;
+        let port = match transport {
+            Transport::Udp | Transport::Tcp => bound.port(),
+            Transport::Tls => self.settings.read().tls.map_or(bound.port(), |it| it.port()),
+        };
+        let local = SocketAddr::new(self.local_for(bound.ip(), remote), port);
+        let link = match (transport, tls) {
+            (Transport::Udp, _) => link,
+            (Transport::Tcp, _) => stream::link_to(self, remote, None)?,
+            (Transport::Tls, Some(name)) => {
+                let domain = ServerName::try_from(name.domain.to_string()).ok()?;
+                let trust = self.trust(&name.authorities)?;
+                stream::link_to(self, remote, Some(TlsPeer { domain, trust }))?
+            }
+            (Transport::Tls, None) => return None,
+        };
+        Some(Hop { transport, link, local, remote })
+    }
+
+    /// What a client trusts that is given these authorities.
+    fn trust(&self, authorities: &Arc<[u8]>) -> Option<Arc<ClientConfig>> {
+        let mut trusts = self.trusts.lock();
+        if let Some(config) = trusts.get(authorities) {
+            return Some(config.clone());
+        }
+        let config = crate::tls::client_config_of(authorities).ok()?;
+        if TRUSTS_MAX <= trusts.len() {
+            trusts.clear();
+        }
+        trusts.insert(authorities.clone(), config.clone());
+        Some(config)
     }
 
     async fn read_datagrams(self: Arc<Self>, link: u64, bound: SocketAddr) {

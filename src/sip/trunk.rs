@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     digest_client::DigestAccount,
     request::Transport,
+    resolve::NameQuery,
     uri::{SipUri, Uri},
 };
 use crate::{
@@ -141,6 +142,12 @@ impl TrunkTarget {
     pub fn transport(&self) -> Option<Transport> {
         transport_of(&self.uri)
     }
+
+    /// Returns what is to be asked for its addresses.
+    pub fn query(&self) -> NameQuery {
+        let host = self.uri.host.to_string().into();
+        NameQuery { host, port: self.uri.port, transport: self.transport() }
+    }
 }
 
 /// As [`TrunkTarget::transport`], of any URI.
@@ -211,6 +218,13 @@ impl DialHost {
 }
 
 impl OutboundTrunk {
+    /// Returns the host of Request-URI, To and From at one of its targets, and the name that TLS
+    /// verifies.
+    pub fn domain_of(&self, target: &TrunkTarget) -> String {
+        let domain = self.domain.as_ref().map(ToString::to_string);
+        domain.unwrap_or_else(|| target.uri.host.to_string())
+    }
+
     /// A trunk with these targets and prefixes, and the defaults of the configuration.
     pub fn new(accounts: Vec<AccountId>, targets: Vec<TrunkTarget>, allow: &[&str]) -> Self {
         Self {

@@ -128,6 +128,7 @@ impl FuzzAgent {
                 let addresses = query.literal().into_iter().collect();
                 return Some(Command::Resolved { id, addresses });
             }
+            Effect::Route { id, .. } => return Some(Command::Routed { id, hop: None }),
             Effect::Report(report) => assert!(self.calls.contains(&report.call)),
         }
         None

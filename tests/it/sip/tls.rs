@@ -3,10 +3,10 @@
 use conflow::{
     rtp::sdp::crypto::SrtpPolicy,
     sip::{
-        request::Transport,
+        request::{Hop, Transport},
         settings::SipEndpoint,
-        sockets::{Incoming, SipSockets},
-        stream::{TlsPeer, send_secure},
+        sockets::{Incoming, SipSockets, TlsPeer},
+        stream::{link_to, send},
     },
     tls::ServerTls,
 };
@@ -210,7 +210,10 @@ async fn our_own_connections_reach_the_verified_domain_alone_and_are_used_again(
         let domain = ServerName::try_from(domain.to_owned()).unwrap();
         let peer = TlsPeer { domain, trust: authority.trusted() };
         let request = phone.request("OPTIONS", "", "");
-        send_secure(&sockets, remote, peer, request.as_bytes().into()).unwrap()
+        let link = link_to(&sockets, remote, Some(peer)).unwrap();
+        let hop = Hop { transport: Transport::Tls, link, local: remote, remote };
+        assert!(send(&sockets, &hop, request.as_bytes().into()));
+        link
     };
     let mut links = Vec::new();
     for _ in 0..2 {

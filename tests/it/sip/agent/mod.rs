@@ -118,6 +118,15 @@ impl AgentHarness {
                 let addresses = query.literal().into_iter().collect();
                 (said, Some(Command::Resolved { id, addresses }))
             }
+            Effect::Route { id, to, .. } => {
+                let local = "127.0.0.1:5060".parse().unwrap();
+                let (transport, remote) = (to.transport, to.address);
+                let hop = Hop { transport, link: u64::from(remote.port()), local, remote };
+                (
+                    format!("route {} {remote}", transport.as_str()),
+                    Some(Command::Routed { id, hop: Some(hop) }),
+                )
+            }
             Effect::Open { call, .. } => {
                 let port = "127.0.0.1:20000".parse().unwrap();
                 let port = if self.has_port { Ok(port) } else { Err(NoPort) };
