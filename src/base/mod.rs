@@ -5,6 +5,7 @@ pub mod call_map;
 pub mod histogram;
 pub mod ids;
 pub mod network;
+pub mod public_address;
 pub mod token_bucket;
 pub mod traceparent;
 pub mod user_part;

@@ -227,6 +227,7 @@ impl CallStatus {
             | HangupCause::CarrierError
             | HangupCause::ConfirmFailed
             | HangupCause::Declined
+            | HangupCause::DestinationBarred
             | HangupCause::DestinationInvalid
             | HangupCause::DestinationOut
             | HangupCause::DialLimit

@@ -115,6 +115,8 @@ hangup_causes! {
     DestinationOut = 2010, "Destination Out Of Service";
     /// The endpoint has no registered phone.
     NotRegistered = 2020, "Endpoint Not Registered";
+    /// No trunk may call a number with this beginning (`allow` and `deny`).
+    DestinationBarred = 2050, "Destination Prefix Barred";
     /// Documents that refer to each other without any sound, or too many transfers; or a loop among
     /// the servers on the way (SIP 482, 483).
     LoopDetected = 2060, "Loop Detected";
@@ -245,6 +247,7 @@ macro_rules! hangup_causes {
                     1_000 => "ORIGINATOR_CANCEL",
                     2_000 | 2_010 | 5_020 => "NO_ROUTE_DESTINATION",
                     2_020 => "SUBSCRIBER_ABSENT",
+                    2_050 => "OUTGOING_CALL_BARRED",
                     3_000 | 6_010 => "NO_ANSWER",
                     3_010 | 3_100 => "USER_BUSY",
                     3_020 | 3_030 | 3_040 | 3_110 | 3_130 | 4_240 => "CALL_REJECTED",

@@ -146,6 +146,14 @@ impl Negotiation {
         }
     }
 
+    /// Offers these codecs alone, in this order.
+    pub fn prefer(&mut self, codecs: &[Law]) {
+        let sound = codecs.iter().map(|law| Payload::Sound(*law));
+        let wanted = sound.chain([Payload::Events]);
+        let row = |it| OFFER.into_iter().find(|(_, payload)| *payload == it);
+        self.payloads = wanted.filter_map(row).collect();
+    }
+
     /// Takes an offer, the first one or a later one. Returns the description to send, and the
     /// agreement.
     ///

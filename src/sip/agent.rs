@@ -24,6 +24,7 @@ use super::{
     note::{MessageDrop, SipNote},
     registrar::Registrar,
     request::{Hop, InvalidRequest, SipRequest, reply, reply_hop, top_via},
+    resolve::ResolvedAddress,
     settings::Settings,
     text::readable,
     throttle::Guesses,
@@ -50,8 +51,11 @@ pub struct Agent {
     /// Calls of ours that have not been answered.
     pub(super) outgoing: BTreeMap<CallId, OutgoingLeg>,
     pub(super) attempts: Attempts,
-    /// The number of the last [`Effect::Resolve`] or [`Effect::Route`].
+    /// The calls that wait for an answer to [`Effect::Resolve`] or [`Effect::Route`], by its number.
+    pub(super) questions: BTreeMap<u64, CallId>,
     pub(super) last_question: u64,
+    /// Servers that get no calls until this time.
+    pub(super) kept_out: BTreeMap<ResolvedAddress, Instant>,
     pub(super) upkeep: Upkeep,
     pub(super) registrar: Registrar,
     registrar_due: Option<Instant>,
@@ -102,7 +106,9 @@ impl Agent {
             dialogs: BTreeMap::new(),
             outgoing: BTreeMap::new(),
             attempts: Attempts::default(),
+            questions: BTreeMap::new(),
             last_question: 0,
+            kept_out: BTreeMap::new(),
             upkeep: Upkeep::default(),
             registrar: Registrar::default(),
             registrar_due: None,
@@ -120,17 +126,13 @@ impl Agent {
             Command::Received { hop, message } => self.receive(now, hop, message, effects),
             Command::Opened { call, port } => self.opened(now, call, port, effects),
             Command::Arrived { call, status } => self.arrived(now, call, status, effects),
-            Command::Resolved { id, addresses } => {
-                self.upkeep_resolved(now, id, &addresses, effects);
-            }
-            Command::Routed { id, hop } => {
-                self.upkeep_routed(now, id, hop, effects);
-            }
             Command::Answer(call) => self.answer(now, call, effects),
             Command::EarlyMedia(call) => self.early_media(now, call, effects),
             Command::Dial { call, account, dialling } => {
                 self.dial(now, call, &account, dialling, effects);
             }
+            Command::Resolved { id, addresses } => self.resolved(now, id, addresses, effects),
+            Command::Routed { id, hop } => self.routed(now, id, hop, effects),
             Command::Closed { link } => self.closed(now, link, effects),
             Command::End(call, ending) => self.end(now, call, ending, effects),
             Command::Drain => {

@@ -5,12 +5,14 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     call::CallMedia,
+    caller_id::{ANONYMOUS_FROM, InviteLook},
     digest_client::{DigestAccount, DigestClient},
     header_value::NameAddr,
     ids::SipIds,
@@ -19,6 +21,7 @@ use super::{
     request::{Hop, Transport},
     settings::Settings,
     transaction::{GIVE_UP, T1},
+    trunk_plan::TrunkPlan,
     uri::Uri,
 };
 use crate::{
@@ -40,6 +43,8 @@ pub struct Target {
     pub kind: TargetKind,
     /// Whether its sound is encrypted.
     pub srtp: SrtpPolicy,
+    /// The trunk's name, for the trace; empty if it is none.
+    pub trunk: Arc<str>,
 }
 
 /// What a target is, which decides what its refusals mean.
@@ -58,6 +63,12 @@ pub struct OutgoingLeg {
     pub dialling: Arc<Dialling>,
     /// The value of To, without a tag.
     pub to: String,
+    /// The address of its RTP port, once it is open.
+    pub port: Option<SocketAddr>,
+    /// What a trunk says of caller and callee. None for phones.
+    pub look: Option<InviteLook>,
+    /// The servers that may be tried, one after another. None for phones.
+    pub plan: Option<Box<TrunkPlan>>,
     /// All are called at once. Empty once the RTP port is open.
     pub targets: Vec<Target>,
     /// The attempts that have not failed.
@@ -91,6 +102,8 @@ pub struct Attempt {
     pub digest: DigestClient,
     /// What has come back so far.
     pub state: AttemptState,
+    /// The session interval that we ask for, in seconds.
+    session_expires: u32,
     /// Refusals of our session interval (422) so far.
     pub interval_refusals: u8,
     /// The Reason of its CANCEL. None: a CANCEL without one.
@@ -99,6 +112,8 @@ pub struct Attempt {
     pub early: Vec<EarlyDialog>,
     /// The dialogs that 2xx have begun: tag, hop and ACK, which is sent again for each repetition.
     pub accepted: Vec<(String, Hop, Arc<[u8]>)>,
+    /// Wait for the first response to an INVITE.
+    pub wait: Duration,
     /// When the first INVITE was sent.
     pub began: Instant,
     /// The responses so far, for the trace.
@@ -154,6 +169,24 @@ const RESPONSES_MAX: usize = 32;
 
 /// Session interval that we ask for, and the shortest that we accept (RFC 4028, sections 4 and 5).
 const SESSION_EXPIRES: (u32, u32) = (1800, 90);
+
+impl OutgoingLeg {
+    /// A call that has no targets yet.
+    pub fn new(dialling: Arc<Dialling>) -> Self {
+        Self {
+            to: format!("<{}>", dialling.to),
+            dialling,
+            port: None,
+            look: None,
+            plan: None,
+            targets: Vec::new(),
+            attempts: Vec::new(),
+            has_rung: false,
+            early: None,
+            failure: None,
+        }
+    }
+}
 
 impl Attempts {
     /// Returns the number of attempts, including those that nobody waits for.
@@ -236,10 +269,12 @@ impl Attempt {
             cseq: 0,
             local_tag,
             state: AttemptState::Calling,
+            session_expires: session_of(leg).0,
             interval_refusals: 0,
             cancel_reason: None,
             early: Vec::new(),
             accepted: Vec::new(),
+            wait: leg.plan.as_ref().map_or(GIVE_UP, |it| it.silence_wait()),
             began: now,
             responses: Vec::new(),
             resend: T1,
@@ -267,7 +302,7 @@ impl Attempt {
             let is_of_timer =
                 |name: &HeaderName| matches!(name, HeaderName::SessionExpires | HeaderName::MinSe);
             self.invite.headers.retain(|(name, _)| !is_of_timer(name));
-            let expires = interval.max(SESSION_EXPIRES.0).to_string();
+            let expires = interval.max(self.session_expires).to_string();
             self.invite.push(HeaderName::SessionExpires, expires);
             self.invite.push(HeaderName::MinSe, interval.to_string());
         }
@@ -280,7 +315,7 @@ impl Attempt {
         self.early.clear();
         self.resend = T1;
         self.resend_at = (self.target.hop.transport == Transport::Udp).then(|| now + T1);
-        self.ends_at = Some(now + GIVE_UP);
+        self.ends_at = Some(now + self.wait);
     }
 
     /// A request of the INVITE's transaction: CANCEL, or the ACK of a failure, which has the To of
@@ -337,7 +372,11 @@ impl Attempt {
     /// What the trace says of the attempt.
     pub fn record(&self, now: Instant, outcome: &str) -> Arc<DialAttempt> {
         let Target { uri, hop, .. } = &self.target;
-        let target = format!("{uri} at {} over {}", hop.remote, hop.transport.as_str());
+        let trunk = match &*self.target.trunk {
+            "" => String::new(),
+            trunk => format!("{trunk}: "),
+        };
+        let target = format!("{trunk}{uri} at {} over {}", hop.remote, hop.transport.as_str());
         Arc::new(DialAttempt {
             target: target.into(),
             responses: self.responses.clone(),
@@ -364,22 +403,26 @@ fn first_invite(
     let mut message = SipMessage::new(StartLine::Request { method: SipMethod::Invite, uri });
     message.push(HeaderName::MaxForwards, "70");
     let is_anonymous = &**from == ANONYMOUS;
-    let from = match is_anonymous {
-        true => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
-        false => caller(from, caller_name, &settings.address(&target.hop).to_string()),
+    let from = match &leg.look {
+        Some(look) => look.from.clone(),
+        None if is_anonymous => ANONYMOUS_FROM.to_owned(),
+        None => caller(from, caller_name, &settings.address(&target.hop).to_string()),
     };
+    let to = leg.look.as_ref().map_or(&leg.to, |it| &it.to);
     message.push(HeaderName::From, format!("{from};tag={tag}"));
-    message.push(HeaderName::To, leg.to.as_str());
+    message.push(HeaderName::To, to.as_str());
     message.push(HeaderName::CallId, call_id);
     message.push(HeaderName::Contact, super::dialog::contact(settings, &target.hop));
     message.push(HeaderName::Allow, super::ALLOW);
     message.push(HeaderName::Supported, "timer");
-    let (expires, shortest) = SESSION_EXPIRES;
+    let (expires, shortest) = session_of(leg);
     message.push(HeaderName::SessionExpires, expires.to_string());
     message.push(HeaderName::MinSe, shortest.to_string());
     message.push(HeaderName::UserAgent, super::SERVER);
-    if is_anonymous {
-        message.push(HeaderName::Privacy, "id");
+    match &leg.look {
+        Some(look) => message.headers.extend(look.extra.iter().cloned()),
+        None if is_anonymous => message.push(HeaderName::Privacy, "id"),
+        None => {}
     }
     for (name, value) in headers {
         let value: String = value.chars().filter(|it| !it.is_control()).collect();
@@ -392,11 +435,16 @@ fn first_invite(
     message
 }
 
+/// The session interval that a call asks for, and the shortest that it accepts.
+fn session_of(leg: &OutgoingLeg) -> (u32, u32) {
+    leg.look.as_ref().map_or(SESSION_EXPIRES, |it| it.session)
+}
+
 /// The caller id of those who do not want to be known (RFC 3323).
-const ANONYMOUS: &str = "anonymous";
+pub(super) const ANONYMOUS: &str = "anonymous";
 
 /// The value of From for a number or a SIP URI.
-fn caller(from: &str, name: &str, us: &str) -> String {
+pub(super) fn caller(from: &str, name: &str, us: &str) -> String {
     let given = format!("<{from}>");
     let uri = match NameAddr::parse(&given) {
         Ok(it) if it.uri.sip().is_some_and(|it| it.headers.is_none()) => it.uri.to_string(),

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     base::ids::CallId,
     media::{Arrival, Ending},
+    rtp::g711::Law,
     rtp::sdp::{
         Agreed, LocalMedia, MediaRoute, Negotiation, Refusal,
         crypto::{SrtpPolicy, SrtpSecret},
@@ -184,6 +185,11 @@ impl CallMedia {
     pub fn answer(&mut self, offer: &[u8], route: MediaRoute<'_>) -> Result<(), Refusal> {
         self.text = self.negotiation.answer(offer, route)?.0;
         Ok(())
+    }
+
+    /// Offers these codecs alone, in this order, from the first offer on.
+    pub fn prefer(&mut self, codecs: &[Law]) {
+        self.negotiation.prefer(codecs);
     }
 
     /// Makes an offer and puts it into [`CallMedia::text`].

@@ -30,14 +30,8 @@ impl Settings {
             return Err(CannotDial { is_foreign: true, ..error });
         }
         if !to.contains(':') || to.starts_with("tel:") {
-            let (cause, hint) = match to.bytes().all(|it| it.is_ascii_digit()) {
-                true => (HangupCause::DestinationOut, "calls to numbers are not supported yet"),
-                false => (HangupCause::DestinationInvalid, "give the address of a phone"),
-            };
-            return Err(no_way(
-                cause,
-                &format!("{hint}; call a registered phone as sip:USER@HOST"),
-            ));
+            let hint = "give a number, or the address of a phone as sip:USER@HOST";
+            return Err(no_way(HangupCause::DestinationInvalid, hint));
         }
         let bad = |_| no_way(HangupCause::DestinationInvalid, "not a SIP URI; write sip:USER@HOST");
         let uri = match Uri::parse(to).map_err(bad)? {
@@ -54,7 +48,8 @@ impl Settings {
         };
         if !self.is_own(&uri) {
             let hint = format!(
-                "{} is not this server, and no other is called; its names are sip.domains",
+                "{} is neither this server (its names are sip.domains) nor one that this account \
+                 may call (hosts of a [[trunk]], or sip.dial_allow)",
                 uri.host
             );
             return Err(no_way(HangupCause::DestinationOut, &hint));
@@ -80,7 +75,7 @@ impl Settings {
     }
 
     /// Whether a URI names this server.
-    fn is_own(&self, uri: &SipUri) -> bool {
+    pub(super) fn is_own(&self, uri: &SipUri) -> bool {
         let is_bound_port = |port: u16| self.bind.iter().any(|it| it.port() == port);
         match &uri.host {
             Host::Name(name) => {
@@ -155,12 +150,11 @@ mod tests {
             ("MA1", "sip:carl@conflow", 2020, "no [[endpoint]] \"carl\""),
             ("MA2", "sip:anna@conflow", 2020, "no [[endpoint]] \"anna\""),
             ("MA1", "sip:conflow", 2020, "no [[endpoint]] \"\""),
-            ("MA1", "sip:anna@192.0.2.5:5080", 2010, "192.0.2.5 is not this server"),
-            ("MA1", "sip:anna@evil.example", 2010, "evil.example is not this server"),
-            ("MA1", "sip:anna@127.0.0.1", 2010, "127.0.0.1 is not this server"),
+            ("MA1", "sip:anna@192.0.2.5:5080", 2010, "192.0.2.5 is neither this server"),
+            ("MA1", "sip:anna@evil.example", 2010, "evil.example is neither this server"),
+            ("MA1", "sip:anna@127.0.0.1", 2010, "127.0.0.1 is neither this server"),
             ("MA1", "sips:anna@conflow", 2010, "TLS"),
-            ("MA1", "14155550100", 2010, "calls to numbers"),
-            ("MA1", "anna", 2000, "give the address"),
+            ("MA1", "anna", 2000, "give a number, or the address"),
             ("MA1", "sip:anna@a@b", 2000, "not a SIP URI"),
             ("MA1", "http://a.example", 2000, "sip:USER@HOST"),
             ("MA1", "sim:anna", 2010, "sim.on"),

@@ -240,7 +240,7 @@ impl SignallingBackend for SipBackend {
 
     /// Whether the phone is registered shows when it is called.
     fn can_dial(&self, account: &AccountId, to: &str) -> Result<(), CannotDial> {
-        self.sockets.settings.read().endpoint_at(account, to).map(drop)
+        self.sockets.settings.read().route(account, to).map(drop)
     }
 }
 

@@ -306,6 +306,7 @@ fn refusal(cause: HangupCause) -> (u16, u8) {
         | HangupCause::Canceled
         | HangupCause::ConfirmFailed
         | HangupCause::LostRace
+        | HangupCause::DestinationBarred
         | HangupCause::DestinationInvalid
         | HangupCause::DestinationOut
         | HangupCause::NoAnswer

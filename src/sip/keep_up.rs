@@ -102,15 +102,11 @@ impl Agent {
         all.into_iter().find(|it| it.token == user).map(|it| &it.trunk)
     }
 
-    /// Whether a server answers, as far as is known: others are tried before one that does not.
-    pub(super) fn is_up(&self, to: &ResolvedAddress) -> bool {
-        self.upkeep.probes.is_up(to)
-    }
-
-    /// An INVITE to a server has found no answer.
-    pub(super) fn was_silent(&mut self, to: &ResolvedAddress, effects: &mut Effects) {
+    /// An INVITE over this hop has found no answer.
+    pub(super) fn was_silent(&mut self, hop: &Hop, effects: &mut Effects) {
+        let to = ResolvedAddress { transport: hop.transport, address: hop.remote };
         let mut notes = Vec::new();
-        self.upkeep.probes.was_silent(to, &mut notes);
+        self.upkeep.probes.was_silent(&to, &mut notes);
         effects.extend(notes.into_iter().map(Effect::Note));
     }
 

@@ -14,6 +14,7 @@ use super::{
     effect::Effect,
     name::{HeaderName, SipMethod},
     request::{Hop, SipRequest, Transport},
+    route::CallRoute,
     timers::Timer,
     transaction::GIVE_UP,
 };
@@ -35,7 +36,7 @@ const CALLED_OFF: &str = "called off";
 const ANSWERED_ELSEWHERE: &str = "another phone answered";
 
 /// Our own offers have keys over TLS only.
-fn srtp_over(transport: Transport, srtp: SrtpPolicy) -> SrtpPolicy {
+pub(super) fn srtp_over(transport: Transport, srtp: SrtpPolicy) -> SrtpPolicy {
     match (srtp, transport) {
         (SrtpPolicy::Offer, Transport::Udp | Transport::Tcp) => SrtpPolicy::Allow,
         (srtp, _) => srtp,
@@ -52,26 +53,24 @@ impl Agent {
         dialling: Arc<Dialling>,
         effects: &mut Effects,
     ) {
-        let user = match self.settings.endpoint_at(account, &dialling.to) {
-            Ok(user) => user,
+        let route = match self.settings.route(account, &dialling.to) {
+            Ok(route) => route,
             Err(error) => return refuse(call, error.cause, effects),
         };
         if self.settings.calls_max <= self.calls.len() + self.outgoing.len() {
             return refuse(call, HangupCause::DialLimit, effects);
         }
+        let user = match route {
+            CallRoute::Endpoint(user) => user,
+            CallRoute::Servers(routes) => {
+                return self.dial_servers(now, call, account, dialling, routes, effects);
+            }
+        };
         let targets = self.phones_of(now, &user);
         let Some(local) = common_local(&targets) else {
             return refuse(call, HangupCause::NotRegistered, effects);
         };
-        let leg = OutgoingLeg {
-            to: format!("<{}>", dialling.to),
-            dialling,
-            targets,
-            attempts: Vec::new(),
-            has_rung: false,
-            early: None,
-            failure: None,
-        };
+        let leg = OutgoingLeg { targets, ..OutgoingLeg::new(dialling) };
         let before = self.outgoing.insert(call, leg);
         debug_assert!(before.is_none(), "call {call} is made once");
         effects.push_back(Effect::Open { call, local });
@@ -93,6 +92,7 @@ impl Agent {
             account: None,
             kind: TargetKind::Endpoint,
             srtp: srtp_over(it.way().transport, srtp),
+            trunk: "".into(),
         };
         let mut targets: Vec<_> = bindings.map(target).collect();
         // Keys are sent over TLS only.
@@ -115,11 +115,15 @@ impl Agent {
         let Ok(port) = port else {
             return refuse(call, HangupCause::Internal, effects);
         };
+        leg.port = Some(port);
         let mut begun = Vec::new();
         for target in std::mem::take(&mut leg.targets) {
             let us = self.settings.address_for(target.hop.local.ip(), target.hop.remote.ip());
             let (session, srtp) = (self.ids.session(), (target.srtp, self.ids.srtp()));
-            let media = CallMedia::new(SocketAddr::new(us, port.port()), session, srtp);
+            let mut media = CallMedia::new(SocketAddr::new(us, port.port()), session, srtp);
+            if let Some(look) = &leg.look {
+                media.prefer(&look.codecs);
+            }
             let (settings, ids) = (&self.settings, &mut self.ids);
             let attempt = Attempt::new(now, call, &leg, target, media, settings, ids);
             begun.push(self.attempts.insert(attempt));
@@ -153,7 +157,15 @@ impl Agent {
         let Some(attempt) = self.attempts.get_mut(id) else { return };
         attempt.due = None;
         if attempt.ends_at.is_some_and(|at| at <= now) {
+            let (call, is_silent) = (attempt.call, attempt.state == AttemptState::Calling);
             let failure = cause::silence(attempt.target.kind, attempt.digest.has_answered());
+            let hop = attempt.target.hop;
+            if is_silent && call.is_some() {
+                self.was_silent(&hop, effects);
+            }
+            if is_silent && self.may_pass_over(call) {
+                return self.pass_over(now, id, effects);
+            }
             return self.fail_attempt(now, id, failure, "no response", effects);
         }
         if attempt.resend_at.is_some_and(|at| at <= now) {
@@ -178,12 +190,13 @@ impl Agent {
         self.timers.set(Timer::Attempt(id), &mut attempt.due, None);
         let Some(call) = attempt.call else { return };
         effects.push_back(Effect::Attempted(call, attempt.record(now, outcome)));
-        self.lose_attempt(call, id, failure, effects);
+        self.lose_attempt(now, call, id, failure, effects);
     }
 
     /// Takes an attempt off its call's list.
     pub(super) fn lose_attempt(
         &mut self,
+        now: Instant,
         call: CallId,
         id: u64,
         failure: DialFailure,
@@ -192,21 +205,22 @@ impl Agent {
         let Some(leg) = self.outgoing.get_mut(&call) else { return };
         leg.attempts.retain(|it| *it != id);
         leg.early.take_if(|it| *it == id);
-        let old = leg.failure.filter(|old| !cause::outweighs(failure, *old));
+        // Of targets that were called one after another, the last one counts.
+        let old = leg.failure.filter(|_| leg.plan.is_none());
+        let old = old.filter(|old| !cause::outweighs(failure, *old));
         let failure = old.unwrap_or(failure);
         leg.failure = Some(failure);
-        if leg.attempts.is_empty() {
-            self.outgoing.remove(&call);
-            effects.push_back(Effect::Close { call });
-            let event = LegEvent::Failed(failure);
-            effects.push_back(Effect::Report(Report { call, event }));
+        if leg.attempts.is_empty() && !self.move_on(now, call, failure, effects) {
+            self.give_up(call, effects);
         }
     }
 
     /// Calls an unanswered call off, on the engine's order. Returns false if there is no such call.
     pub(super) fn call_off(&mut self, now: Instant, call: CallId, effects: &mut Effects) -> bool {
         let Some(leg) = self.outgoing.remove(&call) else { return false };
-        effects.push_back(Effect::Close { call });
+        if leg.port.is_some() {
+            effects.push_back(Effect::Close { call });
+        }
         for id in leg.attempts {
             self.abandon(now, id, None, effects);
         }
@@ -314,10 +328,15 @@ fn common_local(targets: &[Target]) -> Option<IpAddr> {
     if targets.iter().all(|it| it.hop.local.ip() == first) {
         return Some(first);
     }
-    Some(match first {
+    Some(any_like(first))
+}
+
+/// All addresses of ours that have the IP version of this one.
+pub(super) fn any_like(address: IpAddr) -> IpAddr {
+    match address {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -354,6 +373,7 @@ mod tests {
                 account: Some(DigestAccount { username, password, realm: None }),
                 kind: TargetKind::Trunk,
                 srtp: SrtpPolicy::default(),
+                trunk: "carrier".into(),
             };
             let dialling = Dialling {
                 from: "4930".into(),
@@ -361,15 +381,7 @@ mod tests {
                 caller_name: "".into(),
                 headers: Vec::new(),
             };
-            let leg = OutgoingLeg {
-                dialling: Arc::new(dialling),
-                to: "<sip:4989@192.0.2.9>".to_owned(),
-                targets: vec![target],
-                attempts: Vec::new(),
-                has_rung: false,
-                early: None,
-                failure: None,
-            };
+            let leg = OutgoingLeg { targets: vec![target], ..OutgoingLeg::new(Arc::new(dialling)) };
             let call = CallId(uuid::Uuid::from_u128(1));
             agent.outgoing.insert(call, leg);
             let nonces = Nonces::new(now, "carrier", SipSecret([8; 32]));

@@ -124,6 +124,12 @@ impl Probes {
         of_address.into_iter().all(ProbedAddress::is_up)
     }
 
+    /// Whether no target of a trunk answers. A trunk that is not probed counts as up.
+    pub fn is_trunk_down(&self, trunk: &str) -> bool {
+        let mut of_trunk = self.targets().filter(|(it, _)| *it.trunk == *trunk).peekable();
+        of_trunk.peek().is_some() && of_trunk.all(|(_, is_up)| !is_up)
+    }
+
     /// The targets that are probed, and whether one of their addresses is up.
     pub fn targets(&self) -> impl Iterator<Item = (&ProbedTarget, bool)> {
         self.rows.values().map(|it| {

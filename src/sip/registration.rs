@@ -20,7 +20,7 @@ use super::{
     name::{HeaderName, SipMethod},
     note::SipNote,
     request::{Hop, Transport},
-    resolve::{ADDRESSES_MAX, NameQuery, ResolvedAddress, by_priority_and_weight},
+    resolve::{ADDRESSES_MAX, NameQuery, ResolvedAddress},
     settings::Settings,
     trunk::{OutboundTrunk, TrunkTarget},
 };
@@ -186,10 +186,7 @@ impl Registration {
 
     /// Begins a round: at the server that has taken the registration, if there is one.
     fn begin(&mut self, now: Instant, ids: &mut SipIds) -> RegistrationWant {
-        let rank = |it: &TrunkTarget| (it.priority, it.weight);
-        let draw = |max: u64| u64::from(ids.below(u32::try_from(max + 1).unwrap_or(u32::MAX)));
-        let targets = self.settings.targets.clone();
-        self.targets = by_priority_and_weight(targets, rank, draw).into();
+        self.targets = self.settings.in_order(ids).into();
         self.addresses = self.binding.iter().map(|it| it.place.clone()).collect();
         (self.tried, self.current) = (Vec::new(), None);
         let mut notes = Vec::new();

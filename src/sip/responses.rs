@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     agent::{Agent, Effects},
-    attempt::{Attempt, AttemptState},
+    attempt::{Attempt, AttemptState, TargetKind},
     body::{SipBody, body_of},
     call::{SipCall, SipPhase},
     cause,
@@ -167,7 +167,7 @@ impl Agent {
         attempt.call = None;
         effects.push_back(Effect::Attempted(call, attempt.record(now, &outcome)));
         let failure = DialFailure { cause, ..cause::failure(200, message, attempt.target.kind) };
-        self.lose_attempt(call, id, failure, effects);
+        self.lose_attempt(now, call, id, failure, effects);
         None
     }
 
@@ -247,7 +247,11 @@ impl Agent {
                 _ => {}
             }
         }
-        let failure = cause::failure(code, message, attempt.target.kind);
+        let (failure, hop) =
+            (cause::failure(code, message, attempt.target.kind), attempt.target.hop);
+        if code == 503 && attempt.target.kind == TargetKind::Trunk {
+            self.keep_out(now, &hop, message);
+        }
         let outcome = format!("refused with {code}");
         self.fail_attempt(now, id, failure, &outcome, effects);
     }

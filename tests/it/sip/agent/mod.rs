@@ -6,9 +6,12 @@ mod calls;
 mod changes;
 mod odd;
 mod outgoing;
+mod probes;
+mod registration;
+mod trunks;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -28,6 +31,7 @@ use conflow::{
         message::SipMessage,
         note::{MessageDrop, SipNote},
         request::{Hop, Transport},
+        resolve::ResolvedAddress,
     },
 };
 
@@ -46,6 +50,10 @@ pub(crate) struct AgentHarness {
     pub(crate) agreed: Vec<LegSession>,
     /// What the trace says of attempts to reach somebody.
     pub(crate) attempts: Vec<String>,
+    /// The addresses of names.
+    pub(crate) names: BTreeMap<String, Vec<ResolvedAddress>>,
+    /// Addresses that no socket reaches.
+    pub(crate) unreachable: Vec<SocketAddr>,
     /// What the log and the counters get to know.
     pub(crate) notes: Vec<SipNote>,
 }
@@ -71,6 +79,8 @@ impl AgentHarness {
             arrivals: Vec::new(),
             agreed: Vec::new(),
             attempts: Vec::new(),
+            names: BTreeMap::new(),
+            unreachable: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -113,24 +123,25 @@ impl AgentHarness {
                 self.sent.push((hop.remote, text));
                 (said, None)
             }
-            Effect::Resolve { id, query } => {
-                let said = format!("resolve {}", query.host);
-                let addresses = query.literal().into_iter().collect();
-                (said, Some(Command::Resolved { id, addresses }))
-            }
-            Effect::Route { id, to, .. } => {
-                let local = "127.0.0.1:5060".parse().unwrap();
-                let (transport, remote) = (to.transport, to.address);
-                let hop = Hop { transport, link: u64::from(remote.port()), local, remote };
-                (
-                    format!("route {} {remote}", transport.as_str()),
-                    Some(Command::Routed { id, hop: Some(hop) }),
-                )
-            }
             Effect::Open { call, .. } => {
                 let port = "127.0.0.1:20000".parse().unwrap();
                 let port = if self.has_port { Ok(port) } else { Err(NoPort) };
                 ("open".to_owned(), Some(Command::Opened { call, port }))
+            }
+            Effect::Resolve { id, query } => {
+                let said = format!("resolve {} {:?} {:?}", query.host, query.port, query.transport);
+                let literal = || query.literal().into_iter().collect();
+                let addresses = self.names.get(&*query.host).cloned().unwrap_or_else(literal);
+                (said, Some(Command::Resolved { id, addresses }))
+            }
+            Effect::Route { id, to, tls } => {
+                let local = "127.0.0.1:5060".parse().unwrap();
+                let (transport, remote) = (to.transport, to.address);
+                let hop = Hop { transport, link: u64::from(remote.port()), local, remote };
+                let hop = (remote.is_ipv4() && !self.unreachable.contains(&remote)).then_some(hop);
+                let name = tls.map(|it| format!(" as {}", it.domain)).unwrap_or_default();
+                let said = format!("route {} {remote}{name}", transport.as_str());
+                (said, Some(Command::Routed { id, hop }))
             }
             Effect::Agree { session, .. } => {
                 let said = format!("agree {}", session.agreed.remote.unwrap());

@@ -16,9 +16,12 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     pub(super) fn new() -> Self {
-        let call = CallId(uuid::Uuid::from_u128(7));
         let loopback_account = Some("MA1".parse().unwrap());
-        let settings = Settings { loopback_account, ..Settings::default() };
+        Self::with(Settings { loopback_account, ..Settings::default() })
+    }
+
+    pub(super) fn with(settings: Settings) -> Self {
+        let call = CallId(uuid::Uuid::from_u128(7));
         Self { bench: AgentHarness::with(settings), call, registrations: 0 }
     }
 

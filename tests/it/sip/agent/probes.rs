@@ -25,7 +25,8 @@ impl AgentHarness {
         loop {
             let at = self.agent.deadline().expect("something is planned");
             self.wait(at - self.now);
-            let mut new: Vec<_> = self.sent[before..].iter().filter(|it| brief(&it.1) == "OPTIONS").collect();
+            let mut new: Vec<_> =
+                self.sent[before..].iter().filter(|it| brief(&it.1) == "OPTIONS").collect();
             new.dedup_by_key(|it| header(&it.1, "Call-ID").unwrap());
             if !new.is_empty() {
                 return new.iter().map(|it| it.0.to_string()).collect();
@@ -51,7 +52,9 @@ fn two_probes_without_an_answer_take_a_target_down_and_one_answer_brings_it_back
     assert_eq!(it.up(), [true], "it may still come");
     it.wait(2 * SECOND);
     assert_eq!(it.up(), [false]);
-    assert!(it.notes.iter().any(|it| it.is_warning() && it.to_string().contains("does not answer")));
+    assert!(
+        it.notes.iter().any(|it| it.is_warning() && it.to_string().contains("does not answer"))
+    );
     it.next_probes();
     assert_eq!(it.reply("OPTIONS", 200, ""), [""; 0]);
     assert_eq!(it.up(), [true]);
@@ -60,7 +63,15 @@ fn two_probes_without_an_answer_take_a_target_down_and_one_answer_brings_it_back
 
 #[test]
 fn any_answer_counts_but_408_and_503() {
-    for (code, is_up) in [(200, true), (401, true), (404, true), (405, true), (500, true), (408, false), (503, false)] {
+    for (code, is_up) in [
+        (200, true),
+        (401, true),
+        (404, true),
+        (405, true),
+        (500, true),
+        (408, false),
+        (503, false),
+    ] {
         let mut it = probed(&["sip:192.0.2.1"]);
         for _ in 0..2 {
             it.next_probes();
@@ -115,7 +126,10 @@ fn a_server_that_is_back_is_registered_at_again() {
     }
     it.reply("REGISTER", 200, "");
     it.wait(100 * SECOND);
-    assert_eq!((it.up(), it.sent.iter().filter(|it| brief(&it.1) == "REGISTER").count()), (vec![false], 1));
+    assert_eq!(
+        (it.up(), it.sent.iter().filter(|it| brief(&it.1) == "REGISTER").count()),
+        (vec![false], 1)
+    );
     it.next_probes();
     it.reply("OPTIONS", 200, "");
     it.wait(11 * SECOND);

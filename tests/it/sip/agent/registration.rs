@@ -60,7 +60,8 @@ impl AgentHarness {
     }
 
     fn challenge(&mut self, nonce: &str) -> Vec<String> {
-        let extra = format!("WWW-Authenticate: Digest realm=\"c\", nonce=\"{nonce}\", qop=\"auth\"\r\n");
+        let extra =
+            format!("WWW-Authenticate: Digest realm=\"c\", nonce=\"{nonce}\", qop=\"auth\"\r\n");
         self.reply("REGISTER", 401, &extra)
     }
 
@@ -165,7 +166,10 @@ fn a_registration_that_is_too_brief_is_asked_for_once_more() {
 fn a_server_with_a_problem_is_followed_by_the_next_one() {
     let mut it = bench(registering(&["sip:192.0.2.1", "sip:192.0.2.2"], |_| {}));
     it.next_register();
-    assert_eq!(it.reply("REGISTER", 503, ""), ["resolve 192.0.2.2", "route UDP 192.0.2.2:5060", "REGISTER"]);
+    assert_eq!(
+        it.reply("REGISTER", 503, ""),
+        ["resolve 192.0.2.2", "route UDP 192.0.2.2:5060", "REGISTER"]
+    );
     assert_eq!(it.last_of("REGISTER").0, NEXT);
     // Silence: nobody else is left.
     it.wait(33 * SECOND);
