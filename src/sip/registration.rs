@@ -99,7 +99,8 @@ pub enum RegistrationWant {
     Over,
 }
 
-/// The longest wait before the first REGISTER, so that not all come at once after a start.
+/// The longest wait before the first REGISTER, so that not all come at once after a start. A shorter
+/// `retry` limits it.
 const FIRST_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The longest wait after refusals.
@@ -130,7 +131,7 @@ impl Registration {
             asked: u32::try_from(settings.expires.as_secs()).unwrap_or(u32::MAX),
             was_too_brief: false,
             refusals: 0,
-            step: Step::Waiting(now + ids.part_of(FIRST_WAIT_MAX)),
+            step: Step::Waiting(now + ids.part_of(FIRST_WAIT_MAX.min(settings.retry))),
             targets: VecDeque::new(),
             addresses: VecDeque::new(),
             current: None,
@@ -424,7 +425,7 @@ impl Registration {
 
     fn again_soon(&mut self, now: Instant, ids: &mut SipIds) {
         if let Step::Waiting(until) = &mut self.step {
-            let soon = now + ids.part_of(FIRST_WAIT_MAX);
+            let soon = now + ids.part_of(FIRST_WAIT_MAX.min(self.settings.retry));
             *until = soon.min(*until);
         }
     }

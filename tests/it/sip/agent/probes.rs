@@ -15,7 +15,7 @@ fn probed(targets: &[&str]) -> AgentHarness {
 }
 
 impl AgentHarness {
-    fn up(&self) -> Vec<bool> {
+    fn targets_up(&self) -> Vec<bool> {
         self.agent.trunks()[0].targets.iter().map(|it| it.1).collect()
     }
 
@@ -38,26 +38,26 @@ impl AgentHarness {
 #[test]
 fn two_probes_without_an_answer_take_a_target_down_and_one_answer_brings_it_back() {
     let mut it = probed(&["sip:192.0.2.1"]);
-    assert_eq!(it.up(), [true], "until something is known");
+    assert_eq!(it.targets_up(), [true], "until something is known");
     assert_eq!(it.next_probes(), [FIRST]);
     let (_, options) = it.last_of("OPTIONS");
     assert!(options.starts_with("OPTIONS sip:192.0.2.1 SIP/2.0\r\n"), "{options}");
     let began = it.now;
     it.wait(11 * SECOND);
-    assert_eq!(it.up(), [true], "one is not enough");
+    assert_eq!(it.targets_up(), [true], "one is not enough");
     it.next_probes();
     let wait = (it.now - began).as_secs();
     assert!((27..=33).contains(&wait), "{wait}");
     it.wait(9 * SECOND);
-    assert_eq!(it.up(), [true], "it may still come");
+    assert_eq!(it.targets_up(), [true], "it may still come");
     it.wait(2 * SECOND);
-    assert_eq!(it.up(), [false]);
+    assert_eq!(it.targets_up(), [false]);
     assert!(
         it.notes.iter().any(|it| it.is_warning() && it.to_string().contains("does not answer"))
     );
     it.next_probes();
     assert_eq!(it.reply("OPTIONS", 200, ""), [""; 0]);
-    assert_eq!(it.up(), [true]);
+    assert_eq!(it.targets_up(), [true]);
     assert!(it.notes.last().unwrap().to_string().contains("answers again"));
 }
 
@@ -77,7 +77,7 @@ fn any_answer_counts_but_408_and_503() {
             it.next_probes();
             it.reply("OPTIONS", code, "");
         }
-        assert_eq!(it.up(), [is_up], "{code}");
+        assert_eq!(it.targets_up(), [is_up], "{code}");
     }
 }
 
@@ -96,16 +96,16 @@ fn every_address_of_a_name_is_probed_and_names_may_change() {
         it.reply("OPTIONS", 200, "");
         it.wait(11 * SECOND);
     }
-    assert_eq!(it.up(), [true], "the second address answers");
+    assert_eq!(it.targets_up(), [true], "the second address answers");
     // The name has another address, and for a while none.
     it.names.insert("sbc.example".to_owned(), vec![at(FIRST)]);
     assert_eq!(it.next_probes(), [FIRST]);
     it.wait(11 * SECOND);
-    assert_eq!(it.up(), [false]);
+    assert_eq!(it.targets_up(), [false]);
     it.names.clear();
     assert_eq!(it.next_probes(), [FIRST]);
     it.reply("OPTIONS", 200, "");
-    assert_eq!(it.up(), [true]);
+    assert_eq!(it.targets_up(), [true]);
 }
 
 #[test]
@@ -113,9 +113,9 @@ fn a_name_is_resolved_every_five_minutes_if_probes_are_seldom() {
     let hour = 3_600 * SECOND;
     let mut it = bench(trunk(&["sip:sbc.example"], |it| it.options_interval = Some(hour)));
     let said = it.wait(2 * hour);
-    let asked = said.iter().filter(|it| *it == "resolve sbc.example").count();
+    let asked = said.iter().filter(|it| it.starts_with("resolve sbc.example ")).count();
     assert!((12..=25).contains(&asked), "{asked}");
-    assert_eq!(it.up(), [false], "the name has no address");
+    assert_eq!(it.targets_up(), [false], "the name has no address");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_server_that_is_back_is_registered_at_again() {
     it.reply("REGISTER", 200, "");
     it.wait(100 * SECOND);
     assert_eq!(
-        (it.up(), it.sent.iter().filter(|it| brief(&it.1) == "REGISTER").count()),
+        (it.targets_up(), it.sent.iter().filter(|it| brief(&it.1) == "REGISTER").count()),
         (vec![false], 1)
     );
     it.next_probes();
@@ -143,7 +143,7 @@ fn a_connection_that_fails_ends_its_probe() {
         it.next_probes();
         it.handle(Command::Closed { link: 5060 });
     }
-    assert_eq!(it.up(), [false]);
+    assert_eq!(it.targets_up(), [false]);
     assert_eq!(it.agent.gauges().transactions, 0);
 }
 
