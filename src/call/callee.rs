@@ -7,13 +7,13 @@ use std::{
 };
 
 use super::Call;
-use crate::media::SignallingOrder;
+use crate::media::{DialOrigin, SignallingOrder};
 
 impl Call {
     /// The order that dials the far end, from the call's parties.
-    pub fn dial_order(&self) -> SignallingOrder {
+    pub fn dial_order(&self, origin: DialOrigin) -> SignallingOrder {
         let (call, account) = (self.id, self.account.clone());
-        SignallingOrder::Dial { call, account, dialling: Arc::new(self.party.dialling()) }
+        SignallingOrder::Dial { call, account, dialling: Arc::new(self.party.dialling(origin)) }
     }
 
     /// Notes that the far end of a callee has answered. From now on the call ends after `time_limit`

@@ -32,7 +32,7 @@ use crate::{
         has_variables,
     },
     group::Admission,
-    media::{AudioOrder, Ending, HangupCause, HangupSource, LegEvent, SignallingOrder},
+    media::{AudioOrder, DialOrigin, Ending, HangupCause, HangupSource, LegEvent, SignallingOrder},
 };
 
 /// A live call, owned by value.
@@ -147,7 +147,7 @@ impl Call {
     pub fn dial(&mut self, now: Instant, out: OutgoingCall, effects: &mut Vec<Effect>) -> CallAct {
         self.ends_at = now + out.ring_timeout;
         self.outgoing = Some(Box::new(out));
-        effects.push(Effect::Signal(self.dial_order()));
+        effects.push(Effect::Signal(self.dial_order(DialOrigin::Request)));
         CallAct::Stay
     }
 
@@ -230,6 +230,12 @@ impl Call {
                 return CallAct::End(failure.ending(self.party.dialect));
             }
             LegEvent::Ringing => return self.rang(now, effects),
+            LegEvent::Waits(seconds) => {
+                if let Some(out) = &self.outgoing {
+                    self.ends_at = now + Duration::from_secs(seconds.into()) + out.ring_timeout;
+                }
+                return CallAct::Stay;
+            }
             LegEvent::Failed(_) | LegEvent::Hold(_) | LegEvent::Finished(_) => {
                 return CallAct::Stay;
             }

@@ -13,7 +13,7 @@ use crate::{
         traceparent::Traceparent,
     },
     flow::RequestMethod,
-    media::{Dialling, Ending, HangupCause},
+    media::{DialOrigin, Dialling, Ending, HangupCause},
 };
 
 /// The facts of a call that do not change.
@@ -107,7 +107,7 @@ const HEADER_CHARS_MAX: usize = 120;
 
 impl Party {
     /// The call to make, as a backend needs to know it. Reserved headers are left out.
-    pub fn dialling(&self) -> Dialling {
+    pub fn dialling(&self, origin: DialOrigin) -> Dialling {
         let is_reserved = |name: &str| {
             let name = name.to_ascii_lowercase();
             name == HEADER_RESERVED || HEADERS_RESERVED.iter().any(|it| name.starts_with(it))
@@ -123,6 +123,7 @@ impl Party {
             to: self.to.clone(),
             caller_name: self.caller_name.clone(),
             headers: headers.map(header).collect(),
+            origin,
         }
     }
 }

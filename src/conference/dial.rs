@@ -25,9 +25,9 @@ use super::{
 };
 use crate::{
     base::ids::{CallId, Dialect, MemberId},
-    call::{Call, CallEvent},
+    call::{Call, CallDirection, CallEvent},
     flow::{AfterExit, Cause, DialOptions, DialResult, DialStatus, Exit, JoinOptions},
-    media::{AudioOrder, Ending, HangupCause, HangupSource, LegEvent, Program},
+    media::{AudioOrder, DialOrigin, Ending, HangupCause, HangupSource, LegEvent, Program},
 };
 
 /// A callee outlives the conversation's limit by nothing that matters: the room ends it first.
@@ -50,6 +50,11 @@ impl Conference {
         effects: &mut VecDeque<Effect>,
     ) {
         let early = call.early_media_in_room();
+        let origin = DialOrigin::Dial {
+            is_inherited: options.caller_id.is_none(),
+            forwarded: (call.party.direction == CallDirection::Inbound)
+                .then(|| call.party.to.clone()),
+        };
         let entry = Arc::new(caller_options(&options));
         let destinations: Vec<_> = callees.iter().map(|it| (it.member, it.no_route)).collect();
         let callee = |it: NewCallee| {
@@ -76,7 +81,7 @@ impl Conference {
             match no_route {
                 Some(ending) => self.end_callee(now, member, ending, effects),
                 None => {
-                    let order = self.callee(member).map(|it| it.call.dial_order());
+                    let order = self.callee(member).map(|it| it.call.dial_order(origin.clone()));
                     effects.extend(order.map(Effect::Signal));
                 }
             }
@@ -131,7 +136,7 @@ impl Conference {
                 }
             }
             LegEvent::Answered | LegEvent::Digit(_) | LegEvent::Finished(_) => (),
-            LegEvent::Hold(_) | LegEvent::Ringing | LegEvent::Talk(_) => (),
+            LegEvent::Hold(_) | LegEvent::Ringing | LegEvent::Talk(_) | LegEvent::Waits(_) => (),
             LegEvent::HungUp => self.hang_up_callee(now, id, Cause::CallerLeft, effects),
             LegEvent::MediaLost => self.hang_up_callee(now, id, Cause::MediaLost, effects),
         }

@@ -364,7 +364,8 @@ impl Conference {
             LegEvent::Answered
             | LegEvent::Failed(_)
             | LegEvent::Finished(_)
-            | LegEvent::Ringing => (),
+            | LegEvent::Ringing
+            | LegEvent::Waits(_) => (),
             LegEvent::Talk(on) => self.floor.talk(id, on, self.members[&id].may_speak()),
         }
     }

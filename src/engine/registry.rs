@@ -243,7 +243,8 @@ impl Registry {
             | LegEvent::Hold(_)
             | LegEvent::Finished(_)
             | LegEvent::Ringing
-            | LegEvent::Talk(_) => match self.places.of_call(call).find(call) {
+            | LegEvent::Talk(_)
+            | LegEvent::Waits(_) => match self.places.of_call(call).find(call) {
                 Some(CallPlace::Worker) => self.deliver(call, CallMessage::Heard(heard)),
                 Some(CallPlace::Room { room, member }) => room.report(*member, heard),
                 None => (),

@@ -121,6 +121,9 @@ pub enum LegEvent {
     Finished(u32),
     /// The far end, which we have called, rings.
     Ringing,
+    /// The far end is called later, after so many seconds at most. The ring timeout counts from then
+    /// on, or from a later report.
+    Waits(u16),
     /// The far end began (true) or ceased to talk, muted or not.
     Talk(bool),
 }

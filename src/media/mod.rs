@@ -18,7 +18,7 @@ pub use self::{
     ending::{DialFailure, DialFailureSource, Ending, HangupCause, HangupSource},
     exchange::{Arrival, DialAttempt, DialResponse, Exchange, LegEvent, NoFlow, Report},
     orders::{
-        ANNOUNCEMENTS_MAX, AnnouncementAddress, AnnouncementKind, AudioOrder, Dialling,
+        ANNOUNCEMENTS_MAX, AnnouncementAddress, AnnouncementKind, AudioOrder, DialOrigin, Dialling,
         MemberAudio, SignallingOrder, SoundToAll,
     },
     program::{FADE_MS, Program, Sound, SoundKind, TICK},

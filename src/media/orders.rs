@@ -51,6 +51,23 @@ pub struct Dialling {
     pub caller_name: Arc<str>,
     /// Headers for the far end, such as `X-PH-Ticket`, and their values.
     pub headers: Vec<(Arc<str>, Arc<str>)>,
+    /// Who wants the call.
+    pub origin: DialOrigin,
+}
+
+/// Who wants a call to be made, which decides what happens where it cannot be made as it is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum DialOrigin {
+    /// A request of the API: it may wait for its turn.
+    #[default]
+    Request,
+    /// A `<Dial>`, with a caller who waits.
+    Dial {
+        /// Whether `from` is the caller's own number, so that another may be shown instead.
+        is_inherited: bool,
+        /// The number that the caller called, if they called us.
+        forwarded: Option<Arc<str>>,
+    },
 }
 
 /// An order for the engine that carries the sound of the calls.

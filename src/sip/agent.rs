@@ -30,6 +30,7 @@ use super::{
     throttle::Guesses,
     timers::{Timer, Timers},
     transaction::{ClientTransactions, ServerTransactions, TransactionKey},
+    trunk_usage::TrunkUsage,
     upkeep::Upkeep,
     uri::{SipUri, Uri},
 };
@@ -57,6 +58,8 @@ pub struct Agent {
     /// Servers that get no calls until this time.
     pub(super) kept_out: BTreeMap<ResolvedAddress, Instant>,
     pub(super) upkeep: Upkeep,
+    pub(super) usage: TrunkUsage,
+    pub(super) queue_due: Option<Instant>,
     pub(super) registrar: Registrar,
     registrar_due: Option<Instant>,
     registered: usize,
@@ -110,6 +113,8 @@ impl Agent {
             last_question: 0,
             kept_out: BTreeMap::new(),
             upkeep: Upkeep::default(),
+            usage: TrunkUsage::default(),
+            queue_due: None,
             registrar: Registrar::default(),
             registrar_due: None,
             registered: 0,
@@ -145,6 +150,9 @@ impl Agent {
             }
             Command::Tick => self.tick(now, effects),
         }
+        if self.usage.take_freed() {
+            self.serve_queues(now, effects);
+        }
         self.servers.check();
         debug_assert_eq!(self.dialogs.len(), self.calls.len(), "one tag for each call");
     }
@@ -171,6 +179,10 @@ impl Agent {
                 Timer::Call(id) => self.call_tick(now, id, effects),
                 Timer::Attempt(id) => self.attempt_tick(now, id, effects),
                 Timer::Upkeep => self.upkeep_tick(now, effects),
+                Timer::TrunkQueue => {
+                    self.queue_due = None;
+                    self.serve_queues(now, effects);
+                }
                 Timer::Registrar => {
                     self.registrar_due = None;
                     for hop in self.registrar.tick(now) {

@@ -5,14 +5,19 @@ use super::{
     attempt::{ANONYMOUS, caller},
     name::HeaderName,
     route::TrunkCallee,
-    trunk::{CallerIdHeader, TrunkPrivacy},
+    trunk::{CallerIdHeader, OutboundTrunk, TrunkPrivacy},
     trunk_plan::CurrentTrunk,
 };
-use crate::{media::Dialling, rtp::g711::Law};
+use crate::{
+    media::{DialOrigin, Dialling},
+    rtp::g711::Law,
+};
 
 /// The parts of an INVITE that a trunk decides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InviteLook {
+    /// The number that is shown instead of the caller's. None: the caller's is.
+    pub replaced: Option<Box<str>>,
     /// The value of From, without a tag.
     pub from: String,
     /// The value of To.
@@ -28,13 +33,28 @@ pub struct InviteLook {
 /// The From of those who do not want to be known (RFC 3323).
 pub(super) const ANONYMOUS_FROM: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
 
+/// Whether a trunk may not show this number, and may not show another one instead.
+pub(super) fn refuses(trunk: &OutboundTrunk, dialling: &Dialling) -> bool {
+    let is_inherited = match dialling.origin {
+        DialOrigin::Request => false,
+        DialOrigin::Dial { is_inherited, .. } => is_inherited,
+    };
+    !owns(trunk, dialling) && !is_inherited
+}
+
+/// Whether a trunk may show the number of a call; it always may hide it.
+fn owns(trunk: &OutboundTrunk, Dialling { from, .. }: &Dialling) -> bool {
+    let is_own = || trunk.caller_ids.iter().any(|it| **it == **from);
+    trunk.caller_ids.is_empty() || &**from == ANONYMOUS || is_own()
+}
+
 impl InviteLook {
     /// The look of a call through this trunk; `domain` is the host of its From and To.
     pub fn new(dialling: &Dialling, current: &CurrentTrunk, domain: &str) -> Self {
         let trunk = &current.route.trunk;
         let is_anonymous = &*dialling.from == ANONYMOUS;
-        // The trunk still has to know who pays.
-        let number = match is_anonymous {
+        // The trunk still has to know who pays; and it shows no number that it does not know.
+        let number = match is_anonymous || !owns(trunk, dialling) {
             true => trunk.caller_ids.first().map(|it| &**it),
             false => Some(&*dialling.from),
         };
@@ -66,7 +86,15 @@ impl InviteLook {
         if is_anonymous && trunk.privacy == TrunkPrivacy::Id {
             extra.push((HeaderName::Privacy, "id".to_owned()));
         }
+        if let DialOrigin::Dial { forwarded: Some(called), .. } = &dialling.origin
+            && trunk.diversion
+        {
+            let value =
+                format!("{};reason=unconditional;counter=1", caller(&sent(called), "", domain));
+            extra.push((HeaderName::Other("Diversion".into()), value));
+        }
         Self {
+            replaced: number.filter(|it| !is_anonymous && **it != *dialling.from).map(Into::into),
             from,
             to: match &current.route.callee {
                 TrunkCallee::Number(number) => format!("<sip:{number}@{domain}>"),

@@ -44,22 +44,6 @@ pub enum Command {
         /// 180 if the engine has found a flow for it, else the status of the refusal.
         status: u16,
     },
-    /// The result of [`Effect::Resolve`].
-    Resolved {
-        /// The number of the question.
-        id: u64,
-        /// The addresses in the order in which to try them, at most
-        /// [`ADDRESSES_MAX`](super::resolve::ADDRESSES_MAX). Empty: there are none, or nobody has
-        /// answered in time.
-        addresses: Vec<ResolvedAddress>,
-    },
-    /// The result of [`Effect::Route`].
-    Routed {
-        /// The number of the question.
-        id: u64,
-        /// The way there. None: no socket of ours reaches it.
-        hop: Option<Hop>,
-    },
     /// The engine answers a call.
     Answer(CallId),
     /// The engine opens early media.
@@ -72,6 +56,20 @@ pub enum Command {
         account: AccountId,
         /// Whom to call, and what the far end is shown.
         dialling: Arc<Dialling>,
+    },
+    /// The result of [`Effect::Resolve`].
+    Resolved {
+        /// The number of the question.
+        id: u64,
+        /// The addresses, in order of preference. Empty: there was no answer.
+        addresses: Vec<ResolvedAddress>,
+    },
+    /// The result of [`Effect::Route`].
+    Routed {
+        /// The number of the question.
+        id: u64,
+        /// The way there. None: no socket of ours reaches it.
+        hop: Option<Hop>,
     },
     /// The engine ends a call.
     End(CallId, Ending),
@@ -107,12 +105,11 @@ pub enum Effect {
         /// The message as it is sent.
         bytes: Arc<[u8]>,
     },
-    /// Ask for the addresses of a host; [`Command::Resolved`] must follow, at once if the host is an
-    /// address.
+    /// Find the addresses of a server; [`Command::Resolved`] must follow.
     Resolve {
-        /// The number of the question, which the agent chooses.
+        /// The number of the question.
         id: u64,
-        /// The host, with what its URI says of port and transport.
+        /// What is known of the server.
         query: NameQuery,
     },
     /// Find the way to an address, and open a connection if it needs one; [`Command::Routed`] must

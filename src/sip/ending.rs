@@ -193,7 +193,7 @@ impl Agent {
         if method == SipMethod::Bye {
             match is_challenged {
                 true => self.send_bye(now, id, None, effects),
-                false => drop(self.forget(id)),
+                false => drop(self.forget(now, id)),
             }
             return;
         }
@@ -285,7 +285,7 @@ impl Agent {
         let Some(client) = self.clients.tick(now, id, &mut self.timers, effects) else { return };
         let Some(id) = client.call else { return self.upkeep_replied(now, &client, None, effects) };
         if client.method == SipMethod::Bye {
-            self.forget(id);
+            self.forget(now, id);
             return;
         }
         // An unanswered refresh ends the call (RFC 4028, section 10).

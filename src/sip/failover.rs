@@ -76,20 +76,11 @@ impl Agent {
                     );
                     self.skip(call, &ip.to_string(), failure, &why, effects);
                 }
-                PlanStep::NextTrunk if self.enter_trunk(call) => {}
-                PlanStep::NextTrunk => return self.give_up(call, effects),
+                PlanStep::NextTrunk if self.enter_trunk(now, call, effects) => {}
+                PlanStep::NextTrunk if self.wait_for_trunk(now, call, effects) => return,
+                PlanStep::NextTrunk => return self.give_up(now, call, effects),
             }
         }
-    }
-
-    /// Begins with the next trunk. Returns false if there is none.
-    fn enter_trunk(&mut self, call: CallId) -> bool {
-        let Some(leg) = self.outgoing.get_mut(&call) else { return false };
-        let Some(plan) = &mut leg.plan else { return false };
-        plan.leave();
-        let Some(route) = plan.routes.pop_front() else { return false };
-        plan.enter(route, &mut self.ids);
-        true
     }
 
     /// Puts a server that does not answer probes after the others. Returns false if it is its turn.
@@ -174,7 +165,17 @@ impl Agent {
         let Some(current) = &plan.current else { return };
         let target = hop.ok_or("no socket of ours reaches it").and_then(|hop| {
             let target = target(current, hop)?;
-            leg.look = Some(InviteLook::new(&leg.dialling, current, &domain(current)));
+            let look = InviteLook::new(&leg.dialling, current, &domain(current));
+            if let Some(number) = &look.replaced {
+                let attempt = DialAttempt {
+                    target: format!("{}: caller id", current.route.name).into(),
+                    responses: Vec::new(),
+                    outcome: format!("not one of its caller_ids; {number} is shown").into(),
+                    took_ms: 0,
+                };
+                effects.push_back(Effect::Attempted(call, Arc::new(attempt)));
+            }
+            leg.look = Some(look);
             Ok(target)
         });
         let target = match target {
@@ -198,7 +199,7 @@ impl Agent {
     }
 
     /// Notes that something of a plan is not tried, for the trace and as the failure so far.
-    fn skip(
+    pub(super) fn skip(
         &mut self,
         call: CallId,
         what: &str,
@@ -207,7 +208,10 @@ impl Agent {
         effects: &mut Effects,
     ) {
         let Some(leg) = self.outgoing.get_mut(&call) else { return };
-        leg.failure = Some(failure);
+        // What a server has said counts more than what was not tried.
+        if leg.failure.is_none_or(|it| it.sip_status.is_none()) {
+            leg.failure = Some(failure);
+        }
         let plan = leg.plan.as_ref().and_then(|it| it.current.as_ref());
         let name = plan.map(|it| it.route.name.clone()).unwrap_or_default();
         let target = if name.is_empty() { what.into() } else { format!("{name}: {what}").into() };
@@ -255,8 +259,9 @@ impl Agent {
     }
 
     /// Nothing is left to try: reports the failure.
-    pub(super) fn give_up(&mut self, call: CallId, effects: &mut Effects) {
+    pub(super) fn give_up(&mut self, now: Instant, call: CallId, effects: &mut Effects) {
         let Some(leg) = self.outgoing.remove(&call) else { return };
+        self.usage.release(now, call);
         if leg.port.is_some() {
             effects.push_back(Effect::Close { call });
         }

@@ -276,7 +276,7 @@ impl Agent {
         extra: &[(HeaderName, String)],
         effects: &mut Effects,
     ) {
-        let Some(call) = self.forget(id) else { return };
+        let Some(call) = self.forget(now, id) else { return };
         let SipPhase::Ringing(ringing) = call.phase else { return };
         let mut reply = ringing.invite.reply(&ringing.hop, code, &call.dialog.local_tag);
         reply.headers.extend_from_slice(extra);
@@ -380,7 +380,8 @@ impl Agent {
     }
 
     /// Removes a call from all tables.
-    pub(super) fn forget(&mut self, id: CallId) -> Option<SipCall> {
+    pub(super) fn forget(&mut self, now: Instant, id: CallId) -> Option<SipCall> {
+        self.usage.release(now, id);
         let mut call = self.calls.remove(&id)?;
         self.timers.set(Timer::Call(id), &mut call.due, None);
         self.dialogs.remove(&call.dialog.local_tag);

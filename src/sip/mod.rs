@@ -92,6 +92,8 @@ pub mod transaction;
 mod transport;
 pub mod trunk;
 mod trunk_plan;
+mod trunk_queue;
+pub mod trunk_usage;
 pub mod upkeep;
 pub mod uri;
 

@@ -113,6 +113,7 @@ impl Agent {
     ) {
         let Some(mut leg) = self.outgoing.remove(&call) else { return };
         let Ok(port) = port else {
+            self.usage.release(now, call);
             return refuse(call, HangupCause::Internal, effects);
         };
         leg.port = Some(port);
@@ -211,13 +212,14 @@ impl Agent {
         let failure = old.unwrap_or(failure);
         leg.failure = Some(failure);
         if leg.attempts.is_empty() && !self.move_on(now, call, failure, effects) {
-            self.give_up(call, effects);
+            self.give_up(now, call, effects);
         }
     }
 
     /// Calls an unanswered call off, on the engine's order. Returns false if there is no such call.
     pub(super) fn call_off(&mut self, now: Instant, call: CallId, effects: &mut Effects) -> bool {
         let Some(leg) = self.outgoing.remove(&call) else { return false };
+        self.usage.release(now, call);
         if leg.port.is_some() {
             effects.push_back(Effect::Close { call });
         }
@@ -380,6 +382,7 @@ mod tests {
                 to: "4989".into(),
                 caller_name: "".into(),
                 headers: Vec::new(),
+                origin: Default::default(),
             };
             let leg = OutgoingLeg { targets: vec![target], ..OutgoingLeg::new(Arc::new(dialling)) };
             let call = CallId(uuid::Uuid::from_u128(1));

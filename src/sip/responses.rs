@@ -184,6 +184,7 @@ impl Agent {
         let Some(leg) = self.outgoing.remove(&call) else { return };
         let Some(attempt) = self.attempts.get_mut(id) else { return };
         attempt.call = None;
+        self.usage.answered(now, call);
         effects.push_back(Effect::Attempted(call, attempt.record(now, ANSWERED)));
         self.dialogs.insert(dialog.local_tag.clone(), call);
         let it = SipCall {

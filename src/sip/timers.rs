@@ -19,6 +19,8 @@ pub enum Timer {
     Registrar,
     /// Registrations at trunks, and probes of their targets.
     Upkeep,
+    /// The calls that wait for a trunk.
+    TrunkQueue,
 }
 
 /// The ordered deadlines of one agent.

@@ -1,7 +1,11 @@
 //! Trunk plan: the servers that a call may still be sent to, in order (contract of calling out,
 //! sections 3 and 4).
 
-use std::{collections::VecDeque, net::IpAddr, time::Duration};
+use std::{
+    collections::VecDeque,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use super::{
     ids::SipIds,
@@ -28,6 +32,12 @@ pub struct TrunkPlan {
     pub routes: VecDeque<TrunkRoute>,
     /// The trunk that is being tried.
     pub current: Option<CurrentTrunk>,
+    /// The trunks that were left out because they were at a limit.
+    pub busy: Vec<TrunkRoute>,
+    /// Until when the call waits for a trunk, if it has had to.
+    pub waits_until: Option<Instant>,
+    /// Whether it waits now.
+    pub is_waiting: bool,
     /// The question whose answer it waits for.
     pub question: Option<u64>,
     /// The IP version of the RTP port, once it is open.
@@ -76,6 +86,9 @@ impl TrunkPlan {
             account,
             routes: routes.into(),
             current: None,
+            busy: Vec::new(),
+            waits_until: None,
+            is_waiting: false,
             question: None,
             is_ipv4: None,
             tried: 0,
@@ -174,7 +187,7 @@ impl TrunkPlan {
         match &uri.host {
             Host::Address(ip) => {
                 let Some(transport) = transport else { return self.next(allowed) };
-                let port = uri.port.unwrap_or(default_port(transport));
+                let port = uri.port.unwrap_or(transport.default_port());
                 let address = (*ip, port).into();
                 current.addresses.push_back(ResolvedAddress { transport, address });
                 self.next(allowed)
@@ -198,14 +211,6 @@ pub enum PlanScope {
     Target,
     /// All targets of the trunk.
     Trunk,
-}
-
-/// The default port of SIP (RFC 3261, 19.1.2).
-fn default_port(transport: super::request::Transport) -> u16 {
-    match transport {
-        super::request::Transport::Udp | super::request::Transport::Tcp => super::PORT_DEFAULT,
-        super::request::Transport::Tls => super::PORT_DEFAULT + 1,
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod repeats;
 mod restarts;
 mod signals;
 mod storage;
+mod trunks;
 
 use std::{
     fs,

@@ -232,6 +232,7 @@ async fn an_address_is_dialled_by_the_first_backend_that_can() {
             to: to.into(),
             caller_name: "".into(),
             headers: Vec::new(),
+            origin: Default::default(),
         }),
     };
     let can_dial = |to| harness.router.can_dial(&account(), to);

@@ -8,6 +8,7 @@ mod odd;
 mod outgoing;
 mod probes;
 mod registration;
+mod trunk_limits;
 mod trunks;
 
 use std::{

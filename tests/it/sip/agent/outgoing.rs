@@ -61,6 +61,7 @@ impl Outgoing {
             to: "sip:anna@conflow".into(),
             caller_name: caller_name.into(),
             headers: vec![("X-PH-Ticket".into(), "42".into())],
+            origin: Default::default(),
         };
         self.dial_with(dialling)
     }
@@ -243,7 +244,13 @@ fn who_is_not_registered_or_not_of_the_account_is_not_called() {
         ("4930", HangupCause::DestinationOut),
     ] {
         let (from, caller_name) = ("1".into(), "".into());
-        let dialling = Dialling { from, to: to.into(), caller_name, headers: Vec::new() };
+        let dialling = Dialling {
+            from,
+            to: to.into(),
+            caller_name,
+            headers: Vec::new(),
+            origin: Default::default(),
+        };
         assert_eq!(it.dial_with(dialling), by_us(cause), "{to}");
     }
     it.ends_empty();

@@ -1,9 +1,12 @@
 //! Probes of trunks: OPTIONS to each address, what counts as an answer, and names that change.
 
-use conflow::sip::resolve::ResolvedAddress;
+use conflow::{
+    media::Dialling,
+    sip::{SipTrunk, resolve::ResolvedAddress},
+};
 
 use super::{
-    outgoing::SECOND,
+    outgoing::{Outgoing, SECOND},
     registration::{FIRST, NEXT, bench, registering, trunk},
     *,
 };
@@ -153,4 +156,76 @@ fn a_trunk_that_goes_is_not_probed_any_more() {
     it.next_probes();
     it.handle(Command::Configure(conflow::sip::settings::SipPeers::default()));
     it.ends_empty();
+}
+
+/// An agent that may call through these trunks, each with a name, its servers, and probes.
+fn calling(trunks: &[(&str, &[&str])]) -> Outgoing {
+    let trunk = |(at, (name, targets)): (usize, &(&str, &[&str]))| SipTrunk {
+        name: (*name).into(),
+        ..trunk(targets, |it| {
+            it.options_interval = Some(INTERVAL);
+            it.accounts = vec!["MA1".parse().unwrap()];
+            it.order = u32::try_from(at).unwrap();
+        })
+    };
+    let trunks = trunks.iter().enumerate().map(trunk).collect();
+    Outgoing::with(Settings { trunks, ..Settings::default() })
+}
+
+fn dial(it: &mut Outgoing) -> String {
+    it.dial_with(Dialling {
+        from: "4930".into(),
+        to: "4989".into(),
+        caller_name: "".into(),
+        headers: Vec::new(),
+    });
+    it.bench.last_of("INVITE").0
+}
+
+/// Lets time pass, in which only `alive` answers.
+fn answer_from(it: &mut AgentHarness, alive: &str, time: Duration) {
+    let until = it.now + time;
+    while it.now < until {
+        let before = it.sent.len();
+        it.wait(SECOND);
+        let new = it.sent[before..].iter().filter(|it| it.0.to_string() == alive);
+        let probes: Vec<_> =
+            new.filter(|it| brief(&it.1) == "OPTIONS").map(|it| it.1.clone()).collect();
+        for options in probes {
+            it.remote = alive.parse().unwrap();
+            it.receive(&reply_to(&options, 200, "", ""));
+        }
+    }
+}
+
+#[test]
+fn calls_try_a_server_that_does_not_answer_last() {
+    let mut it = calling(&[("carrier", &["sip:192.0.2.1", "sip:192.0.2.2"])]);
+    answer_from(&mut it.bench, NEXT, 80 * SECOND);
+    assert_eq!(it.bench.targets_up(), [false, true]);
+    assert_eq!(dial(&mut it), NEXT);
+    it.bench.reply("INVITE", 503, "");
+    assert_eq!(it.bench.last_of("INVITE").0, FIRST, "last, not never");
+    it.bench.reply("INVITE", 503, "");
+    assert!(it.bench.agent.gauges().calls == 0);
+}
+
+#[test]
+fn calls_try_a_trunk_that_does_not_answer_last() {
+    let mut it = calling(&[("first", &["sip:192.0.2.1"]), ("next", &["sip:192.0.2.2"])]);
+    answer_from(&mut it.bench, NEXT, 80 * SECOND);
+    assert_eq!(dial(&mut it), NEXT);
+    it.bench.reply("INVITE", 503, "");
+    assert_eq!(it.bench.last_of("INVITE").0, FIRST);
+}
+
+#[test]
+fn a_silent_invite_counts_as_a_probe_without_an_answer() {
+    let mut it = calling(&[("carrier", &["sip:192.0.2.1", "sip:192.0.2.2"])]);
+    answer_from(&mut it.bench, NEXT, 41 * SECOND);
+    assert_eq!(it.bench.targets_up(), [true, true], "one is not enough");
+    assert_eq!(dial(&mut it), FIRST);
+    it.bench.wait(5 * SECOND);
+    assert_eq!(it.bench.last_of("INVITE").0, NEXT);
+    assert_eq!(it.bench.targets_up(), [false, true]);
 }

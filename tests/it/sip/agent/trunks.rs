@@ -1,7 +1,7 @@
 //! Calls through trunks: routes, the order of servers, failover, and what is never called.
 
 use conflow::{
-    media::Dialling,
+    media::{DialOrigin, Dialling},
     sip::{
         digest_client::DigestAccount,
         trunk::{OutboundTrunk, TrunkTarget},
@@ -13,12 +13,12 @@ use super::{
     *,
 };
 
-const ONE: &str = "127.0.0.1:5081";
-const TWO: &str = "127.0.0.1:5082";
+pub(super) const ONE: &str = "127.0.0.1:5081";
+pub(super) const TWO: &str = "127.0.0.1:5082";
 const THREE: &str = "127.0.0.1:5083";
 
 /// A trunk with these servers, the first of which is tried first.
-fn trunk(name: &str, servers: &[&str], set: impl Fn(&mut OutboundTrunk)) -> SipTrunk {
+pub(super) fn trunk(name: &str, servers: &[&str], set: impl Fn(&mut OutboundTrunk)) -> SipTrunk {
     let target = |(n, uri): (usize, &&str)| TrunkTarget {
         priority: n as u16,
         ..format!("sip:{uri}").parse().unwrap()
@@ -30,17 +30,18 @@ fn trunk(name: &str, servers: &[&str], set: impl Fn(&mut OutboundTrunk)) -> SipT
     SipTrunk { name: name.into(), outbound: Some(Arc::new(out)), ..SipTrunk::default() }
 }
 
-fn with_trunks(trunks: Vec<SipTrunk>) -> Outgoing {
+pub(super) fn with_trunks(trunks: Vec<SipTrunk>) -> Outgoing {
     let loopback_account = Some("MA1".parse().unwrap());
     Outgoing::with(Settings { loopback_account, trunks, ..Settings::default() })
 }
 
-fn dialling(to: &str) -> Dialling {
+pub(super) fn dialling(to: &str) -> Dialling {
     Dialling {
         from: "4930".into(),
         to: to.into(),
         caller_name: "Support".into(),
         headers: vec![("X-PH-Ticket".into(), "42".into())],
+        origin: DialOrigin::Request,
     }
 }
 
@@ -48,7 +49,7 @@ fn dial(it: &mut Outgoing, to: &str) -> Vec<String> {
     it.dial_with(dialling(to))
 }
 
-const NUMBER: &str = "+49 (89) 1234";
+pub(super) const NUMBER: &str = "+49 (89) 1234";
 
 #[test]
 fn a_number_leaves_through_the_trunk_and_is_answered() {

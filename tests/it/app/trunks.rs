@@ -1,0 +1,100 @@
+//! A second conflow is the trunk: calls to numbers from one process to another, over SIP and RTP.
+
+use std::{fs, path::Path};
+
+use crate::app::{FLOW, Program, home};
+
+const ID: &str = "MA00000000000000000A";
+const TOKEN: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// A home with a flow `room`, a flow `forward` that dials a number, and this configuration.
+fn configured(text: &str) -> tempfile::TempDir {
+    let home = home();
+    let flows = home.path().join("flows").join(ID);
+    fs::create_dir(&flows).unwrap();
+    fs::write(flows.join("room.xml"), FLOW).unwrap();
+    let forward = "<Response><Dial><Number>+49 89 1234</Number></Dial></Response>";
+    fs::write(flows.join("forward.xml"), forward).unwrap();
+    configure(home.path(), text);
+    home
+}
+
+fn configure(home: &Path, text: &str) {
+    let account = format!("[[account]]\nid = \"{ID}\"\ntokens = [\"{TOKEN}\"]\n");
+    fs::write(home.join("conflow.toml"), format!("{account}{text}")).unwrap();
+}
+
+/// The port on which a program listens for SIP.
+fn sip_port(program: &Program) -> u16 {
+    let at = program.read.find("SIP on 127.0.0.1:").expect("it is in the log before the start");
+    let port = &program.read[at + "SIP on 127.0.0.1:".len()..];
+    port.split(|it: char| !it.is_ascii_digit()).next().unwrap().parse().unwrap()
+}
+
+fn call(program: &Program, to: &str, flow: &str) -> (u16, String) {
+    let path = format!("/api/v1/Account/{ID}/Call/");
+    let body = format!(r#"{{"from":"4930555010","to":"{to}","answer_url":"flow:{flow}"}}"#);
+    program.ask_as(ID, TOKEN, "POST", &path, &body)
+}
+
+fn carrier() -> (tempfile::TempDir, Program) {
+    let home = configured(&format!(
+        "[sip]\nbind = \"127.0.0.1:0\"\nrtp_ports = \"21000-21099\"\n\
+         [[number]]\ncalled = \"49891234\"\naccount = \"{ID}\"\nflow = \"room\"\n\
+         [[trunk]]\nname = \"customer\"\naddresses = [\"127.0.0.1\"]\n"
+    ));
+    let program = Program::start(home.path(), "");
+    (home, program)
+}
+
+/// The configuration of who calls through the trunk.
+fn customer(port: u16, allow: &str) -> String {
+    format!(
+        "[sip]\nbind = \"127.0.0.1:0\"\nrtp_ports = \"21100-21199\"\n\
+         [[trunk]]\nname = \"carrier\"\naccounts = [\"{ID}\"]\nallow = [\"{allow}\"]\n\
+         targets = [{{ uri = \"sip:127.0.0.1:{port}\" }}]\n"
+    )
+}
+
+#[test]
+fn numbers_are_called_through_another_conflow() {
+    let (_carrier_home, mut carrier) = carrier();
+    let text = customer(sip_port(&carrier), "49");
+    let home = configured(&format!("{text}[sim]\non = true\n"));
+    let mut customer_program = Program::start(home.path(), "");
+
+    let (status, body) = call(&customer_program, "+49 (89) 12-34", "room");
+    assert_eq!(status, 201, "{body}");
+    customer_program.wait_for("entered");
+    carrier.wait_for("entered");
+
+    // A reload ends no call, and the next one finds the new prefixes.
+    let barred = text.replace("allow = [\"49\"]", "allow = [\"1\"]");
+    configure(home.path(), &format!("{barred}[sim]\non = true\n"));
+    customer_program.signal("HUP");
+    let line = customer_program.wait_for("is reloaded");
+    assert!(line.contains("changed: trunk"), "{line}");
+    let (status, body) = call(&customer_program, "4989 1234", "room");
+    assert!(status == 400 && body.contains("allow and deny"), "{status} {body}");
+    let room = format!("/api/v1/Account/{ID}/Conference/weekly/");
+    for program in [&customer_program, &carrier] {
+        let (status, body) = program.ask_as(ID, TOKEN, "GET", &room, "");
+        assert!(status == 200 && body.contains("member_id"), "{status} {body}");
+    }
+    let calls = format!("/api/v1/Account/{ID}/Call/");
+    let (status, body) = customer_program.ask_as(ID, TOKEN, "DELETE", &calls, "");
+    assert_eq!(status, 204, "{body}");
+    carrier.wait_for("left");
+}
+
+#[test]
+fn a_dial_reaches_a_number_through_another_conflow() {
+    let (_carrier_home, mut carrier) = carrier();
+    let text = customer(sip_port(&carrier), "49");
+    let home = configured(&format!("{text}[sim]\non = true\n"));
+    let customer_program = Program::start(home.path(), "");
+    let path = format!("/sim/v1/Account/{ID}/Phone/");
+    let (status, body) = customer_program.ask_as(ID, TOKEN, "POST", &path, r#"{"to":"forward"}"#);
+    assert_eq!(status, 201, "{body}");
+    carrier.wait_for("entered");
+}

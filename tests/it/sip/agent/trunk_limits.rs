@@ -1,0 +1,198 @@
+//! Limits of trunks, the calls that wait for one, and what a trunk shows of the caller.
+
+use conflow::{
+    media::DialOrigin,
+    sip::trunk::{CallerIdHeader, OutboundTrunk, TrunkPrivacy},
+};
+
+use super::{
+    outgoing::{Outgoing, SECOND, failed},
+    trunks::{NUMBER, ONE, TWO, dialling, trunk, with_trunks},
+    *,
+};
+
+/// Makes call number `n` to [`NUMBER`].
+fn dial(it: &mut Outgoing, n: u128, origin: DialOrigin) -> Vec<String> {
+    it.call = CallId(uuid::Uuid::from_u128(n));
+    it.dial_with(conflow::media::Dialling { origin, ..dialling(NUMBER) })
+}
+
+fn by_dial() -> DialOrigin {
+    DialOrigin::Dial { is_inherited: false, forwarded: None }
+}
+
+fn limited() -> String {
+    failed(HangupCause::DialLimit, "Platform", "None")
+}
+
+/// Ends the last call before its answer.
+fn refuse(it: &mut Outgoing, server: &str) -> Vec<String> {
+    it.reply(server, "INVITE", 486, "t", "")
+}
+
+#[test]
+fn beyond_a_limit_the_next_trunk_is_taken_and_a_dial_then_fails() {
+    let one_call = |it: &mut OutboundTrunk| it.calls_max = 1;
+    let mut it = with_trunks(vec![trunk("a", &[ONE], one_call), trunk("b", &[TWO], one_call)]);
+    assert_eq!(dial(&mut it, 1, by_dial())[0], format!("route UDP {ONE}"));
+    let full = "attempted left out: it has 1 calls (calls_max)";
+    assert_eq!(dial(&mut it, 2, by_dial())[..2], [full.to_owned(), format!("route UDP {TWO}")]);
+    assert_eq!(dial(&mut it, 3, by_dial()), [full, full, &limited()]);
+    refuse(&mut it, ONE);
+    assert_eq!(dial(&mut it, 4, by_dial())[0], format!("route UDP {ONE}"), "it is free again");
+}
+
+#[test]
+fn a_request_waits_for_its_turn_and_300_seconds_at_most() {
+    let mut it = with_trunks(vec![trunk("a", &[ONE], |it| it.calls_per_second = 2)]);
+    let fast = "attempted left out: it takes 2 calls in a second (calls_per_second)";
+    for n in 1..=2 {
+        assert_eq!(dial(&mut it, n, DialOrigin::Request).last().unwrap(), "INVITE");
+    }
+    assert_eq!(dial(&mut it, 3, by_dial()), [fast, &limited()], "a caller does not wait");
+    for n in 4..=6 {
+        assert_eq!(dial(&mut it, n, DialOrigin::Request), [fast, "Waits(300)"]);
+    }
+    // The fifth is called off while it waits.
+    it.call = CallId(uuid::Uuid::from_u128(5));
+    assert_eq!(it.end(), [""; 0]);
+    let invites = |said: Vec<String>| said.iter().filter(|it| it.starts_with("route")).count();
+    assert_eq!(invites(it.bench.wait(SECOND / 2 - SECOND / 10)), 0);
+    assert_eq!(invites(it.bench.wait(SECOND / 5)), 1);
+    assert_eq!(invites(it.bench.wait(SECOND / 2)), 1);
+    assert_eq!(it.bench.agent.gauges().calls, 4);
+
+    let mut it = with_trunks(vec![trunk("a", &[ONE], |it| it.calls_max = 1)]);
+    dial(&mut it, 1, DialOrigin::Request);
+    it.reply(ONE, "INVITE", 180, "t", "");
+    let full = "attempted left out: it has 1 calls (calls_max)";
+    for n in 2..=3 {
+        assert_eq!(dial(&mut it, n, DialOrigin::Request), [full, "Waits(300)"]);
+    }
+    it.bench.wait(299 * SECOND);
+    it.call = CallId(uuid::Uuid::from_u128(1));
+    let said = refuse(&mut it, ONE);
+    assert_eq!(said[4..], ["Waits(0)", &format!("route UDP {ONE}"), "open", "INVITE"], "{said:?}");
+    assert_eq!(it.bench.wait(SECOND), ["INVITE", &limited()], "one has its turn, the other fails");
+}
+
+#[test]
+fn the_minutes_of_an_account_are_limited_for_24_hours() {
+    let mut it = with_trunks(vec![trunk("a", &[ONE], |it| it.minutes_per_day = Some(10))]);
+    let talk = |it: &mut Outgoing, n, minutes: u32| {
+        dial(it, n, by_dial());
+        it.reply(ONE, "INVITE", 200, "t", OFFER);
+        it.bench.wait(minutes * 60 * SECOND);
+        it.end();
+        it.reply(ONE, "BYE", 200, "t", "");
+    };
+    talk(&mut it, 1, 9);
+    talk(&mut it, 2, 2);
+    let used = "attempted left out: the account has used its 10 minutes (minutes_per_day)";
+    assert_eq!(dial(&mut it, 3, by_dial()), [used, &limited()]);
+    let request = dial(&mut it, 4, DialOrigin::Request);
+    assert_eq!(request, [used, &limited()], "no wait helps");
+    it.bench.wait(24 * 3_600 * SECOND);
+    assert_eq!(dial(&mut it, 5, by_dial()).last().unwrap(), "INVITE");
+}
+
+/// The headers that say who calls.
+fn shown(it: &Outgoing) -> Vec<String> {
+    let invite = it.sent("INVITE", ONE);
+    let names = ["From", "P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID"];
+    let names = names.into_iter().chain(["Privacy", "Diversion"]);
+    let value = |name: &str| {
+        let value = header(&invite, name)?;
+        Some(format!("{name}: {}", value.split(";tag=").next().unwrap()))
+    };
+    names.filter_map(value).collect()
+}
+
+#[test]
+fn the_caller_is_shown_as_the_trunk_wants_it() {
+    let known = "<sip:+4940@127.0.0.1>";
+    for (mode, name) in [
+        (CallerIdHeader::From, None),
+        (CallerIdHeader::Pai, Some("P-Asserted-Identity")),
+        (CallerIdHeader::Ppi, Some("P-Preferred-Identity")),
+        (CallerIdHeader::Rpid, Some("Remote-Party-ID")),
+    ] {
+        for (from, privacy) in [
+            ("4930", TrunkPrivacy::Id),
+            ("anonymous", TrunkPrivacy::Id),
+            ("anonymous", TrunkPrivacy::None),
+        ] {
+            let mut it = with_trunks(vec![trunk("a", &[ONE], |it| {
+                (it.caller_id, it.privacy) = (mode, privacy);
+                it.caller_ids = vec!["4940".into(), "4930".into()];
+            })]);
+            it.dial_with(conflow::media::Dialling { from: from.into(), ..dialling(NUMBER) });
+            let is_anonymous = from == "anonymous";
+            let mut expected = match is_anonymous {
+                true => vec!["From: \"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned()],
+                false => vec!["From: \"Support\" <sip:+4930@127.0.0.1>".to_owned()],
+            };
+            let own = if is_anonymous { known } else { "\"Support\" <sip:+4930@127.0.0.1>" };
+            let own = match mode {
+                CallerIdHeader::Rpid => {
+                    let privacy = if is_anonymous { "full" } else { "off" };
+                    format!("{own};party=calling;screen=yes;privacy={privacy}")
+                }
+                CallerIdHeader::From | CallerIdHeader::Pai | CallerIdHeader::Ppi => own.to_owned(),
+            };
+            let is_hidden = is_anonymous && privacy == TrunkPrivacy::None;
+            expected.extend(name.filter(|_| !is_hidden).map(|name| format!("{name}: {own}")));
+            if is_anonymous && !is_hidden {
+                expected.push("Privacy: id".to_owned());
+            }
+            assert_eq!(shown(&it), expected, "{mode:?} {from} {privacy:?}");
+        }
+    }
+}
+
+#[test]
+fn a_number_that_the_trunk_does_not_own_is_refused_or_replaced() {
+    let owns = |it: &mut OutboundTrunk| {
+        (it.caller_ids, it.diversion) = (vec!["4940".into()], true);
+    };
+    for origin in [DialOrigin::Request, by_dial()] {
+        let mut it = with_trunks(vec![trunk("a", &[ONE], owns)]);
+        let said = dial(&mut it, 1, origin);
+        let why = "attempted left out: 4930 is not among its caller_ids";
+        assert_eq!(said, [why, &failed(HangupCause::CallerUnknown, "Platform", "None")]);
+    }
+    let mut it = with_trunks(vec![trunk("a", &[ONE], owns)]);
+    let said =
+        dial(&mut it, 1, DialOrigin::Dial { is_inherited: true, forwarded: Some("4950".into()) });
+    assert_eq!(said[1], "attempted not one of its caller_ids; 4940 is shown");
+    let expected = [
+        "From: \"Support\" <sip:+4940@127.0.0.1>",
+        "P-Asserted-Identity: \"Support\" <sip:+4940@127.0.0.1>",
+        "Diversion: <sip:+4950@127.0.0.1>;reason=unconditional;counter=1",
+    ];
+    assert_eq!(shown(&it), expected);
+    // Without diversion, nothing is said of the number that was called first.
+    let mut it = with_trunks(vec![trunk("a", &[ONE], |_| {})]);
+    dial(&mut it, 1, DialOrigin::Dial { is_inherited: true, forwarded: Some("4950".into()) });
+    assert!(!it.sent("INVITE", ONE).contains("Diversion"));
+}
+
+#[test]
+fn codecs_session_intervals_and_the_domain_are_the_trunks() {
+    let mut it = with_trunks(vec![trunk("a", &[ONE], |it| {
+        it.codecs = vec![conflow::rtp::g711::Law::A];
+        (it.session_expires, it.min_se) = (3_600, 120);
+        (it.domain, it.plus) = (Some("carrier.example".into()), false);
+    })]);
+    dial(&mut it, 1, DialOrigin::Request);
+    let invite = it.sent("INVITE", ONE);
+    for line in [
+        "INVITE sip:49891234@carrier.example SIP/2.0\r\n",
+        "\r\nTo: <sip:49891234@carrier.example>\r\n",
+        "\r\nFrom: \"Support\" <sip:4930@carrier.example>;tag=",
+        "\r\nSession-Expires: 3600\r\nMin-SE: 120\r\n",
+        "m=audio 20000 RTP/AVP 8 101\r\n",
+    ] {
+        assert!(invite.contains(line), "{line}\n{invite}");
+    }
+}
