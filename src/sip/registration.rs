@@ -51,15 +51,15 @@ pub struct Registration {
     step: Step,
     /// The targets that this round has not tried, and the addresses of the current one.
     targets: VecDeque<TrunkTarget>,
-    addresses: VecDeque<Place>,
-    current: Option<Place>,
+    addresses: VecDeque<TargetAddress>,
+    current: Option<TargetAddress>,
     tried: Vec<ResolvedAddress>,
     binding: Option<RegisteredAt>,
 }
 
 /// An address of a target.
 #[derive(Clone, Debug)]
-struct Place {
+struct TargetAddress {
     target: TrunkTarget,
     to: ResolvedAddress,
 }
@@ -67,7 +67,7 @@ struct Place {
 /// Where we are registered.
 #[derive(Debug)]
 struct RegisteredAt {
-    place: Place,
+    place: TargetAddress,
     hop: Hop,
     ends_at: Instant,
     /// None over a stream, which stays open by itself.
@@ -232,7 +232,7 @@ impl Registration {
     ) -> RegistrationWant {
         let Step::Seeking = self.step else { return RegistrationWant::Nothing };
         if let Some(target) = self.targets.pop_front() {
-            let place = |to: &ResolvedAddress| Place { target: target.clone(), to: *to };
+            let place = |to: &ResolvedAddress| TargetAddress { target: target.clone(), to: *to };
             self.addresses.extend(addresses.iter().take(ADDRESSES_MAX).map(place));
         }
         self.next(now, ids, notes)

@@ -1,7 +1,7 @@
 //! A trunk over real sockets: a conflow that registers at another one, and is called there.
 
 use conflow::{
-    media::Dialling,
+    media::{DialOrigin, Dialling},
     sip::{SipEndpoint, SipPassword, SipTrunk, digest_client::DigestAccount, trunk::OutboundTrunk},
 };
 
@@ -66,6 +66,7 @@ async fn call(registrar: &mut SipHarness, phone: &mut SipHarness, n: u128) {
         to: format!("sip:weekly@{}", registrar.address()).into(),
         caller_name: "".into(),
         headers: Vec::new(),
+        origin: DialOrigin::Request,
     };
     let account = "MA1".parse().unwrap();
     registrar.sip.signal(SignallingOrder::Dial { call, account, dialling: Arc::new(dialling) });

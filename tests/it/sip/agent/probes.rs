@@ -1,13 +1,11 @@
 //! Probes of trunks: OPTIONS to each address, what counts as an answer, and names that change.
 
-use conflow::{
-    media::Dialling,
-    sip::{SipTrunk, resolve::ResolvedAddress},
-};
+use conflow::sip::{SipTrunk, resolve::ResolvedAddress};
 
 use super::{
     outgoing::{Outgoing, SECOND},
     registration::{FIRST, NEXT, bench, registering, trunk},
+    trunks::dialling,
     *,
 };
 
@@ -173,12 +171,7 @@ fn calling(trunks: &[(&str, &[&str])]) -> Outgoing {
 }
 
 fn dial(it: &mut Outgoing) -> String {
-    it.dial_with(Dialling {
-        from: "4930".into(),
-        to: "4989".into(),
-        caller_name: "".into(),
-        headers: Vec::new(),
-    });
+    it.dial_with(dialling("4989"));
     it.bench.last_of("INVITE").0
 }
 
