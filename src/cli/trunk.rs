@@ -34,7 +34,7 @@ pub struct TrunkSettings {
     pub allow: Option<Vec<Spanned<String>>>,
     /// Prefixes that may not be called.
     pub deny: Option<Vec<Spanned<String>>>,
-    /// Digits taken off.
+    /// How many digits are taken off a number's start.
     pub strip: Option<Spanned<Count<0, 15>>>,
     /// Digits put before the number.
     pub prefix: Option<Spanned<String>>,

@@ -175,8 +175,9 @@ impl ConfigSource<'_> {
         for row in rows {
             let (name, span) = (row.name.as_ref(), row.name.span());
             let line = self.line(span.clone());
-            let (other, has_out) = lines.entry(name).or_insert((line, row.targets.is_some()));
-            if *other != line && (*has_out || row.targets.is_some()) {
+            let is_out = row.targets.is_some();
+            let (other, has_out) = lines.entry(name).or_insert((line, is_out));
+            if *other != line && (*has_out || is_out) {
                 let why = format!(
                     "{name} has a [[trunk]] already, in line {other}; give one with targets a name of its own"
                 );
@@ -296,7 +297,7 @@ impl ConfigSource<'_> {
             accounts,
             targets,
             order: number(&row.order, 10),
-            domain: self.name(&row.domain)?,
+            domain: row.domain.as_ref().map(|it| self.host(it)).transpose()?,
             allow,
             deny,
             strip: number(&row.strip, 0),
@@ -316,7 +317,7 @@ impl ConfigSource<'_> {
             privacy: value(&row.privacy).unwrap_or_default(),
             diversion: value(&row.diversion).unwrap_or(false),
             codecs: self.codecs(row)?,
-            hosts: self.hosts(row)?,
+            hosts: row.hosts.iter().flatten().map(|it| self.host(it)).collect::<Result<_, _>>()?,
             calls_max: number(&row.calls_max, 30),
             calls_per_second: number(&row.calls_per_second, 2),
             minutes_per_day: number(&row.minutes_per_day, 0),
@@ -373,20 +374,13 @@ impl ConfigSource<'_> {
             let why = "conflow registers with username and password: write both".to_owned();
             return Err(self.error_at(register.span(), why));
         }
-        let spans = [
-            row.password.as_ref().map(Spanned::span),
-            row.password_file.as_ref().map(Spanned::span),
-        ];
-        match &spans {
-            [Some(span), Some(_)] => {
-                let why = "give either password or password_file".to_owned();
-                return Err(self.error_at(span.clone(), why));
-            }
-            [Some(span), None] | [None, Some(span)] if row.username.is_none() => {
-                let why = "a password needs a username".to_owned();
-                return Err(self.error_at(span.clone(), why));
-            }
-            _ => {}
+        let of_row = row.password.as_ref().map(Spanned::span);
+        let span = of_row.clone().or_else(|| row.password_file.as_ref().map(Spanned::span));
+        if let Some(span) = of_row.filter(|_| row.password_file.is_some()) {
+            return Err(self.error_at(span, "give either password or password_file".to_owned()));
+        }
+        if let Some(span) = span.filter(|_| row.username.is_none()) {
+            return Err(self.error_at(span, "a password needs a username".to_owned()));
         }
         if let Some(password) = row.password.as_ref().filter(|it| it.as_ref().0.0.is_empty()) {
             let why = "the password is empty; for none, take out username and password".to_owned();
@@ -451,14 +445,6 @@ impl ConfigSource<'_> {
         }
     }
 
-    fn name(&self, row: &Option<Spanned<String>>) -> Result<Option<String>, ConfigError> {
-        row.as_ref().map(|it| self.host(it)).transpose()
-    }
-
-    fn hosts(&self, row: &TrunkSettings) -> Result<Vec<String>, ConfigError> {
-        row.hosts.iter().flatten().map(|it| self.host(it)).collect()
-    }
-
     /// A host name or an address, in lower case.
     fn host(&self, row: &Spanned<String>) -> Result<String, ConfigError> {
         match crate::sip::uri::Host::parse_with_port(row.as_ref()) {
@@ -509,135 +495,4 @@ fn number<const MIN: u32, const MAX: u32>(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, path::Path};
-
-    use tempfile::tempdir;
-
-    use crate::{
-        cli::{self, Command},
-        config::{Config, ConfigError},
-    };
-
-    const ACCOUNT: &str = "[[account]]\nid = \"MA1\"\ntokens = [\"0123456789abcdef\"]\n";
-
-    fn load(folder: &Path, text: &str) -> Result<Config, ConfigError> {
-        fs::write(folder.join("conflow.toml"), format!("{ACCOUNT}{text}")).unwrap();
-        let command = cli::parse(["conflow", "serve"].map(Into::into)).unwrap();
-        let Command::Serve(serve) = command else { panic!() };
-        Config::load(*serve, None, folder)
-    }
-
-    /// A trunk with everything that its targets need, and further keys.
-    fn trunk(more: &str) -> String {
-        format!(
-            "[[trunk]]\nname = \"carrier\"\ntargets = [{{ uri = \"sip:sbc.example\" }}]\n\
-             accounts = [\"MA1\"]\nallow = [\"49\"]\n{more}"
-        )
-    }
-
-    #[test]
-    fn a_printed_trunk_can_be_read_again_and_has_no_secrets() {
-        let temp = tempdir().unwrap();
-        let file = temp.path().join("carrier.pw");
-        fs::write(&file, "hush-hush\n").unwrap();
-        let secret = format!("username = \"acme\"\npassword_file = {:?}\n", file);
-        let more = format!(
-            "{secret}targets_more = 1\norder = 5\ndomain = \"Carrier.example\"\ndeny = [\"4990\"]\n\
-             strip = 1\nprefix = \"00\"\nplus = false\nrealm = \"r\"\nregister = true\n\
-             caller_id = \"ppi\"\ncaller_ids = [\"+4930\"]\nprivacy = \"none\"\ndiversion = true\n\
-             codecs = [\"pcma\"]\nhosts = [\"Agent.example\"]\ncalls_max = 7\ncalls_per_second = 3\n\
-             minutes_per_day = 60\nsilence_wait = 2\nretry_on = [503]\nsession_expires = 600\n\
-             min_se = 120\nexpires = 600\nretry = 30\noptions_interval = 0\n"
-        );
-        let text = format!(
-            "[sip]\ndial_allow = [\"Bot.example\", \"10.0.0.1/8\"]\n{}",
-            trunk(&more.replace("targets_more = 1\n", ""))
-        );
-        let config = load(temp.path(), &text).unwrap();
-        let printed = config.to_toml();
-        assert!(!printed.contains("hush") && !format!("{config:?}").contains("hush"), "{printed}");
-        for line in [
-            "dial_allow = [\"bot.example\", \"10.0.0.0/8\"]",
-            "domain = \"carrier.example\"",
-            "codecs = [\"PCMA\"]",
-            "caller_id = \"ppi\"",
-        ] {
-            assert!(printed.contains(line), "{line}: {printed}");
-        }
-        let own = printed.find("[[trunk]]").unwrap();
-        let again =
-            format!("[sip]\ndial_allow = [\"bot.example\", \"10.0.0.0/8\"]\n{}", &printed[own..]);
-        let again = load(temp.path(), &again).unwrap();
-        assert_eq!(again.trunks, config.trunks);
-
-        let settings = config.trunks[0].outbound.as_ref().unwrap().to_settings();
-        assert_eq!(settings.account.as_ref().unwrap().username.as_ref(), "acme");
-        assert_eq!((settings.options_interval, settings.plus), (None, false));
-        assert_eq!((&*settings.caller_ids[0], &*settings.hosts[0]), ("4930", "agent.example"));
-        assert!(!format!("{settings:?}").contains("hush"));
-
-        let hidden = trunk("username = \"acme\"\npassword = \"…\"\n");
-        let refused = load(temp.path(), &hidden).unwrap().check_complete().unwrap_err();
-        assert!(refused.to_string().contains("password of the trunk carrier is hidden"));
-    }
-
-    #[test]
-    fn errors_of_trunks_name_the_line_and_what_to_write() {
-        let temp = tempdir().unwrap();
-        let check = |text: &str, expected: &str| {
-            let refused = load(temp.path(), text).unwrap_err().to_string();
-            assert!(refused.contains(expected), "{expected}\n{refused}");
-            assert!(!refused.contains("hush"), "{refused}");
-        };
-        let more = |more: &str, expected: &str| check(&trunk(more), expected);
-        check(
-            &trunk("").replace("allow = [\"49\"]\n", ""),
-            "line 5: name: a trunk with targets needs allow",
-        );
-        check(
-            &trunk("").replace("sip:sbc.example", "sbc.example"),
-            "line 6: targets: write the address of a server",
-        );
-        check(&trunk("").replace("sip:sbc", "sip:x@sbc"), "line 6: targets: write the address");
-        check(
-            &trunk("").replace("sbc.example", "sbc.example;transport=sctp"),
-            "line 6: targets: write transport=udp",
-        );
-        check(
-            &trunk("").replace("[{ uri = \"sip:sbc.example\" }]", "[]"),
-            "targets: write 1 to 32",
-        );
-        check(
-            "[[trunk]]\nname = \"x\"\naddresses = [\"192.0.2.1\"]\norder = 5",
-            "line 7: order: only for calls that leave: add targets",
-        );
-        check("[[trunk]]\nname = \"x\"", "line 5: name: a trunk is known by its addresses");
-        let other = "[[trunk]]\nname = \"carrier\"\naddresses = [\"192.0.2.1\"]\n";
-        check(&trunk(other), "line 10: name: carrier has a [[trunk]] already, in line 5");
-        more("deny = [\"x\"]", "line 9: deny: write digits");
-        more("caller_ids = [\"anna\"]", "line 9: caller_ids: write digits");
-        more("prefix = \"+\"", "line 9: prefix: write digits");
-        more("username = \"a\"", "line 9: username: a user name needs password");
-        more("password = \"hush\"", "line 9: password: a password needs a username");
-        more("realm = \"r\"", "line 9: realm: a realm needs username");
-        more("register = true", "line 9: register: conflow registers with username");
-        let both = "username = \"a\"\npassword = \"hush\"\npassword_file = \"x\"";
-        more(both, "line 10: password: give either password or password_file");
-        let none = "username = \"a\"\npassword_file = \"/nowhere\"";
-        more(none, "line 10: password_file: /nowhere cannot be read");
-        more("tls_ca = \"/nowhere\"", "line 9: tls_ca: /nowhere cannot be read");
-        more("srtp = \"require\"", "line 6: targets: srtp = \"require\" needs TLS");
-        more("codecs = [\"G729\"]", "line 9: codecs: write PCMU and PCMA");
-        more("hosts = [\"a b\"]", "line 9: hosts: write a host name");
-        more("domain = \"a:5060\"", "line 9: domain: write a host name");
-        more("min_se = 1900", "line 9: min_se: session_expires (1800) is at least min_se (1900)");
-        more("calls_max = 0", "line 9: calls_max: write a whole number from 1 to 100000");
-        more("caller_id = \"x\"", "line 9: caller_id: unknown variant");
-        more("colour = 1", "line 9: colour: unknown field");
-        check(
-            "[sip]\ndial_allow = [\"a b\"]",
-            "line 5: dial_allow: write a host name or a network",
-        );
-    }
-}
+mod tests;

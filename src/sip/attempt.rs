@@ -12,9 +12,8 @@ use std::{
 
 use super::{
     call::CallMedia,
-    caller_id::{ANONYMOUS_FROM, InviteLook},
+    caller_id::{ANONYMOUS, ANONYMOUS_FROM, InviteLook, caller},
     digest_client::{DigestAccount, DigestClient},
-    header_value::NameAddr,
     ids::SipIds,
     message::{SipMessage, StartLine},
     name::{HeaderName, SipMethod},
@@ -438,54 +437,4 @@ fn first_invite(
 /// The session interval that a call asks for, and the shortest that it accepts.
 fn session_of(leg: &OutgoingLeg) -> (u32, u32) {
     leg.look.as_ref().map_or(SESSION_EXPIRES, |it| it.session)
-}
-
-/// The caller id of those who do not want to be known (RFC 3323).
-pub(super) const ANONYMOUS: &str = "anonymous";
-
-/// The value of From for a number or a SIP URI.
-pub(super) fn caller(from: &str, name: &str, us: &str) -> String {
-    let given = format!("<{from}>");
-    let uri = match NameAddr::parse(&given) {
-        Ok(it) if it.uri.sip().is_some_and(|it| it.headers.is_none()) => it.uri.to_string(),
-        Ok(_) | Err(_) => format!("sip:{}@{us}", escape(from)),
-    };
-    let name: String = name.chars().filter(|it| !it.is_control()).collect();
-    match name.is_empty() {
-        true => format!("<{uri}>"),
-        false => format!("\"{}\" <{uri}>", name.replace('\\', "\\\\").replace('"', "\\\"")),
-    }
-}
-
-/// Escapes what a user part must not hold (RFC 3261, 25.1).
-pub(super) fn escape(user: &str) -> String {
-    let is_plain = |it: &u8| it.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(it);
-    let escaped = |byte: u8| match is_plain(&byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
-    };
-    user.bytes().map(escaped).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_caller_is_a_number_a_name_or_an_address() {
-        for (from, name, expected) in [
-            ("4930", "", "<sip:4930@10.0.0.1>"),
-            ("4930", "Support", "\"Support\" <sip:4930@10.0.0.1>"),
-            ("4930", "a \"b\"\r\nX: y", "\"a \\\"b\\\"X: y\" <sip:4930@10.0.0.1>"),
-            ("Front desk", "", "<sip:Front%20desk@10.0.0.1>"),
-            ("sip:anna@example.org", "", "<sip:anna@example.org>"),
-            (
-                "sip:anna@example.org>\r\nX: y",
-                "",
-                "<sip:sip%3Aanna%40example.org%3E%0D%0AX%3A%20y@10.0.0.1>",
-            ),
-        ] {
-            assert_eq!(caller(from, name, "10.0.0.1"), expected);
-        }
-    }
 }

@@ -2,13 +2,14 @@
 //! out, section 11).
 
 use super::{
-    attempt::{ANONYMOUS, caller},
+    header_value::NameAddr,
     name::HeaderName,
     route::TrunkCallee,
     trunk::{CallerIdHeader, OutboundTrunk, TrunkPrivacy},
     trunk_plan::CurrentTrunk,
 };
 use crate::{
+    base::user_part::bare_number,
     media::{DialOrigin, Dialling},
     rtp::g711::Law,
 };
@@ -22,7 +23,7 @@ pub struct InviteLook {
     pub from: String,
     /// The value of To.
     pub to: String,
-    /// Further headers.
+    /// Headers that follow them: the caller's identity and privacy.
     pub extra: Vec<(HeaderName, String)>,
     /// The session interval to ask for, and the shortest acceptable, in seconds.
     pub session: (u32, u32),
@@ -44,7 +45,9 @@ pub(super) fn refuses(trunk: &OutboundTrunk, dialling: &Dialling) -> bool {
 
 /// Whether a trunk may show the number of a call; it always may hide it.
 fn owns(trunk: &OutboundTrunk, Dialling { from, .. }: &Dialling) -> bool {
-    let is_own = || trunk.caller_ids.iter().any(|it| **it == **from);
+    let number = bare_number(from);
+    let number = number.as_deref().unwrap_or(from);
+    let is_own = || trunk.caller_ids.iter().any(|it| **it == *number);
     trunk.caller_ids.is_empty() || &**from == ANONYMOUS || is_own()
 }
 
@@ -54,9 +57,12 @@ impl InviteLook {
         let trunk = &current.route.trunk;
         let is_anonymous = &*dialling.from == ANONYMOUS;
         // The trunk still has to know who pays; and it shows no number that it does not know.
-        let number = match is_anonymous || !owns(trunk, dialling) {
+        let own = bare_number(&dialling.from);
+        let own = own.as_deref().unwrap_or(&dialling.from);
+        let is_replaced = !owns(trunk, dialling);
+        let number = match is_anonymous || is_replaced {
             true => trunk.caller_ids.first().map(|it| &**it),
-            false => Some(&*dialling.from),
+            false => Some(own),
         };
         let sent = |number: &str| match number.bytes().all(|it| it.is_ascii_digit()) {
             true if trunk.plus => format!("+{number}"),
@@ -94,7 +100,7 @@ impl InviteLook {
             extra.push((HeaderName::Other("Diversion".into()), value));
         }
         Self {
-            replaced: number.filter(|it| !is_anonymous && **it != *dialling.from).map(Into::into),
+            replaced: number.filter(|_| is_replaced).map(Into::into),
             from,
             to: match &current.route.callee {
                 TrunkCallee::Number(number) => format!("<sip:{number}@{domain}>"),
@@ -103,6 +109,56 @@ impl InviteLook {
             extra,
             session: (trunk.session_expires, trunk.min_se),
             codecs: trunk.codecs.clone(),
+        }
+    }
+}
+
+/// The caller id of those who do not want to be known (RFC 3323).
+pub(super) const ANONYMOUS: &str = "anonymous";
+
+/// The value of From for a number or a SIP URI.
+pub(super) fn caller(from: &str, name: &str, us: &str) -> String {
+    let given = format!("<{from}>");
+    let uri = match NameAddr::parse(&given) {
+        Ok(it) if it.uri.sip().is_some_and(|it| it.headers.is_none()) => it.uri.to_string(),
+        Ok(_) | Err(_) => format!("sip:{}@{us}", escape(from)),
+    };
+    let name: String = name.chars().filter(|it| !it.is_control()).collect();
+    match name.is_empty() {
+        true => format!("<{uri}>"),
+        false => format!("\"{}\" <{uri}>", name.replace('\\', "\\\\").replace('"', "\\\"")),
+    }
+}
+
+/// Escapes what a user part must not hold (RFC 3261, 25.1).
+pub(super) fn escape(user: &str) -> String {
+    let is_plain = |it: &u8| it.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(it);
+    let escaped = |byte: u8| match is_plain(&byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    user.bytes().map(escaped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caller_is_a_number_a_name_or_an_address() {
+        for (from, name, expected) in [
+            ("4930", "", "<sip:4930@10.0.0.1>"),
+            ("4930", "Support", "\"Support\" <sip:4930@10.0.0.1>"),
+            ("4930", "a \"b\"\r\nX: y", "\"a \\\"b\\\"X: y\" <sip:4930@10.0.0.1>"),
+            ("Front desk", "", "<sip:Front%20desk@10.0.0.1>"),
+            ("sip:anna@example.org", "", "<sip:anna@example.org>"),
+            (
+                "sip:anna@example.org>\r\nX: y",
+                "",
+                "<sip:sip%3Aanna%40example.org%3E%0D%0AX%3A%20y@10.0.0.1>",
+            ),
+        ] {
+            assert_eq!(caller(from, name, "10.0.0.1"), expected);
         }
     }
 }

@@ -48,8 +48,8 @@ impl Settings {
         };
         if !self.is_own(&uri) {
             let hint = format!(
-                "{} is neither this server (its names are sip.domains) nor one that this account \
-                 may call (hosts of a [[trunk]], or sip.dial_allow)",
+                "{} is not this server (its names are sip.domains), nor one that this account may \
+                 call (hosts of a [[trunk]], or sip.dial_allow)",
                 uri.host
             );
             return Err(no_way(HangupCause::DestinationOut, &hint));
@@ -150,9 +150,9 @@ mod tests {
             ("MA1", "sip:carl@conflow", 2020, "no [[endpoint]] \"carl\""),
             ("MA2", "sip:anna@conflow", 2020, "no [[endpoint]] \"anna\""),
             ("MA1", "sip:conflow", 2020, "no [[endpoint]] \"\""),
-            ("MA1", "sip:anna@192.0.2.5:5080", 2010, "192.0.2.5 is neither this server"),
-            ("MA1", "sip:anna@evil.example", 2010, "evil.example is neither this server"),
-            ("MA1", "sip:anna@127.0.0.1", 2010, "127.0.0.1 is neither this server"),
+            ("MA1", "sip:anna@192.0.2.5:5080", 2010, "192.0.2.5 is not this server"),
+            ("MA1", "sip:anna@evil.example", 2010, "evil.example is not this server"),
+            ("MA1", "sip:anna@127.0.0.1", 2010, "127.0.0.1 is not this server"),
             ("MA1", "sips:anna@conflow", 2010, "TLS"),
             ("MA1", "anna", 2000, "give a number, or the address"),
             ("MA1", "sip:anna@a@b", 2000, "not a SIP URI"),

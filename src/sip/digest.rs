@@ -9,8 +9,9 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
+    fmt::{self, Write as _},
     net::IpAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,6 +22,27 @@ use super::{
     ids::SipSecret,
     uri::{split_unquoted, unquote},
 };
+
+/// A password; `Debug` does not show it.
+#[derive(Clone, Eq, PartialEq)]
+pub struct SipPassword(Arc<str>);
+
+impl SipPassword {
+    /// Wraps the plain text of a password.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SipPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
 
 /// Hash algorithm of a challenge and its response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

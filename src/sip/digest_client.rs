@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    digest::{Algorithm, DigestCredentials, parameters},
+    digest::{Algorithm, DigestCredentials, SipPassword, parameters},
     message::SipMessage,
     name::HeaderName,
-    settings::SipPassword,
 };
 
 /// A user name and password for one far end.

@@ -1,4 +1,4 @@
-//! SIP: signalling of real phones (RFC 3261), of calls that come in and of calls to phones.
+//! SIP: signalling of real phones (RFC 3261): calls that come in, to phones, and through trunks.
 //!
 //! [`SipBackend`] is a [`SignallingBackend`](crate::media::SignallingBackend). An RTP engine takes
 //! the audio orders; all that signalling needs of it is the narrow port [`crate::media::legs`].
@@ -97,9 +97,10 @@ pub mod trunk_usage;
 pub mod upkeep;
 pub mod uri;
 
+pub use digest::SipPassword;
 pub use driver::{BindError, SipBackend, SipDriver};
 pub use ids::SipSecret;
-pub use settings::{Settings, SipEndpoint, SipPassword};
+pub use settings::{Settings, SipEndpoint};
 pub use trunk::SipTrunk;
 
 /// Our name in Server and User-Agent headers.

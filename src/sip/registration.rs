@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    attempt::escape,
+    caller_id::escape,
     digest_client::DigestClient,
     header_value::{NameAddr, parse_number},
     ids::SipIds,

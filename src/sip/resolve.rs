@@ -75,7 +75,7 @@ impl NameQuery {
     /// Returns the transport and port of a host without SRV records.
     pub fn without_service(&self) -> (Transport, u16) {
         let transport = self.transport.unwrap_or(Transport::Udp);
-        (transport, self.port.unwrap_or(transport.default_port()))
+        (transport, self.port.unwrap_or_else(|| transport.default_port()))
     }
 }
 

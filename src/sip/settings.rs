@@ -1,9 +1,9 @@
 //! SIP settings: `[sip]`, `[[endpoint]]` and `[[trunk]]` of the configuration.
 
-use std::{fmt, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
-    digest::Algorithm,
+    digest::{Algorithm, SipPassword},
     request::Hop,
     throttle::Rate,
     trunk::{DialHost, SipTrunk},
@@ -80,27 +80,6 @@ pub struct SipEndpoint {
     pub account: Option<AccountId>,
     /// Whether the sound of its calls is encrypted.
     pub srtp: SrtpPolicy,
-}
-
-/// A password; `Debug` does not show it.
-#[derive(Clone, Eq, PartialEq)]
-pub struct SipPassword(Arc<str>);
-
-impl SipPassword {
-    /// Wraps the plain text of a password.
-    pub fn new(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SipPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
-    }
 }
 
 impl Default for Settings {
@@ -199,6 +178,14 @@ impl Settings {
         self.trunks.iter().find(|it| it.addresses.iter().any(|it| it.contains(address)))
     }
 
+    /// Whether a trunk has a target with this address, so that its responses come from there.
+    fn is_server(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let outbound = self.trunks.iter().filter_map(|it| it.outbound.as_ref());
+        let mut hosts = outbound.flat_map(|it| &it.targets).map(|it| &it.uri.host);
+        hosts.any(|it| it.address().is_some_and(|it| it.to_canonical() == address))
+    }
+
     /// Returns the endpoint with this user name.
     pub fn endpoint(&self, user: &str) -> Option<&SipEndpoint> {
         self.endpoints.iter().find(|it| &*it.user == user)
@@ -206,7 +193,8 @@ impl Settings {
 
     /// Returns the rate limit of a source.
     pub fn rate_of(&self, source: IpAddr) -> Rate {
-        match source.to_canonical().is_loopback() || self.trunk_at(source).is_some() {
+        let is_known = || self.trunk_at(source).is_some() || self.is_server(source);
+        match source.to_canonical().is_loopback() || is_known() {
             true => self.rate_trusted,
             false => self.rate,
         }
@@ -225,6 +213,17 @@ impl Settings {
         }
         if self.open == Some(true) && self.binds().any(|it| !it.ip().is_loopback()) {
             warnings.push("[sip] open = true: anybody who reaches this port can call".to_owned());
+        }
+        for SipTrunk { name, outbound, .. } in &self.trunks {
+            let Some(outbound) = outbound else { continue };
+            if outbound.accounts.is_empty() {
+                warnings
+                    .push(format!("the [[trunk]] {name} has no accounts: nobody calls through it"));
+            } else if outbound.minutes_per_day.is_none() {
+                warnings.push(format!(
+                    "the [[trunk]] {name} has no minutes_per_day: a stolen token can call without end"
+                ));
+            }
         }
         warnings
     }

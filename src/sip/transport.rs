@@ -83,7 +83,7 @@ impl SipSockets {
             bound.max_by_key(|(_, it)| is_near(it.ip()) == remote.ip().is_loopback())?;
         let port = match transport {
             Transport::Udp | Transport::Tcp => bound.port(),
-            Transport::Tls => self.settings.read().tls.map_or(bound.port(), |it| it.port()),
+            Transport::Tls => self.settings.read().tls.unwrap_or(bound).port(),
         };
         let local = SocketAddr::new(self.local_for(bound.ip(), remote), port);
         let link = match (transport, tls) {

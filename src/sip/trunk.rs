@@ -106,7 +106,7 @@ pub struct TrunkTarget {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CallerIdHeader {
-    /// From alone.
+    /// From alone; no header that only servers read.
     From,
     /// From and P-Asserted-Identity (RFC 3325).
     #[default]

@@ -68,7 +68,7 @@ pub struct CurrentTrunk {
 pub enum PlanStep {
     /// Look up the addresses of a server.
     Resolve(NameQuery),
-    /// Try this address.
+    /// Send an INVITE to this address.
     Try(ResolvedAddress),
     /// An address that may not be called, and why.
     Refused(IpAddr, &'static str),
@@ -187,7 +187,7 @@ impl TrunkPlan {
         match &uri.host {
             Host::Address(ip) => {
                 let Some(transport) = transport else { return self.next(allowed) };
-                let port = uri.port.unwrap_or(transport.default_port());
+                let port = uri.port.unwrap_or_else(|| transport.default_port());
                 let address = (*ip, port).into();
                 current.addresses.push_back(ResolvedAddress { transport, address });
                 self.next(allowed)
@@ -207,7 +207,7 @@ impl TrunkPlan {
 /// How far a failure reaches.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PlanScope {
-    /// The target alone.
+    /// This target, but no other of its trunk.
     Target,
     /// All targets of the trunk.
     Trunk,

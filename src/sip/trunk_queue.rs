@@ -106,7 +106,8 @@ impl Agent {
         let Some(plan) = leg.plan.as_mut().filter(|it| may_wait && !it.busy.is_empty()) else {
             return false;
         };
-        let until = plan.waits_until.unwrap_or(now + Duration::from_secs(QUEUE_SECONDS_MAX.into()));
+        let latest = now + Duration::from_secs(QUEUE_SECONDS_MAX.into());
+        let until = plan.waits_until.unwrap_or(latest);
         if until <= now {
             return false;
         }

@@ -47,7 +47,7 @@ pub enum TrunkLimit {
     Calls,
     /// `calls_per_second`, for this long.
     Rate(Duration),
-    /// `minutes_per_day`.
+    /// `minutes_per_day`; waiting does not help.
     Minutes,
 }
 

@@ -159,7 +159,7 @@ impl Exchange for Engine {
             | LegEvent::MediaLost
             | LegEvent::Finished(_)
             | LegEvent::Talk(_) => {}
-            LegEvent::Answered | LegEvent::Failed(_) | LegEvent::Ringing => {}
+            LegEvent::Answered | LegEvent::Failed(_) | LegEvent::Ringing | LegEvent::Waits(_) => {}
         }
     }
 }

@@ -1,12 +1,16 @@
 //! SIP over TLS: calls and registrations, keys of their sound, and connections that never shake hands.
 
 use conflow::{
+    base::ids::AccountId,
+    media::{DialOrigin, Dialling},
     rtp::sdp::crypto::SrtpPolicy,
     sip::{
+        SipTrunk,
         request::{Hop, Transport},
         settings::SipEndpoint,
         sockets::{Incoming, SipSockets, TlsPeer},
         stream::{link_to, send},
+        trunk::OutboundTrunk,
     },
     tls::ServerTls,
 };
@@ -141,7 +145,7 @@ async fn the_setting_srtp_decides_which_offers_are_taken() {
         srtp,
     };
     let settings = Settings {
-        trunks: vec![conflow::sip::SipTrunk {
+        trunks: vec![SipTrunk {
             name: "here".into(),
             addresses: vec!["127.0.0.1".parse().unwrap()],
             srtp: SrtpPolicy::Require,
@@ -239,5 +243,49 @@ async fn our_own_connections_reach_the_verified_domain_alone_and_are_used_again(
             matches!(received, Incoming::Closed { .. }),
             "somebody else answered: {received:?}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_trunk_over_tls_is_called_if_it_proves_its_domain() {
+    for (name, domain) in [("proven", None), ("somebody else", Some("sip.example.com"))] {
+        let (mut carrier, authority) = secure(Settings::default());
+        let port = carrier.sip.tls_address().unwrap().port();
+        let target = format!("sip:127.0.0.1:{port};transport=tls").parse().unwrap();
+        let account: AccountId = "MA1".parse().unwrap();
+        let mut out = OutboundTrunk::new(vec![account.clone()], vec![target], &["*"]);
+        out.tls_ca = authority.pem.as_bytes().into();
+        out.domain = domain.map(Into::into);
+        out.hosts = vec!["127.0.0.1".into()];
+        let trunk = SipTrunk {
+            name: name.into(),
+            srtp: SrtpPolicy::Require,
+            outbound: Some(Arc::new(out)),
+            ..SipTrunk::default()
+        };
+        let bind = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        let mut customer =
+            SipHarness::with(Settings { bind, trunks: vec![trunk], ..Settings::default() });
+        let dialling = Dialling {
+            from: "4930".into(),
+            to: format!("sip:weekly@127.0.0.1:{port}").into(),
+            caller_name: "".into(),
+            headers: Vec::new(),
+            origin: DialOrigin::Request,
+        };
+        let call = CallId(uuid::Uuid::from_u128(1));
+        let dialling = Arc::new(dialling);
+        customer.sip.signal(SignallingOrder::Dial { call, account, dialling });
+        if domain.is_some() {
+            customer.expect(&["close"]).await;
+            let failed = customer.event().await;
+            assert!(failed.contains("NetworkError"), "{failed}");
+            continue;
+        }
+        customer.expect(&["Ringing", "agree 127.0.0.1:20000 from 127.0.0.1", "Answered"]).await;
+        carrier.expect(&["arrive sip:+4930@127.0.0.1 weekly"]).await;
+        customer.sip.signal(end(call, HangupCause::Normal));
+        customer.expect(&["End", "close"]).await;
+        while carrier.event().await != "HungUp" {}
     }
 }

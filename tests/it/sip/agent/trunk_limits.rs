@@ -62,7 +62,8 @@ fn a_request_waits_for_its_turn_and_300_seconds_at_most() {
     assert_eq!(invites(it.bench.wait(SECOND / 2)), 1);
     assert_eq!(it.bench.agent.gauges().calls, 4);
 
-    let mut it = with_trunks(vec![trunk("a", &[ONE], |it| it.calls_max = 1)]);
+    let one_call = |it: &mut OutboundTrunk| (it.calls_max, it.calls_per_second) = (1, 9);
+    let mut it = with_trunks(vec![trunk("a", &[ONE], one_call)]);
     dial(&mut it, 1, DialOrigin::Request);
     it.reply(ONE, "INVITE", 180, "t", "");
     let full = "attempted left out: it has 1 calls (calls_max)";
