@@ -29,7 +29,7 @@ use crate::{
     fetch::ResultCounters,
     flow::Cause,
     rtp_engine::{self, PacketDrop},
-    sip::{SipBackend, note::MessageDrop},
+    sip::{SipBackend, note::MessageDrop, upkeep::TrunkStatus},
     state_log::{LogState, LogStatus, StateLog},
     store::rows::{RowStore, StoreHealth, WriteError},
     webhooks::{delivery::DropReason, dispatcher},
@@ -278,6 +278,26 @@ fn state_log(page: &mut MetricsText, log: &LogStatus) {
         .sample(&[], sync_lag.as_secs_f64());
 }
 
+fn trunks(page: &mut MetricsText, trunks: &[TrunkStatus]) {
+    if trunks.is_empty() {
+        return;
+    }
+    let help = "Whether conflow is registered at the trunk: 1 or 0.";
+    page.family("conflow_trunk_registered", MetricKind::Gauge, help);
+    for TrunkStatus { trunk, is_registered, .. } in trunks {
+        if let Some(is_registered) = is_registered {
+            page.sample(&[("trunk", trunk)], u8::from(*is_registered));
+        }
+    }
+    let help = "Whether an address of the trunk's target answers OPTIONS: 1 or 0.";
+    page.family("conflow_trunk_target_up", MetricKind::Gauge, help);
+    for TrunkStatus { trunk, targets, .. } in trunks {
+        for (target, is_up) in targets {
+            page.sample(&[("trunk", trunk), ("target", target)], u8::from(*is_up));
+        }
+    }
+}
+
 fn phones(page: &mut MetricsText, sip: &SipBackend, media: &rtp_engine::RtpGauges) {
     let signalling = sip.gauges();
     page.family("conflow_sip_calls", MetricKind::Gauge, "Calls that SIP knows.")
@@ -301,6 +321,7 @@ fn phones(page: &mut MetricsText, sip: &SipBackend, media: &rtp_engine::RtpGauge
     let help = "Encrypted calls whose keys were exchanged without TLS.";
     page.family("conflow_sip_clear_keys_total", MetricKind::Counter, help)
         .sample(&[], sip.losses().clear_keys.load(Relaxed));
+    trunks(page, &sip.trunks());
     page.family("conflow_media_legs", MetricKind::Gauge, "Calls whose sound is open.")
         .sample(&[], media.legs.load(Relaxed));
     page.family("conflow_media_sockets", MetricKind::Gauge, "Sockets that are bound for sound.")

@@ -9,6 +9,7 @@ use super::{
     name::HeaderName,
     request::{Hop, SipRequest, Transport},
     text::readable,
+    trunk::SipTrunk,
     uri::{SipUri, Uri},
 };
 use crate::{
@@ -25,8 +26,9 @@ use crate::{
 pub(super) enum SipCaller {
     /// A configured endpoint, proven by digest.
     Endpoint(Arc<str>),
-    /// A gateway, known by its address.
-    Trunk,
+    /// A gateway, known by its address, or by the Contact that we have registered at it; with what it
+    /// wants of its sound.
+    Trunk(SrtpPolicy),
     /// A caller without proof of identity.
     Anonymous,
 }
@@ -49,8 +51,9 @@ impl Agent {
         hop: &Hop,
         request: &SipRequest,
     ) -> Result<SipCaller, ExtraHeaders> {
-        if self.settings.trunk_at(hop.remote.ip()).is_some() {
-            return Ok(SipCaller::Trunk);
+        let trunk = self.settings.trunk_at(hop.remote.ip());
+        if let Some(trunk) = trunk.or_else(|| self.trunk_registered_as(&request.uri)) {
+            return Ok(SipCaller::Trunk(trunk.srtp));
         }
         let user = request.from.uri.sip().and_then(SipUri::user_unescaped);
         // Nobody may use an endpoint's name without its password.
@@ -73,7 +76,7 @@ impl Agent {
     ) -> Result<SrtpPolicy, ExtraHeaders> {
         let of_caller = match caller {
             SipCaller::Endpoint(user) => self.settings.endpoint(user).map(|it| it.srtp),
-            SipCaller::Trunk => self.settings.trunk_at(hop.remote.ip()).map(|it| it.srtp),
+            SipCaller::Trunk(srtp) => Some(*srtp),
             SipCaller::Anonymous => None,
         };
         let policy = of_caller.unwrap_or_default();
@@ -170,24 +173,35 @@ impl Agent {
         caller: &SipCaller,
     ) -> Arrival {
         let asserted = match caller {
-            SipCaller::Trunk => asserted(request),
+            SipCaller::Trunk(_) => asserted(request),
             SipCaller::Endpoint(_) | SipCaller::Anonymous => None,
         };
         let from = asserted.as_ref().unwrap_or(&request.from);
         let trusted = match caller {
             SipCaller::Endpoint(user) => Some(Trusted::SipUser(user.clone())),
-            SipCaller::Trunk => asserted.as_ref().and_then(asserted_number),
+            SipCaller::Trunk(_) => asserted.as_ref().and_then(asserted_number),
             SipCaller::Anonymous => None,
+        };
+        // A call to our Contact at a trunk has the called number in To.
+        let called = match self.trunk_registered_as(&request.uri) {
+            Some(_) => &request.to.uri,
+            None => &request.uri,
         };
         Arrival {
             call,
             account: self.account(hop, caller),
             from: caller_number(&from.uri).into(),
-            to: called_number(&request.uri).into(),
+            to: called_number(called).into(),
             caller_name: readable(&from.display).into(),
             headers: custom_headers(request),
             trusted,
         }
+    }
+
+    /// The trunk at which we are registered with a Contact that has this user.
+    fn trunk_registered_as(&self, uri: &Uri) -> Option<&SipTrunk> {
+        let name = self.trunk_of_contact(uri.sip()?.user.as_deref()?)?;
+        self.settings.trunks.iter().find(|it| it.name == *name && it.outbound.is_some())
     }
 
     /// The account whose flows a caller reaches by name. A trunk reaches flows by number rows only.
@@ -199,7 +213,7 @@ impl Agent {
                 let endpoint = self.settings.endpoint(user);
                 endpoint.and_then(|it| it.account.clone()).or_else(loopback_account)
             }
-            SipCaller::Trunk => None,
+            SipCaller::Trunk(_) => None,
             SipCaller::Anonymous => loopback_account(),
         }
     }

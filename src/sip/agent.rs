@@ -31,6 +31,7 @@ use super::{
     timers::{Timer, Timers},
     transaction::{ClientTransactions, ServerTransactions, TransactionKey},
     trunk_usage::TrunkUsage,
+    upkeep::Upkeep,
     uri::{SipUri, Uri},
 };
 use crate::base::ids::CallId;
@@ -56,6 +57,7 @@ pub struct Agent {
     pub(super) last_question: u64,
     /// Servers that get no calls until this time.
     pub(super) kept_out: BTreeMap<ResolvedAddress, Instant>,
+    pub(super) upkeep: Upkeep,
     pub(super) usage: TrunkUsage,
     pub(super) queue_due: Option<Instant>,
     pub(super) registrar: Registrar,
@@ -83,7 +85,7 @@ const TRANSACTIONS_MAX: usize = 131_072;
 const FREE_MAX: usize = 10_000;
 
 /// An empty message, which every SIP element ignores (RFC 3261, 7.5).
-const KEEP_ALIVE: &[u8] = b"\r\n\r\n";
+pub(super) const KEEP_ALIVE: &[u8] = b"\r\n\r\n";
 
 /// `Retry-After` for calls that we cannot take now.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -95,7 +97,7 @@ impl Agent {
     pub fn new(now: Instant, settings: Arc<Settings>, key: SipSecret) -> Self {
         let of_nonces = SipSecret(blake3::derive_key("conflow SIP nonces", &key.0));
         let nonces = Nonces::new(now, &settings.realm, of_nonces);
-        Self {
+        let mut it = Self {
             nonces,
             guesses: Guesses::default(),
             settings,
@@ -110,13 +112,17 @@ impl Agent {
             questions: BTreeMap::new(),
             last_question: 0,
             kept_out: BTreeMap::new(),
+            upkeep: Upkeep::default(),
             usage: TrunkUsage::default(),
             queue_due: None,
             registrar: Registrar::default(),
             registrar_due: None,
             registered: 0,
             is_draining: false,
-        }
+        };
+        // Nothing is to be taken back.
+        it.keep_up_trunks(now, &mut Effects::new());
+        it
     }
 
     /// Handles one command and appends its effects, in order.
@@ -134,8 +140,14 @@ impl Agent {
             Command::Routed { id, hop } => self.routed(now, id, hop, effects),
             Command::Closed { link } => self.closed(now, link, effects),
             Command::End(call, ending) => self.end(now, call, ending, effects),
-            Command::Drain => self.is_draining = true,
-            Command::Configure(peers) => Arc::make_mut(&mut self.settings).set_peers(peers),
+            Command::Drain => {
+                self.is_draining = true;
+                self.unregister(now, effects);
+            }
+            Command::Configure(peers) => {
+                Arc::make_mut(&mut self.settings).set_peers(peers);
+                self.keep_up_trunks(now, effects);
+            }
             Command::Tick => self.tick(now, effects),
         }
         if self.usage.take_freed() {
@@ -166,6 +178,7 @@ impl Agent {
                 Timer::Client(id) => self.client_tick(now, id, effects),
                 Timer::Call(id) => self.call_tick(now, id, effects),
                 Timer::Attempt(id) => self.attempt_tick(now, id, effects),
+                Timer::Upkeep => self.upkeep_tick(now, effects),
                 Timer::TrunkQueue => {
                     self.queue_due = None;
                     self.serve_queues(now, effects);

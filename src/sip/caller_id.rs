@@ -131,7 +131,7 @@ pub(super) fn caller(from: &str, name: &str, us: &str) -> String {
 }
 
 /// Escapes what a user part must not hold (RFC 3261, 25.1).
-fn escape(user: &str) -> String {
+pub(super) fn escape(user: &str) -> String {
     let is_plain = |it: &u8| it.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(it);
     let escaped = |byte: u8| match is_plain(&byte) {
         true => char::from(byte).to_string(),

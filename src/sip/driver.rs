@@ -1,6 +1,6 @@
 //! SIP driver: connects the agent to the sockets, the clock, the RTP engine and the call engine.
 
-use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc};
+use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -18,6 +18,7 @@ use super::{
     resolver::NameResolver,
     settings::{Settings, SipPeers},
     sockets::{Incoming, Listener, SipSockets, TlsListener},
+    upkeep::TrunkStatus,
 };
 use crate::{
     base::ids::AccountId,
@@ -31,6 +32,7 @@ pub struct SipBackend {
     legs: Arc<dyn Legs>,
     sockets: Arc<SipSockets>,
     gauges: Arc<Mutex<SipGauges>>,
+    trunks: Arc<Mutex<Vec<TrunkStatus>>>,
     addresses: Vec<SocketAddr>,
     tls: Option<SocketAddr>,
 }
@@ -45,6 +47,7 @@ pub struct SipDriver {
     secure: Option<TlsListener>,
     legs: Arc<dyn Legs>,
     gauges: Arc<Mutex<SipGauges>>,
+    trunks: Arc<Mutex<Vec<TrunkStatus>>>,
     effects: VecDeque<Effect>,
     resolver: Arc<NameResolver>,
     /// Questions about names, each of which ends with its answer.
@@ -81,6 +84,9 @@ const INBOX_MAX: usize = 8_192;
 /// takes [`QUERY_WAIT_MAX`](super::resolver::QUERY_WAIT_MAX) at most, and usually no time: answers are
 /// cached.
 const QUESTIONS_MAX: usize = 256;
+
+/// Time for trunks to confirm, at the end, that we are no longer registered.
+const UNREGISTER_WAIT_MAX: Duration = Duration::from_millis(900);
 
 /// Messages handled before the clock is read again.
 const BATCH_MAX: usize = 64;
@@ -138,6 +144,7 @@ impl SipBackend {
         let resolver = Arc::new(NameResolver::new(&settings.nameservers, &settings.bind));
         let sockets = Arc::new(SipSockets::new(settings.clone(), incoming, &listeners));
         let gauges = Arc::new(Mutex::new(SipGauges::default()));
+        let trunks = Arc::default();
         let agent = Agent::new(Clock::now().into_std(), settings, key);
         let driver = SipDriver {
             agent,
@@ -148,11 +155,12 @@ impl SipBackend {
             secure,
             legs: legs.clone(),
             gauges: gauges.clone(),
+            trunks: Arc::clone(&trunks),
             effects: VecDeque::new(),
             resolver,
             questions: JoinSet::new(),
         };
-        Ok((Self { orders: sender, legs, sockets, gauges, addresses, tls }, driver))
+        Ok((Self { orders: sender, legs, sockets, gauges, trunks, addresses, tls }, driver))
     }
 
     /// Returns the bound addresses, each for both UDP and TCP.
@@ -183,6 +191,11 @@ impl SipBackend {
         *self.gauges.lock()
     }
 
+    /// Returns what is known of the trunks through which calls leave, as of the last batch of messages.
+    pub fn trunks(&self) -> Vec<TrunkStatus> {
+        self.trunks.lock().clone()
+    }
+
     /// Returns the number of open connections, TCP and TLS.
     pub fn streams(&self) -> usize {
         self.sockets.streams.lock().len()
@@ -193,7 +206,8 @@ impl SipBackend {
         &self.sockets.losses
     }
 
-    /// Ends the driver after the commands given so far. Calls should have ended before.
+    /// Ends the driver after the commands given so far, and once trunks have confirmed that we are no
+    /// longer registered, or after a moment. Calls should have ended before.
     pub fn stop(&self) {
         self.send_to_driver(DriverCommand::Stop);
     }
@@ -235,15 +249,21 @@ impl SipDriver {
     pub async fn run(mut self, exchange: Arc<dyn Exchange>) {
         let mut readers =
             self.sockets.listen(std::mem::take(&mut self.listeners), self.secure.take());
-        let far_off = std::time::Duration::from_secs(3_600);
-        loop {
+        let far_off = Duration::from_secs(3_600);
+        let mut stops_at = None;
+        while stops_at.is_none_or(|it| Clock::now() < it && self.agent.is_unregistering()) {
             let deadline = self.agent.deadline();
             let at = deadline.map_or_else(|| Clock::now() + far_off, Clock::from_std);
+            let at = stops_at.map_or(at, |it| at.min(it));
             tokio::select! {
                 biased;
-                order = self.orders.recv() => match order {
+                order = self.orders.recv(), if stops_at.is_none() => match order {
                     Some(DriverCommand::Command(order)) => self.handle(*order, &*exchange),
-                    Some(DriverCommand::Stop) | None => break,
+                    Some(DriverCommand::Stop) => {
+                        self.handle(Command::Drain, &*exchange);
+                        stops_at = Some(Clock::now() + UNREGISTER_WAIT_MAX);
+                    }
+                    None => break,
                 },
                 Some(Ok(answer)) = self.questions.join_next() => self.handle(answer, &*exchange),
                 () = sleep_until(at) => self.handle(Command::Tick, &*exchange),
@@ -255,6 +275,9 @@ impl SipDriver {
                 self.take(incoming, &*exchange);
             }
             *self.gauges.lock() = self.agent.gauges();
+            if let Some(trunks) = self.agent.trunk_changes() {
+                *self.trunks.lock() = trunks;
+            }
         }
         readers.shutdown().await;
         self.sockets.streams.lock().clear();
@@ -299,11 +322,11 @@ impl SipDriver {
         match effect {
             Effect::Send { hop, bytes } => self.sockets.send(&hop, bytes),
             Effect::Resolve { id, query } => return self.resolve(id, query),
-            Effect::Open { call, local } => {
-                return Some(Command::Opened { call, port: self.legs.open(call, local) });
-            }
             Effect::Route { id, to, tls } => {
                 return Some(Command::Routed { id, hop: self.sockets.way_to(to, tls) });
+            }
+            Effect::Open { call, local } => {
+                return Some(Command::Opened { call, port: self.legs.open(call, local) });
             }
             Effect::Agree { call, session } => self.legs.agree(call, session),
             Effect::Note(note) => self.sockets.note(&note),

@@ -164,8 +164,8 @@ impl Agent {
             Some(ClientTransaction { call: Some(call), method, .. }) => {
                 self.replied(now, &hop, (call, method), code, branch, &message, effects);
             }
-            // A CANCEL, or a BYE to an answer that nobody waited for.
-            Some(_) => {}
+            // A request of a trunk's upkeep; a CANCEL, or a BYE to an answer that nobody waited for.
+            Some(client) => self.upkeep_replied(now, &client, Some((code, &message)), effects),
             None if cseq.method == SipMethod::Invite && !is_awaited => {
                 return self.resend_ack(code, &message, effects);
             }
@@ -283,7 +283,7 @@ impl Agent {
     /// Handles a due timer of a client transaction.
     pub(super) fn client_tick(&mut self, now: Instant, id: u64, effects: &mut Effects) {
         let Some(client) = self.clients.tick(now, id, &mut self.timers, effects) else { return };
-        let Some(id) = client.call else { return };
+        let Some(id) = client.call else { return self.upkeep_replied(now, &client, None, effects) };
         if client.method == SipMethod::Bye {
             self.forget(now, id);
             return;

@@ -41,6 +41,8 @@ impl Agent {
         routes: Vec<TrunkRoute>,
         effects: &mut Effects,
     ) {
+        let mut routes = routes;
+        routes.sort_by_key(|it| self.upkeep.probes.is_trunk_down(&it.name));
         let plan = TrunkPlan::new(account.clone(), routes);
         let leg = OutgoingLeg { plan: Some(Box::new(plan)), ..OutgoingLeg::new(dialling) };
         let before = self.outgoing.insert(call, leg);
@@ -56,6 +58,7 @@ impl Agent {
             let step = plan.next(&self.settings.dial_allow);
             match step {
                 PlanStep::Resolve(query) => return self.resolve(call, query, effects),
+                PlanStep::Try(to) if self.put_off(call, to) => {}
                 PlanStep::Try(to) => match self.is_kept_out(now, to) {
                     true => {
                         let cause = HangupCause::CarrierCongestion;
@@ -78,6 +81,12 @@ impl Agent {
                 PlanStep::NextTrunk => return self.give_up(now, call, effects),
             }
         }
+    }
+
+    /// Puts a server that does not answer probes after the others. Returns false if it is its turn.
+    fn put_off(&mut self, call: CallId, to: ResolvedAddress) -> bool {
+        let plan = self.outgoing.get_mut(&call).and_then(|it| it.plan.as_mut());
+        !self.upkeep.probes.is_up(&to) && plan.is_some_and(|it| it.put_off(to))
     }
 
     /// Asks for the addresses of a server.
@@ -122,6 +131,9 @@ impl Agent {
         addresses: Vec<ResolvedAddress>,
         effects: &mut Effects,
     ) {
+        if self.upkeep_resolved(now, id, &addresses, effects) {
+            return;
+        }
         let Some(call) = self.answered_question(id) else { return };
         let Some(leg) = self.outgoing.get_mut(&call) else { return };
         let current = leg.plan.as_mut().and_then(|it| it.current.as_mut());
@@ -144,6 +156,9 @@ impl Agent {
         hop: Option<Hop>,
         effects: &mut Effects,
     ) {
+        if self.upkeep_routed(now, id, hop, effects) {
+            return;
+        }
         let Some(call) = self.answered_question(id) else { return };
         let Some(leg) = self.outgoing.get_mut(&call) else { return };
         let Some(plan) = &mut leg.plan else { return };

@@ -1,6 +1,9 @@
 //! SIP identifiers: tags, branches and call ids that nobody can guess without the key.
 
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use crate::{base::ids::CallId, rtp::sdp::crypto::SrtpSecret};
 
@@ -51,6 +54,16 @@ impl SipIds {
     pub fn below(&mut self, end: u32) -> u32 {
         let [a, b, c, d, ..] = self.next();
         u32::from_be_bytes([a, b, c, d]) % end.max(1)
+    }
+
+    /// Returns a part of a time: from none to all of it.
+    pub fn part_of(&mut self, time: Duration) -> Duration {
+        time * self.below(1_001) / 1_000
+    }
+
+    /// Returns a time that is longer or shorter by 10 % at most.
+    pub fn about(&mut self, time: Duration) -> Duration {
+        time * (900 + self.below(201)) / 1_000
     }
 
     /// Creates the session id of an SDP description: below 2³².

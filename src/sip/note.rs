@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -51,6 +54,15 @@ pub enum SipNote {
     KeyInClear {
         /// The call that has just been agreed on.
         call: CallId,
+    },
+    /// A registration at a trunk, or a server of a trunk, has changed.
+    Trunk {
+        /// The trunk's name.
+        trunk: Arc<str>,
+        /// Whether somebody should look at it.
+        is_warning: bool,
+        /// What has happened.
+        text: String,
     },
     /// The SDP of a call has no telephone-event: keys that are sent as tones are not recognized.
     KeysByInfoOnly {
@@ -162,6 +174,7 @@ impl NoteLimit {
             SipNote::Refused { peer, code, .. } => (format!("{code} {}", source(peer)), MINUTE),
             SipNote::LeftOut { peer, .. } => (format!("odd {}", source(peer)), MINUTE),
             SipNote::ForeignAck { user_agent, .. } => (format!("ack {user_agent}"), HOUR),
+            SipNote::Trunk { trunk, text, .. } => (format!("trunk {trunk} {text}"), MINUTE),
             SipNote::KeysByInfoOnly { .. } | SipNote::KeyInClear { .. } => return true,
         };
         if self.told.get(&key).is_some_and(|until| now < *until) {
@@ -179,11 +192,17 @@ impl NoteLimit {
 }
 
 impl SipNote {
+    /// A note about a trunk.
+    pub fn of_trunk(trunk: &Arc<str>, is_warning: bool, text: String) -> Self {
+        Self::Trunk { trunk: trunk.clone(), is_warning, text }
+    }
+
     /// Whether somebody should look at it: a peer is broken, or is losing messages.
     pub fn is_warning(&self) -> bool {
         match self {
             Self::Dropped { .. } | Self::ForeignAck { .. } => true,
             Self::Refused { code, .. } => matches!(code, 400 | 488 | 505 | 513),
+            Self::Trunk { is_warning, .. } => *is_warning,
             Self::LeftOut { .. } | Self::KeysByInfoOnly { .. } | Self::KeyInClear { .. } => false,
         }
     }
@@ -202,6 +221,7 @@ impl fmt::Display for SipNote {
                 f,
                 "the ACKs of {user_agent:?} have a foreign To tag; they count where all else fits"
             ),
+            Self::Trunk { text, .. } => f.write_str(text),
             Self::KeyInClear { .. } => f.write_str(
                 "the sound is encrypted, but its key is not: it came over UDP or TCP; use TLS",
             ),

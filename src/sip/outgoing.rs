@@ -160,6 +160,10 @@ impl Agent {
         if attempt.ends_at.is_some_and(|at| at <= now) {
             let (call, is_silent) = (attempt.call, attempt.state == AttemptState::Calling);
             let failure = cause::silence(attempt.target.kind, attempt.digest.has_answered());
+            let hop = attempt.target.hop;
+            if is_silent && call.is_some() {
+                self.was_silent(&hop, effects);
+            }
             if is_silent && self.may_pass_over(call) {
                 return self.pass_over(now, id, effects);
             }
@@ -265,6 +269,7 @@ impl Agent {
     /// A connection has ended: its phones are gone, and INVITEs without a response are lost.
     pub(super) fn closed(&mut self, now: Instant, link: u64, effects: &mut Effects) {
         self.registrar.close(link);
+        self.upkeep_closed(now, link, effects);
         self.watch_registrar();
         let failure = DialFailure::new(HangupCause::NetworkError, DialFailureSource::Platform);
         for id in self.attempts.silent_over(link) {

@@ -54,6 +54,11 @@ impl Transport {
 }
 
 impl Hop {
+    /// Whether it is over this connection.
+    pub fn is_over(&self, link: u64) -> bool {
+        self.transport.is_stream() && self.link == link
+    }
+
     /// Whether a URI may stand where it is to be reached over this hop: `sips:` needs TLS.
     pub fn may_name(&self, uri: &SipUri) -> bool {
         !uri.is_secure || self.transport == Transport::Tls

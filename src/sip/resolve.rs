@@ -111,7 +111,12 @@ pub fn by_priority_and_weight<T>(
     while let Some(priority) = rows.first().map(|it| rank(it).0) {
         let same = rows.iter().take_while(|it| rank(it).0 == priority);
         let weights: Vec<u64> = same.map(|it| rank(it).1.into()).collect();
-        let drawn = draw(weights.iter().sum());
+        // Only a weight of zero is drawn by zero: equal weights have equal shares.
+        let sum: u64 = weights.iter().sum();
+        let drawn = match weights.first() {
+            Some(0) | None => draw(sum),
+            Some(_) => 1 + draw(sum - 1),
+        };
         let mut sum = 0;
         let reached = weights.iter().position(|weight| {
             sum += weight;
@@ -188,6 +193,14 @@ mod tests {
             let got: i32 = first[name];
             assert!((got - expected).abs() < 200, "{name}: {got}");
         }
+    }
+
+    #[test]
+    fn equal_weights_have_equal_shares() {
+        let mut rng = fastrand::Rng::with_seed(2782);
+        let mut first = || by_priority_and_weight(vec![0, 1], |_| (1, 1), |max| rng.u64(..=max))[0];
+        let firsts = (0..2_000).filter(|_| first() == 0).count();
+        assert!((900..1_100).contains(&firsts), "{firsts}");
     }
 
     #[test]

@@ -179,6 +179,7 @@ impl SipSockets {
             SipNote::Refused { .. }
             | SipNote::LeftOut { .. }
             | SipNote::ForeignAck { .. }
+            | SipNote::Trunk { .. }
             | SipNote::KeysByInfoOnly { .. } => {}
         }
         if !self.told.lock().admits(Instant::now().into_std(), note) {
@@ -188,6 +189,8 @@ impl SipSockets {
             SipNote::KeysByInfoOnly { call } | SipNote::KeyInClear { call } => {
                 tracing::info!(%call, "{note}");
             }
+            SipNote::Trunk { trunk, is_warning: true, .. } => tracing::warn!(%trunk, "{note}"),
+            SipNote::Trunk { trunk, .. } => tracing::info!(%trunk, "{note}"),
             SipNote::Dropped { peer, .. }
             | SipNote::Refused { peer, .. }
             | SipNote::LeftOut { peer, .. }

@@ -17,6 +17,8 @@ pub enum Timer {
     Call(CallId),
     /// The registrar: an expiry or a keep-alive.
     Registrar,
+    /// Registrations at trunks, and probes of their targets.
+    Upkeep,
     /// The calls that wait for a trunk.
     TrunkQueue,
 }

@@ -269,6 +269,13 @@ pub struct ClientTransaction {
     due: Option<Instant>,
 }
 
+impl ClientTransaction {
+    /// Returns the branch of the request.
+    pub fn branch(&self) -> &str {
+        self.key.split_once(' ').map_or("", |(_, branch)| branch)
+    }
+}
+
 impl ClientTransactions {
     /// Returns the number of client transactions.
     pub fn count(&self) -> usize {
@@ -400,6 +407,16 @@ impl ClientTransactions {
         let at = client.resend_at.map_or(client.ends, |at| at.min(client.ends));
         timers.set(Timer::Client(id), &mut client.due, Some(at));
         None
+    }
+
+    /// Ends a transaction whose reply is not awaited any longer.
+    pub fn forget(&mut self, branch: &str, method: &SipMethod, timers: &mut Timers) {
+        let id = self.ids.get(&client_key(method, branch)).copied();
+        if let Some(mut client) = id.and_then(|id| self.remove(id))
+            && let Some(id) = id
+        {
+            timers.set(Timer::Client(id), &mut client.due, None);
+        }
     }
 
     fn remove(&mut self, id: u64) -> Option<ClientTransaction> {

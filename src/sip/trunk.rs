@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     digest_client::DigestAccount,
+    ids::SipIds,
     request::Transport,
+    resolve::{NameQuery, by_priority_and_weight},
     uri::{SipUri, Uri},
 };
 use crate::{
@@ -141,6 +143,14 @@ impl TrunkTarget {
     pub fn transport(&self) -> Option<Transport> {
         transport_of(&self.uri)
     }
+
+    /// Returns what is to be asked for its addresses.
+    pub fn query(&self) -> NameQuery {
+        let host = self.uri.host.to_string().into();
+        let is_named = self.uri.is_secure || self.uri.params.get("transport").is_some();
+        let transport = self.transport().filter(|_| is_named);
+        NameQuery { host, port: self.uri.port, transport }
+    }
 }
 
 /// As [`TrunkTarget::transport`], of any URI.
@@ -211,6 +221,20 @@ impl DialHost {
 }
 
 impl OutboundTrunk {
+    /// Returns the targets in the order in which to try them now (RFC 2782).
+    pub fn in_order(&self, ids: &mut SipIds) -> Vec<TrunkTarget> {
+        let rank = |it: &TrunkTarget| (it.priority, it.weight);
+        let below = |max: u64| ids.below(u32::try_from(max + 1).unwrap_or(u32::MAX)).into();
+        by_priority_and_weight(self.targets.clone(), rank, below)
+    }
+
+    /// Returns the host of Request-URI, To and From at one of its targets, and the name that TLS
+    /// verifies.
+    pub fn domain_of(&self, target: &TrunkTarget) -> String {
+        let domain = self.domain.as_ref().map(ToString::to_string);
+        domain.unwrap_or_else(|| target.uri.host.to_string())
+    }
+
     /// A trunk with these targets and prefixes, and the defaults of the configuration.
     pub fn new(accounts: Vec<AccountId>, targets: Vec<TrunkTarget>, allow: &[&str]) -> Self {
         Self {

@@ -57,6 +57,10 @@ pub struct CurrentTrunk {
     pub targets: VecDeque<TrunkTarget>,
     /// The addresses of `target` that have not been tried.
     pub addresses: VecDeque<ResolvedAddress>,
+    /// Addresses that did not answer when they were probed: they are tried last.
+    pub later: VecDeque<(TrunkTarget, ResolvedAddress)>,
+    /// Whether only those are left.
+    is_last_resort: bool,
 }
 
 /// What to do next for a call.
@@ -93,10 +97,12 @@ impl TrunkPlan {
 
     /// Begins to try a trunk.
     pub fn enter(&mut self, route: TrunkRoute, ids: &mut SipIds) {
-        let targets: VecDeque<_> = in_order(&route.trunk.targets, ids).into();
+        let targets: VecDeque<_> = route.trunk.in_order(ids).into();
         let Some(target) = targets.front().cloned() else { return };
-        let addresses = VecDeque::new();
-        self.current = Some(CurrentTrunk { route, target, targets, addresses });
+        let (addresses, later) = (VecDeque::new(), VecDeque::new());
+        let is_last_resort = false;
+        self.current =
+            Some(CurrentTrunk { route, target, targets, addresses, later, is_last_resort });
     }
 
     /// Leaves the current trunk, with what is left of it.
@@ -104,9 +110,22 @@ impl TrunkPlan {
         self.current = None;
     }
 
+    /// Puts the address that was to be tried after the others of the trunk. Returns false if it is its
+    /// turn.
+    pub fn put_off(&mut self, address: ResolvedAddress) -> bool {
+        let Some(current) = self.current.as_mut().filter(|it| !it.is_last_resort) else {
+            return false;
+        };
+        current.later.push_back((current.target.clone(), address));
+        self.tried -= 1;
+        true
+    }
+
     /// Whether another address may be tried after this one.
     pub fn has_more(&self) -> bool {
-        let of_current = |it: &CurrentTrunk| !it.targets.is_empty() || !it.addresses.is_empty();
+        let of_current = |it: &CurrentTrunk| {
+            !it.targets.is_empty() || !it.addresses.is_empty() || !it.later.is_empty()
+        };
         let has_room = self.tried < TRIES_MAX;
         has_room && (!self.routes.is_empty() || self.current.as_ref().is_some_and(of_current))
     }
@@ -151,7 +170,18 @@ impl TrunkPlan {
             self.tried += 1;
             return PlanStep::Try(address);
         }
-        let Some(target) = current.targets.pop_front() else { return PlanStep::NextTrunk };
+        let Some(target) = current.targets.pop_front() else {
+            let later = std::mem::take(&mut current.later);
+            let is_usable = |it: &(_, ResolvedAddress)| {
+                self.is_ipv4.is_none_or(|is_ipv4| is_ipv4 == it.1.address.is_ipv4())
+            };
+            let mut later = later.into_iter().filter(is_usable);
+            let Some((target, address)) = later.next() else { return PlanStep::NextTrunk };
+            (current.target, current.later) = (target, later.collect());
+            current.is_last_resort = true;
+            self.tried += 1;
+            return PlanStep::Try(address);
+        };
         current.target = target;
         let (uri, transport) = (&current.target.uri, current.target.transport());
         match &uri.host {
@@ -183,36 +213,10 @@ pub enum PlanScope {
     Trunk,
 }
 
-/// The targets by priority, and drawn by weight where priorities are equal (RFC 2782).
-fn in_order(targets: &[TrunkTarget], ids: &mut SipIds) -> Vec<TrunkTarget> {
-    let mut rest = targets.to_vec();
-    // Those of weight zero come first in the list, so that they are drawn, if rarely.
-    rest.sort_by_key(|it| (it.priority, it.weight != 0));
-    let mut ordered = Vec::with_capacity(rest.len());
-    while let Some(first) = rest.first() {
-        let priority = first.priority;
-        let equal = rest.iter().take_while(|it| it.priority == priority);
-        let sum: u32 = equal.clone().map(|it| u32::from(it.weight)).sum();
-        // Only a weight of zero is drawn by zero: equal weights have equal shares.
-        let drawn = match first.weight {
-            0 => ids.below(sum + 1),
-            _ => 1 + ids.below(sum),
-        };
-        let mut running = 0;
-        let at = equal.map(|it| {
-            running += u32::from(it.weight);
-            running
-        });
-        let at = at.collect::<Vec<_>>().iter().position(|it| drawn <= *it).unwrap_or(0);
-        ordered.push(rest.remove(at));
-    }
-    ordered
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::SipSecret;
+    use crate::sip::{SipSecret, trunk::OutboundTrunk};
 
     fn target(uri: &str, priority: u16, weight: u16) -> TrunkTarget {
         TrunkTarget { priority, weight, ..uri.parse().unwrap() }
@@ -229,7 +233,7 @@ mod tests {
         ];
         let mut firsts = [0; 3];
         for _ in 0..2_000 {
-            let ordered = in_order(&targets, &mut ids);
+            let ordered = OutboundTrunk::new(Vec::new(), targets.to_vec(), &[]).in_order(&mut ids);
             let names: Vec<_> = ordered.iter().map(|it| it.uri.host.to_string()).collect();
             assert_eq!((names.len(), names[3].as_str()), (4, "last"));
             let at = ["light", "heavy", "none"].iter().position(|it| **it == names[0]).unwrap();

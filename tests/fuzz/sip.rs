@@ -118,16 +118,16 @@ impl FuzzAgent {
             }
             Effect::Agree { call, .. } => assert!(self.open.contains(&call), "the leg is not open"),
             Effect::Attempted(..) | Effect::Note(_) => {}
+            Effect::Resolve { id, query } => {
+                let addresses = query.literal().into_iter().collect();
+                return Some(Command::Resolved { id, addresses });
+            }
             Effect::Route { id, .. } => return Some(Command::Routed { id, hop: None }),
             Effect::Press { call, .. } => assert!(self.open.contains(&call), "the leg is not open"),
             Effect::Close { call } => assert!(self.open.remove(&call), "closed once"),
             Effect::Arrive(arrival) => {
                 self.calls.push(arrival.call);
                 return Some(Command::Arrived { call: arrival.call, status: 180 });
-            }
-            Effect::Resolve { id, query } => {
-                let addresses = query.literal().into_iter().collect();
-                return Some(Command::Resolved { id, addresses });
             }
             Effect::Report(report) => assert!(self.calls.contains(&report.call)),
         }

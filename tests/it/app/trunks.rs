@@ -1,6 +1,6 @@
 //! A second conflow is the trunk: calls to numbers from one process to another, over SIP and RTP.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, thread, time::Duration};
 
 use crate::app::{FLOW, Program, home};
 
@@ -97,4 +97,50 @@ fn a_dial_reaches_a_number_through_another_conflow() {
     let (status, body) = customer_program.ask_as(ID, TOKEN, "POST", &path, r#"{"to":"forward"}"#);
     assert_eq!(status, 201, "{body}");
     carrier.wait_for("entered");
+}
+
+const OPS_TOKEN: &str = "ops-0123456789abcdef0123456789abcdef";
+
+/// Asks for the metrics until they have this line, for a minute at most.
+fn wait_for_metric(program: &Program, line: &str) {
+    let headers = format!("Authorization: Bearer {OPS_TOKEN}\r\n");
+    let mut page = String::new();
+    for _ in 0..1_200 {
+        page = program.send(&headers, "GET", "/metrics", "").1;
+        if page.lines().any(|it| it == line) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("no {line:?} in {page}");
+}
+
+#[test]
+fn a_server_registers_at_its_trunk_and_takes_that_back_at_the_end() {
+    let with_metrics = |text: &str| {
+        let home = configured(text);
+        let file = home.path().join("conflow.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, format!("ops_token = \"{OPS_TOKEN}\"\n{text}")).unwrap();
+        let program = Program::start(home.path(), "");
+        (home, program)
+    };
+    let (_carrier_home, carrier) = with_metrics(&format!(
+        "[sip]\nbind = \"127.0.0.1:0\"\nrtp_ports = \"21200-21299\"\n\
+         [[endpoint]]\nuser = \"acme\"\npassword = \"hush-hush\"\naccount = \"{ID}\"\n"
+    ));
+    let port = sip_port(&carrier);
+    let (_home, mut customer) = with_metrics(&format!(
+        "{}username = \"acme\"\npassword = \"hush-hush\"\nregister = true\nretry = 1\n\
+         options_interval = 1\n",
+        customer(port, "49")
+    ));
+    customer.wait_for("registered at 127.0.0.1");
+    wait_for_metric(&customer, "conflow_trunk_registered{trunk=\"carrier\"} 1");
+    let target = format!("trunk=\"carrier\",target=\"sip:127.0.0.1:{port}\"");
+    wait_for_metric(&customer, &format!("conflow_trunk_target_up{{{target}}} 1"));
+    wait_for_metric(&carrier, "conflow_sip_registered 1");
+    customer.signal("TERM");
+    assert_eq!(customer.end().0, Some(0));
+    wait_for_metric(&carrier, "conflow_sip_registered 0");
 }

@@ -6,6 +6,7 @@ mod resolve;
 mod streams;
 mod tls;
 mod torture;
+mod trunks;
 
 use std::{
     collections::BTreeSet,
@@ -70,10 +71,14 @@ impl SipHarness {
     }
 
     fn with_tls(settings: Settings, tls: Option<Arc<ServerTls>>) -> Self {
+        Self::with_key(settings, tls, SipSecret([9; 32]))
+    }
+
+    fn with_key(settings: Settings, tls: Option<Arc<ServerTls>>, key: SipSecret) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let open = Arc::new(Mutex::default());
         let legs = Arc::new(RecordingLegs { open: Arc::clone(&open), events: sender.clone() });
-        let (sip, driver) = SipBackend::bind_with(settings, tls, legs, SipSecret([9; 32])).unwrap();
+        let (sip, driver) = SipBackend::bind_with(settings, tls, legs, key).unwrap();
         let sip = Arc::new(sip);
         let engine = Engine { sip: OnceLock::from(Arc::clone(&sip)), events: sender };
         tokio::spawn(driver.run(Arc::new(engine)));

@@ -6,6 +6,8 @@ mod calls;
 mod changes;
 mod odd;
 mod outgoing;
+mod probes;
+mod registration;
 mod trunk_limits;
 mod trunks;
 
@@ -129,7 +131,8 @@ impl AgentHarness {
             }
             Effect::Resolve { id, query } => {
                 let said = format!("resolve {} {:?} {:?}", query.host, query.port, query.transport);
-                let addresses = self.names.get(&*query.host).cloned().unwrap_or_default();
+                let literal = || query.literal().into_iter().collect();
+                let addresses = self.names.get(&*query.host).cloned().unwrap_or_else(literal);
                 (said, Some(Command::Resolved { id, addresses }))
             }
             Effect::Route { id, to, tls } => {

@@ -25,6 +25,7 @@ pub(super) fn trunk(name: &str, servers: &[&str], set: impl Fn(&mut OutboundTrun
     };
     let targets = servers.iter().enumerate().map(target).collect();
     let mut out = OutboundTrunk::new(vec!["MA1".parse().unwrap()], targets, &["49"]);
+    out.options_interval = None;
     set(&mut out);
     SipTrunk { name: name.into(), outbound: Some(Arc::new(out)), ..SipTrunk::default() }
 }
