@@ -169,7 +169,7 @@ impl ConfigSource<'_> {
             RowKind::Number => {
                 CheckedRow::Number(self.numbers(&layer.numbers, accounts)?.remove(0))
             }
-            RowKind::Trunk => CheckedRow::Trunk(Box::new(self.trunks(&layer.trunks)?.remove(0))),
+            RowKind::Trunk => CheckedRow::Trunk(Box::new(self.trunks(&layer.trunks, accounts)?.remove(0))),
         })
     }
 }

@@ -24,7 +24,7 @@ use super::{
     invite::{AdmittedCallee, of_callee},
     observed::Blame,
     queue::QueueReceiver,
-    recorder::{self, AskedBy, Receipt},
+    recorder::{self, AskedBy, Receipt, TurnRow},
     registry::{Observed, Registry},
     room_queue::{DialMessage, InviteMessage, RoomHandle, RoomMessage},
     spawner::Actor,
