@@ -386,8 +386,9 @@ impl<R: RoomTable> PhoneTable<R> {
         let room_before = phone.room();
         if let Some(room) = room_before {
             self.rooms.with(room, |rooms| {
-                let sounds = rooms.get(room);
-                sounds.map(|it| phone.catch_up(ms, call, it, &self.settings, &mut heard));
+                if let Some(sounds) = rooms.get(room) {
+                    phone.catch_up(ms, call, sounds, &self.settings, &mut heard);
+                }
             });
         }
         phone.advance_to(ms, &self.settings, &mut heard);

@@ -107,8 +107,7 @@ impl StateLog {
             row.key != BEAT
         });
         let (inner, work) = (Mutex::new(inner), Condvar::new());
-        let is_in_trouble = AtomicBool::new(false);
-        let folder = File::open(&settings.folder)?;
+        let (is_in_trouble, folder) = (AtomicBool::new(false), File::open(&settings.folder)?);
         let shared = Arc::new(Shared { settings, folder, inner, work, is_in_trouble });
         let log = Self { shared, upkeep: Mutex::default() };
         Ok(Opened { log, rows, last_sign, was_closed, is_other_boot, findings })
