@@ -56,8 +56,10 @@ fn a_printed_trunk_can_be_read_again_and_has_no_secrets() {
         assert!(printed.contains(line), "{line}: {printed}");
     }
     let own = printed.find("[[trunk]]").unwrap();
-    let again =
-        format!("[sip]\ndial_allow = [\"bot.example\", \"10.0.0.0/8\"]\n{}", &printed[own..]);
+    let again = format!(
+        "[sip]\ndial_allow = [\"bot.example\", \"10.0.0.0/8\"]\n{}",
+        printed[own..].split("[[account]]").next().unwrap()
+    );
     let again = load(temp.path(), &again).unwrap();
     assert_eq!(again.trunks, config.trunks);
 
