@@ -136,27 +136,27 @@ impl Agent {
 
     fn ask(
         &mut self,
-        receiver: AnswerFor,
+        answer_for: AnswerFor,
         effect: impl FnOnce(u64) -> Effect,
         effects: &mut Effects,
     ) {
         self.last_question += 1;
-        self.upkeep.questions.insert(self.last_question, receiver);
+        self.upkeep.questions.insert(self.last_question, answer_for);
         effects.push_back(effect(self.last_question));
     }
 
     /// Does what a registration wants.
     fn satisfy(&mut self, now: Instant, id: u64, want: RegistrationWant, effects: &mut Effects) {
         let Some(it) = self.upkeep.registrations.get_mut(&id) else { return };
-        let receiver = AnswerFor::Registration(id);
+        let answer_for = AnswerFor::Registration(id);
         match want {
             RegistrationWant::Nothing => {}
             RegistrationWant::Resolve(query) => {
-                self.ask(receiver, |id| Effect::Resolve { id, query }, effects);
+                self.ask(answer_for, |id| Effect::Resolve { id, query }, effects);
             }
             RegistrationWant::Route(to) => {
                 let tls = tls_name(&to, &it.domain(), &it.settings);
-                self.ask(receiver, |id| Effect::Route { id, to, tls }, effects);
+                self.ask(answer_for, |id| Effect::Route { id, to, tls }, effects);
             }
             RegistrationWant::Register(hop) => {
                 let branch = self.ids.branch();
@@ -196,8 +196,8 @@ impl Agent {
         addresses: &[ResolvedAddress],
         effects: &mut Effects,
     ) -> bool {
-        let Some(receiver) = self.upkeep.questions.remove(&id) else { return false };
-        match receiver {
+        let Some(answer_for) = self.upkeep.questions.remove(&id) else { return false };
+        match answer_for {
             AnswerFor::Registration(id) => {
                 self.with_registration(now, id, effects, |it, ids, notes| {
                     it.resolved(now, addresses, ids, notes)
@@ -207,8 +207,8 @@ impl Agent {
                 for to in self.upkeep.probes.resolved(id, addresses) {
                     let Some(it) = self.upkeep.probes.target(id) else { break };
                     let tls = tls_name(&to, &it.settings.domain_of(&it.target), &it.settings);
-                    let receiver = AnswerFor::Probe(id, to);
-                    self.ask(receiver, |id| Effect::Route { id, to, tls }, effects);
+                    let answer_for = AnswerFor::Probe(id, to);
+                    self.ask(answer_for, |id| Effect::Route { id, to, tls }, effects);
                 }
             }
             AnswerFor::Probe(..) => {}
@@ -225,8 +225,8 @@ impl Agent {
         hop: Option<Hop>,
         effects: &mut Effects,
     ) -> bool {
-        let Some(receiver) = self.upkeep.questions.remove(&id) else { return false };
-        match receiver {
+        let Some(answer_for) = self.upkeep.questions.remove(&id) else { return false };
+        match answer_for {
             AnswerFor::Registration(id) => {
                 self.with_registration(now, id, effects, |it, ids, notes| {
                     it.routed(now, hop, ids, notes)
