@@ -201,7 +201,7 @@ impl Agent {
             AnswerFor::Registration(id) => {
                 self.with_registration(now, id, effects, |it, ids, notes| {
                     it.resolved(now, addresses, ids, notes)
-                })
+                });
             }
             AnswerFor::Target(id) => {
                 for to in self.upkeep.probes.resolved(id, addresses) {
@@ -230,7 +230,7 @@ impl Agent {
             AnswerFor::Registration(id) => {
                 self.with_registration(now, id, effects, |it, ids, notes| {
                     it.routed(now, hop, ids, notes)
-                })
+                });
             }
             AnswerFor::Probe(id, to) => self.probe(now, id, to, hop, effects),
             AnswerFor::Target(_) => {}

@@ -284,7 +284,7 @@ fn count(trunk: &Arc<str>, it: &mut ProbedAddress, is_answered: bool, notes: &mu
             notes.push(SipNote::of_trunk(trunk, true, text));
         }
         (false, true) => {
-            notes.push(SipNote::of_trunk(trunk, false, format!("{address} answers again")))
+            notes.push(SipNote::of_trunk(trunk, false, format!("{address} answers again")));
         }
         (true, true) | (false, false) => {}
     }
