@@ -77,6 +77,7 @@
 //! | recorder, receipt | what a turn writes before it is seen; the answer of a repeatable request in it |
 //! | backlog | callbacks of earlier processes that are not queued yet |
 //! | trunk, target | another server that calls us, or that our calls leave through; one of its addresses |
+//! | upkeep, probe | what `sip` does for trunks by itself: registrations, and OPTIONS to their servers |
 //! | callee, attempt | a call that `<Dial>` makes; one INVITE of a call that we make |
 //! | call detail record (CDR) | what remains of a call |
 //! | recording | audio kept in a file; never a CDR or a row |

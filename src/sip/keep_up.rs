@@ -15,7 +15,7 @@ use super::{
     timers::Timer,
     transaction::ClientTransaction,
     trunk::{OutboundTrunk, TrunkTarget},
-    upkeep::{Asker, TrunkStatus, Upkeep},
+    upkeep::{AnswerFor, TrunkStatus, Upkeep},
 };
 
 impl Agent {
@@ -83,8 +83,8 @@ impl Agent {
     /// Returns what is known of the trunks through which calls leave.
     pub fn trunks(&self) -> Vec<TrunkStatus> {
         let status = |(name, outbound): (&Arc<str>, &Arc<OutboundTrunk>)| {
-            let all = self.upkeep.registrations.values().filter(|it| it.trunk == *name);
-            let is_registered = all.into_iter().any(Registration::is_registered);
+            let mut all = self.upkeep.registrations.values();
+            let is_registered = all.any(|it| it.trunk == *name && it.is_registered());
             let targets = self.upkeep.probes.targets().filter(|(it, _)| it.trunk == *name);
             TrunkStatus {
                 trunk: name.clone(),
@@ -98,8 +98,8 @@ impl Agent {
 
     /// The name of the trunk whose registration has a Contact with this user.
     pub(super) fn trunk_of_contact(&self, user: &str) -> Option<&Arc<str>> {
-        let all = self.upkeep.registrations.values();
-        all.into_iter().find(|it| it.token == user).map(|it| &it.trunk)
+        let mut all = self.upkeep.registrations.values();
+        all.find(|it| it.token == user).map(|it| &it.trunk)
     }
 
     /// An INVITE over this hop has found no answer.
@@ -129,29 +129,34 @@ impl Agent {
         self.forget_requests(SipMethod::Options, ended);
         effects.extend(notes.into_iter().map(Effect::Note));
         for (id, query) in questions {
-            self.ask(Asker::Target(id), |id| Effect::Resolve { id, query }, effects);
+            self.ask(AnswerFor::Target(id), |id| Effect::Resolve { id, query }, effects);
         }
         self.rearm_upkeep();
     }
 
-    fn ask(&mut self, asker: Asker, effect: impl FnOnce(u64) -> Effect, effects: &mut Effects) {
+    fn ask(
+        &mut self,
+        answer_for: AnswerFor,
+        effect: impl FnOnce(u64) -> Effect,
+        effects: &mut Effects,
+    ) {
         self.last_question += 1;
-        self.upkeep.questions.insert(self.last_question, asker);
+        self.upkeep.questions.insert(self.last_question, answer_for);
         effects.push_back(effect(self.last_question));
     }
 
     /// Does what a registration wants.
     fn satisfy(&mut self, now: Instant, id: u64, want: RegistrationWant, effects: &mut Effects) {
         let Some(it) = self.upkeep.registrations.get_mut(&id) else { return };
-        let asker = Asker::Registration(id);
+        let answer_for = AnswerFor::Registration(id);
         match want {
             RegistrationWant::Nothing => {}
             RegistrationWant::Resolve(query) => {
-                self.ask(asker, |id| Effect::Resolve { id, query }, effects);
+                self.ask(answer_for, |id| Effect::Resolve { id, query }, effects);
             }
             RegistrationWant::Route(to) => {
                 let tls = tls_name(&to, &it.domain(), &it.settings);
-                self.ask(asker, |id| Effect::Route { id, to, tls }, effects);
+                self.ask(answer_for, |id| Effect::Route { id, to, tls }, effects);
             }
             RegistrationWant::Register(hop) => {
                 let branch = self.ids.branch();
@@ -191,22 +196,22 @@ impl Agent {
         addresses: &[ResolvedAddress],
         effects: &mut Effects,
     ) -> bool {
-        let Some(asker) = self.upkeep.questions.remove(&id) else { return false };
-        match asker {
-            Asker::Registration(id) => {
+        let Some(answer_for) = self.upkeep.questions.remove(&id) else { return false };
+        match answer_for {
+            AnswerFor::Registration(id) => {
                 self.with_registration(now, id, effects, |it, ids, notes| {
                     it.resolved(now, addresses, ids, notes)
-                })
+                });
             }
-            Asker::Target(id) => {
+            AnswerFor::Target(id) => {
                 for to in self.upkeep.probes.resolved(id, addresses) {
                     let Some(it) = self.upkeep.probes.target(id) else { break };
                     let tls = tls_name(&to, &it.settings.domain_of(&it.target), &it.settings);
-                    let asker = Asker::Probe(id, to);
-                    self.ask(asker, |id| Effect::Route { id, to, tls }, effects);
+                    let answer_for = AnswerFor::Probe(id, to);
+                    self.ask(answer_for, |id| Effect::Route { id, to, tls }, effects);
                 }
             }
-            Asker::Probe(..) => {}
+            AnswerFor::Probe(..) => {}
         }
         self.rearm_upkeep();
         true
@@ -220,15 +225,15 @@ impl Agent {
         hop: Option<Hop>,
         effects: &mut Effects,
     ) -> bool {
-        let Some(asker) = self.upkeep.questions.remove(&id) else { return false };
-        match asker {
-            Asker::Registration(id) => {
+        let Some(answer_for) = self.upkeep.questions.remove(&id) else { return false };
+        match answer_for {
+            AnswerFor::Registration(id) => {
                 self.with_registration(now, id, effects, |it, ids, notes| {
                     it.routed(now, hop, ids, notes)
-                })
+                });
             }
-            Asker::Probe(id, to) => self.probe(now, id, to, hop, effects),
-            Asker::Target(_) => {}
+            AnswerFor::Probe(id, to) => self.probe(now, id, to, hop, effects),
+            AnswerFor::Target(_) => {}
         }
         self.rearm_upkeep();
         true

@@ -57,11 +57,11 @@ pub enum SipNote {
     },
     /// A registration at a trunk, or a server of a trunk, has changed.
     Trunk {
-        /// The trunk's name.
+        /// The trunk's name in the configuration.
         trunk: Arc<str>,
         /// Whether somebody should look at it.
         is_warning: bool,
-        /// What has happened.
+        /// What has happened, for the log.
         text: String,
     },
     /// The SDP of a call has no telephone-event: keys that are sent as tones are not recognized.

@@ -26,9 +26,9 @@ pub struct Probes {
 /// A target that is probed.
 #[derive(Debug)]
 pub struct ProbedTarget {
-    /// The trunk's name.
+    /// The trunk's name in the configuration.
     pub trunk: Arc<str>,
-    /// The trunk's settings.
+    /// The trunk's settings when its probes began.
     pub settings: Arc<OutboundTrunk>,
     /// The target, one of the trunk's.
     pub target: TrunkTarget,
@@ -120,8 +120,8 @@ impl Probes {
     /// Whether calls should be sent to an address before those that are down. An address that is not
     /// probed counts as up.
     pub fn is_up(&self, to: &ResolvedAddress) -> bool {
-        let of_address = self.rows.values().flat_map(|it| &it.addresses).filter(|it| it.to == *to);
-        of_address.into_iter().all(ProbedAddress::is_up)
+        let mut all = self.rows.values().flat_map(|it| &it.addresses);
+        all.all(|it| it.to != *to || it.is_up())
     }
 
     /// Whether no target of a trunk answers. A trunk that is not probed counts as up.
@@ -284,7 +284,7 @@ fn count(trunk: &Arc<str>, it: &mut ProbedAddress, is_answered: bool, notes: &mu
             notes.push(SipNote::of_trunk(trunk, true, text));
         }
         (false, true) => {
-            notes.push(SipNote::of_trunk(trunk, false, format!("{address} answers again")))
+            notes.push(SipNote::of_trunk(trunk, false, format!("{address} answers again")));
         }
         (true, true) | (false, false) => {}
     }

@@ -28,7 +28,7 @@ use super::{
 /// The registration of one trunk.
 #[derive(Debug)]
 pub struct Registration {
-    /// The trunk's name.
+    /// The trunk's name in the configuration.
     pub trunk: Arc<str>,
     /// The trunk's settings, as of the registration's begin.
     pub settings: Arc<OutboundTrunk>,
@@ -350,11 +350,11 @@ impl Registration {
     /// asked for.
     fn granted(&self, response: &SipMessage) -> u32 {
         let contacts = response.all(&HeaderName::Contact);
-        let contacts = contacts.filter_map(|text| NameAddr::parse_list(text).ok()).flatten();
+        let mut contacts = contacts.filter_map(|text| NameAddr::parse_list(text).ok()).flatten();
         let is_ours = |it: &NameAddr| {
             it.uri.sip().and_then(|uri| uri.user.as_deref()) == Some(self.token.as_str())
         };
-        let own = contacts.into_iter().find(is_ours);
+        let own = contacts.find(is_ours);
         let own = own.and_then(|it| it.params.get("expires").and_then(parse_number));
         let expires = || response.get(&HeaderName::Expires).and_then(|it| parse_number(it.trim()));
         own.or_else(expires).unwrap_or(self.asked)

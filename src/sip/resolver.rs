@@ -78,10 +78,9 @@ impl NameResolver {
         for (transport, name) in query.services() {
             let records = services(dns, &name, ends).await;
             is_refused |= records.iter().any(|it| it.target == ".");
-            let mut draw = random_up_to();
             let records = records.into_iter().filter(|it| it.target != ".").take(SERVICES_MAX);
             let rank = |it: &ServiceRecord| (it.priority, it.weight);
-            let records = by_priority_and_weight(records.collect(), rank, &mut draw);
+            let records = by_priority_and_weight(records.collect(), rank, random_up_to());
             if records.is_empty() {
                 continue;
             }

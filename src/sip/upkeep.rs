@@ -11,7 +11,7 @@ pub struct Upkeep {
     pub(super) last: u64,
     pub(super) probes: Probes,
     /// Who waits for the answer to a question.
-    pub(super) questions: BTreeMap<u64, Asker>,
+    pub(super) questions: BTreeMap<u64, AnswerFor>,
     pub(super) due: Option<Instant>,
     /// Whether something may have changed since [`Agent::trunk_changes`](super::agent::Agent::trunk_changes).
     pub(super) has_changed: bool,
@@ -19,7 +19,7 @@ pub struct Upkeep {
 
 /// Who has asked for addresses, or for the way to one.
 #[derive(Clone, Copy, Debug)]
-pub enum Asker {
+pub enum AnswerFor {
     /// A registration, by its number.
     Registration(u64),
     /// A target that is probed, by its number.
@@ -31,7 +31,7 @@ pub enum Asker {
 /// What is known of a trunk through which calls leave.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TrunkStatus {
-    /// Its name.
+    /// Its name in the configuration.
     pub trunk: Arc<str>,
     /// Whether we are registered at it. None: we do not register.
     pub is_registered: Option<bool>,
