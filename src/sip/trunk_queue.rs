@@ -50,7 +50,10 @@ impl Agent {
             }
             // Calls that wait come first; a caller on the phone does not wait behind them.
             let taken = match may_wait && is_new && self.usage.has_waiting(&route.name) {
-                true => Err(TrunkLimit::Rate(Duration::ZERO)),
+                true => self
+                    .usage
+                    .check(now, &route.name, &route.trunk)
+                    .and(Err(TrunkLimit::Rate(Duration::ZERO))),
                 false => {
                     let trunk = (&route.name, &*route.trunk);
                     self.usage.take(now, call, trunk, &plan.account)

@@ -65,6 +65,8 @@ fn numbers_are_called_through_another_conflow() {
 
     let (status, body) = call(&customer_program, "+49 (89) 12-34", "room");
     assert_eq!(status, 200, "{body}");
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let uuid = body["request_uuid"].as_str().unwrap();
     customer_program.wait_for("entered");
     carrier.wait_for("entered");
 
@@ -81,8 +83,8 @@ fn numbers_are_called_through_another_conflow() {
         let (status, body) = program.ask_as(ID, TOKEN, "GET", &room, "");
         assert!(status == 200 && body.contains("member_id"), "{status} {body}");
     }
-    let calls = format!("/api/v1/Account/{ID}/Call/");
-    let (status, body) = customer_program.ask_as(ID, TOKEN, "DELETE", &calls, "");
+    let live = format!("/api/v1/Account/{ID}/Call/{uuid}/");
+    let (status, body) = customer_program.ask_as(ID, TOKEN, "DELETE", &live, "");
     assert_eq!(status, 204, "{body}");
     carrier.wait_for("left");
 }

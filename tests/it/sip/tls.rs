@@ -283,7 +283,7 @@ async fn a_trunk_over_tls_is_called_if_it_proves_its_domain() {
             continue;
         }
         customer.expect(&["Ringing", "agree 127.0.0.1:20000 from 127.0.0.1", "Answered"]).await;
-        carrier.expect(&["arrive sip:+4930@127.0.0.1 weekly"]).await;
+        carrier.expect(&["arrive 4930 weekly"]).await;
         customer.sip.signal(end(call, HangupCause::Normal));
         customer.expect(&["End", "close"]).await;
         while carrier.event().await != "HungUp" {}
