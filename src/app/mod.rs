@@ -133,13 +133,7 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
 
     let sip = engine.phones.as_ref().map(|it| it.gauges().0.addresses().to_vec());
     log_start(&config, &documents, http, &sip.unwrap_or_default(), token_file.as_deref());
-    if descriptors < descriptors::RECOMMENDED_MIN {
-        tracing::warn!(
-            "only {descriptors} files may be open, and each call and connection takes one: raise the \
-             limit (ulimit -Hn, LimitNOFILE= of systemd) to {} or more",
-            descriptors::RECOMMENDED_MIN
-        );
-    }
+    warn_of_few(descriptors);
     let tls = https.clone();
     let parts = engine.reloadable((accounts, stored_accounts), config_rows, (http, tls), log);
     drop(tokio::spawn(Reloader::new(base, &config, load, parts).run(signals.hangup)));
@@ -168,6 +162,17 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
         (0, 0) => Ok(()),
         (0, rows) => bail!("{rows} rows of calls are lost, because the store cannot write"),
         (calls, _) => bail!("{calls} calls were cut off"),
+    }
+}
+
+/// Warns if few files may be open.
+fn warn_of_few(descriptors: u64) {
+    if descriptors < descriptors::RECOMMENDED_MIN {
+        tracing::warn!(
+            "only {descriptors} files may be open, and each call and connection takes one: raise the \
+             limit (ulimit -Hn, LimitNOFILE= of systemd) to {} or more",
+            descriptors::RECOMMENDED_MIN
+        );
     }
 }
 

@@ -43,6 +43,9 @@ pub(super) struct ConfigRows {
     last: Mutex<Option<(Vec<StoredRow>, BTreeSet<AccountId>)>>,
 }
 
+/// A row, or why it cannot be read.
+type ReadRow = Result<ConfigRow, String>;
+
 /// Rows of a data folder: each is in the memory of the engine, and looked for twice a second.
 const ROWS_MAX: usize = 20_000;
 /// The account of rows that belong to none.
@@ -104,7 +107,7 @@ impl ConfigRows {
         Ok(!is_same)
     }
 
-    fn read(&self) -> Result<Vec<(StoredRow, Result<ConfigRow, String>)>, RowStoreError> {
+    fn read(&self) -> Result<Vec<(StoredRow, ReadRow)>, RowStoreError> {
         let mut stored = self.store.load(Table::ConfigRows)?;
         stored.sort_unstable_by_key(|it| (it.a, it.b));
         let rows = stored.into_iter().map(|it| {
@@ -114,7 +117,7 @@ impl ConfigRows {
         Ok(rows.collect())
     }
 
-    fn open(&self, stored: &StoredRow) -> Result<ConfigRow, String> {
+    fn open(&self, stored: &StoredRow) -> ReadRow {
         let (kind, body) = parse(stored).map_err(|error| error.to_string())?;
         let mut row = ConfigRow::new(kind, body.keys);
         if let Some(sealed) = body.password {
@@ -152,9 +155,9 @@ impl ConfigRows {
         if ROWS_MAX < stored.len() + rows.len() {
             bail!("the data folder has {} rows: at most {ROWS_MAX} are kept", stored.len());
         }
-        let mut last = stored.iter().map(|(it, _)| it.b).max().unwrap_or_default();
+        let last = stored.iter().map(|(it, _)| it.b).max().unwrap_or_default();
         let mut names = BTreeSet::new();
-        for row in rows {
+        for (number, row) in (last + 1..).zip(rows) {
             let (kind, name) = (row.kind.name(), row.name());
             row.check().map_err(|why| anyhow::anyhow!("{kind} {name}: {why}"))?;
             let is_same = |it: &&StoredRow| parse(it).is_ok_and(|it| is_named(it, row.kind, name));
@@ -166,7 +169,6 @@ impl ConfigRows {
                 );
             }
             writes.extend(same.map(deletion));
-            last += 1;
             let password = match &row.password {
                 Some(Secret(password)) => Some(self.seal(row, password)?),
                 None => None,
@@ -174,8 +176,8 @@ impl ConfigRows {
             let body = RowBody { keys: row.keys.clone(), password };
             let account = row.account().unwrap_or_else(|| NOBODY.parse().expect("it is a name"));
             let a = row.kind as u64;
-            writes
-                .push(RowWrite { b: last, ..RowWrite::put(Table::ConfigRows, &account, a, &body) });
+            let write = RowWrite::put(Table::ConfigRows, &account, a, &body);
+            writes.push(RowWrite { b: number, ..write });
         }
         Ok(removal::commit(&*self.store, writes)?)
     }
@@ -330,9 +332,9 @@ fn trunk_rows(wanted: &AddTrunks) -> Result<Vec<ConfigRow>> {
     else {
         bail!("{path} has no [[trunk]]: write one with a name, and addresses or targets");
     };
-    let row = |row| match row {
-        Value::Table(keys) => Ok(ConfigRow::new(RowKind::Trunk, keys)),
-        other => bail!("{path}: a trunk is a table, and no {}", other.type_str()),
+    let row = |row: Value| match row.try_into::<Keys>() {
+        Ok(keys) => Ok(ConfigRow::new(RowKind::Trunk, keys)),
+        Err(_) => bail!("{path}: trunk: write each one as a table, [[trunk]]"),
     };
     rows.into_iter().map(row).collect()
 }

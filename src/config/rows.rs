@@ -169,7 +169,9 @@ impl ConfigSource<'_> {
             RowKind::Number => {
                 CheckedRow::Number(self.numbers(&layer.numbers, accounts)?.remove(0))
             }
-            RowKind::Trunk => CheckedRow::Trunk(Box::new(self.trunks(&layer.trunks, accounts)?.remove(0))),
+            RowKind::Trunk => {
+                CheckedRow::Trunk(Box::new(self.trunks(&layer.trunks, accounts)?.remove(0)))
+            }
         })
     }
 }
@@ -229,7 +231,7 @@ mod tests {
             match expected {
                 "" => assert_eq!(checked, Ok(()), "{keys}"),
                 _ => {
-                    assert!(checked.clone().unwrap_err().contains(expected), "{keys}: {checked:?}")
+                    assert!(checked.clone().unwrap_err().contains(expected), "{keys}: {checked:?}");
                 }
             }
         };

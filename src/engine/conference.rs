@@ -313,13 +313,9 @@ impl RoomActor {
     /// Writes the notices of the decided effects, a slice of them at most, before any effect is
     /// performed. Returns whether all are written.
     fn record(&mut self, now: Instant, slice: usize) -> bool {
-        let room = &self.room.incarnation;
-        let (mut events, mut rows, mut is_all) = (Vec::new(), Vec::new(), true);
         let is_first = self.recording == Recording::Begins;
-        if is_first {
-            rows = recorder::answered(self.receipt.take(), &self.effects);
-            rows.extend(self.bans(now));
-        }
+        let mut rows = if is_first { self.decided_rows(now) } else { Vec::new() };
+        let (room, mut events, mut is_all) = (&self.room.incarnation, Vec::new(), true);
         let blame = &mut self.blame;
         let account = &room.key.account;
         let mut take = |notice: Notice| {
@@ -377,14 +373,16 @@ impl RoomActor {
         is_all
     }
 
-    /// The rows of the bans among the decided effects.
-    fn bans(&self, now: Instant) -> Vec<TurnRow> {
+    /// The rows of the answer and of the bans among the decided effects.
+    fn decided_rows(&mut self, now: Instant) -> Vec<TurnRow> {
+        let mut rows = recorder::answered(self.receipt.take(), &self.effects);
         let (ban_list, key) = (self.registry.ban_list(), &self.room.incarnation.key);
         let row = |effect: &Effect| {
             let Effect::Ban { member, who, reason, length } = effect else { return None };
             ban_list.row(now, key, *member, who.clone(), reason.clone(), *length)
         };
-        self.effects.iter().filter_map(row).collect()
+        rows.extend(self.effects.iter().filter_map(row));
+        rows
     }
 
     /// Replaces the order at the front by those into which the media port splits it.

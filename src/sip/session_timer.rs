@@ -152,7 +152,8 @@ mod tests {
     #[test]
     fn an_interval_that_is_too_short_is_granted_as_the_shortest() {
         for seconds in [0, 1, 89] {
-            let text = format!("SIP/2.0 200 OK\r\nSession-Expires: {seconds};refresher=uac\r\n\r\n");
+            let text =
+                format!("SIP/2.0 200 OK\r\nSession-Expires: {seconds};refresher=uac\r\n\r\n");
             let response = SipMessage::parse(text.as_bytes()).unwrap().unwrap();
             let terms = Terms::granted(&response).unwrap();
             assert_eq!((terms.interval, terms.is_ours), (SHORTEST, true), "{seconds}");

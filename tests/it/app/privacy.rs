@@ -138,6 +138,63 @@ fn files_with(folder: &Path, words: &str) -> Vec<String> {
     found
 }
 
+/// What the API and the commands print of these calls.
+fn told_of(home: &Path, program: &Program, token: &str, calls: &[String]) -> String {
+    let mut shown = String::new();
+    for call in calls {
+        shown += &cdr(program, token, call).to_string();
+        let path = format!("/api/v1/Account/{ID}/Call/{call}/Trace/");
+        let (status, trace) = program.ask(token, "GET", &path, "");
+        assert!(status == 200 && trace.contains("\"GetDigits\""), "{trace}");
+        shown += &(trace + &printed(home, program, token, &format!("trace {call}")));
+    }
+    shown += &program.ask(token, "GET", "/metrics", "").1;
+    let deliveries = program.ask(token, "GET", &format!("/api/v1/Account/{ID}/Delivery/"), "").1;
+    assert!(deliveries.contains("/told?token=***"), "{deliveries}");
+    shown += &deliveries;
+    for (arguments, expected) in [
+        ("callbacks", "/told?token=***"),
+        ("events", "ConferenceExit"),
+        ("events --format json", "ConferenceExit"),
+    ] {
+        let printed = printed(home, program, token, arguments);
+        assert!(printed.contains(expected), "{arguments}: {printed}");
+        shown += &printed;
+    }
+    let stored = program.ask(token, "GET", &format!("/api/v1/Account/{ID}/Call/"), "").1;
+    shown += &stored;
+    shown
+}
+
+/// Waits for the traces: those of calls that have ended are written some hundred milliseconds later.
+fn await_traces(home: &Path) {
+    let traces = home.join("data/traces");
+    let has = |words| !files_with(&traces, words).is_empty();
+    let is_written = (0..1_000).any(|_| {
+        thread::sleep(Duration::from_millis(10));
+        has("hides why") && has("Conference")
+    });
+    assert!(is_written, "traces are on the disk");
+}
+
+/// Checks that no secret is in the log, in what was shown, or in a file of the data folder.
+fn find_none(home: &Path, log: &str, shown: &str) {
+    let data = home.join("data");
+    assert!(!files_with(&data.join("state"), "vault").is_empty(), "there are events");
+    for secret in TYPED.into_iter().chain([SPOKEN, TOKEN, CALLBACK_TOKEN]) {
+        for (name, text) in [("log", log), ("API", shown)] {
+            let at = text.find(secret).unwrap_or(text.len());
+            let around = text.get(at.saturating_sub(300)..at + 20).unwrap_or_default();
+            assert!(!text.contains(secret), "{secret} is in the {name}: {around}");
+        }
+        let mut files = files_with(&data, secret);
+        if secret == CALLBACK_TOKEN {
+            files.retain(|it| !it.ends_with(".log") || !it.contains("/state/"));
+        }
+        assert_eq!(files, [""; 0], "{secret}");
+    }
+}
+
 /// Issue 15, point 6. `docs/privacy.md` says what is where.
 #[test]
 fn what_a_caller_types_in_private_is_kept_nowhere() {
@@ -177,52 +234,11 @@ fn what_a_caller_types_in_private_is_kept_nowhere() {
         assert!(requests.iter().any(|it| it.contains(&typed)), "it must arrive: {requests:?}");
     }
 
-    for call in &calls {
-        shown += &cdr(&program, &token, call).to_string();
-        let path = format!("/api/v1/Account/{ID}/Call/{call}/Trace/");
-        let (status, trace) = program.ask(&token, "GET", &path, "");
-        assert!(status == 200 && trace.contains("\"GetDigits\""), "{trace}");
-        shown += &(trace + &printed(home.path(), &program, &token, &format!("trace {call}")));
-    }
-    shown += &program.ask(&token, "GET", "/metrics", "").1;
-    let deliveries = program.ask(&token, "GET", &format!("/api/v1/Account/{ID}/Delivery/"), "").1;
-    assert!(deliveries.contains("/told?token=***"), "{deliveries}");
-    shown += &deliveries;
-    for (arguments, expected) in [
-        ("callbacks", "/told?token=***"),
-        ("events", "ConferenceExit"),
-        ("events --format json", "ConferenceExit"),
-    ] {
-        let printed = printed(home.path(), &program, &token, arguments);
-        assert!(printed.contains(expected), "{arguments}: {printed}");
-        shown += &printed;
-    }
-    let stored = program.ask(&token, "GET", &format!("/api/v1/Account/{ID}/Call/"), "").1;
-    shown += &stored;
-    // The traces of calls that have ended are written some hundred milliseconds later.
-    let traces = home.path().join("data/traces");
-    let has = |words| !files_with(&traces, words).is_empty();
-    let is_written = (0..1_000).any(|_| {
-        thread::sleep(Duration::from_millis(10));
-        has("hides why") && has("Conference")
-    });
-    assert!(is_written, "traces are on the disk");
+    shown += &told_of(home.path(), &program, &token, &calls);
+    await_traces(home.path());
     program.signal("KILL");
     let (_, _, log) = program.end();
     assert!(log.contains("token=***") && log.contains("/fails"), "{log}");
     assert!(shown.contains("log=\\\"false\\\" hides why"), "the author learns that much: {shown}");
-    let data = home.path().join("data");
-    assert!(!files_with(&data.join("state"), "vault").is_empty(), "there are events");
-    for secret in TYPED.into_iter().chain([SPOKEN, TOKEN, CALLBACK_TOKEN]) {
-        for (name, text) in [("log", &log), ("API", &shown)] {
-            let at = text.find(secret).unwrap_or(text.len());
-            let around = text.get(at.saturating_sub(300)..at + 20).unwrap_or_default();
-            assert!(!text.contains(secret), "{secret} is in the {name}: {around}");
-        }
-        let mut files = files_with(&data, secret);
-        if secret == CALLBACK_TOKEN {
-            files.retain(|it| !it.ends_with(".log") || !it.contains("/state/"));
-        }
-        assert_eq!(files, [""; 0], "{secret}");
-    }
+    find_none(home.path(), &log, &shown);
 }
