@@ -208,7 +208,7 @@ mod tests {
             .filter(is_voice)
             .filter(|(.., it)| reads(it))
             .map(|(.., it)| it.id.as_str());
-        let expected = ["play_to_member", "speak_to_member", "make_call", "transfer_call"];
+        let expected = ["play_to_member", "speak_to_member", "make_call", "dial_member"];
         let expected = expected.into_iter().chain(["send_digits", "play_to_call", "speak_to_call"]);
         let expected = ["plivo", "vobiz"].map(|it| {
             let ids = expected.clone().map(move |id| format!("{it}_{id}"));

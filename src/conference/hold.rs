@@ -29,6 +29,8 @@ impl Conference {
     ) -> Outcome {
         let chosen = self.choose(who)?;
         self.forget_hold_sounds(&chosen);
+        // Who is let back hears the room.
+        let sound = sound.filter(|_| on);
         let hold = match (on, &sound) {
             (false, _) => Hold::Off,
             (true, None) => Hold::WaitSound,

@@ -398,8 +398,7 @@ impl RoomActor {
         let Incarnation { key, id } = &**room;
         match effect {
             Effect::Admit { member, call, flow } => {
-                let effects = &mut self.call_effects;
-                let admitted = self.registry.admit(now, key, call, flow, effects);
+                let admitted = self.registry.admit(now, key, call, flow, &mut self.call_effects);
                 let arrival = |(call, entry)| Box::new(AdmittedCallee { member, call, entry });
                 self.arrival = admitted.map(arrival);
             }
@@ -483,10 +482,9 @@ impl RoomActor {
         match self.queue.try_recv(|_| false) {
             Some(RoomMessage::Enter { call, entry, .. }) => self.requeue(now, call, entry),
             // To drop the reply says that the room is gone.
-            Some(RoomMessage::Ask { .. }) => (),
+            Some(RoomMessage::Ask { .. } | RoomMessage::Close | RoomMessage::Sounds { .. }) => (),
             // The directory has the hang-up as well, and the next move reads it.
             Some(RoomMessage::HangUp { .. } | RoomMessage::Report { .. }) => (),
-            Some(RoomMessage::Close | RoomMessage::Sounds { .. }) => (),
             Some(RoomMessage::Invite(invite)) => self.registry.end_uninvited(*invite),
             Some(RoomMessage::Dial(_)) => unreachable!("it is the first message of its room"),
             None => return false,

@@ -307,7 +307,9 @@ fn hold(bench: &mut Bench, who: MemberSelector, url: Option<&str>) -> Vec<String
 }
 
 fn unhold(bench: &mut Bench, who: MemberSelector) -> Vec<String> {
-    bench.ask(Ask::Hold { who, on: false, sound: None })
+    // A sound means nothing here.
+    let sound = Some(ConferenceSound::BuiltIn("sound:hold".into()));
+    bench.ask(Ask::Hold { who, on: false, sound })
 }
 
 #[test]
