@@ -31,7 +31,7 @@ pub enum NumberCommand {
 /// Subcommands of `conflow trunk`.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum TrunkCommand {
-    /// Add the trunks of a file: [[trunk]] rows, as the configuration file has them.
+    /// Add the trunks of a file, which has rows as those of the configuration file.
     Add(AddTrunks),
     /// List the trunks of the data folder, without their passwords.
     List(DataArgs),
@@ -98,7 +98,7 @@ pub struct AddNumber {
 /// Arguments of `trunk add`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct AddTrunks {
-    /// File with [[trunk]] rows; - for standard input.
+    /// File with a table `trunk` for each; - for standard input.
     pub file: PathBuf,
     /// Replace trunks that have the names of these.
     #[arg(long)]
