@@ -45,10 +45,12 @@ async function conferenceAttributes(bench) {
     }),
   );
   const first = await (await Phone.dial(name)).until('wait sound:hold');
+  // The wait sound may be ordered some milliseconds before the beep that is heard over it.
+  await first.hasHeard('beep');
   bench.check(
     'Conference: enterSound, then waitSound while alone',
-    (await first.heard())[0],
-    'beep',
+    (await first.heard()).slice(0, 2).includes('beep'),
+    true,
   );
   const second = await (await Phone.dial(name)).until('room attributes');
   const { members } = await conferences.get('attributes');

@@ -72,7 +72,10 @@ class Documents:
         )
         name = flow("attributes", document.to_string())
         first = Phone(name).until("wait sound:hold")
-        bench.check("Conference: enterSound, then waitSound while alone", first.heard()[0], "beep")
+        # The wait sound may be ordered some milliseconds before the beep that is heard over it.
+        first.has_heard("beep")
+        found = "beep" in first.heard()[:2]
+        bench.check("Conference: enterSound, then waitSound while alone", found, True)
         second = Phone(name).until("room attributes")
         first.until("room attributes")
         found = [member.muted for member in self.members("attributes")]
