@@ -67,7 +67,7 @@ impl DialectDescriber {
 }
 
 fn body() -> Value {
-    let url = json!({ "type": "string", "maxLength": 2_048 });
+    let url = terms::document("The document that the calls run.");
     let one = |name: &str, schema: Value| object(&[(name, schema)]);
     let element = json!({ "type": "string", "minLength": 1 });
     let then = json!({

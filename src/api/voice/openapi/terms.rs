@@ -22,6 +22,13 @@ pub(super) fn document(about: &str) -> Value {
     json!({ "type": "string", "maxLength": 2_000, "pattern": pattern, "description": about })
 }
 
+/// A sound that is heard when a member enters or leaves.
+pub(super) fn cue(about: &str) -> Value {
+    let rest = format!("flow:[!-~]+|sound:(beep|hold|ring)|https?://({HOST}){REST}");
+    let pattern = format!("^(beep:[12]|{rest})$");
+    json!({ "type": "string", "maxLength": 2_000, "pattern": pattern, "description": about })
+}
+
 /// The HTTP method for a URL.
 pub(super) fn method() -> Value {
     json!({ "enum": ["POST", "GET"], "default": "POST" })
