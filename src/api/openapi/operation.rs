@@ -65,7 +65,7 @@ impl Operation {
 
     /// Sets the body, which is required if one of its parameters is.
     pub(in crate::api) fn reads(self, schema: Value) -> Self {
-        let is_required = schema.get("required").or(schema.get("anyOf")).is_some();
+        let is_required = ["required", "anyOf"].iter().any(|it| schema.get(it).is_some());
         Self { body: Some((schema, is_required)), ..self }
     }
 
