@@ -105,7 +105,7 @@ fn overheard(host: Ipv4Addr, srtp: &str, account: &str) -> Vec<Vec<i16>> {
 fn has_tone(stream: &[i16], tone: f64) -> bool {
     let seconds = stream.chunks_exact(RATE as usize);
     let loudest = seconds.map(|it| amplitude(it, RATE, tone)).fold(0.0, f64::max);
-    assert!(loudest < TONE * 0.1 || TONE * 0.5 < loudest, "{tone} Hz: {loudest:.3}");
+    assert!(!(TONE * 0.1..=TONE * 0.5).contains(&loudest), "{tone} Hz: {loudest:.3}");
     TONE * 0.5 < loudest
 }
 
