@@ -285,7 +285,7 @@ mod tests {
             ("MA2", "sip:x@203.0.114.9", Err(2010)),
             ("MA2", "sip:x@bot.example;transport=sctp", Err(2010)),
             ("MA2", "sip:x@bot.example?Replaces=y", Err(2010)),
-            // Ours, whoever may be called elsewhere.
+            // Ours: other hosts that may be called do not count.
             ("MA2", "sip:x@localhost", Err(2020)),
         ] {
             let expected = expected.map(|it: &str| vec![it.to_owned()]);

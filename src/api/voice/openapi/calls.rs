@@ -211,7 +211,7 @@ fn status() -> Value {
 fn make_call() -> Value {
     let to = "Whom to call; up to a thousand, with `<` between them: `sim:NAME` (with `?ring_ms=N`, \
               `delay_ms=N`, `early_media_ms=N`, `busy`, `reject` or `no_answer`), a SIP URI, or a \
-              number. 400 if this has no way there.";
+              number. 400 if there is no way to it.";
     let mut body = parameters(&[
         ("from", text("^[+]?[!-*,-~][!-~]*$", 250, "The caller's number.")),
         ("to", text("^[+]?[!-*,-;=-~][!-;=-~]*(<[!-*,-;=-~][!-;=-~]*)*$", 8_000, to)),
