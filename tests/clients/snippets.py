@@ -1,7 +1,7 @@
-"""Test of the README's snippets that redirect SDKs to conflow: with a server that is always
+"""Test of the snippets of docs/sdks.md that redirect SDKs to conflow: with a server that is always
 unavailable, an SDK repeats its request, and asks no other host.
 
-usage: snippets.py README PYTHON NODE_MODULES
+usage: snippets.py PAGE PYTHON NODE_MODULES
 """
 
 import http.server
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 
-README, PYTHON, NODE_MODULES = sys.argv[1:]
+PAGE, PYTHON, NODE_MODULES = sys.argv[1:]
 ID, TOKEN = "MA0000000000CLIENTS0", "0123456789abcdef"
 PYTHON_CALL = f"""
 import plivo
@@ -65,7 +65,7 @@ def check(name, command, code, retries):
     return good
 
 
-with open(README, encoding="utf-8") as file:
+with open(PAGE, encoding="utf-8") as file:
     section = file.read().split("<!-- sdks: ")[1]
 snippets = re.findall(r"^```(\w+)\n(.*?)^```", section, re.S | re.M)
 kinds = [kind for kind, _ in snippets]
@@ -73,9 +73,9 @@ assert kinds == ["python", "javascript", "javascript", "go"], kinds
 (_, python), (_, axios), (_, request), _ = snippets
 node = ["node", "--no-deprecation", "-e"]
 results = [
-    check("README: Python", [PYTHON, "-c"], python + PYTHON_CALL, 3),
-    check("README: Node.js with axios", node, axios + NODE_CALL.replace("SDK", "plivo"), 3),
-    check("README: Node.js 4.12", node, request + NODE_CALL.replace("SDK", "plivo-4.12"), 3),
-    check("README: Node.js 4.0", node, request + NODE_CALL.replace("SDK", "plivo-4.0"), 1),
+    check("sdks.md: Python", [PYTHON, "-c"], python + PYTHON_CALL, 3),
+    check("sdks.md: Node.js with axios", node, axios + NODE_CALL.replace("SDK", "plivo"), 3),
+    check("sdks.md: Node.js 4.12", node, request + NODE_CALL.replace("SDK", "plivo-4.12"), 3),
+    check("sdks.md: Node.js 4.0", node, request + NODE_CALL.replace("SDK", "plivo-4.0"), 1),
 ]
 sys.exit(0 if all(results) else 1)

@@ -3,7 +3,7 @@
 
 const { URL, AUTH_ID, TOKEN, Bench, Phone, flow } = require('./bench.js');
 
-// The SDK has no option for the host of its voice requests: as in the README.
+// The SDK has no option for the host of its voice requests: as in docs/sdks.md.
 const path = require.resolve('request');
 const send = require(path);
 require.cache[path].exports = (options, done) =>
