@@ -26,7 +26,7 @@
 //! | 1 ports | [`media`], [`store`], [`speech`]; plain data: `audio::clip`, `rtp::{g711, sdp}` | say what the world must do: traits and data |
 //! | 2 machines | [`flow`] < [`call`] < [`conference`]; [`group`], [`trace`], [`events`] | decide: time and randomness are arguments; no IO |
 //! | 2 formats | [`audio`], [`rtp`] | compute; no IO |
-//! | 2 ports of machines | [`cdr`], [`documents`], [`webhooks`] | as floor 1, in terms of calls and flows |
+//! | 2 ports of machines | [`cdr`], [`documents`], [`recording`], [`webhooks`] | as floor 1, in terms of calls and flows |
 //! | 2 pure parts of adapters | [`sip`], [`sim_phones`], `fetch::signature`, `rtp_engine::gauges` | decide, as machines do |
 //! | 3 adapters | [`tls`] < [`fetch`], `sip::{driver, resolver, sockets, stream, transport}`, [`accounts`], [`descriptors`] < [`credentials`], `documents::{folder, folder_index, web}`, [`sound`], `webhooks::dispatcher` | do IO, one driver each; they do not know each other, except as `<` says |
 //! | 3 adapters | `cdr::{store, table}`, `documents::cache`, `media::router`, [`rtp_engine`], `sim_phones::backend`, `speech::{command, pico, process}`, [`state_log`], `store::{folder, idempotency, inspect, member_ids, queue, rows_memory, sqlite}`, `trace::archive` | the same |
@@ -136,6 +136,7 @@ pub mod flow;
 pub mod group;
 pub mod log;
 pub mod media;
+pub mod recording;
 pub mod rtp;
 pub mod rtp_engine;
 pub mod sim_phones;

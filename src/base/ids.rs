@@ -26,6 +26,11 @@ unique! {
 }
 
 unique! {
+    /// The id of a recording, and the name of its file.
+    RecordingId
+}
+
+unique! {
     /// The id of one incarnation of a conference (`ConferenceUUID`). Names are reused, ids are not.
     RoomId
 }

@@ -19,7 +19,7 @@ pub use self::{
     exchange::{Arrival, DialAttempt, DialResponse, Exchange, LegEvent, NoFlow, Report},
     orders::{
         ANNOUNCEMENTS_MAX, AnnouncementAddress, AnnouncementKind, AudioOrder, DialOrigin, Dialling,
-        MemberAudio, SignallingOrder, SoundToAll,
+        MemberAudio, RecordingChannels, SignallingOrder, SoundToAll,
     },
     program::{FADE_MS, Program, Sound, SoundKind, TICK},
 };

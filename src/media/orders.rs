@@ -320,3 +320,23 @@ pub enum AnnouncementKind {
     /// A text, read aloud.
     Speak,
 }
+
+/// The channels of a recording.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum RecordingChannels {
+    /// One: what is said and heard together, what is said alone, or the mix of a conference.
+    #[default]
+    Mono,
+    /// Two: what the call says on the left, what it hears on the right.
+    Stereo,
+}
+
+impl RecordingChannels {
+    /// Their number, 1 or 2.
+    pub fn count(self) -> u16 {
+        match self {
+            Self::Mono => 1,
+            Self::Stereo => 2,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Recordings: the port that keeps their rows, and the type of one.
+//!
+//! A recording is audio kept in a file. Its row is in the store from the start to the deletion; the
+//! file has its final name once the row has an end.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use uuid::Uuid;
+
+use crate::{
+    base::ids::{AccountId, CallId, ConferenceName, RecordingId},
+    flow::RecordingFormat,
+    media::RecordingChannels,
+    store::rows::{OnCommit, RowStoreError},
+};
+
+/// A recording, running or complete.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recording {
+    /// Random, and the name of the file.
+    pub id: RecordingId,
+    /// The account that it belongs to, with the call or conference.
+    pub account: AccountId,
+    /// The recorded call; of a conference: the call that started the recording, or a member's.
+    pub call: CallId,
+    /// The caller of that call.
+    pub from: Arc<str>,
+    /// The called number or name of that call.
+    pub to: Arc<str>,
+    /// The recorded conference; None if one call is recorded.
+    pub conference: Option<ConferenceName>,
+    /// The `api_id` of the request that started it; random for a recording that a flow started.
+    pub api_id: Uuid,
+    /// One or two channels.
+    pub channels: RecordingChannels,
+    /// The format that the file has, or will have at the end.
+    pub format: RecordingFormat,
+    /// The time of its first sample (`add_time`).
+    pub started_at: SystemTime,
+    /// How it ended; None while it runs.
+    pub end: Option<RecordingEnd>,
+}
+
+/// The end of a recording, whose file is closed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RecordingEnd {
+    /// The time of its last sample.
+    pub at: SystemTime,
+    /// The length of the audio, from its number of samples.
+    pub duration: Duration,
+    /// The size of the file.
+    pub bytes: u64,
+    /// Samples of silence in place of audio that the disk was too slow to take; 0 on a good disk.
+    pub lost_samples: u64,
+    /// The format of the file: WAV in place of MP3 if the conversion failed.
+    pub format: RecordingFormat,
+    /// Why it ended.
+    pub reason: RecordingEndReason,
+}
+
+/// The reason why a recording ended (`RecordingEndReason`, contract recording 3).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum RecordingEndReason {
+    /// `<Record>`: the caller was silent for `timeout` seconds.
+    Timeout,
+    /// `maxLength`, `time_limit` or the longest recording of all.
+    MaxLength,
+    /// `<Record>`: the caller pressed a key of `finishOnKey`.
+    FinishedOnKey,
+    /// The call ended, or the conference.
+    HungUp,
+    /// A request stopped it, or a transfer ended its element.
+    Stopped,
+    /// Too little space was left on the disk.
+    DiskFull,
+    /// The process ended without closing it; the next start did.
+    Interrupted,
+    /// The server shut down as planned.
+    Drained,
+}
+
+impl RecordingEndReason {
+    /// The text of callbacks and rows.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Timeout => "RecordingTimeout",
+            Self::MaxLength => "maxLength",
+            Self::FinishedOnKey => "FinishedOnKey",
+            Self::HungUp => "HungUp",
+            Self::Stopped => "Stopped",
+            Self::DiskFull => "DiskFull",
+            Self::Interrupted => "Interrupted",
+            Self::Drained => "Drained",
+        }
+    }
+}
+
+/// Filter of a list: a recording must match every field that is Some.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct RecordingFilter {
+    /// Exact number or URI of the caller.
+    pub from: Option<String>,
+    /// Exact number or name that was called.
+    pub to: Option<String>,
+    /// The call, exactly.
+    pub call: Option<CallId>,
+    /// The conference, exactly.
+    pub conference: Option<ConferenceName>,
+    /// True: of conferences only. False: of calls only.
+    pub is_conference: Option<bool>,
+    /// Earliest time of the start, inclusive.
+    pub started_from: Option<SystemTime>,
+    /// Latest time of the start, inclusive.
+    pub started_until: Option<SystemTime>,
+}
+
+impl RecordingFilter {
+    /// Whether a recording matches every field.
+    pub fn matches(&self, recording: &Recording) -> bool {
+        let Recording { from, to, call, conference, started_at, .. } = recording;
+        self.from.as_ref().is_none_or(|it| **it == **from)
+            && self.to.as_ref().is_none_or(|it| **it == **to)
+            && self.call.is_none_or(|it| it == *call)
+            && self.conference.as_ref().is_none_or(|it| Some(it) == conference.as_ref())
+            && self.is_conference.is_none_or(|it| it == conference.is_some())
+            && self.started_from.is_none_or(|it| it <= *started_at)
+            && self.started_until.is_none_or(|it| *started_at <= it)
+    }
+}
+
+/// One page of the matching recordings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RecordingPage {
+    /// Recordings of the page, latest first.
+    pub recordings: Vec<Arc<Recording>>,
+    /// Number of matching recordings on all pages.
+    pub total: usize,
+}
+
+/// Keeps the rows of recordings. The files are the business of others.
+pub trait RecordingStore: Send + Sync + 'static {
+    /// Adds a recording, or replaces the row of one: with its end. It is found at once; `on_stored`
+    /// is called once it outlives the process, or cannot.
+    fn put(&self, recording: Arc<Recording>, on_stored: OnCommit);
+
+    /// Removes the row of a complete recording.
+    fn remove(&self, recording: &Recording, on_stored: OnCommit);
+
+    /// A recording, if it is one of the account's. Reads the disk: call it where one may wait.
+    ///
+    /// # Errors
+    ///
+    /// [`RowStoreError`]: the disk cannot be read.
+    fn find(
+        &self,
+        account: &AccountId,
+        id: RecordingId,
+    ) -> Result<Option<Arc<Recording>>, RowStoreError>;
+
+    /// One page of an account's matching recordings: `limit` of them, after the first `offset`.
+    /// Reads the disk: call it where one may wait.
+    ///
+    /// # Errors
+    ///
+    /// [`RowStoreError`]: the disk cannot be read.
+    fn list(
+        &self,
+        account: &AccountId,
+        filter: &RecordingFilter,
+        offset: usize,
+        limit: usize,
+    ) -> Result<RecordingPage, RowStoreError>;
+
+    /// Those without an end: at a start, the ones that an earlier process left.
+    ///
+    /// # Errors
+    ///
+    /// [`RowStoreError`]: the disk cannot be read.
+    fn running(&self) -> Result<Vec<Arc<Recording>>, RowStoreError>;
+}
