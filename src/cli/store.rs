@@ -91,8 +91,8 @@ A backup contains accounts and the account-key, so it is as secret as their toke
 may read it); people, groups and their audit, their tokens and passwords (as hashes), bans, call
 detail records, responses to requests with an Idempotency-Key, reserved member ids, and the events that
 are kept, with the callbacks that wait. It does not contain the configuration, flows, traces
-(DATA/traces), voices that were added (DATA/voices), or the development account's token
-(DATA/dev-token), which the next start makes again.
+(DATA/traces), or what conflow makes again: the built-in voices (DATA/voices), and the development
+account's token (DATA/dev-token).
 
 conflow store restore makes a data folder of it.";
 

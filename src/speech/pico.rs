@@ -5,6 +5,7 @@ mod letters;
 mod lingware;
 
 use std::{
+    collections::BTreeSet,
     io::{Read, Write},
     path::Path,
     process::ExitCode,
@@ -12,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use self::lingware::Lingware;
@@ -21,34 +23,39 @@ use super::{
 };
 use crate::audio::clip::Clip;
 
-/// Speech backend with the built-in voices. Their files stay in a folder while the process runs.
+/// Speech backend with the built-in voices. A voice's files are written to a folder before it speaks
+/// for the first time, and stay there.
 pub struct Pico {
     folder: String,
+    /// The voices whose files have been written, or checked, by this process.
+    written: Mutex<BTreeSet<&'static str>>,
     program: Option<Vec<String>>,
     time_max: Duration,
     has_warned: AtomicBool,
 }
 
 impl Pico {
-    /// Writes the voices (6.4 MB, Apache-2.0) to a folder that only this user can read, unless they
-    /// are there already.
+    /// The voices (6.4 MB, Apache-2.0), with the folder for those that speak. Only this user can read
+    /// it.
     ///
     /// The engine runs on the thread that calls [`speak`](Speech::speak). A text that it never
     /// finishes costs that thread: see [`Pico::in_own_process`].
     ///
     /// # Errors
     ///
-    /// The folder cannot be created or written to, or its path is not UTF-8.
+    /// The path of the folder is not UTF-8.
     pub fn open(folder: &Path) -> Result<Self, SpeechError> {
         let Some(name) = folder.to_str() else {
             let message = format!("the path {} is not UTF-8: no voice opens it", folder.display());
             return Err(SpeechError::permanent(message));
         };
-        lingware::write_all(folder).map_err(|error| {
-            SpeechError::permanent(format!("the voices cannot be written to {name}: {error}"))
-        })?;
-        let (folder, noted) = (name.to_owned(), AtomicBool::new(false));
-        Ok(Self { folder, program: None, time_max: TIME_MAX, has_warned: noted })
+        Ok(Self {
+            folder: name.to_owned(),
+            written: Mutex::default(),
+            program: None,
+            time_max: TIME_MAX,
+            has_warned: AtomicBool::new(false),
+        })
     }
 
     /// Runs the engine in a separate process for each text, with a time limit: the engine never
@@ -75,7 +82,23 @@ impl Pico {
         })
     }
 
+    /// Writes the voice's files, once. A full disk costs what is spoken meanwhile, and nothing else.
+    fn write(&self, lingware: &Lingware) -> Result<(), SpeechError> {
+        let mut written = self.written.lock();
+        if !written.contains(lingware.language) {
+            let Lingware { language, .. } = lingware;
+            lingware.write(Path::new(&self.folder)).map_err(|error| {
+                let folder = &self.folder;
+                let message = format!("the voice for {language} cannot be written to {folder}");
+                SpeechError::temporary(format!("{message}: {error}"))
+            })?;
+            written.insert(language);
+        }
+        Ok(())
+    }
+
     fn synthesize(&self, lingware: &Lingware, text: String) -> Result<Vec<i16>, SpeechError> {
+        self.write(lingware)?;
         let Some(program) = &self.program else {
             return engine::synthesize(&self.folder, lingware, &text);
         };
@@ -335,22 +358,37 @@ mod tests {
     const ENDLESS: &str = include_str!("../../tests/sounds/endless.txt");
 
     #[test]
-    fn the_files_are_private_and_mended() {
+    fn a_voice_is_written_when_it_speaks_privately_and_mended() {
         let folder = Path::new(env!("OUT_DIR")).join("mended");
-        Pico::open(&folder).unwrap();
+        drop(fs::remove_dir_all(&folder));
+        let pico = Pico::open(&folder).unwrap();
+        assert!(!folder.exists());
+        speak(&pico, "en-US", "WOMAN", "hello").unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
         fs::write(folder.join("en-US_ta.bin"), b"not a voice").unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
         let pico = Pico::open(&folder).unwrap();
         speak(&pico, "en-US", "WOMAN", "hello").unwrap();
+        speak(&pico, "de-DE", "WOMAN", "hallo").unwrap();
         assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 12);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
         fs::remove_dir_all(&folder).unwrap();
         let error = speak(&pico, "en-US", "WOMAN", "hello").unwrap_err();
         assert!(error.to_string().starts_with("the voice for en-US failed"), "{error}");
+    }
+
+    /// Faults, A6: a disk that is full at the start costs what is spoken, until it has room.
+    #[test]
+    fn a_voice_that_cannot_be_written_speaks_once_it_can() {
+        let folder = Path::new(env!("OUT_DIR")).join("unwritable");
+        drop(fs::remove_dir_all(&folder));
         fs::write(&folder, b"a file").unwrap();
-        let error = Pico::open(&folder).err().expect("a file is no folder");
+        let pico = Pico::open(&folder).unwrap();
+        let error = speak(&pico, "en-US", "WOMAN", "hello").unwrap_err();
         assert!(error.to_string().contains("cannot be written to"), "{error}");
+        assert!(error.is_temporary());
         fs::remove_file(&folder).unwrap();
+        speak(&pico, "en-US", "WOMAN", "hello").unwrap();
     }
 
     /// Median pitch of the voiced parts in hertz: the best autocorrelation lag of 40 ms windows.

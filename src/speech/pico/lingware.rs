@@ -82,21 +82,28 @@ impl Lingware {
 
 static PARTS: AtomicU32 = AtomicU32::new(0);
 
-/// Writes missing or damaged files. Each is renamed into place when it is complete, so that two
-/// processes with one folder never read partial files.
-pub(super) fn write_all(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-    for file in LINGWARE.iter().flat_map(|voice| [&voice.analysis, &voice.sound]) {
-        let path = folder.join(file.name);
-        if fs::read(&path).is_ok_and(|bytes| bytes == file.bytes) {
-            continue;
+impl Lingware {
+    /// Writes the files of the voice to a folder that only this user can read, unless they are there
+    /// and undamaged. Each is renamed into place when it is complete, so that two processes with one
+    /// folder never read partial files.
+    pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+        for file in [&self.analysis, &self.sound] {
+            let path = folder.join(file.name);
+            if fs::read(&path).is_ok_and(|bytes| bytes == file.bytes) {
+                continue;
+            }
+            // Other writers, in this process or another one, use separate temporary files.
+            let number = PARTS.fetch_add(1, Ordering::Relaxed);
+            let part = folder.join(format!("{}.{}.{number}.part", file.name, std::process::id()));
+            let written = fs::write(&part, file.bytes).and_then(|()| fs::rename(&part, &path));
+            if written.is_err() {
+                // On a full disk, a part of a file only takes room.
+                drop(fs::remove_file(&part));
+                return written;
+            }
         }
-        // Other writers, in this process or another one, use separate temporary files.
-        let number = PARTS.fetch_add(1, Ordering::Relaxed);
-        let part = folder.join(format!("{}.{}.{number}.part", file.name, std::process::id()));
-        fs::write(&part, file.bytes)?;
-        fs::rename(&part, &path)?;
+        Ok(())
     }
-    Ok(())
 }
