@@ -19,7 +19,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     frame::{self, FRAME_MAX, Header, Line, VERSION},
-    index::{Index, Place},
+    index::{LazyIndex, Place},
     segment::{Segment, Spare},
 };
 use crate::store::rows::WriteError;
@@ -109,7 +109,7 @@ pub(super) struct Shared {
 }
 
 pub(super) struct Inner {
-    pub(super) index: Index,
+    pub(super) index: LazyIndex,
     /// All segments; the newest is written.
     pub(super) segments: BTreeMap<u32, Segment>,
     pub(super) header: Header,
@@ -278,13 +278,14 @@ impl StateLog {
     /// Whether it can be written, and how much there is.
     pub fn status(&self) -> LogStatus {
         let space = rustix::fs::statvfs(&self.shared.settings.folder).ok();
-        let inner = self.shared.inner.lock();
+        let mut inner = self.shared.inner.lock();
+        let rows = inner.index.get().rows.len();
         LogStatus {
             sync_lag: inner.unsynced_since.map_or(Duration::ZERO, |it| now() - it),
             free_bytes: space.map(|it| it.f_bavail.saturating_mul(it.f_frsize)),
             bytes: inner.bytes(),
             segments: inner.segments.len(),
-            rows: inner.index.rows.len(),
+            rows,
             held: inner.held.frames.len(),
             ..inner.status.clone()
         }
@@ -337,7 +338,7 @@ impl Shared {
 impl Inner {
     pub(super) fn new(header: Header) -> Self {
         Self {
-            index: Index::default(),
+            index: LazyIndex::default(),
             segments: BTreeMap::new(),
             header,
             spare: None,
@@ -396,7 +397,7 @@ impl Inner {
             self.unsynced.push(head.file.clone());
             self.unsynced_since.get_or_insert_with(now);
         }
-        self.index.apply(lines, place);
+        self.index.note(frame, lines, place);
         Ok(())
     }
 
@@ -438,6 +439,7 @@ impl Inner {
         frame::encode(&lines, &mut frame);
         lines = self
             .index
+            .get()
             .accounts
             .iter()
             .map(|(account, events)| Line::LastNumber { account, number: events.last })

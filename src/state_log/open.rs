@@ -77,7 +77,7 @@ impl StateLog {
             }
             (was_closed, boot_last) = (index.is_closed, header.boot);
             inner.header.epoch = header.epoch;
-            inner.index.add(*number, &index);
+            inner.index.get().add(*number, &index);
             inner.segments.insert(*number, segment);
         }
         let is_other_boot = boot_last != boot;
@@ -93,7 +93,7 @@ impl StateLog {
             inner.begin_segment(&settings)?;
         } else if let Some(mut head) = inner.segments.last_entry() {
             head.get_mut().reserve(settings.segment_bytes);
-            head.get_mut().oldest = inner.index.first_at(*head.key());
+            head.get_mut().oldest = inner.index.get().first_at(*head.key());
         }
         for segment in inner.segments.values() {
             segment.file.sync_data()?;
@@ -125,8 +125,8 @@ impl StateLog {
 impl StateLog {
     /// The keys of a kind, sorted.
     pub fn keys(&self, kind: u8) -> Vec<RowKey> {
-        let inner = self.shared.inner.lock();
-        let keys = inner.index.rows.keys().filter(|it| it.kind == kind);
+        let mut inner = self.shared.inner.lock();
+        let keys = inner.index.get().rows.keys().filter(|it| it.kind == kind);
         let mut keys: Vec<_> = keys.copied().collect();
         drop(inner);
         keys.sort_unstable();
@@ -135,14 +135,14 @@ impl StateLog {
 
     /// Whether a key has a line.
     pub fn has(&self, key: RowKey) -> bool {
-        self.shared.inner.lock().index.rows.contains_key(&key)
+        self.shared.inner.lock().index.get().rows.contains_key(&key)
     }
 
     /// The latest line of a key; None if it has none. It reads a file, while nothing waits for it.
     pub fn row(&self, key: RowKey) -> io::Result<Option<RowRecord>> {
         let (place, segment) = {
-            let inner = self.shared.inner.lock();
-            let Some(place) = inner.index.rows.get(&key).copied() else { return Ok(None) };
+            let mut inner = self.shared.inner.lock();
+            let Some(place) = inner.index.get().rows.get(&key).copied() else { return Ok(None) };
             (place, inner.segments.get(&place.segment).cloned().ok_or_else(|| damaged(place))?)
         };
         read_row(&segment, place, key)
@@ -150,9 +150,9 @@ impl StateLog {
 }
 
 impl Inner {
-    fn read_rows(&self, findings: &mut Vec<String>) -> Vec<RowRecord> {
-        let mut rows = Vec::with_capacity(self.index.rows.len());
-        let mut all = self.index.rows_up_to(u32::MAX);
+    fn read_rows(&mut self, findings: &mut Vec<String>) -> Vec<RowRecord> {
+        let mut all = self.index.get().rows_up_to(u32::MAX);
+        let mut rows = Vec::with_capacity(all.len());
         all.retain(|(_, key)| key.kind < RowKey::LATER);
         // A frame may have many of them, and is read once.
         for of_frame in all.chunk_by(|a, b| a.0 == b.0) {

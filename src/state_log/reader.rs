@@ -37,15 +37,17 @@ impl StateLog {
     /// where one may wait.
     pub fn events(&self, account: &str, from: u64, events_max: usize) -> io::Result<EventsRead> {
         let (mut read, parts) = {
-            let inner = self.shared.inner.lock();
-            let Some(events) = inner.index.accounts.get(account) else {
+            let mut inner = self.shared.inner.lock();
+            let Inner { index, segments, .. } = &mut *inner;
+            let Some(events) = index.get().accounts.get(account) else {
                 return Ok(EventsRead { first: 1, events: Vec::new() });
             };
             let read = EventsRead { first: events.first(), events: Vec::new() };
             let start = events.stops.partition_point(|it| it.number <= from).saturating_sub(1);
             // The stops of a page lie at most one event apart.
             let stops = events.stops[start..].iter().take(events_max.max(1) + 1);
-            (read, stops.filter_map(|it| inner.part(*it)).collect::<Vec<_>>())
+            let part = |it: &Stop| Some((*it, segments.get(&it.place.segment)?.clone()));
+            (read, stops.filter_map(part).collect::<Vec<_>>())
         };
         let ends = parts.iter().skip(1).map(|(stop, _)| Some(*stop)).chain([None]);
         for ((stop, segment), end) in parts.iter().zip(ends) {
@@ -59,23 +61,17 @@ impl StateLog {
 
     /// The number of the last event of an account; 0 if it has had none.
     pub fn last_number(&self, account: &str) -> u64 {
-        let inner = self.shared.inner.lock();
-        inner.index.accounts.get(account).map_or(0, |it| it.last)
+        let mut inner = self.shared.inner.lock();
+        inner.index.get().accounts.get(account).map_or(0, |it| it.last)
     }
 
     /// The number of an event to read from for what happened since a time, in microseconds since
     /// 1970: events from there on may be older, and none before it is younger.
     pub fn number_before(&self, account: &str, since: u64) -> u64 {
-        let inner = self.shared.inner.lock();
-        let Some(events) = inner.index.accounts.get(account) else { return 1 };
+        let mut inner = self.shared.inner.lock();
+        let Some(events) = inner.index.get().accounts.get(account) else { return 1 };
         let at = events.stops.partition_point(|it| it.at < since).saturating_sub(1);
         events.stops.get(at).map_or(events.last + 1, |it| it.number)
-    }
-}
-
-impl Inner {
-    fn part(&self, stop: Stop) -> Option<(Stop, Segment)> {
-        Some((stop, self.segments.get(&stop.place.segment)?.clone()))
     }
 }
 

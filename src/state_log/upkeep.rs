@@ -20,6 +20,8 @@ const SYNC_EVERY: Duration = Duration::from_millis(20);
 const BEAT_MICROS: u64 = 1_000_000;
 /// Rows that are copied before a turn may write: some 0.3 ms.
 const COPIED_AT_ONCE: usize = 32;
+/// Frames that the index takes before a turn may write: some 30 µs.
+const INDEXED_AT_ONCE: usize = 32;
 /// Time between two looks at old segments, and between two tries after an error.
 const CLEAN_EVERY: Duration = Duration::from_secs(1);
 /// Time after an index file that could not be written: each try reads a whole segment.
@@ -78,6 +80,7 @@ impl Shared {
     }
 
     fn maintain(&self, now: u64) {
+        while self.inner.lock().index.catch_up(INDEXED_AT_ONCE) {}
         self.beat(now);
         if let Err(error) = self.sync() {
             tracing::debug!("the state log cannot be synced: {error}");
@@ -196,7 +199,7 @@ impl Shared {
     /// Writes the time, once a second, while there are rows: so the next start knows when they ended.
     fn beat(&self, now: u64) {
         let mut inner = self.inner.lock();
-        let has_rows = inner.index.rows.keys().any(|it| *it != BEAT);
+        let has_rows = inner.index.get().rows.keys().any(|it| *it != BEAT);
         // The clock may have been set back.
         let is_due = now < inner.last_beat || inner.last_beat.saturating_add(BEAT_MICROS) <= now;
         let is_stuck = !inner.held.is_empty() || inner.suspect.is_some();
@@ -291,7 +294,7 @@ impl Shared {
         segment.remove(&self.settings.folder)?;
         let mut inner = self.inner.lock();
         inner.segments.remove(&segment.number);
-        inner.index.forget(segment.number);
+        inner.index.get().forget(segment.number);
         inner.unindexed.retain(|it| *it != segment.number);
         Ok(())
     }
@@ -302,7 +305,7 @@ impl Shared {
     /// given back between slices: a turn that writes an event does not wait for all of them.
     /// `is_spare`: half of the space of a full disk is left to calls that end.
     fn copy_rows(&self, up_to: u32, is_spare: bool) -> io::Result<u64> {
-        let (rows, mut copied) = (self.inner.lock().index.rows_up_to(up_to), 0);
+        let (rows, mut copied) = (self.inner.lock().index.get().rows_up_to(up_to), 0);
         for slice in rows.chunks(COPIED_AT_ONCE) {
             let reserved = if is_spare { self.reserve() } else { Ok(()) };
             let mut inner = self.inner.lock();
@@ -313,7 +316,7 @@ impl Shared {
             }
             for (place, key) in slice {
                 // A turn may have replaced or ended it meanwhile.
-                if inner.index.rows.get(key) == Some(place) {
+                if inner.index.get().rows.get(key) == Some(place) {
                     copied += inner.copy_row(&self.settings, *place, *key)?;
                 }
             }
@@ -349,7 +352,7 @@ impl Inner {
             Ok(None) => return Ok(0),
             Err(error) => {
                 tracing::error!("a row of the state log is lost: {error}");
-                self.index.rows.remove(&key);
+                self.index.get().rows.remove(&key);
                 return Ok(0);
             }
         };
