@@ -224,7 +224,7 @@ impl SegmentIndex {
     pub(super) fn of_frames(bytes: &[u8]) -> Self {
         let (mut index, mut rows, mut own) = (Self::default(), BTreeMap::new(), Index::default());
         let mut rest = bytes;
-        while let Some((lines, length)) = super::frame::decode(rest) {
+        while let Some((lines, length)) = frame::decode(rest) {
             let offset = index.length;
             own.apply(&lines, Place { segment: 0, offset });
             for line in &lines {
