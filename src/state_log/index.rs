@@ -249,3 +249,49 @@ impl SegmentIndex {
         index
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: u128, body: &[u8]) -> Line<'_> {
+        Line::Row { key: RowKey { kind: 1, id }, body }
+    }
+
+    /// Frames may be copied or taken at once, and be taken some at a time: the last one wins.
+    #[test]
+    fn the_index_is_that_of_all_frames_in_order_however_it_takes_them() {
+        let long = vec![0; COPIED_MAX];
+        let (mut lazy, mut eager) = (LazyIndex::default(), Index::default());
+        for n in 0..200_u32 {
+            let key = RowKey { kind: 1, id: u128::from(n % 7) };
+            let line = match n % 11 {
+                0 => row(key.id, &long),
+                5 => Line::Gone(key),
+                _ => row(key.id, b"short"),
+            };
+            let (mut frame, place) = (Vec::new(), Place { segment: 1, offset: n });
+            frame::encode(std::slice::from_ref(&line), &mut frame);
+            lazy.note(&frame, std::slice::from_ref(&line), place);
+            eager.apply(&[line], place);
+            if n % 13 == 0 {
+                let left = lazy.places.len() - lazy.taken.1;
+                assert_eq!(lazy.catch_up(3), 3 < left);
+            }
+        }
+        assert!(!lazy.places.is_empty());
+        assert_eq!(lazy.get().rows, eager.rows);
+        assert!(lazy.frames.is_empty() && lazy.places.is_empty());
+    }
+
+    #[test]
+    fn frames_that_wait_have_a_limit() {
+        let (mut lazy, body) = (LazyIndex::default(), vec![0; COPIED_MAX / 2]);
+        let mut frame = Vec::new();
+        frame::encode(&[row(1, &body)], &mut frame);
+        for n in 0..1_000 {
+            lazy.note(&frame, &[row(1, &body)], Place { segment: 1, offset: n });
+            assert!(lazy.frames.len() <= BEHIND_MAX);
+        }
+    }
+}
