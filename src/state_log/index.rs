@@ -193,7 +193,8 @@ impl LazyIndex {
         }
         let has_more = taken.1 < places.len();
         if !has_more {
-            (frames.clear(), places.clear());
+            frames.clear();
+            places.clear();
             *taken = (0, 0);
         }
         has_more
