@@ -6,7 +6,7 @@
 # usage: tests/tour.sh PROGRAM [SHELL…]     the conflow binary, and the shells to try (default: bash)
 set -euo pipefail
 
-documents=(README.md docs/tour.md docs/real-phones.md docs/groups.md)
+documents=(README.md docs/tour.md docs/real-phones.md docs/calling.md docs/groups.md)
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 program=$(realpath "$1")
@@ -82,6 +82,13 @@ start() {
   [ -n "$sip" ] || fail "the log has no SIP address: $(cat "$home/log")"
 }
 
+# A port on which nothing listens, below those that the system hands out.
+free_port() {
+  local port
+  while port=$((RANDOM % 8000 + 23000)) && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+  echo "$port"
+}
+
 # Turns the expected output of a document into a pattern for [[ … == … ]].
 pattern() {
   local text=$1
@@ -97,11 +104,14 @@ for shell in "$@"; do
   home=$work/$(basename "$shell")
   start "$home"
 
-  # Run all steps in one shell; each writes its output to a file of its own.
+  # Run all steps in one shell; each writes its output to a file of its own. The documents' addresses
+  # become those of this run.
+  carrier_http=$(free_port) carrier_sip=$(free_port)
   script=$home/script
   for step in "${steps[@]}"; do
     echo "exec >'$home/$(basename "$step" .sh).printed'"
     sed "s|http://127.0.0.1:8080|$url|g; s|@127.0.0.1'|@$sip'|g
+      s|127.0.0.1:8090|127.0.0.1:$carrier_http|g; s|127.0.0.1:5090|127.0.0.1:$carrier_sip|g
       s|cargo run --release --|'$program'|" "$step"
   done >"$script"
   (cd "$home" && "$shell" "$script" 2>"$home/errors") || fail "$shell stopped: $(cat "$home/errors")"

@@ -373,3 +373,6 @@ fn remove(rows: &ConfigRows, kind: RowKind, name: &str, out: &mut impl Write) ->
     rows.remove(kind, name)?;
     Ok(writeln!(out, "{name} is removed")?)
 }
+
+#[cfg(test)]
+mod tests;

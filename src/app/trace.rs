@@ -144,7 +144,21 @@ fn step_line(step: &Value) -> String {
     if !text("source").is_empty() {
         line += &format!("\n{:23}| {}", "", text("source"));
     }
+    for callee in step["callees"].as_array().into_iter().flatten() {
+        line += &format!("\n{:23}> {}", "", callee_text(callee));
+    }
     line
+}
+
+/// Formats a callee of a `<Dial>`: `49891234 is call UUID: answered at 7, connected at 7, Normal Hangup at 4056`.
+fn callee_text(callee: &Value) -> String {
+    let text = |name: &str| callee[name].as_str().unwrap_or_default();
+    let steps =
+        [("answered", "answered_ms"), ("connected", "connected_ms"), (text("ended"), "ended_ms")];
+    let steps =
+        steps.iter().filter_map(|(what, at)| Some(format!("{what} at {}", callee[at].as_u64()?)));
+    let steps = steps.collect::<Vec<_>>().join(", ");
+    format!("{} is call {}: {steps}", text("to"), text("call_uuid"))
 }
 
 /// Formats a request: `POST http://a.example/x for answer: 404, text/html, 12 bytes: failed: …`, and
@@ -224,6 +238,19 @@ mod tests {
             json!({"from_ms": 7, "to_ms": 7, "element": "fetch", "purpose": "redirect",
                    "url": "flow:b", "ms": 0, "ended": "failed", "error": "no flow"}),
             "         7 -        7  flow:b for redirect: failed: no flow",
+        );
+        let callees = json!([
+            {"to": "49891234", "call_uuid": "b", "ended_ms": 9, "ended": "Busy Line"},
+            {"to": "sip:x@y", "call_uuid": "c", "answered_ms": 7, "connected_ms": 8,
+             "ended_ms": 70, "ended": "Normal Hangup"}
+        ]);
+        check(
+            json!({"from_ms": 0, "to_ms": 70, "line": 3, "column": 5, "element": "Dial",
+                   "ended": "dial-ended", "source": "<Dial>", "callees": callees}),
+            "         0 -       70  3:5 Dial: dial-ended
+                       | <Dial>
+                       > 49891234 is call b: Busy Line at 9
+                       > sip:x@y is call c: answered at 7, connected at 8, Normal Hangup at 70",
         );
         let causes = json!([
             {"cause": "ended", "call_uuid": "a", "element": "Conference", "line": 3, "column": 5},

@@ -37,4 +37,5 @@ Examples:
   CONFLOW_AUTH_TOKEN=… conflow trace UUID --url https://conflow.example --account MA…
 
 Each element is a line: start and end (ms since the call began), line and column, and why it ended;
-then its causes, back to the request of the API. The element's line of the document is below it.";
+then its causes, back to the request of the API. The element's line of the document is below it, and
+those whom a <Dial> has called: each is a call with a trace of its own.";

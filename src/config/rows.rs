@@ -264,7 +264,15 @@ mod tests {
         assert!(reasons[0].starts_with("number 3: account: there is no MAGONE"), "{reasons:?}");
         let called: Vec<_> = config.numbers.iter().map(|it| it.called.as_str()).collect();
         assert_eq!(called, ["1", "2"]);
-        let again = config.add_rows(&rows[..1], &stored);
-        assert!(again[0].starts_with("number 1: the configuration file has it"), "{again:?}");
+        let anna = format!("user = \"anna\"\npassword = \"x\"\naccount = \"{id}\"");
+        let carrier = "name = \"carrier\"\naddresses = [\"192.0.2.0/24\"]";
+        let others = [row(RowKind::Endpoint, &anna), row(RowKind::Trunk, carrier)];
+        assert_eq!(config.add_rows(&others, &stored), [""; 0]);
+        let [anna, carrier] = others;
+        let again = config.add_rows(&[number("1", id.as_str()), anna, carrier], &stored);
+        for (why, name) in again.iter().zip(["number 1", "endpoint anna", "trunk carrier"]) {
+            assert!(why.starts_with(&format!("{name}: the configuration file has it")), "{why}");
+        }
+        assert_eq!(again.len(), 3, "{again:?}");
     }
 }

@@ -1,31 +1,24 @@
 //! Phones that conflow calls: a registered baresip, and sipp as every kind of callee.
 
-use std::{
-    fs,
-    net::{Ipv4Addr, UdpSocket},
-    process::{Child, Command, Stdio},
-    thread,
-    time::Duration,
-};
+use std::{net::UdpSocket, thread, time::Duration};
 
 use conflow::rtp::{
     g711::{FRAME, Law},
     packet::RtpStream,
 };
 use serde_json::{Value, json};
-use tempfile::{TempDir, tempdir};
 
 use crate::{
     baresip::{Baresip, samples},
+    callee::Callee,
     ear::{self, hears, loudness},
     leg::{self, Leg, LegOptions},
     program::{Conflow, beside_others, eventually},
-    sipp::{SCENARIOS, free_port},
     web::{Server, wait_for_tone},
 };
 
 /// How long a change may take to arrive in a recording.
-const ARRIVE_MS: usize = 400;
+pub(crate) const ARRIVE_MS: usize = 400;
 
 const FLOWS: [(&str, &str); 4] = [
     (
@@ -43,12 +36,23 @@ const FLOWS: [(&str, &str); 4] = [
     ),
 ];
 
-/// Makes a call and returns its id.
+/// Calls a phone of this server, and returns the id of the call.
 #[track_caller]
 pub(crate) fn make_call(conflow: &Conflow, to: &str, flow: &str, more: &[(&str, &str)]) -> String {
+    call_address(conflow, &format!("sip:{to}@{}", conflow.sip), flow, more)
+}
+
+/// Calls a number or a URI, and returns the id of the call.
+#[track_caller]
+pub(crate) fn call_address(
+    conflow: &Conflow,
+    to: &str,
+    flow: &str,
+    more: &[(&str, &str)],
+) -> String {
     let mut body = json!({
         "from": "4930555010",
-        "to": format!("sip:{to}@{}", conflow.sip),
+        "to": to,
         "answer_url": format!("flow:{flow}"),
         "caller_name": "Support",
         "sip_headers": "Ticket=42",
@@ -114,66 +118,6 @@ fn who_hangs_up_is_told_apart_and_a_stranger_is_not_called() {
     assert!(status == 400 && text.contains("192.0.2.1 is not this server"), "{status} {text}");
 }
 
-/// sipp as a registered phone.
-struct Callee {
-    sipp: Child,
-    home: TempDir,
-}
-
-impl Callee {
-    /// `value` is the status of a refusal, or the port that early sound comes from.
-    fn new(conflow: &Conflow, user: &str, scenario: &str, value: &str) -> Self {
-        let home = tempdir().unwrap();
-        let text = fs::read_to_string(format!("{SCENARIOS}/uas/{scenario}.xml")).unwrap();
-        fs::write(
-            home.path().join("scenario.xml"),
-            text.replace("[status]", value).replace("[tone_port]", value),
-        )
-        .unwrap();
-        let here = Ipv4Addr::LOCALHOST;
-        let port = free_port(here.into());
-        let sipp = Command::new("sipp")
-            .args(["-sf", "scenario.xml", "-m", "1", "-nostdin"])
-            .args(["-i", &here.to_string(), "-p", &port.to_string()])
-            .args(["-timeout", "60s", "-timeout_error", "-trace_err", "-error_file", "errors.log"])
-            .current_dir(home.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("sipp is installed (sip-tester)");
-        let it = Self { sipp, home };
-        let socket = UdpSocket::bind((here, 0)).unwrap();
-        socket.connect(conflow.sip).unwrap();
-        let register = format!(
-            "REGISTER sip:conflow SIP/2.0\r\nVia: SIP/2.0/UDP {};rport;branch=z9hG4bK{user}\r\n\
-             From: <sip:{user}@conflow>;tag=1\r\nTo: <sip:{user}@conflow>\r\nCall-ID: {user}\r\n\
-             CSeq: 1 REGISTER\r\nContact: <sip:{user}@{here}:{port}>\r\nContent-Length: 0\r\n\r\n",
-            socket.local_addr().unwrap()
-        );
-        socket.send(register.as_bytes()).unwrap();
-        let mut reply = [0; 2_048];
-        let len = socket.recv(&mut reply).unwrap();
-        assert!(reply[..len].starts_with(b"SIP/2.0 200"), "{}", String::from_utf8_lossy(&reply));
-        it
-    }
-
-    /// Waits until sipp has seen all that its scenario expects.
-    #[track_caller]
-    fn ends_well(mut self, scenario: &str) {
-        let status = self.sipp.wait().unwrap();
-        let errors = fs::read_to_string(self.home.path().join("errors.log")).unwrap_or_default();
-        assert!(status.success(), "{scenario}: {status}\n{errors}");
-    }
-}
-
-impl Drop for Callee {
-    fn drop(&mut self) {
-        drop(self.sipp.kill());
-        drop(self.sipp.wait());
-    }
-}
-
 #[test]
 fn callees_of_every_kind_get_what_the_rfcs_say_and_the_call_its_cause() {
     let _share = beside_others();
@@ -197,7 +141,7 @@ fn callees_of_every_kind_get_what_the_rfcs_say_and_the_call_its_cause() {
         ("late", "late-ring", "", "short", &short, "6010"),
     ];
     let calls = rows.map(|(user, scenario, status, flow, more, _)| {
-        let callee = Callee::new(&conflow, user, scenario, status);
+        let callee = Callee::registered(&conflow, user, scenario, status);
         (callee, make_call(&conflow, user, flow, more))
     });
     for ((user, .., cause), (callee, call)) in rows.into_iter().zip(calls) {
@@ -232,7 +176,7 @@ fn a_dial_tells_its_action_how_each_kind_of_callee_has_ended() {
     let flows: Vec<_> = flows.iter().map(|it| (it.0.as_str(), it.1.as_str())).collect();
     let conflow = Conflow::start(&flows);
     for (user, scenario, status, dial_status, cause) in rows {
-        let callee = Callee::new(&conflow, user, scenario, status);
+        let callee = Callee::registered(&conflow, user, scenario, status);
         let to = flows.iter().map(|it| it.0).find(|it| it.ends_with(user)).unwrap().to_owned();
         // Answered once the callee is connected, or at the next element.
         let mut caller = Leg::call(conflow.sip, to.leak(), "anna", LegOptions::default());
@@ -277,7 +221,7 @@ fn a_caller_hears_real_early_media_and_is_not_heard_yet() {
     let conflow = Conflow::start(&[("real", flow)]);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port().to_string();
-    let callee = Callee::new(&conflow, "early", "early-tone", &port);
+    let callee = Callee::registered(&conflow, "early", "early-tone", &port);
     let sounding = thread::spawn(move || answer_with_tone(&socket, EARLY));
     let options = LegOptions { tone: Some(500.0), ..LegOptions::default() };
     let anna = Leg::call(conflow.sip, "real", "anna", options);

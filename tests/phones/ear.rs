@@ -43,6 +43,28 @@ pub(crate) fn hears(who: &str, samples: &[i16], frequency: f64) -> bool {
     }
 }
 
+/// Whether a tone is heard for a second without a break.
+pub(crate) fn has_tone(samples: &[i16], frequency: f64) -> bool {
+    let loud = |it: &[i16]| TONE * 0.5 < amplitude(it, RATE, frequency);
+    let mut row = 0;
+    samples.chunks_exact(WINDOW).any(|it| {
+        row = if loud(it) { row + 1 } else { 0 };
+        row == 10
+    })
+}
+
+/// Which of these tones are heard, in their order. A tenth of a second belongs to the loudest.
+pub(crate) fn tones(samples: &[i16], frequencies: &[f64]) -> Vec<f64> {
+    let loudest = |it: &[i16]| {
+        let of = |frequency: f64| (amplitude(it, RATE, frequency), frequency);
+        let loudest = frequencies.iter().map(|it| of(*it)).max_by(|a, b| a.0.total_cmp(&b.0));
+        loudest.filter(|it| TONE * 0.5 < it.0).map(|it| it.1)
+    };
+    let mut found: Vec<f64> = samples.chunks_exact(WINDOW).filter_map(loudest).collect();
+    found.dedup();
+    found
+}
+
 /// The root mean square; full scale is 1.
 pub(crate) fn loudness(samples: &[i16]) -> f64 {
     let sum: f64 = samples.iter().map(|it| (f64::from(*it) / 32_768.0).powi(2)).sum();

@@ -11,7 +11,9 @@
 mod authority;
 mod baresip;
 mod called;
+mod callee;
 mod cut;
+mod dialled;
 mod ear;
 mod encrypted;
 mod hear;
@@ -26,4 +28,5 @@ mod registered;
 mod sipp;
 mod speech;
 mod suite;
+mod trunks;
 mod web;

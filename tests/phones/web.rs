@@ -107,16 +107,7 @@ fn is_whole(text: &str) -> bool {
 pub(crate) fn wait_for_tone(leg: &Leg, tone: f64) {
     eventually(&format!("{tone} Hz for {}", leg.user), || {
         let heard: Vec<i16> = leg.sounds().into_iter().flat_map(|it| it.samples).collect();
-        let mut seconds = heard
-            .chunks_exact(800)
-            .map(|it| 0.5 * ear::TONE < conflow::audio::tone::amplitude(it, 8_000, tone));
-        let mut row = 0;
-        seconds
-            .any(|is_on| {
-                row = if is_on { row + 1 } else { 0 };
-                row == 10
-            })
-            .then_some(())
+        ear::has_tone(&heard, tone).then_some(())
     });
 }
 

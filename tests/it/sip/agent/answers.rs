@@ -1,7 +1,7 @@
 //! Answers to calls of ours: early media, descriptions, session intervals, routes; and changes later.
 
 use super::{
-    outgoing::{Outgoing, SECOND, failed},
+    outgoing::{OTHER, Outgoing, SECOND, failed},
     *,
 };
 
@@ -36,6 +36,20 @@ fn early_media_comes_from_the_first_description_and_the_answer_decides() {
     let outcome = "attempted answered without a description of its sound";
     assert_eq!(said, ["ACK", outcome, "close", &no_sound, "BYE"]);
     it.ends_empty();
+}
+
+/// Of several phones, the first that sends sound is heard, and another one once that has refused.
+#[test]
+fn early_media_of_another_phone_is_heard_once_the_first_has_refused() {
+    let early = |port: &str| OFFER.replace("40000", port);
+    let mut it = Outgoing::with_phones(&[HERE, OTHER]);
+    it.dial();
+    let said = it.reply(HERE, "INVITE", 183, "a", &early("41000"));
+    assert_eq!(said, ["Ringing", "agree 127.0.0.1:41000", "EarlyMedia"]);
+    assert_eq!(it.reply(OTHER, "INVITE", 183, "b", &early("42000")), [""; 0]);
+    it.reply(HERE, "INVITE", 486, "a", "");
+    let said = it.reply(OTHER, "INVITE", 183, "b", &early("42000"));
+    assert_eq!(said, ["agree 127.0.0.1:42000", "EarlyMedia"]);
 }
 
 #[test]

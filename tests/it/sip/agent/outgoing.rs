@@ -160,7 +160,7 @@ impl Outgoing {
     }
 }
 
-const OTHER: &str = "127.0.0.1:5090";
+pub(super) const OTHER: &str = "127.0.0.1:5090";
 
 pub(super) fn failed(cause: HangupCause, by: &str, status: &str) -> String {
     format!("Failed(DialFailure {{ cause: {cause:?}, source: {by}, sip_status: {status} }})")
