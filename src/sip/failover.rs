@@ -7,8 +7,9 @@ use super::{
     attempt::{OutgoingLeg, Target, TargetKind},
     caller_id::InviteLook,
     cause,
-    effect::{Effect, TlsName},
+    effect::Effect,
     header_value::parse_number,
+    keep_up::tls_name,
     message::SipMessage,
     name::HeaderName,
     outgoing::srtp_over,
@@ -16,6 +17,7 @@ use super::{
     resolve::{NameQuery, ResolvedAddress},
     route::{TrunkCallee, TrunkRoute},
     trunk_plan::{CurrentTrunk, PlanScope, PlanStep, TrunkPlan},
+    upkeep::UpkeepAnswer,
     uri::{Host, SipParams, SipUri, Uri},
 };
 use crate::{
@@ -100,10 +102,7 @@ impl Agent {
         let id = self.question(call);
         let plan = self.outgoing.get(&call).and_then(|it| it.plan.as_ref());
         let current = plan.and_then(|it| it.current.as_ref());
-        let tls = current.filter(|_| to.transport == Transport::Tls).map(|it| TlsName {
-            domain: domain(it).trim_matches(['[', ']']).into(),
-            authorities: it.route.trunk.tls_ca.clone(),
-        });
+        let tls = current.and_then(|it| tls_name(&to, &domain(it), &it.route.trunk));
         effects.push_back(Effect::Route { id, to, tls });
     }
 
@@ -131,7 +130,7 @@ impl Agent {
         addresses: Vec<ResolvedAddress>,
         effects: &mut Effects,
     ) {
-        if self.upkeep_resolved(now, id, &addresses, effects) {
+        if self.upkeep_answered(now, id, &UpkeepAnswer::Addresses(&addresses), effects) {
             return;
         }
         let Some(call) = self.answered_question(id) else { return };
@@ -156,7 +155,7 @@ impl Agent {
         hop: Option<Hop>,
         effects: &mut Effects,
     ) {
-        if self.upkeep_routed(now, id, hop, effects) {
+        if self.upkeep_answered(now, id, &UpkeepAnswer::Way(hop), effects) {
             return;
         }
         let Some(call) = self.answered_question(id) else { return };
@@ -284,8 +283,7 @@ impl Agent {
             let first = self.kept_out.iter().min_by_key(|(_, until)| **until).map(|it| *it.0);
             first.map(|it| self.kept_out.remove(&it));
         }
-        let to = ResolvedAddress { transport: hop.transport, address: hop.remote };
-        self.kept_out.insert(to, now + pause);
+        self.kept_out.insert(ResolvedAddress::of(hop), now + pause);
     }
 
     fn is_kept_out(&self, now: Instant, to: ResolvedAddress) -> bool {
@@ -293,12 +291,8 @@ impl Agent {
     }
 }
 
-/// Host of Request-URI, To and From, and the name that TLS verifies.
 fn domain(current: &CurrentTrunk) -> String {
-    match &current.route.trunk.domain {
-        Some(domain) => domain.to_string(),
-        None => current.target.uri.host.to_string(),
-    }
+    current.route.trunk.domain_of(&current.target)
 }
 
 /// The target of one INVITE.
