@@ -4,9 +4,11 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     agent::{Agent, Effects},
-    attempt::{OutgoingLeg, Target, TargetKind},
+    attempt::{CREDENTIALS, OutgoingLeg, Target, TargetKind, remark},
     caller_id::InviteLook,
     cause,
+    digest::SipPassword,
+    digest_client::DigestAccount,
     effect::Effect,
     header_value::parse_number,
     keep_up::tls_name,
@@ -162,22 +164,8 @@ impl Agent {
         let Some(leg) = self.outgoing.get_mut(&call) else { return };
         let Some(plan) = &mut leg.plan else { return };
         let Some(current) = &plan.current else { return };
-        let target = hop.ok_or("no socket of ours reaches it").and_then(|hop| {
-            let target = target(current, hop)?;
-            let look = InviteLook::new(&leg.dialling, current, &domain(current));
-            if let Some(number) = &look.replaced {
-                let attempt = DialAttempt {
-                    target: format!("{}: caller id", current.route.name).into(),
-                    responses: Vec::new(),
-                    outcome: format!("not one of its caller_ids; {number} is shown").into(),
-                    took_ms: 0,
-                };
-                effects.push_back(Effect::Attempted(call, Arc::new(attempt)));
-            }
-            leg.look = Some(look);
-            Ok(target)
-        });
-        let target = match target {
+        let hop = hop.ok_or("no socket of ours reaches it");
+        let target = match hop.and_then(|hop| target(current, &leg.dialling, hop)) {
             Ok(target) => target,
             Err(why) => {
                 let name = current.target.uri.to_string();
@@ -187,6 +175,11 @@ impl Agent {
                 return self.proceed(now, call, effects);
             }
         };
+        let look = InviteLook::new(&leg.dialling, current, &domain(current));
+        for remark in remarks(current, &leg.dialling, &look) {
+            effects.push_back(Effect::Attempted(call, Arc::new(remark)));
+        }
+        leg.look = Some(look);
         let local = target.hop.local.ip();
         plan.is_ipv4 = Some(local.is_ipv4());
         let local = if plan.has_more() { super::outgoing::any_like(local) } else { local };
@@ -213,10 +206,8 @@ impl Agent {
         }
         let plan = leg.plan.as_ref().and_then(|it| it.current.as_ref());
         let name = plan.map(|it| it.route.name.clone()).unwrap_or_default();
-        let target = if name.is_empty() { what.into() } else { format!("{name}: {what}").into() };
-        let (responses, outcome) = (Vec::new(), why.into());
-        let attempt = DialAttempt { target, responses, outcome, took_ms: 0 };
-        effects.push_back(Effect::Attempted(call, Arc::new(attempt)));
+        let target = if name.is_empty() { what.to_owned() } else { format!("{name}: {what}") };
+        effects.push_back(Effect::Attempted(call, Arc::new(remark(&target, why))));
     }
 
     /// An attempt of a plan has failed. Returns whether another one follows.
@@ -295,8 +286,23 @@ fn domain(current: &CurrentTrunk) -> String {
     current.route.trunk.domain_of(&current.target)
 }
 
-/// The target of one INVITE.
-fn target(current: &CurrentTrunk, hop: Hop) -> Result<Target, &'static str> {
+/// What the trace says of a call through a trunk that is not made quite as it was asked for.
+fn remarks(current: &CurrentTrunk, dialling: &Dialling, look: &InviteLook) -> Vec<DialAttempt> {
+    let name = &current.route.name;
+    let mut remarks = Vec::new();
+    if let Some(number) = &look.replaced {
+        let outcome = format!("not one of its caller_ids; {number} is shown");
+        remarks.push(remark(&format!("{name}: caller id"), &outcome));
+    }
+    if dialling.credentials.is_some() && !current.route.is_foreign() {
+        remarks.push(remark(&format!("{name}: {CREDENTIALS}"), "not sent: they are for no trunk"));
+    }
+    remarks
+}
+
+/// The target of one INVITE. Hosts without a trunk get the credentials of the call, if they ask for
+/// them, and trunks their own.
+fn target(current: &CurrentTrunk, dialling: &Dialling, hop: Hop) -> Result<Target, &'static str> {
     let route = &current.route;
     let uri = match &route.callee {
         TrunkCallee::Uri(uri) => uri.clone(),
@@ -319,10 +325,16 @@ fn target(current: &CurrentTrunk, hop: Hop) -> Result<Target, &'static str> {
     if route.srtp == SrtpPolicy::Require && !is_secure {
         return Err("srtp = \"require\" needs TLS");
     }
+    let given = dialling.credentials.as_ref().filter(|_| route.is_foreign());
+    let given = given.map(|it| DigestAccount {
+        username: it.username.clone(),
+        password: SipPassword::new(&it.password),
+        realm: None,
+    });
     Ok(Target {
         uri: Uri::Sip(uri),
         hop,
-        account: route.trunk.account.clone(),
+        account: given.or_else(|| route.trunk.account.clone()),
         kind: TargetKind::Trunk,
         srtp: srtp_over(hop.transport, route.srtp),
         trunk: route.name.clone(),

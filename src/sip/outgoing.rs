@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     agent::{Agent, Effects},
-    attempt::{Attempt, AttemptState, OutgoingLeg, Target, TargetKind},
+    attempt::{Attempt, AttemptState, CREDENTIALS, OutgoingLeg, Target, TargetKind, remark},
     call::CallMedia,
     cause,
     effect::Effect,
@@ -70,6 +70,10 @@ impl Agent {
         let Some(local) = common_local(&targets) else {
             return refuse(call, HangupCause::NotRegistered, effects);
         };
+        if dialling.credentials.is_some() {
+            let remark = remark(CREDENTIALS, "not sent: they are for no phone");
+            effects.push_back(Effect::Attempted(call, Arc::new(remark)));
+        }
         let leg = OutgoingLeg { targets, ..OutgoingLeg::new(dialling) };
         let before = self.outgoing.insert(call, leg);
         debug_assert!(before.is_none(), "call {call} is made once");
@@ -381,8 +385,7 @@ mod tests {
                 from: "4930".into(),
                 to: "4989".into(),
                 caller_name: "".into(),
-                headers: Vec::new(),
-                origin: Default::default(),
+                ..Dialling::default()
             };
             let leg = OutgoingLeg { targets: vec![target], ..OutgoingLeg::new(Arc::new(dialling)) };
             let call = CallId(uuid::Uuid::from_u128(1));

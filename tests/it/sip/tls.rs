@@ -272,6 +272,7 @@ async fn a_trunk_over_tls_is_called_if_it_proves_its_domain() {
             caller_name: "".into(),
             headers: Vec::new(),
             origin: DialOrigin::Request,
+            ..Dialling::default()
         };
         let call = CallId(uuid::Uuid::from_u128(1));
         let dialling = Arc::new(dialling);

@@ -1,7 +1,7 @@
 //! Limits of trunks, the calls that wait for one, and what a trunk shows of the caller.
 
 use conflow::{
-    media::DialOrigin,
+    media::{DialOrigin, Diversion},
     sip::trunk::{CallerIdHeader, OutboundTrunk, TrunkPrivacy},
 };
 
@@ -176,6 +176,72 @@ fn a_number_that_the_trunk_does_not_own_is_refused_or_replaced() {
     let mut it = with_trunks(vec![trunk("a", &[ONE], |_| {})]);
     dial(&mut it, 1, DialOrigin::Dial { is_inherited: true, forwarded: Some("4950".into()) });
     assert!(!it.sent("INVITE", ONE).contains("Diversion"));
+}
+
+#[test]
+fn a_diversion_that_came_with_the_call_is_passed_on_until_it_has_five() {
+    let diversion = |counter, is_private| Diversion {
+        from: "4960".into(),
+        reason: "user-busy".into(),
+        counter,
+        is_private,
+    };
+    for (before, is_wanted, expected) in [
+        (None, true, Some("<sip:+4950@127.0.0.1>;reason=unconditional;counter=1")),
+        (Some(diversion(1, false)), true, Some("<sip:+4960@127.0.0.1>;reason=user-busy;counter=2")),
+        (
+            Some(diversion(4, true)),
+            true,
+            Some("<sip:+4960@127.0.0.1>;reason=user-busy;counter=5;privacy=full"),
+        ),
+        (Some(diversion(5, false)), true, None),
+        (Some(diversion(255, false)), true, None),
+        (Some(diversion(1, false)), false, None),
+    ] {
+        let mut it = with_trunks(vec![trunk("a", &[ONE], |it| it.diversion = is_wanted)]);
+        let origin = DialOrigin::Dial { is_inherited: true, forwarded: Some("4950".into()) };
+        let diversion = before.map(Arc::new);
+        it.dial_with(conflow::media::Dialling { origin, diversion, ..dialling(NUMBER) });
+        let invite = it.sent("INVITE", ONE);
+        assert_eq!(header(&invite, "Diversion"), expected);
+    }
+}
+
+#[test]
+fn a_number_that_its_caller_withholds_is_known_to_the_trunk_alone() {
+    let hidden = "From: \"Anonymous\" <sip:anonymous@anonymous.invalid>";
+    let asserted = |number: &str| format!("P-Asserted-Identity: <sip:+{number}@127.0.0.1>");
+    for (from, owned, expected) in [
+        // Any number may be shown: the caller's own stays in the identity.
+        ("4930", &[][..], vec![asserted("4930")]),
+        ("4930", &["4940", "4930"], vec![asserted("4930")]),
+        ("4930", &["4940"], vec![asserted("4940")]),
+        ("sip:anonymous@anonymous.invalid", &["4940"], vec![asserted("4940")]),
+        ("sip:anonymous@anonymous.invalid", &[], vec![]),
+    ] {
+        let mut it = with_trunks(vec![trunk("a", &[ONE], |it| {
+            it.caller_ids = owned.iter().map(|it| Box::from(*it)).collect();
+        })]);
+        let origin = DialOrigin::Dial { is_inherited: true, forwarded: None };
+        let from = from.into();
+        let said = it.dial_with(conflow::media::Dialling {
+            from,
+            origin,
+            is_private: true,
+            ..dialling(NUMBER)
+        });
+        assert_eq!(said.last().unwrap(), "INVITE", "{said:?}");
+        let mut all = vec![hidden.to_owned()];
+        all.extend(expected);
+        all.push("Privacy: id".to_owned());
+        assert_eq!(shown(&it), all);
+    }
+    // A phone is shown nothing at all.
+    let mut it = Outgoing::with_phones(&["127.0.0.1:5071"]);
+    let to = "sip:anna@conflow".into();
+    it.dial_with(conflow::media::Dialling { to, is_private: true, ..dialling(NUMBER) });
+    let invite = it.sent("INVITE", "127.0.0.1:5071");
+    assert!(invite.contains("\r\nPrivacy: id\r\n") && !invite.contains("4930"), "{invite}");
 }
 
 #[test]
