@@ -21,6 +21,7 @@ use super::{
     info_digits::KEY_TYPES,
     message::{SipMessage, StartLine},
     name::{HeaderName, SipMethod},
+    nonce_cache::NonceCache,
     note::{MessageDrop, SipNote},
     registrar::Registrar,
     request::{Hop, InvalidRequest, SipRequest, reply, reply_hop, top_via},
@@ -57,6 +58,8 @@ pub struct Agent {
     pub(super) last_question: u64,
     /// Servers that get no calls until this time.
     pub(super) kept_out: BTreeMap<ResolvedAddress, Instant>,
+    /// For calls to servers that ask for a password.
+    pub(super) nonce_cache: NonceCache,
     pub(super) upkeep: Upkeep,
     pub(super) usage: TrunkUsage,
     pub(super) queue_due: Option<Instant>,
@@ -112,6 +115,7 @@ impl Agent {
             questions: BTreeMap::new(),
             last_question: 0,
             kept_out: BTreeMap::new(),
+            nonce_cache: NonceCache::default(),
             upkeep: Upkeep::default(),
             usage: TrunkUsage::default(),
             queue_due: None,

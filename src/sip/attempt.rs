@@ -260,7 +260,7 @@ impl Attempt {
         let invite = first_invite(leg, &target, &media, settings, (&local_tag, &call_id));
         Self {
             call: Some(call),
-            digest: DigestClient::new(target.account.clone()),
+            digest: DigestClient::default(),
             target,
             media,
             invite,

@@ -71,6 +71,7 @@ mod keep_up;
 pub mod message;
 pub mod name;
 pub mod network;
+pub mod nonce_cache;
 pub mod note;
 mod outgoing;
 pub mod probe;

@@ -14,6 +14,7 @@ use super::{
     effect::Effect,
     name::{HeaderName, SipMethod},
     request::{Hop, SipRequest, Transport},
+    resolve::ResolvedAddress,
     route::CallRoute,
     timers::Timer,
     transaction::GIVE_UP,
@@ -129,8 +130,11 @@ impl Agent {
             if let Some(look) = &leg.look {
                 media.prefer(&look.codecs);
             }
+            let server = ResolvedAddress::of(&target.hop);
+            let digest = self.nonce_cache.client(server, target.account.clone());
             let (settings, ids) = (&self.settings, &mut self.ids);
-            let attempt = Attempt::new(now, call, &leg, target, media, settings, ids);
+            let mut attempt = Attempt::new(now, call, &leg, target, media, settings, ids);
+            attempt.digest = digest;
             begun.push(self.attempts.insert(attempt));
         }
         leg.attempts.clone_from(&begun);

@@ -313,6 +313,68 @@ fn a_host_without_a_trunk_gets_the_password_of_the_call_and_nobody_else_does() {
 }
 
 #[test]
+fn later_calls_answer_the_challenge_of_the_first_one_at_once() {
+    let account = |it: &mut OutboundTrunk| {
+        let (username, password) = ("acme".into(), SipPassword::new("hush"));
+        it.account = Some(DigestAccount { username, password, realm: None });
+        it.calls_per_second = 100;
+    };
+    let challenge = |nonce: u8, stale: &str| {
+        format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"{nonce}\", qop=\"auth\"{stale}\r\n")
+    };
+    let answer = |it: &Outgoing| {
+        let invite = it.sent("INVITE", ONE);
+        let answer = header(&invite, "Authorization")?;
+        let part = |name: &str| {
+            answer.split(&format!("{name}=")).nth(1).unwrap().split(',').next().unwrap().to_owned()
+        };
+        Some((part(" nonce"), part(" nc")))
+    };
+    let with = |nonce: u8, count: u8| Some((format!("\"{nonce}\""), format!("{count:08x}")));
+    let mut it = with_trunks(vec![trunk("carrier", &[ONE], account)]);
+    dial(&mut it, NUMBER);
+    assert_eq!(answer(&it), None);
+    it.reply_with(ONE, "INVITE", 401, "t", &challenge(1, ""), "");
+    assert_eq!(answer(&it), with(1, 1));
+    it.reply(ONE, "INVITE", 486, "t", "");
+    dial(&mut it, NUMBER);
+    assert_eq!(answer(&it), with(1, 2), "one round for the call");
+    // The server says that the nonce is out of date, or that is all it can be.
+    for (nonce, stale) in [(2, ", stale=true"), (3, "")] {
+        it.reply_with(ONE, "INVITE", 401, "t", &challenge(nonce, stale), "");
+        assert_eq!(answer(&it), with(nonce, 1));
+        it.reply(ONE, "INVITE", 486, "t", "");
+        dial(&mut it, NUMBER);
+        assert_eq!(answer(&it), with(nonce, 2));
+    }
+    // Another password now: one more try, and no other. The next call begins without an answer.
+    it.reply_with(ONE, "INVITE", 401, "t", &challenge(4, ""), "");
+    let said = it.reply_with(ONE, "INVITE", 401, "t", &challenge(5, ""), "");
+    assert_eq!(said.last(), Some(&failed(HangupCause::SipAuthFailed, "Carrier", "Some(401)")));
+    dial(&mut it, NUMBER);
+    assert_eq!(answer(&it), None);
+    it.reply(ONE, "INVITE", 486, "t", "");
+    it.ends_empty();
+}
+
+#[test]
+fn silence_after_an_answer_that_nobody_asked_for_is_silence() {
+    let account = |it: &mut OutboundTrunk| {
+        let (username, password) = ("acme".into(), SipPassword::new("hush"));
+        it.account = Some(DigestAccount { username, password, realm: None });
+    };
+    let mut it = with_trunks(vec![trunk("carrier", &[ONE], account)]);
+    dial(&mut it, NUMBER);
+    let challenge = "WWW-Authenticate: Digest realm=\"r\", nonce=\"1\"\r\n";
+    it.reply_with(ONE, "INVITE", 401, "t", challenge, "");
+    it.reply(ONE, "INVITE", 486, "t", "");
+    dial(&mut it, NUMBER);
+    assert!(it.sent("INVITE", ONE).contains("Authorization"));
+    let said = it.bench.wait(32 * SECOND);
+    assert_eq!(said.last(), Some(&failed(HangupCause::RequestTimeout, "Carrier", "None")));
+}
+
+#[test]
 fn names_are_looked_up_and_their_addresses_tried_in_order() {
     let servers = ["sbc.example;transport=tls", "two.example:5070"];
     let mut it = with_trunks(vec![trunk("carrier", &servers, |_| {})]);
