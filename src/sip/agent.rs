@@ -19,6 +19,7 @@ use super::{
     error::SipError,
     ids::{SipIds, SipSecret},
     info_digits::KEY_TYPES,
+    keep_alive::PING,
     message::{SipMessage, StartLine},
     name::{HeaderName, SipMethod},
     nonce_cache::NonceCache,
@@ -86,9 +87,6 @@ const TRANSACTIONS_MAX: usize = 131_072;
 
 /// Limit of bindings from which on users without an endpoint are refused: nobody knows who they are.
 const FREE_MAX: usize = 10_000;
-
-/// An empty message, which every SIP element ignores (RFC 3261, 7.5).
-pub(super) const KEEP_ALIVE: &[u8] = b"\r\n\r\n";
 
 /// `Retry-After` for calls that we cannot take now.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -190,7 +188,7 @@ impl Agent {
                 Timer::Registrar => {
                     self.registrar_due = None;
                     for hop in self.registrar.tick(now) {
-                        let bytes = KEEP_ALIVE.into();
+                        let bytes = PING.into();
                         effects.push_back(Effect::Send { hop, bytes });
                     }
                     self.watch_registrar();

@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    agent::{Agent, Effects, KEEP_ALIVE},
+    agent::{Agent, Effects},
     effect::{Effect, TlsName},
+    keep_alive::PING,
     message::{SipMessage, StartLine},
     name::{HeaderName, SipMethod},
     note::SipNote,
@@ -120,7 +121,7 @@ impl Agent {
                 continue;
             }
             let (want, keep_alive) = it.tick(now, &mut self.ids);
-            let bytes = KEEP_ALIVE.into();
+            let bytes = PING.into();
             effects.extend(keep_alive.map(|hop| Effect::Send { hop, bytes }));
             self.satisfy(now, id, want, effects);
         }

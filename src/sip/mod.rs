@@ -67,6 +67,7 @@ pub mod ids;
 pub mod in_dialog;
 pub mod info_digits;
 pub mod invite;
+pub mod keep_alive;
 mod keep_up;
 pub mod message;
 pub mod name;

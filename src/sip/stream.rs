@@ -7,16 +7,19 @@ use std::{
     time::Duration,
 };
 
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
     net::{TcpListener, TcpStream},
     sync::mpsc,
-    time::{Instant, timeout},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::{
     error::SipError,
+    keep_alive::{KeepAlive, KeepAliveStep, PING, PONG},
     message::{Frame, SipMessage, StartLine},
     name::{HeaderName, SipMethod},
     note::MessageDrop,
@@ -39,8 +42,12 @@ const OUT_MAX: usize = 512;
 /// byte.
 const MESSAGE_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Time without a message. Phones send a keep-alive every minute or two (RFC 5626).
+/// Time in which nothing comes, not even the answer to a ping.
 const IDLE_MAX: Duration = Duration::from_secs(900);
+
+/// Time for the far end's system to confirm what was sent, such as a ping; then it is gone.
+#[cfg(target_os = "linux")]
+const CONFIRM_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Time after which a peer that reads nothing is gone.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -200,6 +207,8 @@ async fn run(
     let ends = stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?)));
     // Messages are small and urgent.
     let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(CONFIRM_WAIT_MAX));
     let hop = |(local, remote), transport| Hop { transport, link, local, remote };
     match (ends, handshake) {
         (Ok(ends), None) => {
@@ -256,17 +265,17 @@ async fn read(
 ) {
     let (mut bytes, mut throttle) = (Vec::new(), Throttle::new(1));
     let mut is_new = true;
+    let mut heard_at = Instant::now();
+    let mut keep_alive = KeepAlive::new(heard_at.into_std(), hop.link);
     loop {
         loop {
             let message = match take_message(&mut bytes) {
                 Ok(NextMessage::Nothing) => break,
                 // A double CRLF is a ping and gets a pong (RFC 5626, 3.5.1).
-                Ok(NextMessage::Blank(len)) if len >= 4 => {
-                    match out.try_send(b"\r\n".as_slice().into()) {
-                        Ok(()) => continue,
-                        Err(_) => return,
-                    }
-                }
+                Ok(NextMessage::Blank(len)) if len >= 4 => match out.try_send(PONG.into()) {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
                 Ok(NextMessage::Blank(_)) => continue,
                 Ok(NextMessage::Message(message)) => message,
                 Err(error) => {
@@ -287,13 +296,22 @@ async fn read(
         }
         let wait = if is_new || !bytes.is_empty() { MESSAGE_WAIT_MAX } else { IDLE_MAX };
         bytes.reserve(READ_BYTES);
-        let more = tokio::select! {
-            more = timeout(wait, reader.read_buf(&mut bytes)) => more,
+        tokio::select! {
+            more = timeout_at(heard_at + wait, reader.read_buf(&mut bytes)) => match more {
+                Ok(Ok(len)) if len > 0 => {
+                    heard_at = Instant::now();
+                    keep_alive.heard(bytes == PONG);
+                }
+                Ok(_) | Err(_) => return,
+            },
+            () = sleep_until(keep_alive.deadline().into()) => {
+                match keep_alive.tick(Instant::now().into_std()) {
+                    KeepAliveStep::Wait => {}
+                    KeepAliveStep::Ping if out.try_send(PING.into()).is_ok() => {}
+                    KeepAliveStep::Ping | KeepAliveStep::Close => return,
+                }
+            }
             () = sockets.inbox.closed() => return,
-        };
-        match more {
-            Ok(Ok(len)) if len > 0 => {}
-            Ok(_) | Err(_) => return,
         }
     }
 }
@@ -345,4 +363,58 @@ async fn write(mut writer: impl AsyncWrite + Unpin, mut outbox: mpsc::Receiver<A
     }
     // It tells TLS that nothing was cut off. A peer that has gone does not matter.
     let _ = timeout(WRITE_WAIT_MAX, writer.shutdown()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+    use crate::sip::{Settings, request::tests::hop};
+
+    /// The far end of a connection, over which one message has come, and what is written to it.
+    async fn connection() -> (DuplexStream, mpsc::Receiver<Arc<[u8]>>, mpsc::Receiver<Incoming>) {
+        let (inbox, incoming) = mpsc::channel(8);
+        let sockets = SipSockets::new(Arc::new(Settings::default()), inbox, &[]);
+        let (mut far, near) = duplex(1_024);
+        let (out, outbox) = mpsc::channel(8);
+        tokio::spawn(async move { read(&sockets, hop(), near, &out).await });
+        let message = b"OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/TCP b\r\nContent-Length: 0\r\n\r\n";
+        far.write_all(message).await.unwrap();
+        (far, outbox, incoming)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_far_end_that_answers_pings_no_more_is_gone() {
+        let (mut far, mut outbox, _incoming) = connection().await;
+        let began = Instant::now();
+        for _ in 0..20 {
+            assert_eq!(outbox.recv().await.as_deref(), Some(PING));
+            far.write_all(PONG).await.unwrap();
+        }
+        assert!(IDLE_MAX < began.elapsed(), "answers keep it open");
+        assert_eq!(outbox.recv().await.as_deref(), Some(PING));
+        let pinged = Instant::now();
+        assert_eq!(outbox.recv().await, None, "it is closed");
+        assert_eq!(pinged.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_far_end_without_pongs_stays_as_long_as_before_and_a_part_of_a_message_does_not() {
+        let (_far, mut outbox, _incoming) = connection().await;
+        let began = Instant::now();
+        let mut pings = 0;
+        while let Some(ping) = outbox.recv().await {
+            assert_eq!(&*ping, PING);
+            pings += 1;
+        }
+        assert!((10..=15).contains(&pings), "{pings}");
+        assert_eq!(began.elapsed(), IDLE_MAX);
+
+        let (mut far, mut outbox, _incoming) = connection().await;
+        let began = Instant::now();
+        far.write_all(b"OPTIONS").await.unwrap();
+        assert_eq!(outbox.recv().await, None);
+        assert_eq!(began.elapsed(), MESSAGE_WAIT_MAX);
+    }
 }
