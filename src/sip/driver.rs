@@ -130,12 +130,13 @@ impl SipBackend {
             tracing::info!("SIP on {address}, UDP and TCP");
         }
         settings.bind.clone_from(&addresses);
-        let settings = Arc::new(settings);
         let secure = settings.tls.zip(tls).map(|(address, tls)| {
             TlsListener::bind(address, tls).map_err(|source| BindError { address, source })
         });
         let secure = secure.transpose()?;
         let tls = secure.as_ref().map(|it| it.address);
+        settings.tls = tls;
+        let settings = Arc::new(settings);
         if let Some(address) = tls {
             tracing::info!("SIP over TLS on {address}");
         }

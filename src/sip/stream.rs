@@ -11,7 +11,7 @@ use std::{
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc,
     time::{Instant, sleep_until, timeout, timeout_at},
 };
@@ -108,8 +108,8 @@ pub fn send(sockets: &Arc<SipSockets>, hop: &Hop, bytes: Arc<[u8]>) -> bool {
     }
     // Who is at the address of a closed TLS connection of theirs has proven nothing (RFC 5626); one
     // of ours is opened again, and proves it again.
-    let peer = sockets.peers.lock().values().find(|it| it.link == hop.link).cloned();
-    let peer = peer.and_then(|it| it.peer);
+    let known = sockets.peers.lock().values().find(|it| it.link == hop.link).cloned();
+    let peer = known.as_ref().and_then(|it| it.peer.clone());
     if hop.transport == Transport::Tls && peer.is_none() {
         return false;
     }
@@ -117,26 +117,49 @@ pub fn send(sockets: &Arc<SipSockets>, hop: &Hop, bytes: Arc<[u8]>) -> bool {
     if bytes.starts_with(b"SIP/2.0 ") || !has_room(sockets, hop.remote.ip()) {
         return false;
     }
+    let from = known.map_or(hop.local, |it| it.local).ip();
+    let Ok((socket, local)) = leave_from(from, hop.remote) else { return false };
+    for it in sockets.peers.lock().values_mut().filter(|it| it.link == hop.link) {
+        it.local = local;
+    }
     // The connection has the number of the one that it replaces, and messages wait for it.
-    connect(sockets, hop.link, hop.remote, peer.map(Handshake::Connect), Some(bytes));
+    connect(sockets, hop.link, (socket, hop.remote), peer.map(Handshake::Connect), Some(bytes));
     true
 }
 
-/// Returns the connection to a server of ours to call, by its link: the one that is open, or a new
-/// one. None if there are too many. If the server turns out to be somebody else, the connection
-/// closes, and nothing has been sent.
+/// A connection to a server of ours.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OwnLink {
+    /// The number of the connection.
+    pub link: u64,
+    /// The address that it leaves from, with a port that nobody listens on.
+    pub local: SocketAddr,
+}
+
+/// A socket that leaves from an address of ours, with any free port.
+fn leave_from(from: IpAddr, remote: SocketAddr) -> io::Result<(TcpSocket, SocketAddr)> {
+    let socket = if remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind((from, 0).into())?;
+    let local = socket.local_addr()?;
+    Ok((socket, local))
+}
+
+/// Returns the connection to a server of ours to call: the one that is open, or a new one, which leaves
+/// from this address. None if there are too many. If the server turns out to be somebody else, the
+/// connection closes, and nothing has been sent.
 pub fn link_to(
     sockets: &Arc<SipSockets>,
+    from: IpAddr,
     remote: SocketAddr,
     peer: Option<TlsPeer>,
-) -> Option<u64> {
+) -> Option<OwnLink> {
     let domain = peer.as_ref().map(|it| it.domain.to_str().into_owned());
     let name = (remote, domain.unwrap_or_default());
     let mut peers = sockets.peers.lock();
     if let Some(known) = peers.get(&name) {
         let is_open = sockets.streams.lock().contains_key(&known.link);
         if is_open {
-            return Some(known.link);
+            return Some(OwnLink { link: known.link, local: known.local });
         }
     }
     if !has_room(sockets, remote.ip()) {
@@ -146,17 +169,18 @@ pub fn link_to(
         let streams = sockets.streams.lock();
         peers.retain(|_, it| streams.contains_key(&it.link));
     }
+    let (socket, local) = leave_from(from, remote).ok()?;
     let link = new_link(sockets);
-    connect(sockets, link, remote, peer.clone().map(Handshake::Connect), None);
-    peers.insert(name, KnownServer { link, peer });
-    Some(link)
+    connect(sockets, link, (socket, remote), peer.clone().map(Handshake::Connect), None);
+    peers.insert(name, KnownServer { link, local, peer });
+    Some(OwnLink { link, local })
 }
 
 /// Opens a connection, and sends a message on it once it is open.
 fn connect(
     sockets: &Arc<SipSockets>,
     link: u64,
-    remote: SocketAddr,
+    (socket, remote): (TcpSocket, SocketAddr),
     handshake: Option<Handshake>,
     first: Option<Arc<[u8]>>,
 ) {
@@ -167,7 +191,7 @@ fn connect(
     }
     let sockets = sockets.clone();
     tokio::spawn(async move {
-        match timeout(CONNECT_WAIT_MAX, TcpStream::connect(remote)).await {
+        match timeout(CONNECT_WAIT_MAX, socket.connect(remote)).await {
             Ok(Ok(stream)) => run(&sockets, stream, link, handshake, outbox).await,
             Ok(Err(_)) | Err(_) => {
                 sockets.losses.unsent.fetch_add(1, Ordering::Relaxed);
