@@ -32,7 +32,7 @@ use super::{
     throttle::Guesses,
     timers::{Timer, Timers},
     transaction::{ClientTransactions, ServerTransactions, TransactionKey},
-    trunk_usage::TrunkUsage,
+    trunk_usage::{EarlierTime, TrunkUsage},
     upkeep::Upkeep,
     uri::{SipUri, Uri},
 };
@@ -155,8 +155,14 @@ impl Agent {
         if self.usage.take_freed() {
             self.serve_queues(now, effects);
         }
+        effects.extend(self.usage.take_talked().into_iter().map(Effect::Talked));
         self.servers.check();
         debug_assert_eq!(self.dialogs.len(), self.calls.len(), "one tag for each call");
+    }
+
+    /// Counts the minutes through trunks that an earlier process has noted.
+    pub fn recall_minutes(&mut self, now: Instant, earlier: Vec<EarlierTime>) {
+        self.usage.recall(now, earlier);
     }
 
     /// Returns when [`Command::Tick`] is due.

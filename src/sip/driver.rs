@@ -18,6 +18,7 @@ use super::{
     resolver::NameResolver,
     settings::{Settings, SipPeers},
     sockets::{Incoming, Listener, SipSockets, TlsListener},
+    trunk_usage::{EarlierTime, TalkedTime},
     upkeep::TrunkStatus,
 };
 use crate::{
@@ -52,7 +53,11 @@ pub struct SipDriver {
     resolver: Arc<NameResolver>,
     /// Questions about names, each of which ends with its answer.
     questions: JoinSet<Command>,
+    keeps_minutes: KeepsMinutes,
 }
+
+/// Notes for later processes how long an answered call through a trunk was.
+pub type KeepsMinutes = Box<dyn Fn(TalkedTime) + Send>;
 
 enum DriverCommand {
     Command(Box<Command>),
@@ -160,6 +165,7 @@ impl SipBackend {
             effects: VecDeque::new(),
             resolver,
             questions: JoinSet::new(),
+            keeps_minutes: Box::new(drop),
         };
         Ok((Self { orders: sender, legs, sockets, gauges, trunks, addresses, tls }, driver))
     }
@@ -246,6 +252,13 @@ impl SignallingBackend for SipBackend {
 }
 
 impl SipDriver {
+    /// Counts the minutes of earlier processes, and has those of this one noted.
+    pub fn with_minutes(mut self, earlier: Vec<EarlierTime>, keep: KeepsMinutes) -> Self {
+        self.agent.recall_minutes(Clock::now().into_std(), earlier);
+        self.keeps_minutes = keep;
+        self
+    }
+
     /// Handles calls until [`SipBackend::stop`], or until the last [`SipBackend`] is dropped.
     pub async fn run(mut self, exchange: Arc<dyn Exchange>) {
         let mut readers =
@@ -332,6 +345,7 @@ impl SipDriver {
             Effect::Agree { call, session } => self.legs.agree(call, session),
             Effect::Note(note) => self.sockets.note(&note),
             Effect::Press { call, key } => self.legs.press(call, key),
+            Effect::Talked(talked) => (self.keeps_minutes)(talked),
             Effect::Close { call } => {
                 exchange.media_ended(call, self.legs.close(call));
             }

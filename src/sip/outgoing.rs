@@ -425,7 +425,8 @@ mod tests {
                     | Effect::Open { .. }
                     | Effect::Press { .. }
                     | Effect::Resolve { .. }
-                    | Effect::Route { .. } => {}
+                    | Effect::Route { .. }
+                    | Effect::Talked(_) => {}
                 }
             }
             said

@@ -2,7 +2,10 @@
 
 use conflow::{
     media::{DialOrigin, Diversion},
-    sip::trunk::{CallerIdHeader, OutboundTrunk, TrunkPrivacy},
+    sip::{
+        trunk::{CallerIdHeader, OutboundTrunk, TrunkPrivacy},
+        trunk_usage::EarlierTime,
+    },
 };
 
 use super::{
@@ -95,6 +98,32 @@ fn the_minutes_of_an_account_are_limited_for_24_hours() {
     assert_eq!(request, [used, &limited()], "no wait helps");
     it.bench.wait(24 * 3_600 * SECOND);
     assert_eq!(dial(&mut it, 5, by_dial()).last().unwrap(), "INVITE");
+}
+
+#[test]
+fn the_minutes_of_an_earlier_process_count_until_24_hours_are_over() {
+    let limited_trunk = || trunk("a", &[ONE], |it| it.minutes_per_day = Some(10));
+    let mut it = with_trunks(vec![limited_trunk()]);
+    dial(&mut it, 1, by_dial());
+    it.reply(ONE, "INVITE", 200, "t", OFFER);
+    it.bench.wait(7 * 60 * SECOND);
+    it.end();
+    // It counts from the hang-up on, whenever the trunk confirms that; and once.
+    let kept = it.bench.talked.clone();
+    assert_eq!(kept.iter().map(|it| it.time).collect::<Vec<_>>(), [7 * 60 * SECOND]);
+    assert_eq!((&*kept[0].trunk, kept[0].account.as_str()), ("a", "MA1"));
+    it.reply(ONE, "BYE", 200, "t", "");
+    assert_eq!(it.bench.talked.len(), 1);
+
+    let hour = 3_600 * SECOND;
+    let mut it = with_trunks(vec![limited_trunk()]);
+    let earlier = |ago| EarlierTime { talked: kept[0].clone(), ago };
+    let all = vec![earlier(48 * hour), earlier(23 * hour), earlier(2 * hour)];
+    it.bench.agent.recall_minutes(it.bench.now, all);
+    let used = "attempted left out: the account has used its 10 minutes (minutes_per_day)";
+    assert_eq!(dial(&mut it, 2, by_dial()), [used, &limited()]);
+    it.bench.wait(hour);
+    assert_eq!(dial(&mut it, 3, by_dial()).last().unwrap(), "INVITE", "7 of the 14 are a day old");
 }
 
 /// The headers that say who calls.
