@@ -226,6 +226,7 @@ impl Agent {
 
     /// Calls an unanswered call off, on the engine's order. Returns false if there is no such call.
     pub(super) fn call_off(&mut self, now: Instant, call: CallId, effects: &mut Effects) -> bool {
+        self.leave_queues(call);
         let Some(leg) = self.outgoing.remove(&call) else { return false };
         self.usage.release(now, call);
         if leg.port.is_some() {

@@ -164,9 +164,19 @@ impl TrunkUsage {
         ended.map(|(_, time)| *time).chain(live).sum()
     }
 
-    /// Lets a call wait for a trunk.
+    /// Lets a call wait for a trunk; it may wait for others, too.
     pub fn wait(&mut self, call: CallId, name: &Arc<str>, until: Instant) {
         self.rows.entry(name.clone()).or_default().waiting.push_back((call, until));
+    }
+
+    /// Takes a call off the list of those that wait for a trunk.
+    pub fn stop_waiting(&mut self, call: CallId, name: &Arc<str>) {
+        let Some(row) = self.rows.get_mut(name) else { return };
+        match row.waiting.front() {
+            // As a rule.
+            Some((first, _)) if *first == call => drop(row.waiting.pop_front()),
+            Some(_) | None => row.waiting.retain(|(it, _)| *it != call),
+        }
     }
 
     /// Whether calls wait for a trunk, so that new ones wait behind them.
@@ -183,13 +193,6 @@ impl TrunkUsage {
     /// Returns the call that has waited longest for a trunk, and until when it waits.
     pub fn first_waiting(&self, name: &Arc<str>) -> Option<(CallId, Instant)> {
         self.rows.get(name)?.waiting.front().copied()
-    }
-
-    /// Takes the first call off the list of those that wait for a trunk.
-    pub fn stop_waiting(&mut self, name: &Arc<str>) {
-        if let Some(row) = self.rows.get_mut(name) {
-            row.waiting.pop_front();
-        }
     }
 
     /// Whether a call may use a trunk now.

@@ -81,6 +81,45 @@ fn a_request_waits_for_its_turn_and_300_seconds_at_most() {
 }
 
 #[test]
+fn a_waiting_call_goes_through_whichever_trunk_has_room_first() {
+    let one_call = |it: &mut OutboundTrunk| it.calls_max = 1;
+    let full = "attempted left out: it has 1 calls (calls_max)";
+    let busy = || {
+        let mut it = with_trunks(vec![trunk("a", &[ONE], one_call), trunk("b", &[TWO], one_call)]);
+        for n in 1..=2 {
+            assert_eq!(dial(&mut it, n, DialOrigin::Request).last().unwrap(), "INVITE");
+        }
+        for n in 3..=4 {
+            assert_eq!(dial(&mut it, n, DialOrigin::Request), [full, full, "Waits(300)"]);
+        }
+        it
+    };
+    for (first, second) in [(ONE, TWO), (TWO, ONE)] {
+        let mut it = busy();
+        for server in [first, second] {
+            it.bench.wait(SECOND);
+            let said = refuse(&mut it, server);
+            let through = ["Waits(0)", &format!("route UDP {server}"), "open", "INVITE"];
+            assert_eq!(said[said.len() - 4..], through, "{said:?}");
+        }
+        // Nobody waits any more, so that a new call need not.
+        it.bench.wait(SECOND);
+        refuse(&mut it, first);
+        assert_eq!(dial(&mut it, 5, by_dial()).last().unwrap(), "INVITE");
+    }
+    // One that is called off leaves both queues.
+    let mut it = busy();
+    it.call = CallId(uuid::Uuid::from_u128(3));
+    it.end();
+    it.bench.wait(SECOND);
+    assert_eq!(refuse(&mut it, TWO).iter().filter(|it| *it == "Waits(0)").count(), 1);
+    // What a server has said counts more than a queue.
+    it.bench.wait(SECOND);
+    let said = it.reply(TWO, "INVITE", 503, "t", "");
+    assert_eq!(said.last(), Some(&failed(HangupCause::CarrierCongestion, "Carrier", "Some(503)")));
+}
+
+#[test]
 fn the_minutes_of_an_account_are_limited_for_24_hours() {
     let mut it = with_trunks(vec![trunk("a", &[ONE], |it| it.minutes_per_day = Some(10))]);
     let talk = |it: &mut Outgoing, n, minutes: u32| {
