@@ -128,6 +128,8 @@ pub enum LegEvent {
     Digit(char),
     /// The far end, which we have called, sends sound before it answers (SIP 183).
     EarlyMedia,
+    /// What sent that sound has refused, and the far end rings on elsewhere.
+    EarlyMediaOver,
     /// The far end, which we have called, did not answer, or could not be called.
     Failed(DialFailure),
     /// The far end holds us (true: sendonly, inactive), or is back.

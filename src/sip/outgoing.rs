@@ -213,7 +213,10 @@ impl Agent {
     ) {
         let Some(leg) = self.outgoing.get_mut(&call) else { return };
         leg.attempts.retain(|it| *it != id);
-        leg.early.take_if(|it| *it == id);
+        let was_heard = leg.early.take_if(|it| *it == id).is_some();
+        if was_heard && !leg.attempts.is_empty() {
+            effects.push_back(Effect::Report(Report { call, event: LegEvent::EarlyMediaOver }));
+        }
         // Of targets that were called one after another, the last one counts.
         let old = leg.failure.filter(|_| leg.plan.is_none());
         let old = old.filter(|old| !cause::outweighs(failure, *old));
