@@ -68,6 +68,7 @@ use crate::{
         folder::{DataFolder, StoreError},
         member_ids::MemberIdBlocks,
         rows::RowStore,
+        trunk_minutes::TrunkMinutes,
     },
     tls::ServerTls,
     trace::archive::TraceArchive,
@@ -298,8 +299,9 @@ impl Engine {
         let counters = Arc::new(CallCounters::default());
         let sim = config.sim.on.then(|| Arc::new(simulated_phones(config)));
         let observer = trace_sink(journal.clone(), counters.clone(), log.clone());
-        let phones =
-            RealPhones::new(config, random()?, client.clone(), journal.clone(), observer.clone())?;
+        let minutes = Arc::new(TrunkMinutes::open(rows.clone())?);
+        let (web, key) = (client.clone(), random()?);
+        let phones = RealPhones::new(config, key, web, journal.clone(), observer.clone(), minutes)?;
         let backends = Backends::new(sim.as_ref(), phones.as_ref());
         let router = Arc::new(backends.router);
         let links = registry::RegistryPorts {

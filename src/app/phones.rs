@@ -15,7 +15,7 @@ use crate::{
     base::ids::{AccountId, CallId},
     cli::READ_ALOUD,
     config::{self, Config},
-    engine::{journal::Journal, registry::Observed},
+    engine::{inbound::wall_clock, journal::Journal, registry::Observed},
     fetch::FetchClient,
     media::{Exchange, SoundKind, router::Router},
     rtp_engine::{self, RtpEngine, SoundLoader},
@@ -23,6 +23,7 @@ use crate::{
     sip::{self, SipBackend, SipTrunk, settings::SipPeers},
     sound::{self, SoundCache, SoundSource, web::WebSounds},
     speech::{self, Speech, Utterance, Voices, command::CommandSpeech, pico::Pico},
+    store::trunk_minutes::TrunkMinutes,
     tls::ServerTls,
     trace::FetchRecord,
 };
@@ -76,6 +77,7 @@ impl RealPhones {
         client: FetchClient,
         journal: Arc<Journal>,
         observer: Arc<dyn Fn(Observed) + Send + Sync>,
+        minutes: Arc<TrunkMinutes>,
     ) -> Result<Option<Self>> {
         if config.sip.bind.0.is_empty() {
             return Ok(None);
@@ -92,7 +94,12 @@ impl RealPhones {
         let key = sip::ids::SipSecret(key);
         let settings = sip_settings(config);
         match SipBackend::bind_with(settings, tls.clone(), rtp_engine.clone(), key) {
-            Ok((sip, driver)) => Ok(Some(Self { sip: Arc::new(sip), rtp_engine, driver, tls })),
+            Ok((sip, driver)) => {
+                let earlier = minutes.earlier(wall_clock());
+                let keep = Box::new(move |talked| minutes.add(wall_clock(), talked));
+                let driver = driver.with_minutes(earlier, keep);
+                Ok(Some(Self { sip: Arc::new(sip), rtp_engine, driver, tls }))
+            }
             Err(error) if config.sip.is_default && error.is_busy() => {
                 tracing::warn!("{error}: real phones are off (use --sip for another address)");
                 Ok(None)

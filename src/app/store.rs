@@ -40,6 +40,7 @@ use crate::{
         member_ids::{self, MemberIdBlocks},
         rows::{OnCommit, RowStore, RowStoreError, StoredRow, Table},
         sqlite::Sqlite,
+        trunk_minutes,
     },
     trace::archive::{ArchiveSettings, TraceArchive},
 };
@@ -377,5 +378,6 @@ fn check_row(table: Table, row: &StoredRow) -> Result<(), RowStoreError> {
         Table::Accounts => file::check(row),
         Table::RoomBans => ban_list::check(row),
         Table::ConfigRows => config_rows::check(row),
+        Table::TrunkMinutes => trunk_minutes::check(row),
     }
 }

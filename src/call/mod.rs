@@ -237,9 +237,8 @@ impl Call {
                 }
                 return CallAct::Stay;
             }
-            LegEvent::Failed(_) | LegEvent::Hold(_) | LegEvent::Finished(_) => {
-                return CallAct::Stay;
-            }
+            LegEvent::EarlyMediaOver | LegEvent::Failed(_) => return CallAct::Stay,
+            LegEvent::Hold(_) | LegEvent::Finished(_) => return CallAct::Stay,
             LegEvent::HungUp => return CallAct::End(self.ending(&Cause::CallerLeft.into())),
             LegEvent::MediaLost => return CallAct::End(self.ending(&Cause::MediaLost.into())),
         };

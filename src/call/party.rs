@@ -13,7 +13,7 @@ use crate::{
         traceparent::Traceparent,
     },
     flow::RequestMethod,
-    media::{DialOrigin, Dialling, Ending, HangupCause},
+    media::{DialCredentials, DialOrigin, Dialling, Diversion, Ending, HangupCause},
 };
 
 /// The facts of a call that do not change.
@@ -60,6 +60,16 @@ pub struct SessionDetails {
     pub parent: Option<CallId>,
     /// The trace context of the request that made the call.
     pub trace: Option<Traceparent>,
+    /// `sip_auth_username` and `sip_auth_password`. No row has them.
+    #[serde(skip)]
+    pub credentials: Option<Arc<DialCredentials>>,
+    /// Whether `from` is the number of a caller who does not want it to be shown to callees. No row has
+    /// it: after a crash, the call is gone.
+    #[serde(skip)]
+    pub is_private: bool,
+    /// Who had forwarded the call before it came to us. No row has it.
+    #[serde(skip)]
+    pub diversion: Option<Arc<Diversion>>,
 }
 
 impl CallSession {
@@ -87,6 +97,16 @@ impl CallSession {
     /// `sip_headers`: names without the vendor's prefix, and values.
     pub fn headers(&self) -> &[(Arc<str>, Arc<str>)] {
         self.details().map_or(&[], |it| &it.headers)
+    }
+
+    /// Whether `from` is the number of a caller who does not want it to be shown to callees.
+    pub fn is_private(&self) -> bool {
+        self.details().is_some_and(|it| it.is_private)
+    }
+
+    /// Who had forwarded the call before it came to us.
+    pub fn diversion(&self) -> Option<Arc<Diversion>> {
+        self.details()?.diversion.clone()
     }
 
     /// The trace context of the request that made the call, else one made from the call's id.
@@ -118,12 +138,16 @@ impl Party {
             let value: String = value.chars().take(HEADER_CHARS_MAX).collect();
             (format!("{prefix}{name}").into(), value.into())
         };
+        let details = self.session.details();
         Dialling {
             from: self.from.clone(),
             to: self.to.clone(),
             caller_name: self.caller_name.clone(),
             headers: headers.map(header).collect(),
             origin,
+            credentials: details.and_then(|it| it.credentials.clone()),
+            is_private: self.session.is_private(),
+            diversion: self.session.diversion(),
         }
     }
 }

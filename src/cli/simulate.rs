@@ -64,10 +64,13 @@ at, for and after are milliseconds, or texts such as \"1h 2m 3.5s\". Events of p
 Requests to the API, for a caller, [several], or \"all\"; room, if there are several:
   kick (reason; then = \"hangup\", { element = \"ID\" }, { xml = \"…\" } or { url = \"…\" }; ban = \"10m\";
   dry_run = true), mute, unmute, deaf, undeaf, play (url), speak (text), stop_play,
-  stop_speak, remove (hang up members); end = \"ROOM\" (hang up all of it), cut (hang up a call),
-  transfer (url)
+  stop_speak, put_on_hold (url), take_off_hold, remove (hang up members); end = \"ROOM\" (hang up all
+  of it), cut (hang up a call), transfer (url)
+  dial = \"NEW NAME\" or [several] calls somebody into room = \"ROOM\": to (such as \"sim:x?busy\", with <
+  between them; by default, they answer after 2 s), from, user, and the parameters of
+  POST Conference/{name}/Member/, such as confirm_key, muted, on_exit_action_url
 
 If several documents have one URL, those with a matching `when` come first; each is used once, and
 the last one repeatedly. Within a moment, what has begun ends first, and events follow the order of
-the file; --seed and --explore shuffle both. Recordings, callbacks and outgoing calls are not
-simulated.";
+the file; --seed and --explore shuffle both. Recordings, callbacks and calls of POST
+Call/ are not simulated.";

@@ -63,6 +63,10 @@ impl Conference {
                 self.callee_answered(now, id, effects);
             }
             LegEvent::EarlyMedia if callee.answered_at.is_none() => self.early_media(id, effects),
+            LegEvent::EarlyMediaOver if callee.answered_at.is_none() => {
+                let call = callee.call.id;
+                self.early_media_over(id, call, true, effects);
+            }
             LegEvent::Failed(failure) => {
                 let ending = failure.ending(callee.call.party.dialect);
                 self.end_callee(now, id, ending, effects);
@@ -85,7 +89,7 @@ impl Conference {
             }
             LegEvent::Answered | LegEvent::Digit(_) | LegEvent::EarlyMedia => (),
             LegEvent::Finished(_) | LegEvent::Hold(_) | LegEvent::Ringing => (),
-            LegEvent::Talk(_) | LegEvent::Waits(_) => (),
+            LegEvent::EarlyMediaOver | LegEvent::Talk(_) | LegEvent::Waits(_) => (),
             LegEvent::HungUp => self.hang_up_callee(now, id, Cause::CallerLeft, effects),
             LegEvent::MediaLost => self.hang_up_callee(now, id, Cause::MediaLost, effects),
         }

@@ -33,8 +33,8 @@ impl Conference {
         self.place(vec![listener], MemberAudio::Room, effects);
     }
 
-    /// Takes a callee out of the room if its early media was heard. If the caller waits on, they
-    /// hear the ringback tone again.
+    /// Takes a callee out of the room if its early media was heard: it ends, is asked to confirm, or
+    /// rings on at another of its phones. If the caller waits on, they hear the ringback tone again.
     pub(super) fn early_media_over(
         &mut self,
         id: MemberId,

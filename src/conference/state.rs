@@ -367,6 +367,7 @@ impl Conference {
             // A room waits for none of its orders, and its members are answered.
             LegEvent::Answered
             | LegEvent::EarlyMedia
+            | LegEvent::EarlyMediaOver
             | LegEvent::Failed(_)
             | LegEvent::Finished(_)
             | LegEvent::Ringing

@@ -131,10 +131,16 @@ const CALLEE_TIME_MAX: Duration = Duration::from_secs(86_400);
 
 /// The parties of a callee's call.
 fn party(caller: &Call, options: &DialOptions, destination: &DialDestination) -> Party {
+    let of_session = &caller.party.session;
     let details = SessionDetails {
+        is_private: options.caller_id.is_none() && of_session.is_private(),
+        diversion: of_session
+            .diversion()
+            .filter(|_| caller.party.direction == CallDirection::Inbound),
         headers: destination.headers.clone().into(),
         parent: Some(caller.id),
         trace: Some(caller.party.session.trace(caller.id)),
+        credentials: destination.credentials.clone(),
         ..SessionDetails::default()
     };
     let of_caller = &caller.party;
@@ -146,5 +152,67 @@ fn party(caller: &Call, options: &DialOptions, destination: &DialDestination) ->
         dialect: of_caller.dialect,
         trusted: None,
         session: CallSession::new(inbound::wall_clock(), details),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test may ask what time it is")]
+mod tests {
+    use super::*;
+    use crate::{
+        base::ids::{CallId, Dialect},
+        flow::{Flow, Verb},
+        media::{DialOrigin, Diversion},
+    };
+
+    /// What is said of a caller whose call was forwarded to us, and who withholds their number.
+    fn dialled(element: &str, direction: CallDirection) -> crate::media::Dialling {
+        let diversion = Diversion {
+            from: "4960".into(),
+            reason: "user-busy".into(),
+            counter: 1,
+            is_private: false,
+        };
+        let details = SessionDetails {
+            is_private: true,
+            diversion: Some(Arc::new(diversion)),
+            ..SessionDetails::default()
+        };
+        let party = Party {
+            from: "4930".into(),
+            to: "4950".into(),
+            caller_name: "".into(),
+            direction,
+            dialect: Dialect::Plivo,
+            trusted: None,
+            session: CallSession::new(std::time::SystemTime::UNIX_EPOCH, details),
+        };
+        let now = Instant::now();
+        let account = "MA1".parse().unwrap();
+        let call = Call::new(now, CallId::of(1), account, Arc::new(party), CALLEE_TIME_MAX);
+        let flow = Flow::parse(&format!("<Response>{element}</Response>"), Dialect::Plivo).unwrap();
+        let Verb::Dial(verb) = &flow.steps[0].verb else { panic!("no dial") };
+        let party = super::party(&call, &verb.options, &verb.options.destinations[0]);
+        call.end();
+        party.dialling(DialOrigin::Request)
+    }
+
+    #[test]
+    fn a_withheld_number_and_a_forwarding_go_on_with_the_call() {
+        let it = dialled("<Dial>4940</Dial>", CallDirection::Inbound);
+        assert!(it.is_private && &*it.from == "4930");
+        assert_eq!(it.diversion.unwrap().counter, 1);
+        let it = dialled("<Dial callerId='4970'>4940</Dial>", CallDirection::Inbound);
+        assert!(!it.is_private, "another number is shown");
+        let it = dialled("<Dial>4940</Dial>", CallDirection::Outbound);
+        assert_eq!(it.diversion, None, "nobody has forwarded a call of ours");
+    }
+
+    #[test]
+    fn a_user_has_the_password_of_the_flow() {
+        let element = "<Dial><User sipAuthUsername='anna' sipAuthPassword='correct horse'>sip:x@y</User></Dial>";
+        let it = dialled(element, CallDirection::Inbound).credentials.unwrap();
+        assert_eq!((&*it.username, &*it.password), ("anna", "correct horse"));
+        assert!(!format!("{it:?}").contains("horse"));
     }
 }

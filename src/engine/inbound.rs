@@ -192,12 +192,21 @@ impl Exchange for Inbound {
             return Err(NoFlow { to: arrival.to, hint, is_temporary: true });
         }
         let InboundRoute { account, dialect, hangup, first } = self.route(&arrival)?;
-        let Arrival { call, from, to, caller_name, headers, trusted, account: _ } = arrival;
+        let Arrival {
+            call,
+            account: _,
+            from,
+            to,
+            caller_name,
+            headers,
+            trusted,
+            is_private,
+            diversion,
+        } = arrival;
         let headers = headers.into_iter().map(|(name, value)| (bare_header(name), value)).collect();
-        let session = CallSession::new(
-            wall_clock(),
-            SessionDetails { hangup, headers, ..SessionDetails::default() },
-        );
+        let details =
+            SessionDetails { hangup, headers, is_private, diversion, ..Default::default() };
+        let session = CallSession::new(wall_clock(), details);
         let direction = CallDirection::Inbound;
         let trusted = trusted.map(Box::new);
         let party = Party { from, to, caller_name, direction, dialect, trusted, session };

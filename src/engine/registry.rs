@@ -240,6 +240,7 @@ impl Registry {
             LegEvent::Answered
             | LegEvent::Digit(_)
             | LegEvent::EarlyMedia
+            | LegEvent::EarlyMediaOver
             | LegEvent::Failed(_)
             | LegEvent::Hold(_)
             | LegEvent::Finished(_)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Action, CallbackTarget, ConferenceSound};
 use crate::{
     base::ids::CallId,
-    media::{HangupCause, HangupSource},
+    media::{DialCredentials, HangupCause, HangupSource},
 };
 
 /// Names without the vendor's prefix, and values.
@@ -60,7 +60,7 @@ pub struct CalleeTerms {
 }
 
 /// One destination of a `<Dial>`: a `<Number>` or a `<User>`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DialDestination {
     /// A number, a SIP URI, the name of an endpoint, or `sim:NAME`.
     pub to: Arc<str>,
@@ -70,6 +70,8 @@ pub struct DialDestination {
     pub sends_early: bool,
     /// `sipHeaders` of the destination and of the `<Dial>`.
     pub headers: DialHeaders,
+    /// `sipAuthUsername` and `sipAuthPassword` of a `<User>`.
+    pub credentials: Option<Arc<DialCredentials>>,
 }
 
 /// The result of a `<Dial>`, for its `action`.

@@ -100,14 +100,15 @@ impl FlowText {
 
     /// The line of an element, without the blanks around it. Of a long line, and of one in a document
     /// that may hide elements (`log="false"`): what begins with the element, up to the next hidden one.
-    /// None for such an element. URLs are without their queries, which may hold secrets.
+    /// None for such an element. URLs are without their queries, which may hold secrets, and passwords
+    /// are not shown.
     pub fn excerpt(&self, at: TextPosition) -> Option<String> {
         let text = self.as_str().strip_prefix('\u{feff}').unwrap_or(self.as_str());
         let mut lines = text.split('\n').filter(|_| !self.is_hidden);
         let line = lines.nth(usize::try_from(at.line).ok()?.checked_sub(1)?)?;
-        let may_hide = text.contains("log");
+        let may_hide = text.contains("log") || text.contains(PASSWORD);
         if !may_hide && line.trim().chars().nth(CHARS_SHOWN_MAX).is_none() {
-            return Some(without_queries(line.trim()));
+            return Some(without_secrets(line.trim()));
         }
         let column = usize::try_from(at.column).ok()?.checked_sub(1)?;
         let mut shown = line.trim_end().char_indices().skip(column).map(|(offset, _)| offset);
@@ -115,15 +116,43 @@ impl FlowText {
         let end = shown.nth(CHARS_SHOWN_MAX - 1).unwrap_or_else(|| line.trim_end().len());
         if !may_hide {
             let more = if end < line.trim_end().len() { "…" } else { "" };
-            return Some(without_queries(line.get(start..end)?) + more);
+            return Some(without_secrets(line.get(start..end)?) + more);
         }
         let line_start = line.as_ptr() as usize - text.as_ptr() as usize;
         let mut tags = line.get(start..end)?.match_indices('<').map(|(offset, _)| start + offset);
         let hidden = tags.find(|offset| is_hidden_element(&text[line_start + offset..]));
         let more = if hidden.unwrap_or(end) < line.trim_end().len() { "…" } else { "" };
         let shown = line[start..hidden.unwrap_or(end)].trim_end();
-        (!shown.is_empty()).then(|| without_queries(shown) + more)
+        (!shown.is_empty()).then(|| without_secrets(shown) + more)
     }
+}
+
+/// The attribute whose value is a password.
+const PASSWORD: &str = "sipAuthPassword";
+
+/// A line without the queries of its URLs, and without passwords.
+fn without_secrets(line: &str) -> String {
+    without_queries(&without_passwords(line))
+}
+
+/// A line with its passwords replaced by an ellipsis.
+fn without_passwords(line: &str) -> String {
+    let (mut shown, mut rest) = (String::new(), line);
+    while let Some(at) = rest.find(PASSWORD) {
+        let (before, after) = rest.split_at(at + PASSWORD.len());
+        shown.push_str(before);
+        let value = after.trim_start().strip_prefix('=').map(str::trim_start);
+        let quote = value.and_then(|it| it.chars().next()).filter(|it| "\"'".contains(*it));
+        let Some((value, quote)) = value.zip(quote) else {
+            rest = after;
+            continue;
+        };
+        shown.push_str(&after[..=after.len() - value.len()]);
+        shown.push('…');
+        // Of a line that is cut off, nothing is left.
+        rest = value[1..].find(quote).map_or("", |end| &value[1 + end..]);
+    }
+    shown + rest
 }
 
 /// A line with the queries of its URLs replaced by an ellipsis.
@@ -209,6 +238,24 @@ mod tests {
     fn check(text: &str, line: u32, column: u32, expected: Option<&str>) {
         let found = FlowText::from(text).excerpt(TextPosition { line, column });
         assert_eq!(found.as_deref(), expected, "{line}:{column}");
+    }
+
+    #[test]
+    fn an_excerpt_shows_no_password() {
+        let dial =
+            "<Dial><User sipAuthUsername='a' sipAuthPassword=\"it's 5 > 4?\">sip:x@y</User></Dial>";
+        let shown = "<Dial><User sipAuthUsername='a' sipAuthPassword=\"…\">sip:x@y</User></Dial>";
+        check(&format!("<Response>{dial}</Response>"), 1, 11, Some(&format!("{shown}</Response>")));
+        check(&format!("<Response>\n  {dial}\n</Response>"), 2, 3, Some(shown));
+        let two = "<Dial><User sipAuthPassword = 'one'>a</User><User sipAuthPassword='two'>b</User></Dial>";
+        let shown =
+            "<Dial><User sipAuthPassword = '…'>a</User><User sipAuthPassword='…'>b</User></Dial>";
+        check(two, 1, 1, Some(shown));
+        // A value that begins on the line before, and one that is cut off.
+        let split = "<Dial><User sipAuthPassword=\n'secret'>a</User></Dial><Speak>b</Speak>";
+        check(split, 2, 25, Some("<Speak>b</Speak>"));
+        let long = format!("<Dial><User sipAuthPassword='{}'/></Dial>", "secret".repeat(100));
+        check(&long, 1, 1, Some("<Dial><User sipAuthPassword='……"));
     }
 
     #[test]

@@ -73,6 +73,23 @@ pub struct Arrival {
     pub headers: Vec<(Arc<str>, Arc<str>)>,
     /// The caller's proven identity; None if they only claim one.
     pub trusted: Option<Trusted>,
+    /// Whether the caller does not want to be shown to whom they are connected with.
+    pub is_private: bool,
+    /// Who has forwarded the call before it came to us, as a trunk says; None if nobody has.
+    pub diversion: Option<Arc<Diversion>>,
+}
+
+/// What a call that has been forwarded says about it (RFC 5806).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Diversion {
+    /// The number without `+`, or the SIP URI, that was called before.
+    pub from: Arc<str>,
+    /// The reason, a token such as `unconditional` or `user-busy`.
+    pub reason: Arc<str>,
+    /// How often the call has been forwarded; 1 or more.
+    pub counter: u8,
+    /// Whether that number is to be shown to nobody.
+    pub is_private: bool,
 }
 
 /// The called number has no flow, or none that can be read now.
@@ -111,6 +128,8 @@ pub enum LegEvent {
     Digit(char),
     /// The far end, which we have called, sends sound before it answers (SIP 183).
     EarlyMedia,
+    /// What sent that sound has refused, and the far end rings on elsewhere.
+    EarlyMediaOver,
     /// The far end, which we have called, did not answer, or could not be called.
     Failed(DialFailure),
     /// The far end holds us (true: sendonly, inactive), or is back.

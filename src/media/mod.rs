@@ -16,10 +16,10 @@ pub mod router;
 pub use self::{
     backend::{AudioEngine, Backend, CannotDial, SignallingBackend},
     ending::{DialFailure, DialFailureSource, Ending, HangupCause, HangupSource},
-    exchange::{Arrival, DialAttempt, DialResponse, Exchange, LegEvent, NoFlow, Report},
+    exchange::{Arrival, DialAttempt, DialResponse, Diversion, Exchange, LegEvent, NoFlow, Report},
     orders::{
-        ANNOUNCEMENTS_MAX, AnnouncementAddress, AnnouncementKind, AudioOrder, DialOrigin, Dialling,
-        MemberAudio, RecordingChannels, SignallingOrder, SoundToAll,
+        ANNOUNCEMENTS_MAX, AnnouncementAddress, AnnouncementKind, AudioOrder, DialCredentials,
+        DialOrigin, Dialling, MemberAudio, RecordingChannels, SignallingOrder, SoundToAll,
     },
     program::{FADE_MS, Program, Sound, SoundKind, TICK},
 };

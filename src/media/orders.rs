@@ -1,8 +1,8 @@
 //! Orders: what the engine tells the backends to do.
 
-use std::{slice, sync::Arc, time::Duration};
+use std::{fmt, slice, sync::Arc, time::Duration};
 
-use super::{ending::Ending, program::Program};
+use super::{ending::Ending, exchange::Diversion, program::Program};
 use crate::base::ids::{AccountId, CallId, Incarnation, MemberId, RoomId};
 
 /// An order for the backend that has the call.
@@ -42,7 +42,7 @@ pub enum SignallingOrder {
 }
 
 /// A call to be made, as backends need to know it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Dialling {
     /// The number that the far end is shown as the caller, or a SIP URI.
     pub from: Arc<str>,
@@ -54,6 +54,46 @@ pub struct Dialling {
     pub headers: Vec<(Arc<str>, Arc<str>)>,
     /// Who wants the call.
     pub origin: DialOrigin,
+    /// For a far end that asks who calls. None: we have no password for it.
+    pub credentials: Option<Arc<DialCredentials>>,
+    /// Whether `from` is the number of a caller who does not want it to be shown.
+    pub is_private: bool,
+    /// Who had forwarded the caller's call before it came to us; None if nobody had.
+    pub diversion: Option<Arc<Diversion>>,
+}
+
+/// A user name and a password that a flow or a request gives for a far end. `Debug` does not show
+/// the password.
+#[derive(Clone, Eq, PartialEq)]
+pub struct DialCredentials {
+    /// The user name, as the far end knows it.
+    pub username: Arc<str>,
+    /// The password that goes with it.
+    pub password: Arc<str>,
+}
+
+impl DialCredentials {
+    /// The lengths of passwords that are taken, in characters (contract of calling, section 6).
+    pub const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=128;
+
+    /// The longest user name, in characters.
+    pub const USERNAME_CHARS_MAX: usize = 128;
+
+    /// Credentials, if both parts have a length that is taken, and no control characters.
+    pub fn new(username: &str, password: &str) -> Option<Self> {
+        let is_plain = |it: &str| !it.contains(|it: char| it.is_control());
+        let is_good = (1..=Self::USERNAME_CHARS_MAX).contains(&username.chars().count())
+            && Self::PASSWORD_CHARS.contains(&password.chars().count())
+            && is_plain(username)
+            && is_plain(password);
+        is_good.then(|| Self { username: username.into(), password: password.into() })
+    }
+}
+
+impl fmt::Debug for DialCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DialCredentials").field("username", &self.username).finish_non_exhaustive()
+    }
 }
 
 /// Who wants a call to be made, which decides what happens where it cannot be made as it is.

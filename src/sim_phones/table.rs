@@ -118,6 +118,8 @@ impl<R: RoomTable> PhoneTable<R> {
         let caller_name = caller_name.unwrap_or_default();
         let (headers, trusted) = (vec![], user.as_deref().and_then(Trusted::user));
         Ok(Arrival {
+            is_private: false,
+            diversion: None,
             call,
             account: Some(account.clone()),
             from,

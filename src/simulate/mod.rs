@@ -6,9 +6,11 @@
 //! within a moment; [`explore()`] finds races that way.
 
 pub mod command;
+mod dial;
 mod documents;
 mod explore;
 mod fields;
+mod invitation;
 mod note;
 mod print;
 mod report;
@@ -20,6 +22,7 @@ mod world;
 pub use self::{
     documents::{ScriptDocument, SimulatedFlows},
     explore::{Endings, Explored, FoundEnding, explore},
+    invitation::ScriptInvitation,
     report::{CallerReport, Note, SimulationReport},
     run::{Endless, TURNS_MAX, run},
     schedule::Schedule,

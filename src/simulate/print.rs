@@ -30,8 +30,11 @@ impl fmt::Display for SimulationReport {
 
 impl SimulationReport {
     fn caller(&self, f: &mut fmt::Formatter<'_>, caller: &CallerReport) -> fmt::Result {
-        let CallerReport { name, from, to, timeline, steps, .. } = caller;
-        writeln!(f, "{name} ({from}) calls {to}")?;
+        let CallerReport { name, from, to, is_dialled, timeline, steps, .. } = caller;
+        match is_dialled {
+            true => writeln!(f, "{name} ({to}) is called by {from}")?,
+            false => writeln!(f, "{name} ({from}) calls {to}")?,
+        }
         writeln!(f, "  hears")?;
         for TimelineEntry { from_ms, to_ms, heard } in timeline {
             // The text of the entry after its times.

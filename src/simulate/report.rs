@@ -32,7 +32,10 @@ pub struct CallerReport {
     pub from: Arc<str>,
     /// Number that was called.
     pub to: Arc<str>,
-    /// When the caller called.
+    /// Whether they did not call, but were called into a conference.
+    #[serde(rename = "dialled", skip_serializing_if = "std::ops::Not::not")]
+    pub is_dialled: bool,
+    /// When the caller called, or was called.
     pub began_ms: u64,
     /// When the call ended.
     pub ended_ms: u64,
@@ -92,7 +95,8 @@ pub(super) fn report(
             name: caller.name.clone(),
             call_uuid: phone.call_uuid,
             from: phone.from,
-            to: phone.to,
+            to: caller.to.clone().filter(|_| caller.is_dialled).unwrap_or(phone.to),
+            is_dialled: caller.is_dialled,
             began_ms,
             ended_ms: seen.ends.get(&id(n)).copied().unwrap_or(began_ms),
             hangup_cause_name: phone.hangup_cause_name,
@@ -106,9 +110,18 @@ pub(super) fn report(
 }
 
 impl Script {
-    /// When the caller with this index calls.
+    /// When the caller with this index calls, or is called.
     pub(super) fn began_ms(&self, n: usize) -> u64 {
-        let call = self.events.iter().find(|it| it.action == super::ScriptAction::Call(n));
+        let begins = |it: &super::ScriptAction| match it {
+            super::ScriptAction::Call(who) => *who == n,
+            super::ScriptAction::Dial(it) => it.callees.contains(&n),
+            super::ScriptAction::Ask { .. }
+            | super::ScriptAction::Cut(_)
+            | super::ScriptAction::End(_)
+            | super::ScriptAction::Phone(..)
+            | super::ScriptAction::Transfer(..) => false,
+        };
+        let call = self.events.iter().find(|it| begins(&it.action));
         call.map(|it| it.at_ms).unwrap_or_default()
     }
 }

@@ -10,8 +10,8 @@ use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 use uuid::Uuid;
 
 use super::{
-    Schedule, Script, ScriptAction, ScriptPhoneAction, ScriptTargets, SimulatedFlows,
-    SimulationReport,
+    Schedule, Script, ScriptAction, ScriptInvitation, ScriptPhoneAction, ScriptTargets,
+    SimulatedFlows, SimulationReport, dial,
     note::Note,
     report::{self, id},
     schedule::TurnPicker,
@@ -23,6 +23,7 @@ use crate::{
     call::{Call, CallDirection, CallSession, Party},
     conference::{Ask, ConferenceAnswer, Departure, MemberSelector, Outcome},
     engine::{
+        invite::InviteRequest,
         registry::{AskError, PendingTransfer, Registry},
         scheduler::Scheduler,
     },
@@ -245,6 +246,7 @@ impl SimulationRun<'_> {
             }
             ScriptAction::Call(who) => self.call(*who),
             ScriptAction::Cut(who) => self.cut(id(*who), api_id),
+            ScriptAction::Dial(invitation) => self.dial(note, api_id, invitation),
             ScriptAction::End(room) => {
                 self.ask(note, api_id, room.clone(), Ask::HangUp { who: MemberSelector::All })
             }
@@ -347,6 +349,29 @@ impl SimulationRun<'_> {
         let key = RoomKey { account: self.account.clone(), name };
         let asked = self.registry.ask_for(Some(api_id).into(), &key, ask);
         self.asked.push((note, asked.map_err(|error| error.to_string())?));
+        Ok(())
+    }
+
+    /// Calls somebody into a conference.
+    fn dial(
+        &mut self,
+        note: usize,
+        api_id: Uuid,
+        invitation: &ScriptInvitation,
+    ) -> Result<(), String> {
+        let ScriptInvitation { room, terms, flow, .. } = invitation;
+        let callees = dial::calls(invitation, self.script);
+        for callee in &callees {
+            let route = self.registry.can_dial(self.account, &callee.party.to);
+            route.map_err(|error| format!("to: {error}"))?;
+        }
+        let calls: Vec<_> = callees.iter().map(|it| it.call).collect();
+        let request = InviteRequest { callees, terms: terms.clone(), flow: flow.clone() };
+        let key = RoomKey { account: self.account.clone(), name: room.clone() };
+        let now = self.world.clock.now();
+        let asked = self.registry.invite(now, Some(api_id).into(), &key, request);
+        self.asked.push((note, asked.map_err(|error| error.to_string())?));
+        calls.into_iter().for_each(|it| self.registry.note_request(it, api_id, "DialMember"));
         Ok(())
     }
 
@@ -465,7 +490,8 @@ impl ScriptAction {
     fn caller(&self) -> Option<usize> {
         match self {
             Self::Call(who) | Self::Phone(who, _) => Some(*who),
-            Self::Ask { .. } | Self::Cut(_) | Self::End(_) | Self::Transfer(..) => None,
+            Self::Ask { .. } | Self::Cut(_) | Self::Dial(_) => None,
+            Self::End(_) | Self::Transfer(..) => None,
         }
     }
 }

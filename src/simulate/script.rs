@@ -6,11 +6,11 @@ use serde::Deserialize;
 use toml::{Spanned, Table, Value};
 
 pub use super::fields::AT_MAX;
-use super::{documents::ScriptDocument, fields::ScriptFields};
+use super::{ScriptInvitation, documents::ScriptDocument, fields::ScriptFields};
 use crate::{
     base::ids::{ConferenceName, Dialect},
     conference::{Ask, Kick, KickTarget},
-    flow::{DialectFlows, is_audio},
+    flow::{ConferenceSound, DialectFlows, is_audio, is_audio_name, is_target},
     media::{AnnouncementKind, Sound, SoundKind},
     sim_phones::PressedKeys,
 };
@@ -43,6 +43,8 @@ pub struct ScriptCaller {
     pub caller_name: Option<Arc<str>>,
     /// Name of the flow that the call runs; None is the main flow.
     pub flow: Option<Arc<str>>,
+    /// Whether they do not call, but are called into a conference.
+    pub is_dialled: bool,
 }
 
 /// An event of the script.
@@ -72,6 +74,8 @@ pub enum ScriptAction {
     Call(usize),
     /// A REST request hangs up a call.
     Cut(usize),
+    /// A REST request calls somebody into a conference.
+    Dial(Box<ScriptInvitation>),
     /// A REST request hangs up all members of a conference.
     End(ConferenceName),
     /// The caller uses their phone.
@@ -117,6 +121,10 @@ pub enum ScriptMemberCommand {
     Announce(AnnouncementKind, Sound),
     /// `stop_play` and `stop_speak`: ends such sounds.
     Hush(AnnouncementKind),
+    /// `put_on_hold`, with what they hear; None is each member's wait sound.
+    Hold(Option<ConferenceSound>),
+    /// `take_off_hold`: lets them back.
+    Unhold,
 }
 
 impl ScriptMemberCommand {
@@ -129,6 +137,8 @@ impl ScriptMemberCommand {
             Self::HangUp => Ask::HangUp { who },
             Self::Announce(kind, sound) => Ask::Announce { who, kind, sound },
             Self::Hush(kind) => Ask::Hush { who, kind },
+            Self::Hold(sound) => Ask::Hold { who, on: true, sound },
+            Self::Unhold => Ask::Hold { who, on: false, sound: None },
         }
     }
 }
@@ -216,6 +226,7 @@ impl Script {
     fn action(&mut self, verb: &str, fields: &mut ScriptFields) -> Result<ScriptAction, String> {
         Ok(match verb {
             "call" => self.call(fields)?,
+            "dial" => self.dial(fields)?,
             "press" => {
                 let who = self.caller(fields, verb)?;
                 let keys = fields.needed("keys")?.parse().map_err(|it| format!("keys: {it}"))?;
@@ -251,19 +262,26 @@ impl Script {
 
     fn call(&mut self, fields: &mut ScriptFields) -> Result<ScriptAction, String> {
         let name = fields.needed("call")?;
-        if name == "all" || self.callers.iter().any(|it| *it.name == *name) {
-            return Err(format!(
-                "call: {name:?} is already the name of a caller: choose another name"
-            ));
-        }
-        if self.callers.len() == CALLERS_MAX {
-            return Err(format!("more than {CALLERS_MAX} callers are too many"));
-        }
+        self.check_new(&name, "call")?;
         let mut text = |name| Ok::<_, String>(fields.text(name)?.map(Arc::from));
         let (from, to, user) = (text("from")?, text("to")?, text("user")?);
         let (caller_name, flow) = (text("name")?, text("flow")?);
-        self.callers.push(ScriptCaller { name: name.into(), from, to, user, caller_name, flow });
+        let (name, is_dialled) = (name.into(), false);
+        self.callers.push(ScriptCaller { name, from, to, user, caller_name, flow, is_dialled });
         Ok(ScriptAction::Call(self.callers.len() - 1))
+    }
+
+    /// Checks that a name is new, and that there are not too many.
+    pub(super) fn check_new(&self, name: &str, verb: &str) -> Result<(), String> {
+        if name == "all" || self.callers.iter().any(|it| *it.name == *name) {
+            return Err(format!(
+                "{verb}: {name:?} is already the name of a caller: choose another name"
+            ));
+        }
+        match self.callers.len() < CALLERS_MAX {
+            true => Ok(()),
+            false => Err(format!("more than {CALLERS_MAX} callers are too many")),
+        }
     }
 
     fn caller(&self, fields: &mut ScriptFields, verb: &str) -> Result<usize, String> {
@@ -318,10 +336,26 @@ fn member_command(verb: &str, fields: &mut ScriptFields) -> Result<ScriptMemberC
             let speech = SoundKind::Speech { text, voice, language };
             ScriptMemberCommand::Announce(AnnouncementKind::Speak, speech.into())
         }
+        "put_on_hold" => ScriptMemberCommand::Hold(hold_sound(fields)?),
+        "take_off_hold" => ScriptMemberCommand::Unhold,
         "stop_play" => ScriptMemberCommand::Hush(AnnouncementKind::Play),
         "stop_speak" => ScriptMemberCommand::Hush(AnnouncementKind::Speak),
         _ => return Err(format!("{verb}: no such command")),
     })
+}
+
+/// A sound by its name, or a document of Play, Speak and Wait.
+fn hold_sound(fields: &mut ScriptFields) -> Result<Option<ConferenceSound>, String> {
+    let Some(url) = fields.text("url")? else { return Ok(None) };
+    match () {
+        () if !is_audio(&url) => Err(format!(
+            "url: {url:?} is neither a sound nor a document: write http(s)://…, flow:NAME or sound:…"
+        )),
+        () if is_target(&url) && !is_audio_name(&url) => {
+            Ok(Some(ConferenceSound::Document(url.into())))
+        }
+        () => Ok(Some(ConferenceSound::BuiltIn(url.into()))),
+    }
 }
 
 fn kick(fields: &mut ScriptFields) -> Result<Kick, String> {
@@ -379,6 +413,8 @@ impl fmt::Display for EventText<'_> {
                     ScriptMemberCommand::Announce(AnnouncementKind::Speak, _) => "speak to",
                     ScriptMemberCommand::Hush(AnnouncementKind::Play) => "stop_play to",
                     ScriptMemberCommand::Hush(AnnouncementKind::Speak) => "stop_speak to",
+                    ScriptMemberCommand::Hold(_) => "put_on_hold",
+                    ScriptMemberCommand::Unhold => "take_off_hold",
                 })?;
                 match targets {
                     ScriptTargets::All => f.write_str(" all")?,
@@ -391,6 +427,10 @@ impl fmt::Display for EventText<'_> {
             }
             ScriptAction::Call(who) => write!(f, "{} calls", name(who)),
             ScriptAction::Cut(who) => write!(f, "cut {}", name(who)),
+            ScriptAction::Dial(it) => {
+                let names: Vec<_> = it.callees.iter().map(name).collect();
+                write!(f, "dial {} into {}", names.join(", "), it.room)
+            }
             ScriptAction::End(room) => write!(f, "end {room}"),
             ScriptAction::Phone(who, ScriptPhoneAction::HangUp) => {
                 write!(f, "{} hangs up", name(who))

@@ -138,7 +138,8 @@ impl SimulatedWorld {
                 note = self.observe_conference(&room.key.name, &notice.event);
             }
             Observed::Dialled { call, event, .. } => {
-                note = Some(callee_note(self.name(*call), event));
+                let caller = (event.callee.call != *call).then(|| self.name(*call));
+                note = Some(callee_note(caller, self.name(event.callee.call), event));
             }
             Observed::Began { .. } | Observed::Call { .. } => (),
             Observed::Fetched { .. } | Observed::Fetching { .. } => (),
@@ -214,16 +215,21 @@ const CALLEES_FROM: u64 = 1 << 32;
 /// A destination that is no simulated phone rings this long and answers.
 const CALLEE: &str = "sim:callee?ring_ms=2000";
 
-fn callee_note(caller: &str, event: &DialEvent) -> String {
+/// What happened to a callee: of a caller's `<Dial>`, or of a request if there is no caller.
+fn callee_note(caller: Option<&str>, callee: &str, event: &DialEvent) -> String {
     let to = &event.callee.party.to;
+    let who = match caller {
+        Some(caller) => format!("{caller} dials {to}:"),
+        None => callee.to_owned(),
+    };
     match &event.step {
-        DialStep::Answered => format!("{caller} dials {to}: answers"),
-        DialStep::Connected => format!("{caller} dials {to}: is connected"),
-        DialStep::Digits { digits, by_caller: true } => format!("{caller} has typed {digits}"),
-        DialStep::Digits { digits, by_caller: false } => format!("{to} has typed {digits}"),
-        DialStep::Ended { ending, .. } => {
-            format!("{caller} dials {to}: ends: {}", ending.cause.name())
+        DialStep::Answered => format!("{who} answers"),
+        DialStep::Connected => format!("{who} is connected"),
+        DialStep::Digits { digits, by_caller: true } => {
+            format!("{} has typed {digits}", caller.unwrap_or(callee))
         }
+        DialStep::Digits { digits, by_caller: false } => format!("{to} has typed {digits}"),
+        DialStep::Ended { ending, .. } => format!("{who} ends: {}", ending.cause.name()),
     }
 }
 

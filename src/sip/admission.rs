@@ -5,8 +5,8 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 use super::{
     agent::{Agent, ExtraHeaders, warning},
     digest::{DigestCredentials, DigestResult},
-    header_value::NameAddr,
-    name::HeaderName,
+    header_value::{NameAddr, parse_number},
+    name::{HeaderName, is_token},
     request::{Hop, SipRequest, Transport},
     text::readable,
     trunk::SipTrunk,
@@ -17,7 +17,7 @@ use crate::{
         ids::{AccountId, CallId, Trusted},
         user_part::UserPart,
     },
-    media::Arrival,
+    media::{Arrival, Diversion},
     rtp::sdp::crypto::SrtpPolicy,
 };
 
@@ -195,6 +195,11 @@ impl Agent {
             caller_name: readable(&from.display).into(),
             headers: custom_headers(request),
             trusted,
+            is_private: is_private(request, from),
+            diversion: match caller {
+                SipCaller::Trunk(_) => diversion(request).map(Arc::new),
+                SipCaller::Endpoint(_) | SipCaller::Anonymous => None,
+            },
         }
     }
 
@@ -227,10 +232,44 @@ fn asserted(request: &SipRequest) -> Option<NameAddr> {
 
 /// The number that the assertion vouches for. None if it is withheld (RFC 3323).
 fn asserted_number(asserted: &NameAddr) -> Option<Trusted> {
-    let user = asserted.uri.sip().and_then(SipUri::user_unescaped).unwrap_or_default();
-    let is_withheld = WITHHELD.iter().any(|it| user.eq_ignore_ascii_case(it));
-    (!is_withheld).then(|| Trusted::Number(caller_number(&asserted.uri).into()))
+    (!is_withheld(&asserted.uri)).then(|| Trusted::Number(caller_number(&asserted.uri).into()))
 }
+
+fn is_withheld(uri: &Uri) -> bool {
+    let user = uri.sip().and_then(SipUri::user_unescaped).unwrap_or_default();
+    WITHHELD.iter().any(|it| user.eq_ignore_ascii_case(it))
+}
+
+/// Whether a caller does not want to be shown: they say so (RFC 3323, RFC 3325), or their From or the
+/// identity that counts says nothing.
+fn is_private(request: &SipRequest, identity: &NameAddr) -> bool {
+    let mut words = request.message.all(&HeaderName::Privacy).flat_map(|it| it.split([';', ',']));
+    let asks = words.any(|it| PRIVACY.iter().any(|word| it.trim().eq_ignore_ascii_case(word)));
+    asks || is_withheld(&request.from.uri) || is_withheld(&identity.uri)
+}
+
+/// The words of Privacy that ask for the identity to be withheld.
+const PRIVACY: [&str; 3] = ["id", "user", "header"];
+
+/// What the trunk says of earlier forwardings: the last one, and how many there were.
+fn diversion(request: &SipRequest) -> Option<Diversion> {
+    let all = request.message.all(&HeaderName::Diversion);
+    let all: Vec<_> = all.filter_map(|it| NameAddr::parse_list(it).ok()).flatten().collect();
+    let last = all.first()?;
+    let count = |it: &NameAddr| it.params.get("counter").and_then(parse_number).unwrap_or(1).max(1);
+    let counter = all.iter().map(count).fold(0, u32::saturating_add);
+    let reason = last.params.get("reason").map(|it| it.trim_matches('"'));
+    let reason = reason.filter(|it| is_token(it) && it.len() <= REASON_BYTES_MAX);
+    Some(Diversion {
+        from: caller_number(&last.uri).into(),
+        reason: reason.unwrap_or("unknown").into(),
+        counter: u8::try_from(counter).unwrap_or(u8::MAX),
+        is_private: last.params.get("privacy").is_some_and(|it| !it.eq_ignore_ascii_case("off")),
+    })
+}
+
+/// The longest reason of a Diversion that is passed on.
+const REASON_BYTES_MAX: usize = 64;
 
 /// User parts that peers send for a withheld number.
 const WITHHELD: [&str; 4] = ["anonymous", "restricted", "unavailable", "unknown"];

@@ -19,8 +19,10 @@ use super::{
     error::SipError,
     ids::{SipIds, SipSecret},
     info_digits::KEY_TYPES,
+    keep_alive::PING,
     message::{SipMessage, StartLine},
     name::{HeaderName, SipMethod},
+    nonce_cache::NonceCache,
     note::{MessageDrop, SipNote},
     registrar::Registrar,
     request::{Hop, InvalidRequest, SipRequest, reply, reply_hop, top_via},
@@ -30,7 +32,7 @@ use super::{
     throttle::Guesses,
     timers::{Timer, Timers},
     transaction::{ClientTransactions, ServerTransactions, TransactionKey},
-    trunk_usage::TrunkUsage,
+    trunk_usage::{EarlierTime, TrunkUsage},
     upkeep::Upkeep,
     uri::{SipUri, Uri},
 };
@@ -57,6 +59,8 @@ pub struct Agent {
     pub(super) last_question: u64,
     /// Servers that get no calls until this time.
     pub(super) kept_out: BTreeMap<ResolvedAddress, Instant>,
+    /// For calls to servers that ask for a password.
+    pub(super) nonce_cache: NonceCache,
     pub(super) upkeep: Upkeep,
     pub(super) usage: TrunkUsage,
     pub(super) queue_due: Option<Instant>,
@@ -84,9 +88,6 @@ const TRANSACTIONS_MAX: usize = 131_072;
 /// Limit of bindings from which on users without an endpoint are refused: nobody knows who they are.
 const FREE_MAX: usize = 10_000;
 
-/// An empty message, which every SIP element ignores (RFC 3261, 7.5).
-pub(super) const KEEP_ALIVE: &[u8] = b"\r\n\r\n";
-
 /// `Retry-After` for calls that we cannot take now.
 const RETRY_AFTER_SECONDS: &str = "5";
 
@@ -112,6 +113,7 @@ impl Agent {
             questions: BTreeMap::new(),
             last_question: 0,
             kept_out: BTreeMap::new(),
+            nonce_cache: NonceCache::default(),
             upkeep: Upkeep::default(),
             usage: TrunkUsage::default(),
             queue_due: None,
@@ -153,8 +155,14 @@ impl Agent {
         if self.usage.take_freed() {
             self.serve_queues(now, effects);
         }
+        effects.extend(self.usage.take_talked().into_iter().map(Effect::Talked));
         self.servers.check();
         debug_assert_eq!(self.dialogs.len(), self.calls.len(), "one tag for each call");
+    }
+
+    /// Counts the minutes through trunks that an earlier process has noted.
+    pub fn recall_minutes(&mut self, now: Instant, earlier: Vec<EarlierTime>) {
+        self.usage.recall(now, earlier);
     }
 
     /// Returns when [`Command::Tick`] is due.
@@ -186,7 +194,7 @@ impl Agent {
                 Timer::Registrar => {
                     self.registrar_due = None;
                     for hop in self.registrar.tick(now) {
-                        let bytes = KEEP_ALIVE.into();
+                        let bytes = PING.into();
                         effects.push_back(Effect::Send { hop, bytes });
                     }
                     self.watch_registrar();

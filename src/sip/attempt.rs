@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     call::CallMedia,
-    caller_id::{ANONYMOUS, ANONYMOUS_FROM, InviteLook, caller},
+    caller_id::{ANONYMOUS_FROM, InviteLook, caller, is_hidden},
     digest_client::{DigestAccount, DigestClient},
     ids::SipIds,
     message::{SipMessage, StartLine},
@@ -260,7 +260,7 @@ impl Attempt {
         let invite = first_invite(leg, &target, &media, settings, (&local_tag, &call_id));
         Self {
             call: Some(call),
-            digest: DigestClient::new(target.account.clone()),
+            digest: DigestClient::default(),
             target,
             media,
             invite,
@@ -401,7 +401,7 @@ fn first_invite(
     let uri = target.uri.to_string();
     let mut message = SipMessage::new(StartLine::Request { method: SipMethod::Invite, uri });
     message.push(HeaderName::MaxForwards, "70");
-    let is_anonymous = &**from == ANONYMOUS;
+    let is_anonymous = is_hidden(&leg.dialling);
     let from = match &leg.look {
         Some(look) => look.from.clone(),
         None if is_anonymous => ANONYMOUS_FROM.to_owned(),
@@ -437,4 +437,12 @@ fn first_invite(
 /// The session interval that a call asks for, and the shortest that it accepts.
 fn session_of(leg: &OutgoingLeg) -> (u32, u32) {
     leg.look.as_ref().map_or(SESSION_EXPIRES, |it| it.session)
+}
+
+/// The credentials of a call, in traces.
+pub(super) const CREDENTIALS: &str = "sipAuthUsername and sipAuthPassword";
+
+/// A line of the trace that is about no attempt.
+pub(super) fn remark(what: &str, outcome: &str) -> DialAttempt {
+    DialAttempt { target: what.into(), responses: Vec::new(), outcome: outcome.into(), took_ms: 0 }
 }

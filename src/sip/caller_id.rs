@@ -55,14 +55,18 @@ impl InviteLook {
     /// The look of a call through this trunk; `domain` is the host of its From and To.
     pub fn new(dialling: &Dialling, current: &CurrentTrunk, domain: &str) -> Self {
         let trunk = &current.route.trunk;
-        let is_anonymous = &*dialling.from == ANONYMOUS;
+        let is_anonymous = is_hidden(dialling);
         // The trunk still has to know who pays; and it shows no number that it does not know.
-        let own = bare_number(&dialling.from);
-        let own = own.as_deref().unwrap_or(&dialling.from);
-        let is_replaced = !owns(trunk, dialling);
-        let number = match is_anonymous || is_replaced {
-            true => trunk.caller_ids.first().map(|it| &**it),
-            false => Some(own),
+        let bare = bare_number(&dialling.from);
+        let own = bare.as_deref().unwrap_or(&dialling.from);
+        let is_owned = owns(trunk, dialling);
+        let is_replaced = !is_owned && !is_anonymous;
+        let first = trunk.caller_ids.first().map(|it| &**it);
+        let number = match (is_anonymous, is_owned) {
+            // What is withheld may be no number at all.
+            (true, true) => bare.as_deref().or(first),
+            (true | false, false) => first,
+            (false, true) => Some(own),
         };
         let sent = |number: &str| match number.bytes().all(|it| it.is_ascii_digit()) {
             true if trunk.plus => format!("+{number}"),
@@ -92,12 +96,9 @@ impl InviteLook {
         if is_anonymous && trunk.privacy == TrunkPrivacy::Id {
             extra.push((HeaderName::Privacy, "id".to_owned()));
         }
-        if let DialOrigin::Dial { forwarded: Some(called), .. } = &dialling.origin
-            && trunk.diversion
-        {
-            let value =
-                format!("{};reason=unconditional;counter=1", caller(&sent(called), "", domain));
-            extra.push((HeaderName::Other("Diversion".into()), value));
+        if trunk.diversion {
+            let value = diversion(dialling, |from| caller(&sent(from), "", domain));
+            extra.extend(value.map(|value| (HeaderName::Diversion, value)));
         }
         Self {
             replaced: number.filter(|_| is_replaced).map(Into::into),
@@ -112,6 +113,28 @@ impl InviteLook {
         }
     }
 }
+
+/// Whether the callee is not to know who calls.
+pub(super) fn is_hidden(dialling: &Dialling) -> bool {
+    &*dialling.from == ANONYMOUS || dialling.is_private
+}
+
+/// The Diversion of a forwarded call. What came with the call is passed on, with one forwarding more;
+/// after too many of them, nothing is said. `address` writes a number or a URI.
+fn diversion(dialling: &Dialling, address: impl Fn(&str) -> String) -> Option<String> {
+    let DialOrigin::Dial { forwarded: Some(called), .. } = &dialling.origin else { return None };
+    let Some(before) = &dialling.diversion else {
+        return Some(format!("{};reason=unconditional;counter=1", address(called)));
+    };
+    let counter = before.counter.saturating_add(1);
+    let privacy = if before.is_private { ";privacy=full" } else { "" };
+    (counter <= DIVERSIONS_MAX).then(|| {
+        format!("{};reason={};counter={counter}{privacy}", address(&before.from), before.reason)
+    })
+}
+
+/// Limit of forwardings that a Diversion counts; a call that has been forwarded more often has none.
+const DIVERSIONS_MAX: u8 = 5;
 
 /// The caller id of those who do not want to be known (RFC 3323).
 pub(super) const ANONYMOUS: &str = "anonymous";

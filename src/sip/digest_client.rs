@@ -1,6 +1,9 @@
 //! Digest client: our answers to the challenges of a far end that we called.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use super::{
     digest::{Algorithm, DigestCredentials, SipPassword, parameters},
@@ -29,7 +32,7 @@ pub struct DigestClient {
 
 /// A challenge, as one header of a 401 or 407 gives it.
 #[derive(Clone, Debug)]
-struct Challenge {
+pub struct Challenge {
     /// The header of our answer.
     header: HeaderName,
     realm: String,
@@ -41,7 +44,10 @@ struct Challenge {
     /// It has a qop, but not `auth`.
     is_unusable: bool,
     is_stale: bool,
-    nonce_count: u32,
+    /// Answers with this nonce so far, of all requests that have it from one another.
+    nonce_count: Arc<AtomicU32>,
+    /// Whether it came as the answer to an earlier call, so that its nonce may be out of date.
+    is_earlier: bool,
     /// Whether the current request has been sent with an answer to it.
     is_answered: bool,
     /// New nonces for the current request (`stale`).
@@ -57,12 +63,33 @@ const REALMS_MAX: usize = 4;
 impl DigestClient {
     /// A client that has received no challenge yet.
     pub fn new(account: Option<DigestAccount>) -> Self {
-        Self { account, challenges: Vec::new() }
+        Self::with_earlier(account, Vec::new())
     }
 
-    /// Whether the current request has been sent with an answer to a challenge.
+    /// A client that answers what the far end has asked before, without being asked again.
+    pub fn with_earlier(account: Option<DigestAccount>, earlier: Vec<Challenge>) -> Self {
+        let mut challenges = earlier;
+        let may_answer = |it: &Challenge| account.as_ref().is_some_and(|by| by.may_answer(it));
+        challenges.retain(may_answer);
+        for it in &mut challenges {
+            (it.is_earlier, it.is_answered, it.renewals) = (true, false, 0);
+        }
+        Self { account, challenges }
+    }
+
+    /// The user name of its answers. None: it gives none.
+    pub fn username(&self) -> Option<&Arc<str>> {
+        self.account.as_ref().map(|it| &it.username)
+    }
+
+    /// The challenges of the far end so far.
+    pub fn challenges(&self) -> &[Challenge] {
+        &self.challenges
+    }
+
+    /// Whether the current request has been sent with an answer to a challenge of its own.
     pub fn has_answered(&self) -> bool {
-        self.challenges.iter().any(|it| it.is_answered)
+        self.challenges.iter().any(|it| it.is_answered && !it.is_earlier)
     }
 
     /// Begins another request, which may be challenged again.
@@ -83,7 +110,7 @@ impl DigestClient {
         let mut all = of(&HeaderName::WwwAuthenticate, HeaderName::Authorization);
         all.extend(of(&HeaderName::ProxyAuthenticate, HeaderName::ProxyAuthorization));
         all.retain(|it| it.algorithm.is_some() && !it.is_unusable);
-        all.retain(|it| account.realm.as_ref().is_none_or(|realm| it.realm == **realm));
+        all.retain(|it| account.may_answer(it));
         // The first that we know counts for each realm.
         let mut usable: Vec<Challenge> = Vec::new();
         for it in all {
@@ -101,7 +128,7 @@ impl DigestClient {
             self.challenges.push(new);
             return self.challenges.len() <= REALMS_MAX;
         };
-        if known.is_answered {
+        if known.is_answered && !known.is_earlier {
             if !new.is_stale || RENEWALS_MAX <= known.renewals {
                 return false;
             }
@@ -127,6 +154,12 @@ impl DigestClient {
     }
 }
 
+impl DigestAccount {
+    fn may_answer(&self, challenge: &Challenge) -> bool {
+        self.realm.as_ref().is_none_or(|realm| challenge.realm == **realm)
+    }
+}
+
 impl Challenge {
     fn parse(text: &str, header: &HeaderName) -> Option<Self> {
         let mut it = Self {
@@ -138,7 +171,8 @@ impl Challenge {
             has_auth: false,
             is_unusable: false,
             is_stale: false,
-            nonce_count: 0,
+            nonce_count: Arc::default(),
+            is_earlier: false,
             is_answered: false,
             renewals: 0,
         };
@@ -172,7 +206,7 @@ impl Challenge {
         client_nonce: &str,
     ) -> String {
         self.is_answered = true;
-        self.nonce_count += 1;
+        let nonce_count = self.nonce_count.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let algorithm = self.algorithm.expect("challenges that we do not know are not kept");
         let mut parts = DigestCredentials {
             username: account.username.to_string(),
@@ -183,7 +217,7 @@ impl Challenge {
         };
         if self.has_auth {
             parts.qop = "auth".to_owned();
-            parts.nonce_count = format!("{:08x}", self.nonce_count);
+            parts.nonce_count = format!("{nonce_count:08x}");
             parts.client_nonce = client_nonce.to_owned();
         }
         let response = parts.expected(algorithm, method, account.password.reveal());

@@ -18,6 +18,7 @@ use super::{
     resolver::NameResolver,
     settings::{Settings, SipPeers},
     sockets::{Incoming, Listener, SipSockets, TlsListener},
+    trunk_usage::{EarlierTime, TalkedTime},
     upkeep::TrunkStatus,
 };
 use crate::{
@@ -52,7 +53,11 @@ pub struct SipDriver {
     resolver: Arc<NameResolver>,
     /// Questions about names, each of which ends with its answer.
     questions: JoinSet<Command>,
+    keeps_minutes: KeepsMinutes,
 }
+
+/// Notes for later processes how long an answered call through a trunk was.
+pub type KeepsMinutes = Box<dyn Fn(TalkedTime) + Send>;
 
 enum DriverCommand {
     Command(Box<Command>),
@@ -130,12 +135,13 @@ impl SipBackend {
             tracing::info!("SIP on {address}, UDP and TCP");
         }
         settings.bind.clone_from(&addresses);
-        let settings = Arc::new(settings);
         let secure = settings.tls.zip(tls).map(|(address, tls)| {
             TlsListener::bind(address, tls).map_err(|source| BindError { address, source })
         });
         let secure = secure.transpose()?;
         let tls = secure.as_ref().map(|it| it.address);
+        settings.tls = tls;
+        let settings = Arc::new(settings);
         if let Some(address) = tls {
             tracing::info!("SIP over TLS on {address}");
         }
@@ -159,6 +165,7 @@ impl SipBackend {
             effects: VecDeque::new(),
             resolver,
             questions: JoinSet::new(),
+            keeps_minutes: Box::new(drop),
         };
         Ok((Self { orders: sender, legs, sockets, gauges, trunks, addresses, tls }, driver))
     }
@@ -245,6 +252,13 @@ impl SignallingBackend for SipBackend {
 }
 
 impl SipDriver {
+    /// Counts the minutes of earlier processes, and has those of this one noted.
+    pub fn with_minutes(mut self, earlier: Vec<EarlierTime>, keep: KeepsMinutes) -> Self {
+        self.agent.recall_minutes(Clock::now().into_std(), earlier);
+        self.keeps_minutes = keep;
+        self
+    }
+
     /// Handles calls until [`SipBackend::stop`], or until the last [`SipBackend`] is dropped.
     pub async fn run(mut self, exchange: Arc<dyn Exchange>) {
         let mut readers =
@@ -331,6 +345,7 @@ impl SipDriver {
             Effect::Agree { call, session } => self.legs.agree(call, session),
             Effect::Note(note) => self.sockets.note(&note),
             Effect::Press { call, key } => self.legs.press(call, key),
+            Effect::Talked(talked) => (self.keeps_minutes)(talked),
             Effect::Close { call } => {
                 exchange.media_ended(call, self.legs.close(call));
             }

@@ -11,6 +11,7 @@ use super::{
     request::Hop,
     resolve::{NameQuery, ResolvedAddress},
     settings::SipPeers,
+    trunk_usage::TalkedTime,
 };
 use crate::{
     base::ids::{AccountId, CallId},
@@ -155,6 +156,8 @@ pub enum Effect {
     Attempted(CallId, Arc<DialAttempt>),
     /// Tell the log and the counters.
     Note(SipNote),
+    /// Note for later processes that an answered call through a trunk is over.
+    Talked(TalkedTime),
     /// Report an event of a call to the engine.
     Report(Report),
 }

@@ -68,6 +68,7 @@ impl Agent {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.phase = SipPhase::ByeSent;
         call.unacked = None;
+        self.usage.hung_up(now, id);
         let branch = self.ids.branch();
         let (mut message, hop) = call.dialog.request(SipMethod::Bye, &branch, &self.settings);
         if let Some(ending) = ending {

@@ -4,11 +4,14 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     agent::{Agent, Effects},
-    attempt::{OutgoingLeg, Target, TargetKind},
+    attempt::{CREDENTIALS, OutgoingLeg, Target, TargetKind, remark},
     caller_id::InviteLook,
     cause,
-    effect::{Effect, TlsName},
+    digest::SipPassword,
+    digest_client::DigestAccount,
+    effect::Effect,
     header_value::parse_number,
+    keep_up::tls_name,
     message::SipMessage,
     name::HeaderName,
     outgoing::srtp_over,
@@ -16,6 +19,7 @@ use super::{
     resolve::{NameQuery, ResolvedAddress},
     route::{TrunkCallee, TrunkRoute},
     trunk_plan::{CurrentTrunk, PlanScope, PlanStep, TrunkPlan},
+    upkeep::UpkeepAnswer,
     uri::{Host, SipParams, SipUri, Uri},
 };
 use crate::{
@@ -100,10 +104,7 @@ impl Agent {
         let id = self.question(call);
         let plan = self.outgoing.get(&call).and_then(|it| it.plan.as_ref());
         let current = plan.and_then(|it| it.current.as_ref());
-        let tls = current.filter(|_| to.transport == Transport::Tls).map(|it| TlsName {
-            domain: domain(it).trim_matches(['[', ']']).into(),
-            authorities: it.route.trunk.tls_ca.clone(),
-        });
+        let tls = current.and_then(|it| tls_name(&to, &domain(it), &it.route.trunk));
         effects.push_back(Effect::Route { id, to, tls });
     }
 
@@ -131,7 +132,7 @@ impl Agent {
         addresses: Vec<ResolvedAddress>,
         effects: &mut Effects,
     ) {
-        if self.upkeep_resolved(now, id, &addresses, effects) {
+        if self.upkeep_answered(now, id, &UpkeepAnswer::Addresses(&addresses), effects) {
             return;
         }
         let Some(call) = self.answered_question(id) else { return };
@@ -156,29 +157,15 @@ impl Agent {
         hop: Option<Hop>,
         effects: &mut Effects,
     ) {
-        if self.upkeep_routed(now, id, hop, effects) {
+        if self.upkeep_answered(now, id, &UpkeepAnswer::Way(hop), effects) {
             return;
         }
         let Some(call) = self.answered_question(id) else { return };
         let Some(leg) = self.outgoing.get_mut(&call) else { return };
         let Some(plan) = &mut leg.plan else { return };
         let Some(current) = &plan.current else { return };
-        let target = hop.ok_or("no socket of ours reaches it").and_then(|hop| {
-            let target = target(current, hop)?;
-            let look = InviteLook::new(&leg.dialling, current, &domain(current));
-            if let Some(number) = &look.replaced {
-                let attempt = DialAttempt {
-                    target: format!("{}: caller id", current.route.name).into(),
-                    responses: Vec::new(),
-                    outcome: format!("not one of its caller_ids; {number} is shown").into(),
-                    took_ms: 0,
-                };
-                effects.push_back(Effect::Attempted(call, Arc::new(attempt)));
-            }
-            leg.look = Some(look);
-            Ok(target)
-        });
-        let target = match target {
+        let hop = hop.ok_or("no socket of ours reaches it");
+        let target = match hop.and_then(|hop| target(current, &leg.dialling, hop)) {
             Ok(target) => target,
             Err(why) => {
                 let name = current.target.uri.to_string();
@@ -188,6 +175,11 @@ impl Agent {
                 return self.proceed(now, call, effects);
             }
         };
+        let look = InviteLook::new(&leg.dialling, current, &domain(current));
+        for remark in remarks(current, &leg.dialling, &look) {
+            effects.push_back(Effect::Attempted(call, Arc::new(remark)));
+        }
+        leg.look = Some(look);
         let local = target.hop.local.ip();
         plan.is_ipv4 = Some(local.is_ipv4());
         let local = if plan.has_more() { super::outgoing::any_like(local) } else { local };
@@ -214,10 +206,8 @@ impl Agent {
         }
         let plan = leg.plan.as_ref().and_then(|it| it.current.as_ref());
         let name = plan.map(|it| it.route.name.clone()).unwrap_or_default();
-        let target = if name.is_empty() { what.into() } else { format!("{name}: {what}").into() };
-        let (responses, outcome) = (Vec::new(), why.into());
-        let attempt = DialAttempt { target, responses, outcome, took_ms: 0 };
-        effects.push_back(Effect::Attempted(call, Arc::new(attempt)));
+        let target = if name.is_empty() { what.to_owned() } else { format!("{name}: {what}") };
+        effects.push_back(Effect::Attempted(call, Arc::new(remark(&target, why))));
     }
 
     /// An attempt of a plan has failed. Returns whether another one follows.
@@ -284,8 +274,7 @@ impl Agent {
             let first = self.kept_out.iter().min_by_key(|(_, until)| **until).map(|it| *it.0);
             first.map(|it| self.kept_out.remove(&it));
         }
-        let to = ResolvedAddress { transport: hop.transport, address: hop.remote };
-        self.kept_out.insert(to, now + pause);
+        self.kept_out.insert(ResolvedAddress::of(hop), now + pause);
     }
 
     fn is_kept_out(&self, now: Instant, to: ResolvedAddress) -> bool {
@@ -293,16 +282,27 @@ impl Agent {
     }
 }
 
-/// Host of Request-URI, To and From, and the name that TLS verifies.
 fn domain(current: &CurrentTrunk) -> String {
-    match &current.route.trunk.domain {
-        Some(domain) => domain.to_string(),
-        None => current.target.uri.host.to_string(),
-    }
+    current.route.trunk.domain_of(&current.target)
 }
 
-/// The target of one INVITE.
-fn target(current: &CurrentTrunk, hop: Hop) -> Result<Target, &'static str> {
+/// What the trace says of a call through a trunk that is not made quite as it was asked for.
+fn remarks(current: &CurrentTrunk, dialling: &Dialling, look: &InviteLook) -> Vec<DialAttempt> {
+    let name = &current.route.name;
+    let mut remarks = Vec::new();
+    if let Some(number) = &look.replaced {
+        let outcome = format!("not one of its caller_ids; {number} is shown");
+        remarks.push(remark(&format!("{name}: caller id"), &outcome));
+    }
+    if dialling.credentials.is_some() && !current.route.is_foreign() {
+        remarks.push(remark(&format!("{name}: {CREDENTIALS}"), "not sent: they are for no trunk"));
+    }
+    remarks
+}
+
+/// The target of one INVITE. Hosts without a trunk get the credentials of the call, if they ask for
+/// them, and trunks their own.
+fn target(current: &CurrentTrunk, dialling: &Dialling, hop: Hop) -> Result<Target, &'static str> {
     let route = &current.route;
     let uri = match &route.callee {
         TrunkCallee::Uri(uri) => uri.clone(),
@@ -325,10 +325,16 @@ fn target(current: &CurrentTrunk, hop: Hop) -> Result<Target, &'static str> {
     if route.srtp == SrtpPolicy::Require && !is_secure {
         return Err("srtp = \"require\" needs TLS");
     }
+    let given = dialling.credentials.as_ref().filter(|_| route.is_foreign());
+    let given = given.map(|it| DigestAccount {
+        username: it.username.clone(),
+        password: SipPassword::new(&it.password),
+        realm: None,
+    });
     Ok(Target {
         uri: Uri::Sip(uri),
         hop,
-        account: route.trunk.account.clone(),
+        account: given.or_else(|| route.trunk.account.clone()),
         kind: TargetKind::Trunk,
         srtp: srtp_over(hop.transport, route.srtp),
         trunk: route.name.clone(),

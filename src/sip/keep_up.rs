@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    agent::{Agent, Effects, KEEP_ALIVE},
+    agent::{Agent, Effects},
     effect::{Effect, TlsName},
+    keep_alive::PING,
     message::{SipMessage, StartLine},
     name::{HeaderName, SipMethod},
     note::SipNote,
@@ -15,7 +16,7 @@ use super::{
     timers::Timer,
     transaction::ClientTransaction,
     trunk::{OutboundTrunk, TrunkTarget},
-    upkeep::{AnswerFor, TrunkStatus, Upkeep},
+    upkeep::{AnswerFor, TrunkStatus, Upkeep, UpkeepAnswer},
 };
 
 impl Agent {
@@ -104,7 +105,7 @@ impl Agent {
 
     /// An INVITE over this hop has found no answer.
     pub(super) fn was_silent(&mut self, hop: &Hop, effects: &mut Effects) {
-        let to = ResolvedAddress { transport: hop.transport, address: hop.remote };
+        let to = ResolvedAddress::of(hop);
         let mut notes = Vec::new();
         self.upkeep.probes.was_silent(&to, &mut notes);
         effects.extend(notes.into_iter().map(Effect::Note));
@@ -120,7 +121,7 @@ impl Agent {
                 continue;
             }
             let (want, keep_alive) = it.tick(now, &mut self.ids);
-            let bytes = KEEP_ALIVE.into();
+            let bytes = PING.into();
             effects.extend(keep_alive.map(|hop| Effect::Send { hop, bytes }));
             self.satisfy(now, id, want, effects);
         }
@@ -188,22 +189,24 @@ impl Agent {
         }
     }
 
-    /// Handles an answer about a name. Returns false if no registration or probe has asked for it.
-    pub(super) fn upkeep_resolved(
+    /// Handles an answer about a name or a way. Returns false if no registration or probe has asked for
+    /// it.
+    pub(super) fn upkeep_answered(
         &mut self,
         now: Instant,
         id: u64,
-        addresses: &[ResolvedAddress],
+        answer: &UpkeepAnswer<'_>,
         effects: &mut Effects,
     ) -> bool {
         let Some(answer_for) = self.upkeep.questions.remove(&id) else { return false };
-        match answer_for {
-            AnswerFor::Registration(id) => {
-                self.with_registration(now, id, effects, |it, ids, notes| {
-                    it.resolved(now, addresses, ids, notes)
+        match (answer_for, answer) {
+            (AnswerFor::Registration(id), answer) => {
+                self.with_registration(now, id, effects, |it, ids, notes| match answer {
+                    UpkeepAnswer::Addresses(addresses) => it.resolved(now, addresses, ids, notes),
+                    UpkeepAnswer::Way(hop) => it.routed(now, *hop, ids, notes),
                 });
             }
-            AnswerFor::Target(id) => {
+            (AnswerFor::Target(id), UpkeepAnswer::Addresses(addresses)) => {
                 for to in self.upkeep.probes.resolved(id, addresses) {
                     let Some(it) = self.upkeep.probes.target(id) else { break };
                     let tls = tls_name(&to, &it.settings.domain_of(&it.target), &it.settings);
@@ -211,29 +214,11 @@ impl Agent {
                     self.ask(answer_for, |id| Effect::Route { id, to, tls }, effects);
                 }
             }
-            AnswerFor::Probe(..) => {}
-        }
-        self.rearm_upkeep();
-        true
-    }
-
-    /// Handles an answer about a way. Returns false if no registration or probe has asked for it.
-    pub(super) fn upkeep_routed(
-        &mut self,
-        now: Instant,
-        id: u64,
-        hop: Option<Hop>,
-        effects: &mut Effects,
-    ) -> bool {
-        let Some(answer_for) = self.upkeep.questions.remove(&id) else { return false };
-        match answer_for {
-            AnswerFor::Registration(id) => {
-                self.with_registration(now, id, effects, |it, ids, notes| {
-                    it.routed(now, hop, ids, notes)
-                });
+            (AnswerFor::Probe(id, to), UpkeepAnswer::Way(hop)) => {
+                self.probe(now, id, to, *hop, effects);
             }
-            AnswerFor::Probe(id, to) => self.probe(now, id, to, hop, effects),
-            AnswerFor::Target(_) => {}
+            (AnswerFor::Target(_), UpkeepAnswer::Way(_))
+            | (AnswerFor::Probe(..), UpkeepAnswer::Addresses(_)) => {}
         }
         self.rearm_upkeep();
         true
@@ -335,7 +320,11 @@ impl Agent {
 }
 
 /// Whom TLS must reach at an address; None over other transports.
-fn tls_name(to: &ResolvedAddress, domain: &str, trunk: &OutboundTrunk) -> Option<TlsName> {
+pub(super) fn tls_name(
+    to: &ResolvedAddress,
+    domain: &str,
+    trunk: &OutboundTrunk,
+) -> Option<TlsName> {
     let domain = domain.trim_matches(['[', ']']).into();
     let authorities = trunk.tls_ca.clone();
     (to.transport == Transport::Tls).then_some(TlsName { domain, authorities })

@@ -26,6 +26,7 @@ names! {
     ContentLength = "Content-Length", "l",
     ContentType = "Content-Type", "c",
     Date = "Date", "",
+    Diversion = "Diversion", "",
     Expires = "Expires", "",
     From = "From", "f",
     MaxForwards = "Max-Forwards", "",

@@ -8,12 +8,13 @@ use std::{
 
 use super::{
     agent::{Agent, Effects},
-    attempt::{Attempt, AttemptState, OutgoingLeg, Target, TargetKind},
+    attempt::{Attempt, AttemptState, CREDENTIALS, OutgoingLeg, Target, TargetKind, remark},
     call::CallMedia,
     cause,
     effect::Effect,
     name::{HeaderName, SipMethod},
     request::{Hop, SipRequest, Transport},
+    resolve::ResolvedAddress,
     route::CallRoute,
     timers::Timer,
     transaction::GIVE_UP,
@@ -70,6 +71,10 @@ impl Agent {
         let Some(local) = common_local(&targets) else {
             return refuse(call, HangupCause::NotRegistered, effects);
         };
+        if dialling.credentials.is_some() {
+            let remark = remark(CREDENTIALS, "not sent: they are for no phone");
+            effects.push_back(Effect::Attempted(call, Arc::new(remark)));
+        }
         let leg = OutgoingLeg { targets, ..OutgoingLeg::new(dialling) };
         let before = self.outgoing.insert(call, leg);
         debug_assert!(before.is_none(), "call {call} is made once");
@@ -125,8 +130,11 @@ impl Agent {
             if let Some(look) = &leg.look {
                 media.prefer(&look.codecs);
             }
+            let server = ResolvedAddress::of(&target.hop);
+            let digest = self.nonce_cache.client(server, target.account.clone());
             let (settings, ids) = (&self.settings, &mut self.ids);
-            let attempt = Attempt::new(now, call, &leg, target, media, settings, ids);
+            let mut attempt = Attempt::new(now, call, &leg, target, media, settings, ids);
+            attempt.digest = digest;
             begun.push(self.attempts.insert(attempt));
         }
         leg.attempts.clone_from(&begun);
@@ -205,7 +213,10 @@ impl Agent {
     ) {
         let Some(leg) = self.outgoing.get_mut(&call) else { return };
         leg.attempts.retain(|it| *it != id);
-        leg.early.take_if(|it| *it == id);
+        let was_heard = leg.early.take_if(|it| *it == id).is_some();
+        if was_heard && !leg.attempts.is_empty() {
+            effects.push_back(Effect::Report(Report { call, event: LegEvent::EarlyMediaOver }));
+        }
         // Of targets that were called one after another, the last one counts.
         let old = leg.failure.filter(|_| leg.plan.is_none());
         let old = old.filter(|old| !cause::outweighs(failure, *old));
@@ -218,6 +229,7 @@ impl Agent {
 
     /// Calls an unanswered call off, on the engine's order. Returns false if there is no such call.
     pub(super) fn call_off(&mut self, now: Instant, call: CallId, effects: &mut Effects) -> bool {
+        self.leave_queues(call);
         let Some(leg) = self.outgoing.remove(&call) else { return false };
         self.usage.release(now, call);
         if leg.port.is_some() {
@@ -381,8 +393,7 @@ mod tests {
                 from: "4930".into(),
                 to: "4989".into(),
                 caller_name: "".into(),
-                headers: Vec::new(),
-                origin: Default::default(),
+                ..Dialling::default()
             };
             let leg = OutgoingLeg { targets: vec![target], ..OutgoingLeg::new(Arc::new(dialling)) };
             let call = CallId(uuid::Uuid::from_u128(1));
@@ -418,7 +429,8 @@ mod tests {
                     | Effect::Open { .. }
                     | Effect::Press { .. }
                     | Effect::Resolve { .. }
-                    | Effect::Route { .. } => {}
+                    | Effect::Route { .. }
+                    | Effect::Talked(_) => {}
                 }
             }
             said

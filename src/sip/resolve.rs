@@ -10,7 +10,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{PORT_DEFAULT, request::Transport};
+use super::{
+    PORT_DEFAULT,
+    request::{Hop, Transport},
+};
 
 /// A host of a SIP URI whose addresses are wanted.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -30,6 +33,13 @@ pub struct ResolvedAddress {
     pub transport: Transport,
     /// The address with its port.
     pub address: SocketAddr,
+}
+
+impl ResolvedAddress {
+    /// The far end of a hop.
+    pub fn of(hop: &Hop) -> Self {
+        Self { transport: hop.transport, address: hop.remote }
+    }
 }
 
 /// An SRV record (RFC 2782).

@@ -15,6 +15,7 @@ use super::{
     name::{HeaderName, SipMethod},
     outgoing::{ANSWERED, ELSEWHERE},
     request::{Hop, Transport},
+    resolve::ResolvedAddress,
     session_timer::Terms,
     transaction::GIVE_UP,
 };
@@ -236,10 +237,13 @@ impl Agent {
         self.clients.acknowledge(now, &branch, hop, bytes, &mut self.timers, effects);
         let Some(attempt) = self.attempts.get_mut(id) else { return };
         if attempt.call.is_some() {
+            let server = ResolvedAddress::of(&hop);
             match code {
                 401 | 407 if attempt.digest.challenged(message) => {
+                    self.nonce_cache.keep(server, &attempt.digest);
                     return self.send_invite(now, id, None, effects);
                 }
+                401 | 407 => self.nonce_cache.forget(server, &attempt.digest),
                 422 => {
                     if let Some(interval) = longer_interval(attempt, message) {
                         attempt.interval_refusals += 1;

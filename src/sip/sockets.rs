@@ -81,6 +81,8 @@ pub struct TlsPeer {
 #[derive(Clone, Debug)]
 pub struct KnownServer {
     pub(super) link: u64,
+    /// The address that the connection leaves from.
+    pub(super) local: SocketAddr,
     /// None over TCP.
     pub(super) peer: Option<TlsPeer>,
 }

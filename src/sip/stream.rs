@@ -7,16 +7,19 @@ use std::{
     time::Duration,
 };
 
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc,
-    time::{Instant, timeout},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::{
     error::SipError,
+    keep_alive::{KeepAlive, KeepAliveStep, PING, PONG},
     message::{Frame, SipMessage, StartLine},
     name::{HeaderName, SipMethod},
     note::MessageDrop,
@@ -39,8 +42,12 @@ const OUT_MAX: usize = 512;
 /// byte.
 const MESSAGE_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Time without a message. Phones send a keep-alive every minute or two (RFC 5626).
+/// Time in which nothing comes, not even the answer to a ping.
 const IDLE_MAX: Duration = Duration::from_secs(900);
+
+/// Time for the far end's system to confirm what was sent, such as a ping; then it is gone.
+#[cfg(target_os = "linux")]
+const CONFIRM_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Time after which a peer that reads nothing is gone.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -101,8 +108,8 @@ pub fn send(sockets: &Arc<SipSockets>, hop: &Hop, bytes: Arc<[u8]>) -> bool {
     }
     // Who is at the address of a closed TLS connection of theirs has proven nothing (RFC 5626); one
     // of ours is opened again, and proves it again.
-    let peer = sockets.peers.lock().values().find(|it| it.link == hop.link).cloned();
-    let peer = peer.and_then(|it| it.peer);
+    let known = sockets.peers.lock().values().find(|it| it.link == hop.link).cloned();
+    let peer = known.as_ref().and_then(|it| it.peer.clone());
     if hop.transport == Transport::Tls && peer.is_none() {
         return false;
     }
@@ -110,26 +117,49 @@ pub fn send(sockets: &Arc<SipSockets>, hop: &Hop, bytes: Arc<[u8]>) -> bool {
     if bytes.starts_with(b"SIP/2.0 ") || !has_room(sockets, hop.remote.ip()) {
         return false;
     }
+    let from = known.map_or(hop.local, |it| it.local).ip();
+    let Ok((socket, local)) = leave_from(from, hop.remote) else { return false };
+    for it in sockets.peers.lock().values_mut().filter(|it| it.link == hop.link) {
+        it.local = local;
+    }
     // The connection has the number of the one that it replaces, and messages wait for it.
-    connect(sockets, hop.link, hop.remote, peer.map(Handshake::Connect), Some(bytes));
+    connect(sockets, hop.link, (socket, hop.remote), peer.map(Handshake::Connect), Some(bytes));
     true
 }
 
-/// Returns the connection to a server of ours to call, by its link: the one that is open, or a new
-/// one. None if there are too many. If the server turns out to be somebody else, the connection
-/// closes, and nothing has been sent.
+/// A connection to a server of ours.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OwnLink {
+    /// The number of the connection.
+    pub link: u64,
+    /// The address that it leaves from, with a port that nobody listens on.
+    pub local: SocketAddr,
+}
+
+/// A socket that leaves from an address of ours, with any free port.
+fn leave_from(from: IpAddr, remote: SocketAddr) -> io::Result<(TcpSocket, SocketAddr)> {
+    let socket = if remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind((from, 0).into())?;
+    let local = socket.local_addr()?;
+    Ok((socket, local))
+}
+
+/// Returns the connection to a server of ours to call: the one that is open, or a new one, which leaves
+/// from this address. None if there are too many. If the server turns out to be somebody else, the
+/// connection closes, and nothing has been sent.
 pub fn link_to(
     sockets: &Arc<SipSockets>,
+    from: IpAddr,
     remote: SocketAddr,
     peer: Option<TlsPeer>,
-) -> Option<u64> {
+) -> Option<OwnLink> {
     let domain = peer.as_ref().map(|it| it.domain.to_str().into_owned());
     let name = (remote, domain.unwrap_or_default());
     let mut peers = sockets.peers.lock();
     if let Some(known) = peers.get(&name) {
         let is_open = sockets.streams.lock().contains_key(&known.link);
         if is_open {
-            return Some(known.link);
+            return Some(OwnLink { link: known.link, local: known.local });
         }
     }
     if !has_room(sockets, remote.ip()) {
@@ -139,17 +169,18 @@ pub fn link_to(
         let streams = sockets.streams.lock();
         peers.retain(|_, it| streams.contains_key(&it.link));
     }
+    let (socket, local) = leave_from(from, remote).ok()?;
     let link = new_link(sockets);
-    connect(sockets, link, remote, peer.clone().map(Handshake::Connect), None);
-    peers.insert(name, KnownServer { link, peer });
-    Some(link)
+    connect(sockets, link, (socket, remote), peer.clone().map(Handshake::Connect), None);
+    peers.insert(name, KnownServer { link, local, peer });
+    Some(OwnLink { link, local })
 }
 
 /// Opens a connection, and sends a message on it once it is open.
 fn connect(
     sockets: &Arc<SipSockets>,
     link: u64,
-    remote: SocketAddr,
+    (socket, remote): (TcpSocket, SocketAddr),
     handshake: Option<Handshake>,
     first: Option<Arc<[u8]>>,
 ) {
@@ -160,7 +191,7 @@ fn connect(
     }
     let sockets = sockets.clone();
     tokio::spawn(async move {
-        match timeout(CONNECT_WAIT_MAX, TcpStream::connect(remote)).await {
+        match timeout(CONNECT_WAIT_MAX, socket.connect(remote)).await {
             Ok(Ok(stream)) => run(&sockets, stream, link, handshake, outbox).await,
             Ok(Err(_)) | Err(_) => {
                 sockets.losses.unsent.fetch_add(1, Ordering::Relaxed);
@@ -200,6 +231,8 @@ async fn run(
     let ends = stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?)));
     // Messages are small and urgent.
     let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(CONFIRM_WAIT_MAX));
     let hop = |(local, remote), transport| Hop { transport, link, local, remote };
     match (ends, handshake) {
         (Ok(ends), None) => {
@@ -256,17 +289,17 @@ async fn read(
 ) {
     let (mut bytes, mut throttle) = (Vec::new(), Throttle::new(1));
     let mut is_new = true;
+    let mut heard_at = Instant::now();
+    let mut keep_alive = KeepAlive::new(heard_at.into_std(), hop.link);
     loop {
         loop {
             let message = match take_message(&mut bytes) {
                 Ok(NextMessage::Nothing) => break,
                 // A double CRLF is a ping and gets a pong (RFC 5626, 3.5.1).
-                Ok(NextMessage::Blank(len)) if len >= 4 => {
-                    match out.try_send(b"\r\n".as_slice().into()) {
-                        Ok(()) => continue,
-                        Err(_) => return,
-                    }
-                }
+                Ok(NextMessage::Blank(len)) if len >= 4 => match out.try_send(PONG.into()) {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
                 Ok(NextMessage::Blank(_)) => continue,
                 Ok(NextMessage::Message(message)) => message,
                 Err(error) => {
@@ -287,13 +320,22 @@ async fn read(
         }
         let wait = if is_new || !bytes.is_empty() { MESSAGE_WAIT_MAX } else { IDLE_MAX };
         bytes.reserve(READ_BYTES);
-        let more = tokio::select! {
-            more = timeout(wait, reader.read_buf(&mut bytes)) => more,
+        tokio::select! {
+            more = timeout_at(heard_at + wait, reader.read_buf(&mut bytes)) => match more {
+                Ok(Ok(len)) if len > 0 => {
+                    heard_at = Instant::now();
+                    keep_alive.heard(bytes == PONG);
+                }
+                Ok(_) | Err(_) => return,
+            },
+            () = sleep_until(keep_alive.deadline().into()) => {
+                match keep_alive.tick(Instant::now().into_std()) {
+                    KeepAliveStep::Wait => {}
+                    KeepAliveStep::Ping if out.try_send(PING.into()).is_ok() => {}
+                    KeepAliveStep::Ping | KeepAliveStep::Close => return,
+                }
+            }
             () = sockets.inbox.closed() => return,
-        };
-        match more {
-            Ok(Ok(len)) if len > 0 => {}
-            Ok(_) | Err(_) => return,
         }
     }
 }
@@ -345,4 +387,58 @@ async fn write(mut writer: impl AsyncWrite + Unpin, mut outbox: mpsc::Receiver<A
     }
     // It tells TLS that nothing was cut off. A peer that has gone does not matter.
     let _ = timeout(WRITE_WAIT_MAX, writer.shutdown()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+    use crate::sip::{Settings, request::tests::hop};
+
+    /// The far end of a connection, over which one message has come, and what is written to it.
+    async fn connection() -> (DuplexStream, mpsc::Receiver<Arc<[u8]>>, mpsc::Receiver<Incoming>) {
+        let (inbox, incoming) = mpsc::channel(8);
+        let sockets = SipSockets::new(Arc::new(Settings::default()), inbox, &[]);
+        let (mut far, near) = duplex(1_024);
+        let (out, outbox) = mpsc::channel(8);
+        tokio::spawn(async move { read(&sockets, hop(), near, &out).await });
+        let message = b"OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/TCP b\r\nContent-Length: 0\r\n\r\n";
+        far.write_all(message).await.unwrap();
+        (far, outbox, incoming)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_far_end_that_answers_pings_no_more_is_gone() {
+        let (mut far, mut outbox, _incoming) = connection().await;
+        let began = Instant::now();
+        for _ in 0..20 {
+            assert_eq!(outbox.recv().await.as_deref(), Some(PING));
+            far.write_all(PONG).await.unwrap();
+        }
+        assert!(IDLE_MAX < began.elapsed(), "answers keep it open");
+        assert_eq!(outbox.recv().await.as_deref(), Some(PING));
+        let pinged = Instant::now();
+        assert_eq!(outbox.recv().await, None, "it is closed");
+        assert_eq!(pinged.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_far_end_without_pongs_stays_as_long_as_before_and_a_part_of_a_message_does_not() {
+        let (_far, mut outbox, _incoming) = connection().await;
+        let began = Instant::now();
+        let mut pings = 0;
+        while let Some(ping) = outbox.recv().await {
+            assert_eq!(&*ping, PING);
+            pings += 1;
+        }
+        assert!((10..=15).contains(&pings), "{pings}");
+        assert_eq!(began.elapsed(), IDLE_MAX);
+
+        let (mut far, mut outbox, _incoming) = connection().await;
+        let began = Instant::now();
+        far.write_all(b"OPTIONS").await.unwrap();
+        assert_eq!(outbox.recv().await, None);
+        assert_eq!(began.elapsed(), MESSAGE_WAIT_MAX);
+    }
 }

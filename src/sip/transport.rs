@@ -81,22 +81,22 @@ impl SipSockets {
         });
         let (link, bound) =
             bound.max_by_key(|(_, it)| is_near(it.ip()) == remote.ip().is_loopback())?;
-        let port = match transport {
-            Transport::Udp | Transport::Tcp => bound.port(),
-            Transport::Tls => self.settings.read().tls.unwrap_or(bound).port(),
-        };
-        let local = SocketAddr::new(self.local_for(bound.ip(), remote), port);
-        let link = match (transport, tls) {
-            (Transport::Udp, _) => link,
-            (Transport::Tcp, _) => stream::link_to(self, remote, None)?,
+        let from = self.local_for(bound.ip(), remote);
+        let (link, port) = match (transport, tls) {
+            (Transport::Udp, _) => (link, bound.port()),
+            (Transport::Tcp, _) => (stream::link_to(self, from, remote, None)?.link, bound.port()),
             (Transport::Tls, Some(name)) => {
                 let domain = ServerName::try_from(name.domain.to_string()).ok()?;
-                let trust = self.trust(&name.authorities)?;
-                stream::link_to(self, remote, Some(TlsPeer { domain, trust }))?
+                let peer = TlsPeer { domain, trust: self.trust(&name.authorities)? };
+                let own = stream::link_to(self, from, remote, Some(peer))?;
+                // Where nobody listens for TLS, we are reached over this connection alone: the far end
+                // finds it by the address that it sees.
+                let listener = self.settings.read().tls;
+                (own.link, listener.unwrap_or(own.local).port())
             }
             (Transport::Tls, None) => return None,
         };
-        Some(Hop { transport, link, local, remote })
+        Some(Hop { transport, link, local: SocketAddr::new(from, port), remote })
     }
 
     /// What a client trusts that is given these authorities.

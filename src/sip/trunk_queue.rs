@@ -114,45 +114,65 @@ impl Agent {
         if until <= now {
             return false;
         }
-        if plan.waits_until.is_none() {
-            let event = LegEvent::Waits(QUEUE_SECONDS_MAX);
-            effects.push_back(Effect::Report(Report { call, event }));
-        }
+        // The first time, or again after a trunk that had room has failed.
+        let left = until.saturating_duration_since(now);
+        let seconds = left.as_secs() + u64::from(0 < left.subsec_nanos());
+        let seconds = u16::try_from(seconds).unwrap_or(u16::MAX).min(QUEUE_SECONDS_MAX);
+        let event = LegEvent::Waits(seconds);
+        effects.push_back(Effect::Report(Report { call, event }));
         (plan.waits_until, plan.is_waiting) = (Some(until), true);
         plan.routes = std::mem::take(&mut plan.busy).into();
-        let name = plan.routes[0].name.clone();
-        self.usage.wait(call, &name, until);
+        for route in &plan.routes {
+            self.usage.wait(call, &route.name, until);
+        }
         self.watch_queues(now);
         true
+    }
+
+    /// Takes a call out of the queues of all trunks that it waits for.
+    pub(super) fn leave_queues(&mut self, call: CallId) {
+        let plan = self.outgoing.get_mut(&call).and_then(|it| it.plan.as_mut());
+        let Some(plan) = plan.filter(|it| it.is_waiting) else { return };
+        plan.is_waiting = false;
+        for route in &plan.routes {
+            self.usage.stop_waiting(call, &route.name);
+        }
     }
 
     /// Lets waiting calls through, as many as their trunks take now.
     pub(super) fn serve_queues(&mut self, now: Instant, effects: &mut Effects) {
         for name in self.usage.awaited() {
             while let Some((call, until)) = self.usage.first_waiting(&name) {
-                let plan = self.outgoing.get_mut(&call).and_then(|it| it.plan.as_mut());
-                let Some(plan) = plan.filter(|it| it.is_waiting) else {
-                    // It has been called off.
-                    self.usage.stop_waiting(&name);
+                let Some(route) = self.awaited_route(call, &name) else {
+                    debug_assert!(false, "a call that is over leaves its queues");
+                    self.usage.stop_waiting(call, &name);
                     continue;
                 };
-                let Some(route) = plan.routes.front() else { break };
                 if until <= now {
-                    self.usage.stop_waiting(&name);
+                    self.leave_queues(call);
                     self.give_up(now, call, effects);
                     continue;
                 }
                 if self.usage.check(now, &name, &route.trunk).is_err() {
                     break;
                 }
-                plan.is_waiting = false;
-                self.usage.stop_waiting(&name);
+                self.leave_queues(call);
+                if let Some(plan) = self.outgoing.get_mut(&call).and_then(|it| it.plan.as_mut()) {
+                    // The trunk that has room comes first.
+                    plan.routes.make_contiguous().sort_by_key(|it| it.name != name);
+                }
                 let event = LegEvent::Waits(0);
                 effects.push_back(Effect::Report(Report { call, event }));
                 self.proceed(now, call, effects);
             }
         }
         self.watch_queues(now);
+    }
+
+    /// The way of a waiting call through one of the trunks that it waits for.
+    fn awaited_route(&self, call: CallId, name: &Arc<str>) -> Option<&TrunkRoute> {
+        let plan = self.outgoing.get(&call)?.plan.as_ref().filter(|it| it.is_waiting)?;
+        plan.routes.iter().find(|it| it.name == *name)
     }
 
     /// Updates the row of the queues in the timer table.
@@ -165,9 +185,7 @@ impl Agent {
     /// When the first of a trunk's queue may go on, or has waited long enough.
     fn queue_due_at(&self, now: Instant, name: &Arc<str>) -> Option<Instant> {
         let (call, until) = self.usage.first_waiting(name)?;
-        let plan = self.outgoing.get(&call).and_then(|it| it.plan.as_ref());
-        let route = plan.filter(|it| it.is_waiting).and_then(|it| it.routes.front());
-        let Some(route) = route else { return Some(now) };
+        let Some(route) = self.awaited_route(call, name) else { return Some(now) };
         match self.usage.check(now, name, &route.trunk) {
             Ok(()) => Some(now),
             Err(TrunkLimit::Rate(wait)) => Some(until.min(now + wait)),

@@ -20,13 +20,35 @@ pub struct TrunkUsage {
     calls: BTreeMap<CallId, UsedTrunk>,
     /// Whether a call has left a trunk since this was last asked.
     is_freed: bool,
+    /// The answered calls that have ended since this was last asked.
+    talked: Vec<TalkedTime>,
+}
+
+/// The answered time of a call through a trunk that has ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TalkedTime {
+    /// The name of the trunk that has carried it.
+    pub trunk: Arc<str>,
+    /// The account that has made the call.
+    pub account: AccountId,
+    /// The time from the answer to the end.
+    pub time: Duration,
+}
+
+/// Answered time of calls of an earlier process.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct EarlierTime {
+    /// The sum of the calls.
+    pub talked: TalkedTime,
+    /// How long ago they have begun; after 24 hours, they count no more.
+    pub ago: Duration,
 }
 
 #[derive(Debug, Default)]
 struct TrunkRow {
     live: u32,
     bucket: TokenBucket,
-    /// Answered time of ended calls, by account, in spans of an hour: their begin and the sum.
+    /// Answered time of ended calls, by account, in spans of an hour: the sum, and until when it counts.
     ended: BTreeMap<AccountId, VecDeque<(Instant, Duration)>>,
     /// The calls that wait, and until when.
     waiting: VecDeque<(CallId, Instant)>,
@@ -93,35 +115,68 @@ impl TrunkUsage {
         }
     }
 
+    /// Counts calls of an earlier process, the oldest first.
+    pub fn recall(&mut self, now: Instant, earlier: Vec<EarlierTime>) {
+        for EarlierTime { talked: TalkedTime { trunk, account, time }, ago } in earlier {
+            let until = now + DAY.saturating_sub(ago);
+            let spans = self.rows.entry(trunk).or_default().ended.entry(account).or_default();
+            spans.push_back((until, time));
+        }
+    }
+
+    /// Notes that a call is over; its trunk may still have to confirm that.
+    pub fn hung_up(&mut self, now: Instant, call: CallId) {
+        let Some(used) = self.calls.get_mut(&call) else { return };
+        let Some(answered_at) = used.answered_at.take() else { return };
+        let Some(row) = self.rows.get_mut(&used.trunk) else { return };
+        let time = now.saturating_duration_since(answered_at);
+        let spans = row.ended.entry(used.account.clone()).or_default();
+        spans.retain(|(until, _)| now < *until);
+        match spans.back_mut().filter(|(until, _)| now + DAY < *until + SPAN) {
+            Some((_, sum)) => *sum += time,
+            None => spans.push_back((now + DAY, time)),
+        }
+        let (trunk, account) = (used.trunk.clone(), used.account.clone());
+        self.talked.push(TalkedTime { trunk, account, time });
+    }
+
+    /// Returns the answered calls that have ended since the last time that this was asked.
+    pub fn take_talked(&mut self) -> Vec<TalkedTime> {
+        std::mem::take(&mut self.talked)
+    }
+
     /// Notes that a call does not use its trunk any more, if it did.
     pub fn release(&mut self, now: Instant, call: CallId) {
+        self.hung_up(now, call);
         let Some(used) = self.calls.remove(&call) else { return };
         let Some(row) = self.rows.get_mut(&used.trunk) else { return };
         row.live -= 1;
         self.is_freed = true;
-        let Some(answered_at) = used.answered_at else { return };
-        let time = now.saturating_duration_since(answered_at);
-        let spans = row.ended.entry(used.account).or_default();
-        spans.retain(|(begin, _)| now < *begin + DAY);
-        match spans.back_mut().filter(|(begin, _)| now < *begin + SPAN) {
-            Some((_, sum)) => *sum += time,
-            None => spans.push_back((now, time)),
-        }
     }
 
     /// The answered time of an account through a trunk in the last 24 hours.
     fn used(&self, now: Instant, name: &Arc<str>, account: &AccountId) -> Duration {
         let ended = self.rows.get(name).and_then(|it| it.ended.get(account));
-        let ended = ended.into_iter().flatten().filter(|(begin, _)| now < *begin + DAY);
+        let ended = ended.into_iter().flatten().filter(|(until, _)| now < *until);
         let is_own = |it: &&UsedTrunk| it.trunk == *name && it.account == *account;
         let live = self.calls.values().filter(is_own).filter_map(|it| it.answered_at);
         let live = live.map(|at| now.saturating_duration_since(at));
         ended.map(|(_, time)| *time).chain(live).sum()
     }
 
-    /// Lets a call wait for a trunk.
+    /// Lets a call wait for a trunk; it may wait for others, too.
     pub fn wait(&mut self, call: CallId, name: &Arc<str>, until: Instant) {
         self.rows.entry(name.clone()).or_default().waiting.push_back((call, until));
+    }
+
+    /// Takes a call off the list of those that wait for a trunk.
+    pub fn stop_waiting(&mut self, call: CallId, name: &Arc<str>) {
+        let Some(row) = self.rows.get_mut(name) else { return };
+        match row.waiting.front() {
+            // As a rule.
+            Some((first, _)) if *first == call => drop(row.waiting.pop_front()),
+            Some(_) | None => row.waiting.retain(|(it, _)| *it != call),
+        }
     }
 
     /// Whether calls wait for a trunk, so that new ones wait behind them.
@@ -138,13 +193,6 @@ impl TrunkUsage {
     /// Returns the call that has waited longest for a trunk, and until when it waits.
     pub fn first_waiting(&self, name: &Arc<str>) -> Option<(CallId, Instant)> {
         self.rows.get(name)?.waiting.front().copied()
-    }
-
-    /// Takes the first call off the list of those that wait for a trunk.
-    pub fn stop_waiting(&mut self, name: &Arc<str>) {
-        if let Some(row) = self.rows.get_mut(name) {
-            row.waiting.pop_front();
-        }
     }
 
     /// Whether a call may use a trunk now.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use super::{probe::Probes, registration::Registration, resolve::ResolvedAddress};
+use super::{probe::Probes, registration::Registration, request::Hop, resolve::ResolvedAddress};
 
 /// What the agent does for trunks by itself.
 #[derive(Debug, Default)]
@@ -26,6 +26,15 @@ pub enum AnswerFor {
     Target(u64),
     /// A probe of one address of a target.
     Probe(u64, ResolvedAddress),
+}
+
+/// The answer to a question.
+#[derive(Clone, Copy, Debug)]
+pub enum UpkeepAnswer<'a> {
+    /// The addresses of a name; empty if there is no answer.
+    Addresses(&'a [ResolvedAddress]),
+    /// The way to an address; None if no socket of ours reaches it.
+    Way(Option<Hop>),
 }
 
 /// What is known of a trunk through which calls leave.

@@ -9,6 +9,7 @@ mod queue;
 pub mod rows;
 pub mod rows_memory;
 pub mod sqlite;
+pub mod trunk_minutes;
 
 use std::{sync::Arc, time::Instant};
 

@@ -136,6 +136,8 @@ pub enum Table {
     /// Endpoints, numbers and trunks of `conflow endpoint`, `number` and `trunk`, by kind and a rising
     /// number.
     ConfigRows,
+    /// Answered time of accounts through trunks, by hour since 1970 and trunk.
+    TrunkMinutes,
 }
 
 /// A row as it is stored.
@@ -209,7 +211,7 @@ pub struct RowStoreError(pub String);
 
 impl Table {
     /// Every table, in the order of its declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::People,
         Self::Groups,
         Self::Members,
@@ -225,6 +227,7 @@ impl Table {
         Self::Accounts,
         Self::RoomBans,
         Self::ConfigRows,
+        Self::TrunkMinutes,
     ];
 
     /// Name of the table in the database, which never changes.
@@ -245,6 +248,7 @@ impl Table {
             Self::Accounts => "accounts",
             Self::RoomBans => "room_bans",
             Self::ConfigRows => "config_rows",
+            Self::TrunkMinutes => "trunk_minutes",
         }
     }
 }

@@ -117,7 +117,7 @@ impl FuzzAgent {
                 return Some(Command::Opened { call, port: Ok((local, 20_000).into()) });
             }
             Effect::Agree { call, .. } => assert!(self.open.contains(&call), "the leg is not open"),
-            Effect::Attempted(..) | Effect::Note(_) => {}
+            Effect::Attempted(..) | Effect::Note(_) | Effect::Talked(_) => {}
             Effect::Resolve { id, query } => {
                 let addresses = query.literal().into_iter().collect();
                 return Some(Command::Resolved { id, addresses });

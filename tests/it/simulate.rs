@@ -134,6 +134,15 @@ fn an_error_in_an_events_file_names_the_position_and_what_is_expected() {
     check(&with("{ at = 1, talk = 'anna' }"), "for: say how long");
     check(&with("{ at = 1, call = 'anna' }"), "call: \"anna\" is already the name");
     check(&with("{ at = 1, play = 'all', url = 'x' }"), "url: \"x\" is not a sound");
+    check(&with("{ at = 1, dial = 'anna', room = 'a' }"), "dial: \"anna\" is already the name");
+    check(&with("{ at = 1, dial = 'ben' }"), "room: say into which conference");
+    check(&with("{ at = 1, dial = [], room = 'a' }"), "dial: give a new name, or [several], 20");
+    let two = "{ at = 1, dial = ['ben', 'cleo'], room = 'a', to = 'sim:x' }";
+    check(&with(two), "to: give one for each who is dialled");
+    let keyed =
+        |key: &str| format!("{{ at = 1, dial = 'ben', room = 'a', confirm_key = '{key}' }}");
+    check(&with(&keyed("x")), "confirm_key: give one of 0-9 * #");
+    check(&with("{ at = 1, put_on_hold = 'anna', url = 'x' }"), "neither a sound nor a document");
     check("documents = [ { url = 'https://a' } ]", "line 1: a document has one of: xml");
     check("documents = [ { url = 'https://a', file = 'b.xml' } ]", "b.xml is not there");
     check("documents = [ { url = 'https://a', xml = '', fails = 'x' } ]", "is not a text");

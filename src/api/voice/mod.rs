@@ -31,6 +31,7 @@ use axum::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
+pub use self::calls::invite::member_terms;
 pub(super) use self::endpoints::ENDPOINTS;
 use self::{deferred::stored, member_action::MemberAction, params::RequestParams};
 pub use super::forms::{PlivoForm, Settings, VobizForm};

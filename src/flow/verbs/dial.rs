@@ -14,6 +14,7 @@ use crate::flow::{
     field::Patterns,
     url,
 };
+use crate::media::DialCredentials;
 
 verb! {
     /// Calls the numbers and users inside it, all at once. The first to answer is connected with the
@@ -114,7 +115,7 @@ mod number {
     impl NumberPart {
         pub(super) fn read(reading: &mut ElementReader<'_, '_>) -> Self {
             let Rows { digits, sends_early, headers } = Rows::read(reading);
-            Self { rows: super::PartRows { digits, sends_early, headers } }
+            Self { rows: super::PartRows { digits, sends_early, headers, credentials: None } }
         }
     }
 }
@@ -135,28 +136,25 @@ mod user {
         sends_early: bool = "sendOnPreanswer" [AttrKind::Bool] or false, like "true";
         /// SIP headers to send, as `name=value`, separated by commas.
         headers: Option<Arc<str>> = "sipHeaders" [AttrKind::Text], like "Ticket=42";
-
-        idle {
-            /// User name for SIP authentication.
-            "sipAuthUsername" [AttrKind::Text], like "alice":
-                "only registered endpoints and trunks are called, with their own passwords";
-            /// Password for SIP authentication.
-            "sipAuthPassword" [AttrKind::Text], like "secret":
-                "only registered endpoints and trunks are called, with their own passwords";
-        }
+        /// User name for a host of `sip.dial_allow` that asks for one. Trunks and endpoints have
+        /// their own passwords, and are sent neither.
+        username: Option<Arc<str>> = "sipAuthUsername" [AttrKind::Text], like "alice";
+        /// The password that goes with it: 8 to 128 characters.
+        password: Option<Arc<str>> = "sipAuthPassword" [AttrKind::Text], like "correct horse";
     }
 
     impl UserPart {
         pub(super) fn read(reading: &mut ElementReader<'_, '_>) -> Self {
-            let Rows { digits, sends_early, headers } = Rows::read(reading);
-            Self { rows: super::PartRows { digits, sends_early, headers } }
+            let Rows { digits, sends_early, headers, username, password } = Rows::read(reading);
+            let credentials = super::credentials(reading, username, password);
+            Self { rows: super::PartRows { digits, sends_early, headers, credentials } }
         }
     }
 }
 
 pub use self::{number::NumberPart, user::UserPart};
 
-/// The elements that occur only inside `<Dial>`.
+/// The elements inside `<Dial>`.
 pub(super) const PARTS: &[VerbInfo] = &[NumberPart::INFO, UserPart::INFO];
 
 /// The attributes of a destination.
@@ -165,6 +163,7 @@ struct PartRows {
     digits: Option<Arc<str>>,
     sends_early: bool,
     headers: Option<Arc<str>>,
+    credentials: Option<Arc<DialCredentials>>,
 }
 
 impl DialVerb {
@@ -230,7 +229,7 @@ impl ElementReader<'_, '_> {
         let mut found = Vec::new();
         if !text.is_empty() {
             let (to, headers) = (number(&text), shared.clone());
-            found.push(DialDestination { to, digits: None, sends_early: false, headers });
+            found.push(DialDestination { to, headers, ..DialDestination::default() });
         }
         for element in self.children() {
             let info = VerbInfo::of(element.tag).expect("what has a place here has a table");
@@ -294,7 +293,28 @@ fn destination(
             all.push((name.clone(), value.clone()));
         }
     }
-    Ok(DialDestination { to, digits, sends_early: rows.sends_early, headers: all })
+    let PartRows { sends_early, credentials, .. } = rows;
+    Ok(DialDestination { to, digits, sends_early, headers: all, credentials })
+}
+
+/// The credentials of a `<User>`. No warning shows a password.
+fn credentials(
+    reading: &mut ElementReader<'_, '_>,
+    username: Option<Arc<str>>,
+    password: Option<Arc<str>>,
+) -> Option<Arc<DialCredentials>> {
+    let both = username.as_ref().zip(password.as_ref());
+    if let Some(it) = both.and_then(|(name, password)| DialCredentials::new(name, password)) {
+        return Some(Arc::new(it));
+    }
+    let (name, note) = match (username, password) {
+        (None, None) => return None,
+        (Some(_), None) => ("sipAuthUsername", "sipAuthPassword is missing"),
+        (None, Some(_)) => ("sipAuthPassword", "sipAuthUsername is missing"),
+        (Some(_), Some(_)) => ("sipAuthPassword", "a password has 8 to 128 characters"),
+    };
+    reading.warn_attribute(name, FlowWarningKind::AttributeIdle { name, note });
+    None
 }
 
 /// A number without what people write between its digits, or another address as it is.
@@ -402,6 +422,20 @@ mod tests {
         assert_eq!(shown(1), "156 \"w1\" A=3 b=2");
         assert_eq!(shown(2), "sip:bob@a.example \"\" a=1 b=2");
         assert_eq!(options.destinations.len(), 3);
+    }
+
+    #[test]
+    fn a_user_has_a_password_or_a_warning_that_does_not_show_it() {
+        for (rows, is_good) in [
+            ("sipAuthUsername='anna' sipAuthPassword='12345678'", true),
+            ("sipAuthUsername='anna' sipAuthPassword='1234567'", false),
+            ("sipAuthUsername='anna'", false),
+            ("sipAuthPassword='12345678'", false),
+        ] {
+            let (options, warnings) = read(&format!("<Dial><User {rows}>a@b</User></Dial>"));
+            assert_eq!(options.destinations[0].credentials.is_some(), is_good, "{warnings:?}");
+            assert!(!warnings.concat().contains("1234567"), "{warnings:?}");
+        }
     }
 
     #[test]

@@ -296,6 +296,11 @@ fn real_music_is_the_early_media_of_the_only_callee_which_hears_nothing_yet() {
     assert_eq!(bench.heard(2, LegEvent::Ringing), ["2 Rang"]);
     assert_eq!(bench.heard(2, LegEvent::EarlyMedia), ["room 2", "deafen 2 true", "room 1"]);
     assert_eq!(bench.heard(2, LegEvent::EarlyMedia), [""; 0], "that of another of its phones");
+    // The phone that is heard refuses, and the other one goes on ringing.
+    let rings_on = ["remove 2", "wait 1 sound:ring"];
+    assert_eq!(bench.heard(2, LegEvent::EarlyMediaOver), rings_on);
+    assert_eq!(bench.heard(2, LegEvent::EarlyMediaOver), [""; 0]);
+    assert_eq!(bench.heard(2, LegEvent::EarlyMedia), ["room 2", "deafen 2 true", "room 1"]);
     assert_eq!(
         bench.heard(2, LegEvent::Answered),
         [
@@ -308,7 +313,9 @@ fn real_music_is_the_early_media_of_the_only_callee_which_hears_nothing_yet() {
             "tell connected 2",
         ]
     );
-    assert_eq!(bench.heard(2, LegEvent::EarlyMedia), [""; 0], "it is late");
+    for late in [LegEvent::EarlyMedia, LegEvent::EarlyMediaOver] {
+        assert_eq!(bench.heard(2, late), [""; 0], "it is late");
+    }
     // Without `real`, and with several destinations, the caller hears what was to be played.
     for (attributes, callees) in [("", 1), ("dialMusic='real'", 2)] {
         let (mut bench, _) = dial(attributes, callees);

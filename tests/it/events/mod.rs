@@ -175,6 +175,7 @@ fn party(direction: CallDirection, dialect: Dialect) -> Party {
         hangup: hook("https://example.com/end", RequestMethod::Get),
         parent: Some(CallId::of(6)),
         trace: Traceparent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ..SessionDetails::default()
     };
     assert!(details.trace.is_some());
     Party {

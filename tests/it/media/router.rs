@@ -32,7 +32,18 @@ impl LogPhones {
         let (to, empty): (Arc<str>, Arc<str>) = (to.into(), "".into());
         let (account, from, caller_name) = (Some(account()), empty.clone(), empty);
         let headers = Vec::new();
-        let arrival = Arrival { call, account, from, to, caller_name, headers, trusted: None };
+        let (trusted, is_private, diversion) = (None, false, None);
+        let arrival = Arrival {
+            call,
+            account,
+            from,
+            to,
+            caller_name,
+            headers,
+            trusted,
+            is_private,
+            diversion,
+        };
         exchange.arrive(arrival)
     }
 
@@ -232,7 +243,7 @@ async fn an_address_is_dialled_by_the_first_backend_that_can() {
             to: to.into(),
             caller_name: "".into(),
             headers: Vec::new(),
-            origin: Default::default(),
+            ..Dialling::default()
         }),
     };
     let can_dial = |to| harness.router.can_dial(&account(), to);

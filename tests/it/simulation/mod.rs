@@ -341,12 +341,13 @@ impl Life {
     fn far_end(&mut self) {
         for _ in 0..3 {
             let call = CallId::of(self.rng.u128(0..=self.call_last));
-            let event = match self.rng.u8(0..9) {
+            let event = match self.rng.u8(0..10) {
                 0..2 => LegEvent::Ringing,
                 2 => {
                     LegEvent::Failed(DialFailure::new(HangupCause::Busy, DialFailureSource::Callee))
                 }
                 3 => LegEvent::EarlyMedia,
+                4 => LegEvent::EarlyMediaOver,
                 _ => LegEvent::Answered,
             };
             if let Some(seen) = self.world.lock().calls.get_mut(&call) {

@@ -159,7 +159,8 @@ impl Exchange for Engine {
             | LegEvent::MediaLost
             | LegEvent::Finished(_)
             | LegEvent::Talk(_) => {}
-            LegEvent::Answered | LegEvent::EarlyMedia | LegEvent::Failed(_) => {}
+            LegEvent::Answered | LegEvent::EarlyMedia | LegEvent::EarlyMediaOver => {}
+            LegEvent::Failed(_) => {}
             LegEvent::Ringing | LegEvent::Waits(_) => {}
         }
     }

@@ -214,7 +214,7 @@ async fn our_own_connections_reach_the_verified_domain_alone_and_are_used_again(
         let domain = ServerName::try_from(domain.to_owned()).unwrap();
         let peer = TlsPeer { domain, trust: authority.trusted() };
         let request = phone.request("OPTIONS", "", "");
-        let link = link_to(&sockets, remote, Some(peer)).unwrap();
+        let link = link_to(&sockets, remote.ip(), remote, Some(peer)).unwrap().link;
         let hop = Hop { transport: Transport::Tls, link, local: remote, remote };
         assert!(send(&sockets, &hop, request.as_bytes().into()));
         link
@@ -272,6 +272,7 @@ async fn a_trunk_over_tls_is_called_if_it_proves_its_domain() {
             caller_name: "".into(),
             headers: Vec::new(),
             origin: DialOrigin::Request,
+            ..Dialling::default()
         };
         let call = CallId(uuid::Uuid::from_u128(1));
         let dialling = Arc::new(dialling);
@@ -287,5 +288,45 @@ async fn a_trunk_over_tls_is_called_if_it_proves_its_domain() {
         customer.sip.signal(end(call, HangupCause::Normal));
         customer.expect(&["End", "close"]).await;
         while carrier.event().await != "HungUp" {}
+    }
+}
+
+/// The Contact of a call that leaves over TLS, and the address that it comes from.
+async fn contact_of_call(tls: Option<SocketAddr>) -> (String, SocketAddr) {
+    let authority = Authority::new();
+    let open = |n| Arc::new(ServerTls::open(authority.sign("127.0.0.1", n), &[]).unwrap());
+    let carrier = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = carrier.local_addr().unwrap().port();
+    let target = format!("sip:127.0.0.1:{port};transport=tls").parse().unwrap();
+    let account: AccountId = "MA1".parse().unwrap();
+    let mut out = OutboundTrunk::new(vec![account.clone()], vec![target], &["*"]);
+    out.tls_ca = authority.pem.as_bytes().into();
+    out.options_interval = None;
+    let outbound = Some(Arc::new(out));
+    let trunk = SipTrunk { name: "carrier".into(), outbound, ..SipTrunk::default() };
+    let bind = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    let settings = Settings { bind, tls, trunks: vec![trunk], ..Settings::default() };
+    let customer = SipHarness::with_tls(settings, tls.map(|_| open(2_101)));
+    let dialling = Dialling { from: "4930".into(), to: "4989".into(), ..Dialling::default() };
+    let (call, dialling) = (CallId(uuid::Uuid::from_u128(1)), Arc::new(dialling));
+    customer.sip.signal(SignallingOrder::Dial { call, account, dialling });
+    let (stream, from) = timeout(WAIT_MAX, carrier.accept()).await.unwrap().unwrap();
+    let mut stream = open(2_100).acceptor().accept(stream).await.unwrap();
+    let mut bytes = Vec::new();
+    while !String::from_utf8_lossy(&bytes).contains("\r\n\r\n") {
+        timeout(WAIT_MAX, stream.read_buf(&mut bytes)).await.unwrap().unwrap();
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let contact = header(&text, "Contact").unwrap().to_owned();
+    let listener = customer.sip.tls_address();
+    (contact, listener.unwrap_or(from))
+}
+
+#[tokio::test]
+async fn a_call_over_tls_names_where_it_can_be_reached() {
+    // The listener for TLS, or else the connection itself; never the port for plain text.
+    for tls in [Some(SocketAddr::from(([127, 0, 0, 1], 0))), None] {
+        let (contact, expected) = contact_of_call(tls).await;
+        assert_eq!(contact, format!("<sip:conflow@{expected};transport=tls>"), "{tls:?}");
     }
 }

@@ -67,6 +67,7 @@ async fn call(registrar: &mut SipHarness, phone: &mut SipHarness, n: u128) {
         caller_name: "".into(),
         headers: Vec::new(),
         origin: DialOrigin::Request,
+        ..Dialling::default()
     };
     let account = "MA1".parse().unwrap();
     registrar.sip.signal(SignallingOrder::Dial { call, account, dialling: Arc::new(dialling) });

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{http::StatusCode, response::Response};
+use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
@@ -204,6 +205,23 @@ fn callees(client: &ApiClient, params: &RequestParams) -> Result<Vec<InvitedCall
         Ok(InvitedCallee { call: CallId(Uuid::new_v4()), party, digits })
     };
     destinations.iter().enumerate().map(callee).collect()
+}
+
+/// What a request that calls somebody into a conference says of how they ring and accept, and of the
+/// member that they become. For `conflow simulate`, whose events have the same parameters.
+///
+/// # Errors
+///
+/// The text of the 400: which parameter is invalid, and what to give.
+pub fn member_terms(
+    params: Map<String, Value>,
+    room: &ConferenceName,
+    dialect: Dialect,
+) -> Result<(CalleeTerms, Flow), String> {
+    let params = RequestParams::of(params);
+    let text = |failure: Failure| failure.to_string();
+    let (terms, flow) = (terms(&params), flow(&params, room, dialect));
+    Ok((terms.map_err(text)?, flow.map_err(text)?))
 }
 
 fn terms(params: &RequestParams) -> Result<CalleeTerms, Failure> {

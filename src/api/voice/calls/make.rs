@@ -23,6 +23,7 @@ use crate::{
     },
     call::{AnswerUrls, CallDirection, CallSession, Headers, OutgoingCall, Party, SessionDetails},
     engine::inbound,
+    media::DialCredentials,
 };
 
 /// The largest number of destinations (contract 7).
@@ -47,7 +48,7 @@ pub(in crate::api::voice) const TIME_LIMIT_MAX: u32 = 86_400;
 const HEADERS_MAX: usize = 32;
 
 /// The parameters of the endpoint (contract 5.2).
-pub(in crate::api::voice) const KNOWN: [&str; 21] = [
+pub(in crate::api::voice) const KNOWN: [&str; 25] = [
     "from",
     "to",
     "answer_url",
@@ -64,12 +65,20 @@ pub(in crate::api::voice) const KNOWN: [&str; 21] = [
     "time_limit",
     "hangup_on_ring",
     "sip_headers",
+    SIP_AUTH[0].0,
+    SIP_AUTH[0].1,
+    SIP_AUTH[1].0,
+    SIP_AUTH[1].1,
     "ring_timeout",
     "parent_call_uuid",
     "error_if_parent_not_found",
     "user",
     MACHINE_DETECTION,
 ];
+
+/// User name and password for a host of `sip.dial_allow`, in both spellings (contract of calling, 15).
+pub(in crate::api::voice) const SIP_AUTH: [(&str, &str); 2] =
+    [("sip_auth_username", "sip_auth_password"), ("sipAuthUsername", "sipAuthPassword")];
 
 const MACHINE_DETECTION: &str = "machine_detection";
 
@@ -158,6 +167,8 @@ fn plan(client: &ApiClient, params: &RequestParams) -> Result<Vec<(Party, Outgoi
         ring: params.hook("ring")?,
         hangup: params.hook("hangup")?,
         parent: parent(client, params)?,
+        credentials: credentials(params)?,
+        ..SessionDetails::default()
     };
     let session = CallSession::new(inbound::wall_clock(), details);
     let seconds = |it: u32| Duration::from_secs(it.into());
@@ -270,6 +281,30 @@ pub(super) fn sip_headers(params: &RequestParams) -> Result<Headers, Failure> {
         true => Ok(headers.into()),
         false => Err(bad()),
     }
+}
+
+/// `sip_auth_username` and `sip_auth_password`. No error shows a password.
+fn credentials(params: &RequestParams) -> Result<Option<Arc<DialCredentials>>, Failure> {
+    for (name, password_name) in SIP_AUTH {
+        let (username, password) = (params.text(name)?, params.text(password_name)?);
+        let (username, password) = match (username, password) {
+            (None, None) => continue,
+            (Some(username), Some(password)) => (username, password),
+            (Some(_), None) => return Err(Failure::Bad(format!("{password_name}: missing"))),
+            (None, Some(_)) => return Err(Failure::Bad(format!("{name}: missing"))),
+        };
+        let (chars, longest) =
+            (DialCredentials::PASSWORD_CHARS, DialCredentials::USERNAME_CHARS_MAX);
+        let bad = || {
+            let (least, most) = chars.into_inner();
+            Failure::Bad(format!(
+                "{password_name}: give {least} to {most} characters, and {longest} at most as {name}"
+            ))
+        };
+        let credentials = DialCredentials::new(&username, &password).ok_or_else(bad)?;
+        return Ok(Some(Arc::new(credentials)));
+    }
+    Ok(None)
 }
 
 fn parent(client: &ApiClient, params: &RequestParams) -> Result<Option<CallId>, Failure> {

@@ -10,12 +10,13 @@ use crate::api::{
             DIGITS_MAX, LENGTH_MAX, SOUNDS_MAX,
             make::{
                 MACHINE_DETECTION_NUMBERS, NAME_CHARS_MAX, RING_TIMEOUT, RING_TIMEOUT_MAX,
-                TIME_LIMIT_MAX,
+                SIP_AUTH, TIME_LIMIT_MAX,
             },
         },
         plivo, vobiz,
     },
 };
+use crate::media::DialCredentials;
 
 /// The errors of operations with a body.
 const BODY: [u16; 2] = [400, 415];
@@ -260,7 +261,24 @@ fn make_call() -> Value {
     body["properties"]["ring_timeout"]["default"] = RING_TIMEOUT.into();
     add_machine_detection(&mut body);
     body["required"] = json!(["from", "to", "answer_url"]);
+    add_credentials(&mut body);
     body
+}
+
+/// User name and password, in both spellings; neither is of use without the other.
+fn add_credentials(body: &mut Value) {
+    let (least, most) = DialCredentials::PASSWORD_CHARS.into_inner();
+    let about =
+        "User name for a host of `sip.dial_allow` that asks for one; it needs the password.";
+    let username = text("^[!-~]+$", DialCredentials::USERNAME_CHARS_MAX, about);
+    let mut password = text("^[!-~]+$", most, "The password; it needs the user name.");
+    password["minLength"] = least.into();
+    for (name, password_name) in SIP_AUTH {
+        body["properties"][name] = username.clone();
+        body["properties"][password_name] = password.clone();
+        body["dependentRequired"][name] = json!([password_name]);
+        body["dependentRequired"][password_name] = json!([name]);
+    }
 }
 
 pub(super) fn text(pattern: &str, chars_max: usize, about: &str) -> Value {

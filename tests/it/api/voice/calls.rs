@@ -107,6 +107,20 @@ async fn parameters_that_are_ignored_get_a_warning_and_bad_values_are_refused() 
     made(r#""machine_detection":"false","machine_detection_url":"http://a.example""#, &[]).await;
     made(r#""send_on_preanswer":true,"send_digits":"1""#, &[]).await;
 
+    for password in [r#""sip_auth_password":"12345678""#, r#""sipAuthPassword":"correct horse""#] {
+        let name = password.split("assword").next().unwrap().trim_start_matches('"');
+        let username = name.replace("_p", "_username").replace('P', "Username");
+        made(&format!(r#""{username}":"anna",{password}"#), &[]).await;
+        refused(password, &format!("{username}: missing")).await;
+        let missing = format!("{name}assword: missing");
+        refused(&format!(r#""{username}":"anna""#), &missing).await;
+    }
+    refused(
+        r#""sip_auth_username":"anna","sip_auth_password":"1234567""#,
+        "sip_auth_password: give 8 to 128 characters, and 128 at most as sip_auth_username",
+    )
+    .await;
+
     refused(r#""machine_detection":"maybe""#, "machine_detection: give true, false or hangup")
         .await;
     let range = "machine_detection_time: give a whole number from 2000 to 10000";

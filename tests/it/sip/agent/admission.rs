@@ -1,6 +1,6 @@
 //! Admission: who is let in, and what is refused.
 
-use conflow::{base::ids::Trusted, sip::settings::SipPeers};
+use conflow::{base::ids::Trusted, media::Diversion, sip::settings::SipPeers};
 
 use super::*;
 
@@ -268,6 +268,65 @@ fn a_trunk_is_known_by_its_address_and_trusted_in_what_it_asserts() {
     let mut harness = AgentHarness::with(Settings { trunks, ..settings });
     assert_eq!(harness.receive(&phone.invite()), ["100", "open", "arrive", "180"]);
     assert_eq!(harness.arrivals[0].account, None);
+}
+
+/// What a call with these headers says of its caller and of its way here.
+fn arrived(headers: &str, by_trunk: bool) -> Arrival {
+    let addresses = vec!["192.0.2.0/24".parse().unwrap()];
+    let trunks = vec![SipTrunk { name: "carrier".into(), addresses, ..SipTrunk::default() }];
+    let mut phone = phone();
+    phone.contact += headers;
+    let mut harness = AgentHarness::with(Settings { trunks, ..Settings::default() });
+    if by_trunk {
+        harness.remote = "192.0.2.7:5060".parse().unwrap();
+    }
+    assert_eq!(harness.receive(&phone.invite()), ["100", "open", "arrive", "180"], "{headers}");
+    harness.arrivals.remove(0)
+}
+
+#[test]
+fn a_caller_who_withholds_their_number_is_private() {
+    let known = "P-Asserted-Identity: <sip:+4930@carrier.example>\r\n";
+    for (headers, expected) in [
+        (known, false),
+        ("Privacy: none\r\n", false),
+        ("Privacy: session\r\n", false),
+        ("Privacy: id\r\n", true),
+        ("Privacy: critical;ID\r\n", true),
+        ("Privacy: user; header\r\n", true),
+        ("P-Asserted-Identity: <sip:anonymous@anonymous.invalid>\r\n", true),
+    ] {
+        assert_eq!(arrived(headers, true).is_private, expected, "{headers}");
+    }
+    let arrival = arrived(&format!("{known}Privacy: id\r\n"), true);
+    assert_eq!(&*arrival.from, "4930", "the flow still knows it");
+    assert!(arrived("Privacy: id\r\n", false).is_private, "a phone may ask for it, too");
+}
+
+#[test]
+fn earlier_forwardings_are_taken_from_a_trunk_and_from_nobody_else() {
+    let one = "Diversion: <sip:+4960@10.0.0.9:5070>;reason=user-busy;counter=2;privacy=full\r\n";
+    let diversion = arrived(one, true).diversion.unwrap();
+    let expected =
+        Diversion { from: "4960".into(), reason: "user-busy".into(), counter: 2, is_private: true };
+    assert_eq!(*diversion, expected);
+    assert_eq!(arrived(one, false).diversion, None);
+    for (headers, from, reason, counter) in [
+        ("diversion: <tel:+4961>\r\n", "4961", "unknown", 1),
+        ("Diversion: <sip:a@b>;reason=\"deflection\";privacy=off\r\n", "sip:a@b", "deflection", 1),
+        (
+            "Diversion: <sip:49@b>;counter=3, <sip:50@b>;counter=9\r\nDiversion: <sip:51@b>\r\n",
+            "49",
+            "unknown",
+            13,
+        ),
+        ("Diversion: <sip:49@b>;counter=4000000000;reason=\"a b\"\r\n", "49", "unknown", 255),
+    ] {
+        let it = arrived(headers, true).diversion.unwrap();
+        assert_eq!((&*it.from, &*it.reason, it.counter), (from, reason, counter), "{headers}");
+        assert!(!it.is_private);
+    }
+    assert_eq!(arrived("Diversion: <<\r\n", true).diversion, None);
 }
 
 #[test]

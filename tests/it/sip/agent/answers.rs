@@ -53,6 +53,31 @@ fn early_media_of_another_phone_is_heard_once_the_first_has_refused() {
 }
 
 #[test]
+fn a_phone_that_was_heard_and_refuses_leaves_the_others_ringing() {
+    let (one, two) = ("127.0.0.1:5071", "127.0.0.1:5072");
+    let early = |port: &str| OFFER.replace("40000", port);
+    let mut it = Outgoing::with_phones(&[one, two]);
+    it.dial();
+    let said = it.reply(one, "INVITE", 183, "a", &early("41000"));
+    assert_eq!(said, ["Ringing", "agree 127.0.0.1:41000", "EarlyMedia"]);
+    it.reply(two, "INVITE", 180, "b", "");
+    let said = it.reply(one, "INVITE", 486, "a", "");
+    assert_eq!(said, ["ACK", "attempted refused with 486", "EarlyMediaOver"]);
+    let said = it.reply(two, "INVITE", 183, "b", &early("42000"));
+    assert_eq!(said, ["agree 127.0.0.1:42000", "EarlyMedia"], "it is heard in its turn");
+    let said = it.reply(two, "INVITE", 486, "b", "");
+    assert!(!said.contains(&"EarlyMediaOver".to_owned()), "the call is over: {said:?}");
+
+    // Nobody has heard the one that refuses.
+    let mut it = Outgoing::with_phones(&[one, two]);
+    it.dial();
+    it.reply(one, "INVITE", 183, "a", &early("41000"));
+    it.reply(two, "INVITE", 180, "b", "");
+    let said = it.reply(two, "INVITE", 486, "b", "");
+    assert_eq!(said, ["ACK", "attempted refused with 486"]);
+}
+
+#[test]
 fn an_answer_that_declines_the_sound_is_hung_up() {
     let mut it = Outgoing::with_phones(&[HERE]);
     it.dial();

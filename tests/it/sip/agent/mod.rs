@@ -33,6 +33,7 @@ use conflow::{
         note::{MessageDrop, SipNote},
         request::{Hop, Transport},
         resolve::ResolvedAddress,
+        trunk_usage::TalkedTime,
     },
 };
 
@@ -57,6 +58,8 @@ pub(crate) struct AgentHarness {
     pub(crate) unreachable: Vec<SocketAddr>,
     /// What the log and the counters get to know.
     pub(crate) notes: Vec<SipNote>,
+    /// What is kept of answered calls through trunks.
+    pub(crate) talked: Vec<TalkedTime>,
 }
 
 pub(crate) const HERE: &str = "127.0.0.1:5070";
@@ -83,6 +86,7 @@ impl AgentHarness {
             names: BTreeMap::new(),
             unreachable: Vec::new(),
             notes: Vec::new(),
+            talked: Vec::new(),
         }
     }
 
@@ -105,6 +109,10 @@ impl AgentHarness {
         while let Some(effect) = effects.pop_front() {
             if let Effect::Note(note) = effect {
                 self.notes.push(note);
+                continue;
+            }
+            if let Effect::Talked(talked) = effect {
+                self.talked.push(talked);
                 continue;
             }
             let (said, command) = self.perform(effect);
@@ -164,7 +172,7 @@ impl AgentHarness {
                 self.attempts.push(format!("{responses:?} {}", attempt.outcome));
                 (format!("attempted {}", attempt.outcome), None)
             }
-            Effect::Note(_) => unreachable!("notes are kept apart"),
+            Effect::Note(_) | Effect::Talked(_) => unreachable!("they are kept apart"),
         }
     }
 

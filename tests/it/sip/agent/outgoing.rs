@@ -61,7 +61,7 @@ impl Outgoing {
             to: "sip:anna@conflow".into(),
             caller_name: caller_name.into(),
             headers: vec![("X-PH-Ticket".into(), "42".into())],
-            origin: Default::default(),
+            ..Dialling::default()
         };
         self.dial_with(dialling)
     }
@@ -249,7 +249,7 @@ fn who_is_not_registered_or_not_of_the_account_is_not_called() {
             to: to.into(),
             caller_name,
             headers: Vec::new(),
-            origin: Default::default(),
+            ..Dialling::default()
         };
         assert_eq!(it.dial_with(dialling), by_us(cause), "{to}");
     }

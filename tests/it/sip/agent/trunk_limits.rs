@@ -1,8 +1,11 @@
 //! Limits of trunks, the calls that wait for one, and what a trunk shows of the caller.
 
 use conflow::{
-    media::DialOrigin,
-    sip::trunk::{CallerIdHeader, OutboundTrunk, TrunkPrivacy},
+    media::{DialOrigin, Diversion},
+    sip::{
+        trunk::{CallerIdHeader, OutboundTrunk, TrunkPrivacy},
+        trunk_usage::EarlierTime,
+    },
 };
 
 use super::{
@@ -78,6 +81,45 @@ fn a_request_waits_for_its_turn_and_300_seconds_at_most() {
 }
 
 #[test]
+fn a_waiting_call_goes_through_whichever_trunk_has_room_first() {
+    let one_call = |it: &mut OutboundTrunk| it.calls_max = 1;
+    let full = "attempted left out: it has 1 calls (calls_max)";
+    let busy = || {
+        let mut it = with_trunks(vec![trunk("a", &[ONE], one_call), trunk("b", &[TWO], one_call)]);
+        for n in 1..=2 {
+            assert_eq!(dial(&mut it, n, DialOrigin::Request).last().unwrap(), "INVITE");
+        }
+        for n in 3..=4 {
+            assert_eq!(dial(&mut it, n, DialOrigin::Request), [full, full, "Waits(300)"]);
+        }
+        it
+    };
+    for (first, second) in [(ONE, TWO), (TWO, ONE)] {
+        let mut it = busy();
+        for server in [first, second] {
+            it.bench.wait(SECOND);
+            let said = refuse(&mut it, server);
+            let through = ["Waits(0)", &format!("route UDP {server}"), "open", "INVITE"];
+            assert_eq!(said[said.len() - 4..], through, "{said:?}");
+        }
+        // Nobody waits any more, so that a new call need not.
+        it.bench.wait(SECOND);
+        refuse(&mut it, first);
+        assert_eq!(dial(&mut it, 5, by_dial()).last().unwrap(), "INVITE");
+    }
+    // One that is called off leaves both queues.
+    let mut it = busy();
+    it.call = CallId(uuid::Uuid::from_u128(3));
+    it.end();
+    it.bench.wait(SECOND);
+    assert_eq!(refuse(&mut it, TWO).iter().filter(|it| *it == "Waits(0)").count(), 1);
+    // What a server has said counts more than a queue.
+    it.bench.wait(SECOND);
+    let said = it.reply(TWO, "INVITE", 503, "t", "");
+    assert_eq!(said.last(), Some(&failed(HangupCause::CarrierCongestion, "Carrier", "Some(503)")));
+}
+
+#[test]
 fn the_minutes_of_an_account_are_limited_for_24_hours() {
     let mut it = with_trunks(vec![trunk("a", &[ONE], |it| it.minutes_per_day = Some(10))]);
     let talk = |it: &mut Outgoing, n, minutes: u32| {
@@ -95,6 +137,32 @@ fn the_minutes_of_an_account_are_limited_for_24_hours() {
     assert_eq!(request, [used, &limited()], "no wait helps");
     it.bench.wait(24 * 3_600 * SECOND);
     assert_eq!(dial(&mut it, 5, by_dial()).last().unwrap(), "INVITE");
+}
+
+#[test]
+fn the_minutes_of_an_earlier_process_count_until_24_hours_are_over() {
+    let limited_trunk = || trunk("a", &[ONE], |it| it.minutes_per_day = Some(10));
+    let mut it = with_trunks(vec![limited_trunk()]);
+    dial(&mut it, 1, by_dial());
+    it.reply(ONE, "INVITE", 200, "t", OFFER);
+    it.bench.wait(7 * 60 * SECOND);
+    it.end();
+    // It counts from the hang-up on, whenever the trunk confirms that; and once.
+    let kept = it.bench.talked.clone();
+    assert_eq!(kept.iter().map(|it| it.time).collect::<Vec<_>>(), [7 * 60 * SECOND]);
+    assert_eq!((&*kept[0].trunk, kept[0].account.as_str()), ("a", "MA1"));
+    it.reply(ONE, "BYE", 200, "t", "");
+    assert_eq!(it.bench.talked.len(), 1);
+
+    let hour = 3_600 * SECOND;
+    let mut it = with_trunks(vec![limited_trunk()]);
+    let earlier = |ago| EarlierTime { talked: kept[0].clone(), ago };
+    let all = vec![earlier(48 * hour), earlier(23 * hour), earlier(2 * hour)];
+    it.bench.agent.recall_minutes(it.bench.now, all);
+    let used = "attempted left out: the account has used its 10 minutes (minutes_per_day)";
+    assert_eq!(dial(&mut it, 2, by_dial()), [used, &limited()]);
+    it.bench.wait(hour);
+    assert_eq!(dial(&mut it, 3, by_dial()).last().unwrap(), "INVITE", "7 of the 14 are a day old");
 }
 
 /// The headers that say who calls.
@@ -176,6 +244,72 @@ fn a_number_that_the_trunk_does_not_own_is_refused_or_replaced() {
     let mut it = with_trunks(vec![trunk("a", &[ONE], |_| {})]);
     dial(&mut it, 1, DialOrigin::Dial { is_inherited: true, forwarded: Some("4950".into()) });
     assert!(!it.sent("INVITE", ONE).contains("Diversion"));
+}
+
+#[test]
+fn a_diversion_that_came_with_the_call_is_passed_on_until_it_has_five() {
+    let diversion = |counter, is_private| Diversion {
+        from: "4960".into(),
+        reason: "user-busy".into(),
+        counter,
+        is_private,
+    };
+    for (before, is_wanted, expected) in [
+        (None, true, Some("<sip:+4950@127.0.0.1>;reason=unconditional;counter=1")),
+        (Some(diversion(1, false)), true, Some("<sip:+4960@127.0.0.1>;reason=user-busy;counter=2")),
+        (
+            Some(diversion(4, true)),
+            true,
+            Some("<sip:+4960@127.0.0.1>;reason=user-busy;counter=5;privacy=full"),
+        ),
+        (Some(diversion(5, false)), true, None),
+        (Some(diversion(255, false)), true, None),
+        (Some(diversion(1, false)), false, None),
+    ] {
+        let mut it = with_trunks(vec![trunk("a", &[ONE], |it| it.diversion = is_wanted)]);
+        let origin = DialOrigin::Dial { is_inherited: true, forwarded: Some("4950".into()) };
+        let diversion = before.map(Arc::new);
+        it.dial_with(conflow::media::Dialling { origin, diversion, ..dialling(NUMBER) });
+        let invite = it.sent("INVITE", ONE);
+        assert_eq!(header(&invite, "Diversion"), expected);
+    }
+}
+
+#[test]
+fn a_number_that_its_caller_withholds_is_known_to_the_trunk_alone() {
+    let hidden = "From: \"Anonymous\" <sip:anonymous@anonymous.invalid>";
+    let asserted = |number: &str| format!("P-Asserted-Identity: <sip:+{number}@127.0.0.1>");
+    for (from, owned, expected) in [
+        // Any number may be shown: the caller's own stays in the identity.
+        ("4930", &[][..], vec![asserted("4930")]),
+        ("4930", &["4940", "4930"], vec![asserted("4930")]),
+        ("4930", &["4940"], vec![asserted("4940")]),
+        ("sip:anonymous@anonymous.invalid", &["4940"], vec![asserted("4940")]),
+        ("sip:anonymous@anonymous.invalid", &[], vec![]),
+    ] {
+        let mut it = with_trunks(vec![trunk("a", &[ONE], |it| {
+            it.caller_ids = owned.iter().map(|it| Box::from(*it)).collect();
+        })]);
+        let origin = DialOrigin::Dial { is_inherited: true, forwarded: None };
+        let from = from.into();
+        let said = it.dial_with(conflow::media::Dialling {
+            from,
+            origin,
+            is_private: true,
+            ..dialling(NUMBER)
+        });
+        assert_eq!(said.last().unwrap(), "INVITE", "{said:?}");
+        let mut all = vec![hidden.to_owned()];
+        all.extend(expected);
+        all.push("Privacy: id".to_owned());
+        assert_eq!(shown(&it), all);
+    }
+    // A phone is shown nothing at all.
+    let mut it = Outgoing::with_phones(&["127.0.0.1:5071"]);
+    let to = "sip:anna@conflow".into();
+    it.dial_with(conflow::media::Dialling { to, is_private: true, ..dialling(NUMBER) });
+    let invite = it.sent("INVITE", "127.0.0.1:5071");
+    assert!(invite.contains("\r\nPrivacy: id\r\n") && !invite.contains("4930"), "{invite}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Calls through trunks: routes, the order of servers, failover, and what is never called.
 
 use conflow::{
-    media::{DialOrigin, Dialling},
+    media::{DialCredentials, DialOrigin, Dialling},
     sip::{
         digest_client::DigestAccount,
         trunk::{OutboundTrunk, TrunkTarget},
@@ -42,6 +42,7 @@ pub(super) fn dialling(to: &str) -> Dialling {
         caller_name: "Support".into(),
         headers: vec![("X-PH-Ticket".into(), "42".into())],
         origin: DialOrigin::Request,
+        ..Dialling::default()
     }
 }
 
@@ -262,6 +263,115 @@ fn a_wrong_password_skips_the_rest_of_the_trunk() {
     let failed = failed(HangupCause::SipAuthFailed, "Carrier", "Some(407)");
     assert_eq!(said.last(), Some(&failed));
     it.ends_empty();
+}
+
+/// A call that has a password for whoever asks.
+fn with_password(to: &str) -> Dialling {
+    let credentials = DialCredentials::new("anna", "correct horse").map(Arc::new);
+    Dialling { credentials, ..dialling(to) }
+}
+
+#[test]
+fn a_host_without_a_trunk_gets_the_password_of_the_call_and_nobody_else_does() {
+    let challenge = "WWW-Authenticate: Digest realm=\"r\", nonce=\"1\"\r\n";
+    let agent = || {
+        let settings = Settings {
+            loopback_account: Some("MA1".parse().unwrap()),
+            trunks: vec![trunk("carrier", &[ONE], |_| {})],
+            dial_allow: vec!["127.0.0.2".parse().unwrap()],
+            ..Settings::default()
+        };
+        Outgoing::with(settings)
+    };
+    let host = "127.0.0.2:5060";
+    for status in [401, 407] {
+        let mut it = agent();
+        it.dial_with(with_password("sip:x@127.0.0.2"));
+        let name = if status == 401 { "WWW-Authenticate" } else { "Proxy-Authenticate" };
+        let challenge = challenge.replace("WWW-Authenticate", name);
+        assert_eq!(it.reply_with(host, "INVITE", status, "t", &challenge, ""), ["ACK", "INVITE"]);
+        let again = it.sent("INVITE", host);
+        assert!(again.contains("uthorization: Digest username=\"anna\""), "{again}");
+        assert!(!again.contains("correct horse"));
+        let said = it.reply_with(host, "INVITE", status, "t", &challenge, "");
+        let failed = failed(HangupCause::SipAuthFailed, "Carrier", &format!("Some({status})"));
+        assert_eq!(said.last(), Some(&failed), "a wrong password");
+        it.ends_empty();
+    }
+    // Without one, the challenge is not answered.
+    let mut it = agent();
+    dial(&mut it, "sip:x@127.0.0.2");
+    let said = it.reply_with(host, "INVITE", 401, "t", challenge, "");
+    assert_eq!(said.last(), Some(&failed(HangupCause::SipAuthFailed, "Carrier", "Some(401)")));
+    // A trunk never gets it, and the trace says so.
+    let mut it = agent();
+    let said = it.dial_with(with_password(NUMBER));
+    assert_eq!(said[1], "attempted not sent: they are for no trunk");
+    let said = it.reply_with(ONE, "INVITE", 401, "t", challenge, "");
+    assert_eq!(said.last(), Some(&failed(HangupCause::SipAuthFailed, "Carrier", "Some(401)")));
+    it.ends_empty();
+}
+
+#[test]
+fn later_calls_answer_the_challenge_of_the_first_one_at_once() {
+    let account = |it: &mut OutboundTrunk| {
+        let (username, password) = ("acme".into(), SipPassword::new("hush"));
+        it.account = Some(DigestAccount { username, password, realm: None });
+        it.calls_per_second = 100;
+    };
+    let challenge = |nonce: u8, stale: &str| {
+        format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"{nonce}\", qop=\"auth\"{stale}\r\n")
+    };
+    let answer = |it: &Outgoing| {
+        let invite = it.sent("INVITE", ONE);
+        let answer = header(&invite, "Authorization")?;
+        let part = |name: &str| {
+            answer.split(&format!("{name}=")).nth(1).unwrap().split(',').next().unwrap().to_owned()
+        };
+        Some((part(" nonce"), part(" nc")))
+    };
+    let with = |nonce: u8, count: u8| Some((format!("\"{nonce}\""), format!("{count:08x}")));
+    let mut it = with_trunks(vec![trunk("carrier", &[ONE], account)]);
+    dial(&mut it, NUMBER);
+    assert_eq!(answer(&it), None);
+    it.reply_with(ONE, "INVITE", 401, "t", &challenge(1, ""), "");
+    assert_eq!(answer(&it), with(1, 1));
+    it.reply(ONE, "INVITE", 486, "t", "");
+    dial(&mut it, NUMBER);
+    assert_eq!(answer(&it), with(1, 2), "one round for the call");
+    // The server says that the nonce is out of date, or that is all it can be.
+    for (nonce, stale) in [(2, ", stale=true"), (3, "")] {
+        it.reply_with(ONE, "INVITE", 401, "t", &challenge(nonce, stale), "");
+        assert_eq!(answer(&it), with(nonce, 1));
+        it.reply(ONE, "INVITE", 486, "t", "");
+        dial(&mut it, NUMBER);
+        assert_eq!(answer(&it), with(nonce, 2));
+    }
+    // Another password now: one more try, and no other. The next call begins without an answer.
+    it.reply_with(ONE, "INVITE", 401, "t", &challenge(4, ""), "");
+    let said = it.reply_with(ONE, "INVITE", 401, "t", &challenge(5, ""), "");
+    assert_eq!(said.last(), Some(&failed(HangupCause::SipAuthFailed, "Carrier", "Some(401)")));
+    dial(&mut it, NUMBER);
+    assert_eq!(answer(&it), None);
+    it.reply(ONE, "INVITE", 486, "t", "");
+    it.ends_empty();
+}
+
+#[test]
+fn silence_after_an_answer_that_nobody_asked_for_is_silence() {
+    let account = |it: &mut OutboundTrunk| {
+        let (username, password) = ("acme".into(), SipPassword::new("hush"));
+        it.account = Some(DigestAccount { username, password, realm: None });
+    };
+    let mut it = with_trunks(vec![trunk("carrier", &[ONE], account)]);
+    dial(&mut it, NUMBER);
+    let challenge = "WWW-Authenticate: Digest realm=\"r\", nonce=\"1\"\r\n";
+    it.reply_with(ONE, "INVITE", 401, "t", challenge, "");
+    it.reply(ONE, "INVITE", 486, "t", "");
+    dial(&mut it, NUMBER);
+    assert!(it.sent("INVITE", ONE).contains("Authorization"));
+    let said = it.bench.wait(32 * SECOND);
+    assert_eq!(said.last(), Some(&failed(HangupCause::RequestTimeout, "Carrier", "None")));
 }
 
 #[test]
