@@ -26,6 +26,7 @@ use crate::{
     },
     fetch::{TargetUrl, signature::FormField},
     flow::RequestMethod,
+    recording::{RecordingCallback, event::RecordingEvent},
     state_log::RowKey,
     webhooks::{
         delivery::{DropReason, QueueKey, QueueOwner},
@@ -113,6 +114,20 @@ impl EventCallback {
                     method: target.method,
                     dialect: party.dialect,
                     trace: party.session.trace(*call),
+                })
+            }
+            AccountEvent::Recording(event) => {
+                let RecordingEvent { callback, room, call, end, .. } = &**event;
+                let RecordingCallback { url, method, dialect } = callback.as_ref()?;
+                end.as_ref()?;
+                let owner = room.map_or(QueueOwner::Call(*call), QueueOwner::Room);
+                Some(Self {
+                    queue: QueueKey { owner, url: url.clone(), by_call: None },
+                    // It comes after the events of its call, which are numbered.
+                    sequence: 0,
+                    method: *method,
+                    dialect: *dialect,
+                    trace: Traceparent::of(event.api_id),
                 })
             }
             AccountEvent::Conference { room, notice, .. } => {

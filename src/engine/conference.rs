@@ -62,7 +62,7 @@ pub(super) struct RoomActor {
     /// For the frame of the current decision.
     receipt: Option<Receipt>,
     /// How far the notices of the current decision are written.
-    recording: Recording,
+    recording: WriteProgress,
     decisions: u8,
     ticket_last: AskTicket,
     /// The initiator of the current decision.
@@ -72,7 +72,7 @@ pub(super) struct RoomActor {
 
 /// How far the notices of a decision are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Recording {
+enum WriteProgress {
     Begins,
     /// The first frame is written, with a row of the exits.
     GoesOn,
@@ -102,7 +102,7 @@ pub(super) fn open(
         reply: None,
         arrival: None,
         receipt: None,
-        recording: Recording::Done,
+        recording: WriteProgress::Done,
         decisions: 0,
         ticket_last: AskTicket::default(),
         blame: Blame::default(),
@@ -260,7 +260,7 @@ impl RoomActor {
         if catch_unwind(decide).is_err() {
             self.machine.salvage(now, &mut self.effects);
         }
-        self.recording = Recording::Begins;
+        self.recording = WriteProgress::Begins;
         // A check looks at all members, so a large room cannot have one for each decision.
         self.decisions = self.decisions.wrapping_add(1);
         let is_large = CHECKED_MEMBERS_MAX < self.machine.len();
@@ -270,7 +270,7 @@ impl RoomActor {
     }
 
     fn perform(&mut self, now: Instant, slice: usize) -> TurnOutcome {
-        if self.recording != Recording::Done && !self.record(now, slice) {
+        if self.recording != WriteProgress::Done && !self.record(now, slice) {
             return TurnOutcome::Sliced;
         }
         for _ in 0..slice {
@@ -313,7 +313,7 @@ impl RoomActor {
     /// Writes the notices of the decided effects, a slice of them at most, before any effect is
     /// performed. Returns whether all are written.
     fn record(&mut self, now: Instant, slice: usize) -> bool {
-        let is_first = self.recording == Recording::Begins;
+        let is_first = self.recording == WriteProgress::Begins;
         let mut rows = if is_first { self.decided_rows(now) } else { Vec::new() };
         let (room, mut events, mut is_all) = (&self.room.incarnation, Vec::new(), true);
         let blame = &mut self.blame;
@@ -368,7 +368,7 @@ impl RoomActor {
         if is_all && !is_first {
             rows.push(recorder::left(room.id));
         }
-        self.recording = if is_all { Recording::Done } else { Recording::GoesOn };
+        self.recording = if is_all { WriteProgress::Done } else { WriteProgress::GoesOn };
         self.registry.record(events, rows);
         is_all
     }

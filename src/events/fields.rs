@@ -1,6 +1,9 @@
 //! Form fields of the requests that conflow makes, as each vendor names them (contract 4.2 to 4.5).
 
-use std::{borrow::Cow, time::Duration};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use super::{AccountEvent, CallSubject};
 use crate::{
@@ -13,6 +16,7 @@ use crate::{
     conference::{ConferenceEvent, DialEvent, DialStep, MemberInfo, Notice},
     events::log::Event,
     fetch::signature::FormField,
+    recording::event::RecordingEvent,
 };
 
 /// Calls cost nothing here, but the vendors' fields are sent.
@@ -41,6 +45,7 @@ pub fn of_event(
         AccountEvent::Conference { room, notice, .. } => {
             of_conference(account, room, notice, dialect)
         }
+        AccountEvent::Recording(event) => of_recording(event),
     }
 }
 
@@ -50,6 +55,8 @@ pub fn event_name(event: &AccountEvent) -> &'static str {
         AccountEvent::Call { event, .. } => call_event(*event),
         AccountEvent::Conference { notice, .. } => conference_event(&notice.event),
         AccountEvent::Dial { event, .. } => dial_step(&event.step).0,
+        AccountEvent::Recording(event) if event.end.is_none() => "RecordStart",
+        AccountEvent::Recording(_) => "RecordStop",
     }
 }
 
@@ -143,6 +150,34 @@ fn of_conference(
         ConferenceEvent::FloorTaken { .. } | ConferenceEvent::Over | ConferenceEvent::Started => (),
     }
     fields.push(field("ConferenceSequence", sequence));
+    fields
+}
+
+/// The fields about a recording that a request has started, in snake case as at Plivo (contract of
+/// recording, section 3). One that has just begun has no end.
+fn of_recording(event: &RecordingEvent) -> Vec<FormField> {
+    let RecordingEvent { recording, api_id, call, conference, url, started_at, end, .. } = event;
+    let millis = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let mut fields = vec![
+        field("api_id", api_id),
+        match conference {
+            Some(name) => field("conference_name", name),
+            None => field("call_uuid", call),
+        },
+        field("record_url", url),
+        field("recording_id", recording),
+    ];
+    let start = millis(*started_at);
+    if let Some((length, _)) = end {
+        fields.extend([
+            field("recording_duration", length.as_secs()),
+            field("recording_duration_ms", length.as_millis()),
+            field("recording_start_ms", start),
+            field("recording_end_ms", start + length.as_millis()),
+        ]);
+    } else {
+        fields.push(field("recording_start_ms", start));
+    }
     fields
 }
 

@@ -302,6 +302,9 @@ fn brief_order(order: AudioOrder) -> String {
             let sound = sound.map_or_else(|| "silence".to_owned(), |it| sounds(&it));
             format!("wait {} {sound}", calls(whom))
         }
+        AudioOrder::Record { .. } | AudioOrder::StopRecording { .. } => {
+            unreachable!("a room does not record by itself")
+        }
         AudioOrder::ToRoom { sound, .. } => match &*sound {
             SoundToAll::Play { address, program, .. } => {
                 let kind =
