@@ -1,10 +1,12 @@
 //! Recordings: where a server keeps them, and the completion of those that the last process left.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{env, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result};
+use uuid::Uuid;
 
 use crate::{
+    base::ids::RecordingId,
     config::Config,
     engine::{
         recordings::{RecordingPorts, Recordings},
@@ -13,6 +15,7 @@ use crate::{
     recording::{
         audio_url,
         memory::MemoryRecordings,
+        mp3::Mp3Encoder,
         port::RecordingListener,
         writer::{RecordingWriter, WriterSettings},
     },
@@ -32,7 +35,10 @@ pub(super) fn start(
     registry: &Arc<Registry>,
 ) -> Result<()> {
     let path = folder.path(RECORDINGS_FOLDER);
-    let files = RecordingWriter::start(WriterSettings::new(path));
+    let mp3 = env::var_os("PATH").and_then(|it| Mp3Encoder::find(&it));
+    let encoder = mp3.as_ref().map(|it| it.program().display().to_string());
+    tracing::info!(encoder, "recordings can be WAV{}", if mp3.is_some() { " and MP3" } else { "" });
+    let files = RecordingWriter::start(WriterSettings { mp3, ..WriterSettings::new(path) });
     let files = Arc::new(files.context("the thread of the recordings")?);
     let scheme = if config.https_files()?.is_some() { "https" } else { "http" };
     let base = format!("{scheme}://{http}");
@@ -40,6 +46,7 @@ pub(super) fn start(
         store: Arc::new(MemoryRecordings::default()),
         files: files.clone(),
         audio_url: Box::new(move |dialect, recording| audio_url(&base, dialect, recording)),
+        new_id: Box::new(|| RecordingId(Uuid::new_v4())),
         recordings_max: RECORDINGS_MAX,
     });
     let listener: Arc<dyn RecordingListener> = recordings.clone();

@@ -19,7 +19,7 @@ use crate::{
         traceparent::Traceparent,
     },
     call::{CallEvent, Hook},
-    conference::ConferenceEvent,
+    conference::{ConferenceEvent, MemberInfo},
     events::{
         AccountEvent, fields,
         log::{Event, EventId},
@@ -117,10 +117,13 @@ impl EventCallback {
                 })
             }
             AccountEvent::Recording(event) => {
-                let RecordingEvent { callback, room, call, end, .. } = &**event;
+                let RecordingEvent { callback, room, call, end, member, .. } = &**event;
+                let owner = room.map_or(QueueOwner::Call(*call), QueueOwner::Room);
+                if let Some(who) = member {
+                    return Self::of_member(owner, 0, who);
+                }
                 let RecordingCallback { url, method, dialect } = callback.as_ref()?;
                 end.as_ref()?;
-                let owner = room.map_or(QueueOwner::Call(*call), QueueOwner::Room);
                 Some(Self {
                     queue: QueueKey { owner, url: url.clone(), by_call: None },
                     // It comes after the events of its call, which are numbered.
@@ -132,22 +135,26 @@ impl EventCallback {
             }
             AccountEvent::Conference { room, notice, .. } => {
                 let who = notice.event.who()?;
-                let target = who.callback.as_ref()?;
                 let is_floor = matches!(notice.event, ConferenceEvent::FloorTaken { .. });
-                if is_floor && !target.reports_floor {
+                if is_floor && !who.callback.as_ref()?.reports_floor {
                     return None;
                 }
-                let (owner, url) = (QueueOwner::Room(room.id), target.url.clone());
-                let by_call = target.by_call.then_some(who.call);
-                Some(Self {
-                    queue: QueueKey { owner, url, by_call },
-                    sequence: notice.sequence,
-                    method: target.method,
-                    dialect: who.party.dialect,
-                    trace: who.party.session.trace(who.call),
-                })
+                Self::of_member(QueueOwner::Room(room.id), notice.sequence, who)
             }
         }
+    }
+
+    /// A callback to the `callbackUrl` of a member.
+    fn of_member(owner: QueueOwner, sequence: u64, who: &MemberInfo) -> Option<Self> {
+        let target = who.callback.as_ref()?;
+        let (url, by_call) = (target.url.clone(), target.by_call.then_some(who.call));
+        Some(Self {
+            queue: QueueKey { owner, url, by_call },
+            sequence,
+            method: target.method,
+            dialect: who.party.dialect,
+            trace: who.party.session.trace(who.call),
+        })
     }
 }
 

@@ -34,6 +34,7 @@ pub mod redelivery;
 pub mod registry;
 pub mod resume;
 mod room_queue;
+mod room_sounds;
 pub mod scheduler;
 pub mod spawner;
 pub mod trace_log;

@@ -3,14 +3,20 @@
 use std::sync::Arc;
 
 use super::{
+    inbound::wall_clock,
     observed::Observed,
     recordings::{BegunRecording, NewRecording, RecordError, RecordingPorts, Recordings},
     registry::Registry,
 };
 use crate::{
-    base::ids::{CallId, RoomId, RoomKey},
-    media::RecordingSource,
-    recording::{Recording, RecordingEndReason, active::RecordedSubject},
+    base::ids::{CallId, Incarnation, RoomId, RoomKey},
+    conference::MemberInfo,
+    flow::RecordingFormat,
+    media::{RecordingChannels, RecordingSource},
+    recording::{
+        Recording, RecordingEndReason,
+        active::{LENGTH_MAX, RecordedSubject},
+    },
 };
 
 impl Registry {
@@ -91,6 +97,40 @@ impl Registry {
     pub fn pause_recording_room(&self, key: &RoomKey, on: bool) -> Option<usize> {
         let room = self.names.of(key).find(key).map(|it| it.incarnation.id)?;
         Some(self.recordings().map_or(0, |it| it.pause_of(RecordingSource::Room(room), on)))
+    }
+
+    /// Records a room for a member that asks for it, or adds them to those who are told.
+    pub(super) fn record_for_member(
+        &self,
+        room: &Arc<Incarnation>,
+        who: MemberInfo,
+        format: RecordingFormat,
+    ) {
+        let call = who.call;
+        let Some(recordings) = self.recordings() else {
+            return tracing::warn!(%call, "record: this server keeps no recordings");
+        };
+        let new = NewRecording {
+            id: recordings.new_id(),
+            account: room.key.account.clone(),
+            call,
+            from: who.party.from.clone(),
+            to: who.party.to.clone(),
+            api_id: recordings.new_id().0,
+            started_at: wall_clock(),
+            channels: RecordingChannels::Mono,
+            format,
+            length: LENGTH_MAX,
+            callback: None,
+        };
+        if let Err(error) = recordings.begin_for(new, room, who) {
+            tracing::warn!(%call, "the conference is not recorded: {error}");
+        }
+    }
+
+    /// Leaves time out of the recording that members of a room have asked for, or ends that.
+    pub(super) fn cut_recording(&self, room: RoomId, on: bool) {
+        self.recordings().into_iter().for_each(|it| it.cut(RecordingSource::Room(room), on));
     }
 
     /// Ends the recordings of a call that has left the table of calls.

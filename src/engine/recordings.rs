@@ -25,7 +25,8 @@ use uuid::Uuid;
 
 use super::observed::Observed;
 use crate::{
-    base::ids::{AccountId, CallId, Dialect, RecordingId, RoomId},
+    base::ids::{AccountId, CallId, Dialect, Incarnation, RecordingId, RoomId},
+    conference::MemberInfo,
     flow::RecordingFormat,
     media::{AudioEngine, AudioOrder, RecordingChannels, RecordingSource},
     recording::{
@@ -89,6 +90,8 @@ pub struct RecordingPorts {
     pub files: Arc<dyn RecordingFiles>,
     /// Makes the URL of a recording's audio.
     pub audio_url: AudioUrl,
+    /// Makes an id that was never used before, for a recording that a flow starts.
+    pub new_id: Box<dyn Fn() -> RecordingId + Send + Sync>,
     /// How many recordings there may be at a time.
     pub recordings_max: usize,
 }
@@ -112,6 +115,8 @@ pub struct NewRecording {
     pub started_at: SystemTime,
     /// One or two channels.
     pub channels: RecordingChannels,
+    /// The format that is asked for. Without an encoder the file is WAV in any case.
+    pub format: RecordingFormat,
     /// It ends after this time; longer ones end after a day.
     pub length: Duration,
     /// Who is told of the end.
@@ -199,7 +204,7 @@ impl Recordings {
         let count = running.len();
         for recording in running {
             let end = Some(self.ports.files.repair(&recording));
-            self.keep_end(Recording { end, ..Recording::clone(&recording) }, None);
+            self.keep_end(Recording { end, ..Recording::clone(&recording) }, None, Vec::new());
         }
         count
     }
@@ -248,7 +253,8 @@ impl Recordings {
         }
 
         let (now, length) = (now(), new.length);
-        let recording = Arc::new(new.into_recording(&subject));
+        let format = if self.has_mp3() { new.format } else { RecordingFormat::Wav };
+        let recording = Arc::new(new.into_recording(&subject, format));
         let feed = self.ports.files.begin(&recording, now)?;
         let (reply, stored) = oneshot::channel();
         // The client may have stopped waiting.
@@ -263,6 +269,37 @@ impl Recordings {
         drop(active);
         self.changed.notify_one();
         Ok(BegunRecording { recording, stored: Some(stored) })
+    }
+
+    /// Whether files can be MP3.
+    pub fn has_mp3(&self) -> bool {
+        self.ports.files.has_mp3()
+    }
+
+    /// An id that was never used before.
+    pub(super) fn new_id(&self) -> RecordingId {
+        (self.ports.new_id)()
+    }
+
+    /// Starts a recording of a room that a member asks for, or adds them to those who are told.
+    pub(super) fn begin_for(
+        &self,
+        new: NewRecording,
+        room: &Arc<Incarnation>,
+        who: MemberInfo,
+    ) -> Result<(), RecordError> {
+        let begun = self.begin(new, RecordedSubject::Room(room.clone()))?;
+        let is_new = begun.stored.is_some();
+        self.active.lock().add_member(begun.recording.id, who.clone(), is_new);
+        self.tell_member(&begun.recording, Some(room.id), who);
+        Ok(())
+    }
+
+    /// Leaves the time from now on out of a recording that a flow started, or ends that.
+    pub(super) fn cut(&self, source: RecordingSource, on: bool) {
+        let active = self.active.lock();
+        let meant = active.of(source).iter().filter(|it| active.is_of_flow(**it));
+        meant.for_each(|it| self.ports.files.cut(*it, now(), on));
     }
 
     /// Stops the recordings of a source, or one of them. Returns how many.
@@ -307,7 +344,7 @@ impl Recordings {
     }
 
     /// Keeps the end of a recording, then tells of it.
-    fn keep_end(&self, recording: Recording, room: Option<RoomId>) {
+    fn keep_end(&self, recording: Recording, room: Option<RoomId>, told: Vec<MemberInfo>) {
         let (itself, recording) = (self.itself.clone(), Arc::new(recording));
         self.ends.fetch_add(1, SeqCst);
         let row = recording.clone();
@@ -317,10 +354,27 @@ impl Recordings {
             }
             if let Some(it) = itself.upgrade() {
                 it.tell(&row, room);
+                told.into_iter().for_each(|who| it.tell_member(&row, room, who));
                 it.ends.fetch_sub(1, SeqCst);
             }
         });
         self.ports.store.put(recording, on_stored);
+    }
+
+    /// Tells a member whose element has `record` and `callbackUrl`.
+    fn tell_member(&self, recording: &Recording, room: Option<RoomId>, who: MemberInfo) {
+        if who.callback.is_none() {
+            return;
+        }
+        let url = self.audio_url(who.party.dialect, recording);
+        let event = RecordingEvent {
+            call: who.call,
+            callback: None,
+            member: Some(who),
+            ..RecordingEvent::of(recording, room, url)
+        };
+        let account = recording.account.clone();
+        (self.observer)(Observed::Recording { account, event: Arc::new(event) });
     }
 
     fn tell(&self, recording: &Recording, room: Option<RoomId>) {
@@ -348,7 +402,7 @@ impl RecordingListener for Recordings {
         self.changed.notify_one();
         let room = taken.subject.room();
         // Under the lock, so that nobody sees it as told in between.
-        self.keep_end(taken.recording, room);
+        self.keep_end(taken.recording, room, taken.told);
         drop(active);
     }
 }
@@ -368,7 +422,7 @@ impl BegunRecording {
 }
 
 impl NewRecording {
-    fn into_recording(self, subject: &RecordedSubject) -> Recording {
+    fn into_recording(self, subject: &RecordedSubject, format: RecordingFormat) -> Recording {
         let Self { id, account, call, from, to, api_id, channels, .. } = self;
         let Self { started_at, length: _, callback, .. } = self;
         let (conference, channels) = match subject {
@@ -376,7 +430,6 @@ impl NewRecording {
             // A mix has no sides.
             RecordedSubject::Room(room) => (Some(room.key.name.clone()), RecordingChannels::Mono),
         };
-        let format = RecordingFormat::Wav;
         Recording {
             id,
             account,

@@ -140,7 +140,11 @@ fn dialled(call: CallId, event: &DialEvent) {
 }
 
 fn recorded(event: &RecordingEvent) {
-    let RecordingEvent { recording, call, conference, end, .. } = event;
+    let RecordingEvent { recording, call, conference, end, member, .. } = event;
+    if member.is_some() {
+        // It is told of one to each of its members as well.
+        return;
+    }
     let conference = conference.as_ref().map(ConferenceName::as_str);
     match end {
         None => tracing::info!(%recording, %call, conference, "a recording begins"),

@@ -13,6 +13,7 @@ use std::{
 use super::{Recording, RecordingEnd, RecordingEndReason};
 use crate::{
     base::ids::{CallId, Incarnation, RecordingId, RoomId},
+    conference::MemberInfo,
     media::RecordingSource,
 };
 
@@ -40,6 +41,10 @@ struct ActiveRecording {
     subject: RecordedSubject,
     limit: Instant,
     is_stopped: bool,
+    /// A flow has started it, not a request.
+    is_of_flow: bool,
+    /// Members of the room that are told of its end.
+    told: Vec<MemberInfo>,
 }
 
 /// The call or conference that is recorded.
@@ -106,6 +111,8 @@ pub struct TakenRecording {
     pub recording: Recording,
     /// The call or conference that was recorded.
     pub subject: RecordedSubject,
+    /// Members of the room that are told of its end.
+    pub told: Vec<MemberInfo>,
     /// Whether it was told to stop. If not, the file ended by itself, and audio may still come.
     pub was_stopped: bool,
 }
@@ -164,9 +171,23 @@ impl ActiveRecordings {
         let (id, limit) = (recording.id, now + length.min(LENGTH_MAX));
         self.by_source.entry(subject.source()).or_default().push(id);
         self.limits.insert((limit, id));
-        let active = ActiveRecording { recording, subject, limit, is_stopped: false };
+        let (is_stopped, is_of_flow, told) = (false, false, Vec::new());
+        let active = ActiveRecording { recording, subject, limit, is_stopped, is_of_flow, told };
         let before = self.running.insert(id, active);
         debug_assert!(before.is_none(), "recording {id} starts twice");
+    }
+
+    /// Adds a member that is told of the end of a recording. `is_of_flow`: they have started it.
+    pub fn add_member(&mut self, id: RecordingId, who: MemberInfo, is_of_flow: bool) {
+        if let Some(active) = self.running.get_mut(&id) {
+            active.is_of_flow |= is_of_flow;
+            active.told.push(who);
+        }
+    }
+
+    /// Whether a flow has started a recording.
+    pub fn is_of_flow(&self, id: RecordingId) -> bool {
+        self.running.get(&id).is_some_and(|it| it.is_of_flow)
     }
 
     /// The recordings of a source that are not stopped, the first one first.
@@ -223,9 +244,10 @@ impl ActiveRecordings {
     /// Takes a recording whose file is closed. None if it is unknown.
     pub fn take(&mut self, id: RecordingId, end: RecordingEnd) -> Option<TakenRecording> {
         self.forget(id);
-        let ActiveRecording { recording, subject, is_stopped, .. } = self.running.remove(&id)?;
+        let ActiveRecording { recording, subject, is_stopped, told, .. } =
+            self.running.remove(&id)?;
         let recording = Recording { end: Some(end), ..Recording::clone(&recording) };
-        Some(TakenRecording { recording, subject, was_stopped: is_stopped })
+        Some(TakenRecording { recording, subject, told, was_stopped: is_stopped })
     }
 
     fn stop_one(

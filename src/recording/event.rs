@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Recording, RecordingCallback, RecordingEndReason};
-use crate::base::ids::{CallId, ConferenceName, RecordingId, RoomId};
+use crate::{
+    base::ids::{CallId, ConferenceName, RecordingId, RoomId},
+    conference::MemberInfo,
+};
 
 /// A recording that has begun or ended.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -30,6 +33,8 @@ pub struct RecordingEvent {
     pub started_at: SystemTime,
     /// The length of the audio, and why it ended; None: it has begun.
     pub end: Option<(Duration, RecordingEndReason)>,
+    /// The member that is told of it, whose element has `record`; None: it is told as such.
+    pub member: Option<MemberInfo>,
     /// Who is told of the end.
     pub callback: Option<RecordingCallback>,
 }
@@ -46,6 +51,7 @@ impl RecordingEvent {
             url: url.into(),
             started_at: recording.started_at,
             end: recording.end.as_ref().map(|it| (it.duration, it.reason)),
+            member: None,
             callback: recording.callback.clone(),
         }
     }

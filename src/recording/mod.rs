@@ -4,12 +4,16 @@
 //! file has its final name once the row has an end.
 
 pub mod active;
+mod encoders;
 pub mod event;
 pub mod memory;
+pub mod mp3;
 pub mod port;
 mod timeline;
 mod wav_file;
 pub mod writer;
+mod writer_queue;
+mod writer_shared;
 
 use std::{
     sync::Arc,
@@ -77,8 +81,13 @@ impl Recording {
 
     /// The path of its file below the folder of recordings: `2026/11/30/ID.wav`.
     pub fn path(&self) -> String {
+        self.path_of(self.file_format())
+    }
+
+    /// The path of its file in a format. Until its end, each recording is a WAV file.
+    pub fn path_of(&self, format: RecordingFormat) -> String {
         let day = utc::seconds(self.started_at)[..10].replace('-', "/");
-        format!("{day}/{}.{}", self.id, format_name(self.file_format()))
+        format!("{day}/{}.{}", self.id, format_name(format))
     }
 }
 

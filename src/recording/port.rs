@@ -18,9 +18,16 @@ pub trait RecordingFiles: Send + Sync + 'static {
     /// Sets whether a recording is silent from now on. A recording that is unknown is ignored.
     fn pause(&self, recording: RecordingId, on: bool);
 
+    /// Leaves the time from `at` on out of a recording, or ends that. A recording that is unknown is
+    /// ignored.
+    fn cut(&self, recording: RecordingId, at: Instant, on: bool);
+
     /// Ends a recording at a time: the file is cut off there, or filled up with silence, closed, and
     /// given its final name. A recording that is unknown is ignored: it has ended.
     fn end(&self, recording: RecordingId, at: Instant, reason: RecordingEndReason);
+
+    /// Whether it can turn files into MP3. If not, every file is WAV.
+    fn has_mp3(&self) -> bool;
 
     /// The space that is free for recordings, in bytes, as of the last second.
     fn free_bytes(&self) -> u64;

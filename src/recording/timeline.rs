@@ -15,6 +15,10 @@ pub(super) struct RecordingTimeline {
     written: u64,
     /// Its last sample; None while it runs.
     end: Option<u64>,
+    /// Samples that are left out.
+    cut: u64,
+    /// The time from which on nothing counts.
+    cut_since: Option<Instant>,
 }
 
 /// Where a block goes.
@@ -33,7 +37,7 @@ const LATE: Duration = Duration::from_secs(3);
 
 impl RecordingTimeline {
     pub(super) fn new(started: Instant) -> Self {
-        Self { started, written: 0, end: None }
+        Self { started, written: 0, end: None, cut: 0, cut_since: None }
     }
 
     pub(super) fn written(&self) -> u64 {
@@ -42,7 +46,31 @@ impl RecordingTimeline {
 
     /// Ends it at this time.
     pub(super) fn end(&mut self, at: Instant) {
-        self.end = Some(samples(at.saturating_duration_since(self.started)));
+        self.end = Some(self.position(at));
+    }
+
+    /// Leaves the time from now on out, or ends that.
+    pub(super) fn cut(&mut self, at: Instant, on: bool) {
+        match (on, self.cut_since) {
+            (true, None) => self.cut_since = Some(at),
+            (false, Some(since)) => {
+                self.cut += samples(at.saturating_duration_since(since));
+                self.cut_since = None;
+            }
+            (true, Some(_)) | (false, None) => (),
+        }
+    }
+
+    /// The position in the file of a time.
+    fn position(&self, at: Instant) -> u64 {
+        let at = self.cut_since.map_or(at, |since| at.min(since));
+        samples(at.saturating_duration_since(self.started)).saturating_sub(self.cut)
+    }
+
+    /// The last position that may be written.
+    fn last(&self) -> u64 {
+        let cut = self.cut_since.map_or(u64::MAX, |since| self.position(since));
+        cut.min(self.end.unwrap_or(u64::MAX))
     }
 
     /// Whether all samples up to the end are there.
@@ -52,7 +80,8 @@ impl RecordingTimeline {
 
     /// Where a block of `length` samples at `position` goes.
     pub(super) fn place(&self, position: u64, length: u64) -> BlockPlacement {
-        let last = (position + length).min(self.end.unwrap_or(u64::MAX));
+        let position = position.saturating_sub(self.cut);
+        let last = (position + length).min(self.last());
         let first = position.max(self.written);
         match first < last {
             true => BlockPlacement {
@@ -66,8 +95,8 @@ impl RecordingTimeline {
 
     /// The samples of silence that are due because no block came for a long time.
     pub(super) fn overdue(&self, now: Instant) -> u64 {
-        let due = samples(now.saturating_duration_since(self.started).saturating_sub(LATE));
-        due.min(self.end.unwrap_or(u64::MAX)).saturating_sub(self.written)
+        let due = now.checked_sub(LATE).map_or(0, |it| self.position(it));
+        due.min(self.last()).saturating_sub(self.written)
     }
 
     /// The samples of silence that are missing at the end.
@@ -104,7 +133,25 @@ mod tests {
 
     #[expect(clippy::disallowed_methods, reason = "any instant does")]
     fn timeline(written: u64) -> RecordingTimeline {
-        RecordingTimeline { started: Instant::now(), written, end: None }
+        RecordingTimeline { written, ..RecordingTimeline::new(Instant::now()) }
+    }
+
+    #[test]
+    fn time_that_is_cut_out_is_not_in_the_file() {
+        let mut it = timeline(0);
+        let [one, two, three, nine] =
+            [1, 2, 3, 9].map(|seconds| it.started + Duration::from_secs(seconds));
+        it.cut(one, true);
+        it.cut(two, true);
+        // The last block before the cut, and what should not come.
+        assert_eq!(it.place(4_000, 8_000), placed(4_000, 0, 4_000));
+        it.wrote(8_000);
+        assert_eq!(it.place(16_000, 160), placed(0, 0, 0));
+        assert_eq!(it.overdue(nine), 0);
+        it.cut(three, false);
+        assert_eq!(it.place(24_000, 160), placed(0, 0, 160));
+        it.end(it.started + Duration::from_secs(4));
+        assert_eq!(it.missing(), 8_000);
     }
 
     #[test]

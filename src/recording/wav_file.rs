@@ -42,6 +42,11 @@ impl WavFile {
         Ok(it)
     }
 
+    /// Its final path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Adds silence, then samples. After an error the file is as it was before.
     pub(super) fn append(&mut self, silence: u64, samples: &[i16]) -> io::Result<()> {
         let (before, silence) = (self.length, silence * self.frame_bytes());

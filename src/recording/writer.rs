@@ -1,6 +1,6 @@
 //! Recording writer: the thread that writes the files of all recordings of a data folder.
 //!
-//! Threads that mix hand it blocks and never wait. Each recording has [`BLOCKS_MAX`] blocks on their
+//! Threads that mix hand it blocks and never wait. Each recording has four blocks on their
 //! way; what comes while the disk is slower than that is silence, and counted.
 
 use std::{
@@ -8,26 +8,28 @@ use std::{
     io,
     path::PathBuf,
     sync::{
-        Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        Arc, Weak,
+        atomic::Ordering::Relaxed,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime},
 };
 
-use parking_lot::Mutex;
-
 use super::{
     Recording, RecordingEnd, RecordingEndReason,
+    encoders::{self, Mp3Job},
+    mp3::Mp3Encoder,
     port::{NoSpace, RecordingFiles, RecordingListener},
     timeline::{self, BlockPlacement, RecordingTimeline},
     wav_file::{self, WavFile},
+    writer_queue::{NewFile, WriterMessage, WriterSink},
+    writer_shared::WriterShared,
 };
 use crate::{
     base::ids::RecordingId,
     flow::RecordingFormat,
-    media::{RecordingBlock, RecordingChannels, RecordingFeed, RecordingSink},
+    media::{RecordingBlock, RecordingFeed},
 };
 
 /// The folder of recordings, and how full its disk may be.
@@ -39,17 +41,16 @@ pub struct WriterSettings {
     pub free_min_mb: u64,
     /// The free space below which running recordings end, the newest first, in MB.
     pub free_stop_mb: u64,
+    /// Turns files into MP3, where it is asked for; None: they stay WAV.
+    pub mp3: Option<Mp3Encoder>,
 }
 
 impl WriterSettings {
     /// The defaults: 512 MB are nine hours of audio, 128 MB more than two.
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, free_min_mb: 512, free_stop_mb: 128 }
+        Self { folder, free_min_mb: 512, free_stop_mb: 128, mp3: None }
     }
 }
-
-/// Blocks of a recording on their way: seconds for which the disk may be busy.
-pub const BLOCKS_MAX: usize = 4;
 
 /// How long a recording that ends waits for its last audio: a tick or two, on a busy machine.
 const LAST_BLOCK_WAIT_MAX: Duration = Duration::from_millis(250);
@@ -72,73 +73,6 @@ pub struct RecordingWriter {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a writer's thread and its handle share.
-#[derive(Debug, Default)]
-struct WriterShared {
-    /// The space that was free a second ago, in bytes.
-    free_bytes: AtomicU64,
-    sinks: Mutex<BTreeMap<RecordingId, Weak<WriterSink>>>,
-    listener: OnceLock<ListenerHandle>,
-}
-
-struct ListenerHandle(Weak<dyn RecordingListener>);
-
-impl std::fmt::Debug for ListenerHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ListenerHandle")
-    }
-}
-
-#[derive(Debug)]
-enum WriterMessage {
-    Begin { id: RecordingId, started_at: SystemTime, path: PathBuf, sink: Arc<WriterSink> },
-    Block(RecordingId, RecordingBlock),
-    End { id: RecordingId, at: Instant, reason: RecordingEndReason },
-    Close,
-}
-
-/// The end of a recording to which the taps write.
-#[derive(Debug)]
-struct WriterSink {
-    id: RecordingId,
-    channels: RecordingChannels,
-    started: Instant,
-    queue: Sender<WriterMessage>,
-    /// Blocks on their way.
-    blocks: AtomicUsize,
-    /// Samples per channel that were dropped.
-    lost: AtomicU64,
-    is_paused: AtomicBool,
-}
-
-impl RecordingSink for WriterSink {
-    fn id(&self) -> RecordingId {
-        self.id
-    }
-
-    fn channels(&self) -> RecordingChannels {
-        self.channels
-    }
-
-    fn started(&self) -> Instant {
-        self.started
-    }
-
-    fn is_paused(&self) -> bool {
-        self.is_paused.load(Relaxed)
-    }
-
-    fn write(&self, block: RecordingBlock) {
-        let samples = (block.samples.len() / usize::from(self.channels.count())) as u64;
-        // One thread at a time writes to a sink, but for the moment in which a call moves.
-        let is_full = BLOCKS_MAX <= self.blocks.fetch_add(1, Relaxed);
-        if is_full || self.queue.send(WriterMessage::Block(self.id, block)).is_err() {
-            self.blocks.fetch_sub(1, Relaxed);
-            self.lost.fetch_add(samples, Relaxed);
-        }
-    }
-}
-
 impl RecordingWriter {
     /// Starts the thread.
     ///
@@ -149,10 +83,15 @@ impl RecordingWriter {
         let (queue, messages) = mpsc::channel();
         let shared = Arc::new(WriterShared::default());
         let free = free_bytes(&settings).unwrap_or(u64::MAX);
-        shared.free_bytes.store(free, Relaxed);
+        shared.set_free_bytes(free);
+        let mp3 = match &settings.mp3 {
+            Some(encoder) => Some(encoders::start(encoder, &shared)?),
+            None => None,
+        };
         let writer = WriterThread {
             settings: settings.clone(),
             messages,
+            mp3,
             shared: Arc::clone(&shared),
             files: BTreeMap::new(),
             is_warned: false,
@@ -164,8 +103,7 @@ impl RecordingWriter {
 
     /// Tells this listener of the ends of recordings. To be called once.
     pub fn connect(&self, listener: Weak<dyn RecordingListener>) {
-        let is_first = self.shared.listener.set(ListenerHandle(listener)).is_ok();
-        debug_assert!(is_first, "a writer is connected once");
+        self.shared.connect(listener);
     }
 
     fn send(&self, message: WriterMessage) {
@@ -192,40 +130,41 @@ impl RecordingFiles for RecordingWriter {
         if free_mb < min_mb {
             return Err(NoSpace { free_mb, min_mb });
         }
-        let sink = Arc::new(WriterSink {
-            id: recording.id,
-            channels: recording.channels,
-            started,
-            queue: self.queue.clone(),
-            blocks: AtomicUsize::new(0),
-            lost: AtomicU64::new(0),
-            is_paused: AtomicBool::new(false),
-        });
-        self.shared.sinks.lock().insert(recording.id, Arc::downgrade(&sink));
-        self.send(WriterMessage::Begin {
+        let sink = Arc::new(WriterSink::new(recording, started, self.queue.clone()));
+        self.shared.add(recording.id, Arc::downgrade(&sink));
+        self.send(WriterMessage::Begin(Box::new(NewFile {
             id: recording.id,
             started_at: recording.started_at,
-            path: self.settings.folder.join(recording.path()),
+            wav: self.settings.folder.join(recording.path_of(RecordingFormat::Wav)),
+            format: recording.format,
             sink: Arc::clone(&sink),
-        });
+        })));
         Ok(RecordingFeed::new(sink))
     }
 
     fn pause(&self, recording: RecordingId, on: bool) {
-        let sink = self.shared.sinks.lock().get(&recording).and_then(Weak::upgrade);
-        sink.into_iter().for_each(|it| it.is_paused.store(on, Relaxed));
+        self.shared.with(recording, |it| it.is_paused.store(on, Relaxed));
+    }
+
+    fn cut(&self, recording: RecordingId, at: Instant, on: bool) {
+        self.shared.with(recording, |it| it.is_cut.store(on, Relaxed));
+        self.send(WriterMessage::Cut { id: recording, at, on });
     }
 
     fn end(&self, recording: RecordingId, at: Instant, reason: RecordingEndReason) {
         self.send(WriterMessage::End { id: recording, at, reason });
     }
 
+    fn has_mp3(&self) -> bool {
+        self.settings.mp3.is_some()
+    }
+
     fn free_bytes(&self) -> u64 {
-        self.shared.free_bytes.load(Relaxed)
+        self.shared.free_bytes()
     }
 
     fn repair(&self, recording: &Recording) -> RecordingEnd {
-        let path = self.settings.folder.join(recording.path());
+        let path = self.settings.folder.join(recording.path_of(RecordingFormat::Wav));
         let repaired = wav_file::repair(&path, recording.channels).unwrap_or_else(|error| {
             tracing::error!(recording = %recording.id, "{}: {error}", path.display());
             None
@@ -246,6 +185,8 @@ impl RecordingFiles for RecordingWriter {
 struct WriterThread {
     settings: WriterSettings,
     messages: Receiver<WriterMessage>,
+    /// The way to those that encode MP3.
+    mp3: Option<Sender<Mp3Job>>,
     shared: Arc<WriterShared>,
     files: BTreeMap<RecordingId, OpenFile>,
     /// The log has been told that the disk is nearly full.
@@ -257,6 +198,8 @@ struct OpenFile {
     file: WavFile,
     sink: Arc<WriterSink>,
     started_at: SystemTime,
+    /// The format that was asked for.
+    format: RecordingFormat,
     timeline: RecordingTimeline,
     closing: Option<Closing>,
 }
@@ -299,30 +242,19 @@ impl WriterThread {
 
     fn take(&mut self, message: WriterMessage) {
         match message {
-            WriterMessage::Begin { id, started_at, path, sink } => {
-                let file = WavFile::create(&path, sink.channels);
-                let timeline = RecordingTimeline::new(sink.started);
-                match file {
-                    Ok(file) => {
-                        let open = OpenFile { file, sink, started_at, timeline, closing: None };
-                        self.files.insert(id, open);
-                    }
-                    Err(error) => {
-                        let (path, reason) = (path.display(), reason_of(&error));
-                        tracing::error!(recording = %id, "{path}: no recording: {error}");
-                        self.report(id, ended(started_at, &timeline, 0, &sink, reason));
-                    }
-                }
-            }
+            WriterMessage::Begin(new) => self.begin(*new),
             WriterMessage::Block(id, RecordingBlock { position, samples }) => {
                 let Some(open) = self.files.get_mut(&id) else { return };
-                open.sink.blocks.fetch_sub(1, Relaxed);
+                open.sink.block_taken();
                 let per_sample = usize::from(open.sink.channels.count());
                 let length = (samples.len() / per_sample) as u64;
                 let BlockPlacement { silence, skip, take } = open.timeline.place(position, length);
                 let part = skip as usize * per_sample..(skip + take) as usize * per_sample;
                 let written = open.write(silence, &samples[part], take);
                 self.check(id, written);
+            }
+            WriterMessage::Cut { id, at, on } => {
+                self.files.get_mut(&id).into_iter().for_each(|it| it.timeline.cut(at, on));
             }
             WriterMessage::End { id, at, reason } => {
                 let Some(open) = self.files.get_mut(&id) else { return };
@@ -331,6 +263,23 @@ impl WriterThread {
                 open.closing.get_or_insert(Closing { reason, until });
             }
             WriterMessage::Close => (),
+        }
+    }
+
+    fn begin(&mut self, new: NewFile) {
+        let NewFile { id, started_at, wav, format, sink } = new;
+        let timeline = RecordingTimeline::new(sink.started);
+        match WavFile::create(&wav, sink.channels) {
+            Ok(file) => {
+                let closing = None;
+                let open = OpenFile { file, sink, started_at, format, timeline, closing };
+                self.files.insert(id, open);
+            }
+            Err(error) => {
+                tracing::error!(recording = %id, "{}: no recording: {error}", wav.display());
+                let end = ended(started_at, &timeline, 0, &sink, reason_of(&error));
+                self.shared.report(id, &end);
+            }
         }
     }
 
@@ -366,18 +315,23 @@ impl WriterThread {
 
     fn close(&mut self, id: RecordingId, reason: RecordingEndReason) {
         let Some(open) = self.files.remove(&id) else { return };
-        let OpenFile { file, sink, started_at, timeline, .. } = open;
-        let bytes = file.close().unwrap_or_else(|error| {
+        let OpenFile { file, sink, started_at, format, timeline, .. } = open;
+        let wav = file.path().to_owned();
+        let closed = file.close();
+        if let Err(error) = &closed {
             tracing::error!(recording = %id, "its file cannot be closed: {error}");
-            0
-        });
-        self.report(id, ended(started_at, &timeline, bytes, &sink, reason));
-    }
-
-    fn report(&self, id: RecordingId, end: RecordingEnd) {
-        self.shared.sinks.lock().remove(&id);
-        let listener = self.shared.listener.get().and_then(|it| it.0.upgrade());
-        listener.into_iter().for_each(|it| it.recorded(id, end.clone()));
+        }
+        let (is_closed, bytes) = (closed.is_ok(), closed.unwrap_or_default());
+        let end = ended(started_at, &timeline, bytes, &sink, reason);
+        let job = Mp3Job { id, wav, channels: sink.channels, end };
+        match &self.mp3 {
+            Some(mp3) if is_closed && format == RecordingFormat::Mp3 => {
+                if let Err(refused) = mp3.send(job) {
+                    self.shared.report(id, &refused.0.end);
+                }
+            }
+            Some(_) | None => self.shared.report(id, &job.end),
+        }
     }
 
     /// Adds the silence of calls that have no audio, so that their files grow with the time.
@@ -403,7 +357,7 @@ impl WriterThread {
                 return tracing::warn!("{}: {error}", self.settings.folder.display());
             }
         };
-        self.shared.free_bytes.store(free, Relaxed);
+        self.shared.set_free_bytes(free);
         let (is_low, is_full) =
             (free / MB < self.settings.free_min_mb, free / MB < self.settings.free_stop_mb);
         if is_low && !self.is_warned {
@@ -441,7 +395,7 @@ fn ended(
     reason: RecordingEndReason,
 ) -> RecordingEnd {
     let duration = timeline::duration(timeline.written());
-    let (lost_samples, format) = (sink.lost.load(Relaxed), RecordingFormat::Wav);
+    let (lost_samples, format) = (sink.lost(), RecordingFormat::Wav);
     RecordingEnd { at: started_at + duration, duration, bytes, lost_samples, format, reason }
 }
 

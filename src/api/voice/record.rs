@@ -23,6 +23,7 @@ use crate::{
         recordings::{BegunRecording, NewRecording, RecordError},
         registry::AskError,
     },
+    flow::RecordingFormat,
     media::RecordingChannels,
     recording::{Recording, RecordingCallback, RecordingEndReason, active::LENGTH_MAX},
 };
@@ -197,6 +198,7 @@ fn silenced(client: &ApiClient, count: usize) -> Result<Response, Failure> {
 struct WantedRecording {
     length: Option<Duration>,
     channels: RecordingChannels,
+    format: RecordingFormat,
     callback: Option<RecordingCallback>,
     warnings: Warnings,
 }
@@ -209,8 +211,14 @@ impl WantedRecording {
         for name in TRANSCRIPTION.into_iter().filter(|it| params.has(it)) {
             warnings.ignored(name, "recordings are not transcribed, so it is ignored");
         }
-        if params.choice("file_format", &["mp3", "wav"])? == "mp3" {
-            warnings.ignored("file_format", "this server writes no MP3, so the file is WAV");
+        let format = match params.choice("file_format", &["mp3", "wav"])? {
+            "mp3" => RecordingFormat::Mp3,
+            _ => RecordingFormat::Wav,
+        };
+        let has_mp3 = client.state.registry.recordings().is_some_and(|it| it.has_mp3());
+        if format == RecordingFormat::Mp3 && !has_mp3 {
+            let why = "this server has no MP3 encoder (lame, ffmpeg), so the file is WAV";
+            warnings.ignored("file_format", why);
         }
         let stereo = RecordingChannels::Stereo;
         let (first, second) = match client.dialect {
@@ -222,7 +230,7 @@ impl WantedRecording {
         let length = params.number("time_limit", 1..=LENGTH_MAX.as_secs() as u32)?;
         let length = length.map(|it| Duration::from_secs(it.into()));
         let callback = callback(client, &params)?;
-        Ok(Self { length, channels, callback, warnings })
+        Ok(Self { length, channels, format, callback, warnings })
     }
 
     fn recording(
@@ -241,6 +249,7 @@ impl WantedRecording {
             api_id: client.api_id,
             started_at: wall_clock(),
             channels: self.channels,
+            format: self.format,
             length: self.length.unwrap_or(length_default),
             callback: self.callback.clone(),
         }

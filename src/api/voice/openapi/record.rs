@@ -97,7 +97,7 @@ impl DialectDescriber {
         let seconds = LENGTH_MAX.as_secs() as u32;
         let channels = self.by_dialect("stereo", "mono");
         let told = "Requested once the file is complete, with its URL, length and times.";
-        let format = "The file is WAV in any case, and an answer to `mp3` says so.";
+        let format = "Without an encoder (`lame`, `ffmpeg`) on the server the file is WAV, and the answer says so.";
         let mut format_schema = json!({ "enum": ["mp3", "wav"], "default": "mp3" });
         format_schema["description"] = format.into();
         parameters(&[

@@ -1,12 +1,14 @@
 //! Recording over HTTP: calls and conferences of simulated phones, their files and callbacks.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
 use conflow::{
+    base::ids::RecordingId,
     engine::recordings::{RecordingPorts, Recordings},
     recording::{
         RecordingStore, audio_url,
         memory::MemoryRecordings,
+        mp3::Mp3Encoder,
         port::RecordingListener,
         writer::{RecordingWriter, WriterSettings},
     },
@@ -14,6 +16,7 @@ use conflow::{
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
+use uuid::Uuid;
 
 use crate::api::engine::{TestEngine, TestEngineOptions, account};
 
@@ -42,6 +45,7 @@ impl RecordingEngine {
             store: store.clone(),
             files: files.clone(),
             audio_url: Box::new(|dialect, it| audio_url("http://conflow.example", dialect, it)),
+            new_id: Box::new(|| RecordingId(Uuid::new_v4())),
             recordings_max: 6,
         });
         let listener: Arc<dyn RecordingListener> = recordings.clone();
@@ -152,7 +156,7 @@ async fn a_recording_ends_at_its_limit_at_the_hang_up_and_with_the_conference() 
     };
     let (status, body, warnings) = world.ask(&record(r#","time_limit":2"#)).await;
     assert_eq!(status, 200, "{body}");
-    assert!(warnings.starts_with("file_format: this server writes no MP3"), "{warnings}");
+    assert!(warnings.starts_with("file_format: this server has no MP3 encoder"), "{warnings}");
     world.wait(3_000).await;
     let fields = "signed,recording_duration_ms,conference_name,call_uuid";
     let call = world.engine.calls[0].to_string();
@@ -290,4 +294,84 @@ async fn a_shutdown_completes_recordings_and_says_so() {
     let recordings = world.engine.registry().recordings().unwrap().clone();
     assert!(recordings.is_idle());
     world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flow_records_its_conference_while_nobody_is_alone() {
+    let mut world = RecordingEngine::new();
+    let flow = r#"<Response><Conference record="true" stayAlone="true" callbackUrl="http://app.example/room">team</Conference></Response>"#;
+    world.engine.line(&format!("has /answer {flow}")).await;
+    world.engine.dial("web").await;
+    world.wait(1_000).await;
+    assert!(world.store.list(&account(), &Default::default(), 0, 9).unwrap().recordings.is_empty());
+    let fields = "Event,ConferenceMemberID,ConferenceAction,ConferenceName,RecordingDurationMs";
+    assert_eq!(world.told("/room", fields).await, "ConferenceEnter 1 enter team -");
+
+    world.engine.dial("web").await;
+    world.wait(1_000).await;
+    let began = "ConferenceRecordStart 1 record team -1 | ConferenceRecordStart 2 record team -1";
+    assert_eq!(
+        world.told("/room", fields).await,
+        format!("ConferenceEnter 2 enter team - | {began}")
+    );
+    // Alone for two seconds, which are not in the file.
+    assert_eq!(world.ask("DELETE V/Conference/team/Member/2/").await.0, 204);
+    world.wait(2_000).await;
+    assert_eq!(world.told("/room", fields).await, "ConferenceExit 2 exit team -");
+    world.engine.dial("web").await;
+    world.wait(500).await;
+    let began = "ConferenceEnter 3 enter team - | ConferenceRecordStart 3 record team -1";
+    assert_eq!(world.told("/room", fields).await, began);
+    assert_eq!(world.ask("DELETE V/Conference/team/").await.0, 204);
+    let mut told = String::new();
+    while told.matches("RecordStop").count() < 3 {
+        told += &(world.told("/room", fields).await + " | ");
+        assert!(!told.contains("nothing"), "{told}");
+    }
+    let (_, stops) = told.split_once("ConferenceRecordStop").unwrap();
+    let ms = stops.split(" | ").next().unwrap().rsplit(' ').next().unwrap();
+    let ms: u32 = ms.parse().unwrap();
+    assert!((1_500..1_520).contains(&ms), "{told}");
+    assert_eq!(world.files().len(), 1);
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn mp3_is_made_by_a_program_and_a_wav_file_is_never_called_mp3() {
+    // The last two arguments are the input and the output.
+    let good = "for it; do in=$out; out=$it; done; head -c 4 $in > $out; echo encoded >> $out";
+    for (program, format) in [(good, "mp3"), ("exit 3", "wav"), ("exit 0", "wav")] {
+        let scripts = tempdir().unwrap();
+        let lame = scripts.path().join("lame");
+        fs::write(&lame, format!("#!/bin/sh\n{program}\n")).unwrap();
+        fs::set_permissions(&lame, fs::Permissions::from_mode(0o755)).unwrap();
+        let encoder = Mp3Encoder::find(scripts.path().as_os_str());
+        assert_eq!(encoder, Some(Mp3Encoder::at(lame)));
+        let mut world = RecordingEngine::with(|it| WriterSettings { mp3: encoder, ..it });
+        world.engine.dial("weekly").await;
+        let line = r#"POST P/Call/{1}/Record/ {"callback_url":"http://app.example/done"}"#;
+        let (status, body, warnings) = world.ask(line).await;
+        assert_eq!((status, &*warnings), (202, ""));
+        assert!(body["url"].as_str().unwrap().ends_with(".mp3"), "{body}");
+        world.wait(1_000).await;
+        assert_eq!(world.ask("DELETE P/Call/{1}/Record/").await.0, 204);
+        let id = body["recording_id"].as_str().unwrap();
+        let url = format!("http://conflow.example/v1/Account/MA1/Recording/{id}.{format}");
+        let told = world.told("/done", "record_url,recording_duration_ms").await;
+        assert_eq!(told, format!("{url} 1000"), "{program}");
+        let row = world.store.find(&account(), id.parse().unwrap()).unwrap().unwrap();
+        let path = world.folder.path().join("recordings").join(row.path());
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes.len() as u64, row.end.as_ref().unwrap().bytes);
+        assert_eq!(format == "mp3", bytes == b"RIFFencoded\n", "{}", path.display());
+        // It is removed after the callback.
+        for _ in 0..1_000 {
+            if world.files().is_empty() == (format == "mp3") {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(world.files().len(), usize::from(format == "wav"));
+        world.close().await;
+    }
 }
