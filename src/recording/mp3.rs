@@ -5,14 +5,16 @@
 use std::{
     env,
     ffi::OsStr,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
+use super::wav_file::FILE_MODE;
 use crate::media::RecordingChannels;
 
 /// A program that encodes MP3: `lame` or `ffmpeg`.
@@ -59,6 +61,9 @@ impl Mp3Encoder {
         length: Duration,
     ) -> io::Result<u64> {
         let part = mp3.with_extension("mp3.part");
+        // The program keeps the mode of a file that is there. One of an earlier attempt is of no use.
+        drop(fs::remove_file(&part));
+        drop(OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&part)?);
         let encoded = self.run((wav, &part), channels, WAIT_MIN.max(length / WAIT_PART));
         let finished = encoded.and_then(|()| finish(&part, mp3));
         if finished.is_err() {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// As all that is in the data folder: for its owner alone.
-const FILE_MODE: u32 = 0o600;
+pub(super) const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 
 /// A file that is being written.

@@ -362,6 +362,8 @@ async fn mp3_is_made_by_a_program_and_a_wav_file_is_never_called_mp3() {
         let row = world.store.find(&account(), id.parse().unwrap()).unwrap().unwrap();
         let path = world.folder.path().join("recordings").join(row.path());
         let bytes = fs::read(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", path.display());
         assert_eq!(bytes.len() as u64, row.end.as_ref().unwrap().bytes);
         assert_eq!(format == "mp3", bytes == b"RIFFencoded\n", "{}", path.display());
         // It is removed after the callback.
