@@ -78,8 +78,10 @@ pub(super) async fn start_call(
     let live = calls::find(&client, call, calls::is_answered)?;
     client.state.registry.note_request(call, client.api_id, "Record");
     let new = wanted.recording(&client, call, &live.party, CALL_LENGTH);
-    let begun = client.state.registry.record_call(new);
-    let begun = stored(begun, "call not found").await?;
+    let registry = &client.state.registry;
+    let stopped = RecordingEndReason::Stopped;
+    let undo = |id: RecordingId| _ = registry.stop_recording_call(call, |it| it.id == id, stopped);
+    let begun = stored(registry.record_call(new), "call not found", undo).await?;
     let warnings = wanted.warnings.note_in_traces(&client, &[call]);
     let status = by_form(&client, StatusCode::OK, StatusCode::ACCEPTED);
     let body = started(&client, &begun.recording, "call recording started");
@@ -117,8 +119,9 @@ pub(super) async fn start_room(
     let wanted = WantedRecording::read(&client, &body)?;
     let RosterEntry { call, party, .. } = first_member(&client, &key).await?;
     let new = wanted.recording(&client, call, &party, LENGTH_MAX);
-    let begun = client.state.registry.record_room(&key, new);
-    let begun = stored(begun, "conference not found").await?;
+    let registry = &client.state.registry;
+    let undo = |_: RecordingId| _ = registry.stop_recording_room(&key, RecordingEndReason::Stopped);
+    let begun = stored(registry.record_room(&key, new), "conference not found", undo).await?;
     let answer = match (client.dialect, client.state.voice.vobiz) {
         (Dialect::Vobiz, VobizForm::Live) => {
             let body = RecordSpawned { api_id: client.api_id, message: "async api spawned" };
@@ -265,10 +268,12 @@ fn callback(
     Ok(hook.map(|it| RecordingCallback { url: it.url, method: it.method, dialect }))
 }
 
-/// Waits until the row of a recording is kept: what is acknowledged is not lost.
+/// Waits until the row of a recording is kept: what is acknowledged is not lost. A recording whose row
+/// cannot be kept ends.
 async fn stored(
     begun: Result<BegunRecording, RecordError>,
     not_found: &'static str,
+    undo: impl FnOnce(RecordingId),
 ) -> Result<BegunRecording, Failure> {
     let refused = |error: RecordError| match error {
         RecordError::Gone => Failure::NotFound(not_found.into()),
@@ -280,7 +285,10 @@ async fn stored(
     let mut begun = begun.map_err(refused)?;
     match begun.stored().await {
         Ok(()) => Ok(begun),
-        Err(error) => Err(refused(error.into())),
+        Err(error) => {
+            undo(begun.recording.id);
+            Err(refused(error.into()))
+        }
     }
 }
 
