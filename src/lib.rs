@@ -29,7 +29,7 @@
 //! | 2 ports of machines | [`cdr`], [`documents`], [`recording`], [`webhooks`] | as floor 1, in terms of calls and flows |
 //! | 2 pure parts of adapters | [`sip`], [`sim_phones`], `fetch::signature`, `rtp_engine::gauges` | decide, as machines do |
 //! | 3 adapters | [`tls`] < [`fetch`], `sip::{driver, resolver, sockets, stream, transport}`, [`accounts`], [`descriptors`] < [`credentials`], `documents::{folder, folder_index, web}`, [`sound`], `webhooks::dispatcher` | do IO, one driver each; they do not know each other, except as `<` says |
-//! | 3 adapters | `cdr::{store, table}`, `documents::cache`, `media::router`, [`rtp_engine`], `sim_phones::backend`, `speech::{command, pico, process}`, [`state_log`], `store::{folder, idempotency, inspect, member_ids, queue, rows_memory, sqlite, trunk_minutes}`, `trace::archive` | the same |
+//! | 3 adapters | `cdr::{store, table}`, `documents::cache`, `media::router`, `recording::{encoders, memory, mp3, wav_file, writer, writer_queue, writer_shared}`, [`rtp_engine`], `sim_phones::backend`, `speech::{command, pico, process}`, [`state_log`], `store::{folder, idempotency, inspect, member_ids, queue, rows_memory, sqlite, trunk_minutes}`, `trace::archive` | the same |
 //! | 4 engine | [`engine`] | wait, and run machines |
 //! | 5 edges | [`api`], [`cli`], `client`, [`simulate`] | speak to people and programs; decide nothing |
 //! | 6 program | [`app`], [`mod@bench`], [`check`], [`config`], [`log`], `main`, `simulate::command`, [`watch`] | build it all, and drain it on a signal |
@@ -81,6 +81,7 @@
 //! | callee, attempt | a call that `<Dial>` makes; one INVITE of a call that we make |
 //! | call detail record (CDR) | what remains of a call |
 //! | recording | audio kept in a file; never a CDR or a row |
+//! | tap, feed | takes the audio of a leg or a room in the media engine; its way into a recording's file |
 //! | document store, folder index | where flows come from |
 //! | webhooks; delivery, queue, in-flight limit, failing endpoint, dispatcher | callbacks on their way |
 //! | idempotency keys | stored answers of repeated requests |

@@ -53,6 +53,9 @@ pub(super) enum Failure {
     /// The endpoint is documented by the vendor and not implemented yet.
     #[error("{0}")]
     NotImplemented(&'static str),
+    /// No recording can start now.
+    #[error("no recording: {0}")]
+    NoRecording(String),
     /// The `Idempotency-Key` was used for another request.
     #[error("this Idempotency-Key has been used for another request: make up a new one")]
     KeyReused,
@@ -142,6 +145,7 @@ impl Failure {
             | Self::TooManyCalls { .. }
             | Self::TooManyStreams
             | Self::Unavailable(_) => Some((RETRY_AFTER, HeaderValue::from(BUSY_WAIT_SECONDS))),
+            Self::NoRecording(_) => Some((RETRY_AFTER, HeaderValue::from(FULL_WAIT_SECONDS))),
             Self::TooFast { wait } | Self::TooManyGuesses { wait } => {
                 Some((RETRY_AFTER, HeaderValue::from(rounded_up(*wait))))
             }
@@ -196,7 +200,7 @@ impl Failure {
             | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoRecording(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
@@ -225,6 +229,9 @@ pub(super) fn rounded_up(wait: Duration) -> u64 {
 
 /// A queue of asks takes milliseconds; a second is the shortest time that `Retry-After` can say.
 const BUSY_WAIT_SECONDS: u64 = 1;
+
+/// A recording ends, or somebody makes space: contract of recording, section 2.
+const FULL_WAIT_SECONDS: u64 = 60;
 
 /// The body of an error (contract 1.1, 1.2).
 #[derive(Serialize, ToSchema)]

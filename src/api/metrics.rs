@@ -25,7 +25,7 @@ use crate::{
     base::histogram::{MetricKind, MetricsText},
     call::CallDirection,
     descriptors::KernelDrops,
-    engine::counters::CallCounters,
+    engine::{counters::CallCounters, recordings::RecordingFigures},
     fetch::ResultCounters,
     flow::Cause,
     rtp_engine::{self, PacketDrop},
@@ -141,6 +141,9 @@ impl Ops {
         store(&mut page, &self.rows.health(), log.as_ref());
         if let Some(log) = &log {
             state_log(&mut page, log);
+        }
+        if let Some(recordings) = state.registry.recordings() {
+            recorded(&mut page, recordings.figures());
         }
         if let Some((sip, gauges)) = &self.phones {
             phones(&mut page, sip, gauges);
@@ -276,6 +279,26 @@ fn state_log(page: &mut MetricsText, log: &LogStatus) {
     let help = "Age of the oldest write of the state log that a loss of power would take.";
     page.family("conflow_store_sync_lag_seconds", MetricKind::Gauge, help)
         .sample(&[], sync_lag.as_secs_f64());
+}
+
+fn recorded(page: &mut MetricsText, figures: RecordingFigures) {
+    let RecordingFigures { running, bytes, lost_samples, disk_full, free_bytes } = figures;
+    page.family("conflow_recordings", MetricKind::Gauge, "Recordings whose files are open.")
+        .sample(&[], running);
+    page.family(
+        "conflow_recorded_bytes_total",
+        MetricKind::Counter,
+        "Bytes of complete recordings.",
+    )
+    .sample(&[], bytes);
+    let help = "Samples of complete recordings that are silence, since the disk was too slow.";
+    page.family("conflow_recordings_lost_samples_total", MetricKind::Counter, help)
+        .sample(&[], lost_samples);
+    let help = "Recordings that ended because the disk took no more.";
+    page.family("conflow_recordings_disk_full_total", MetricKind::Counter, help)
+        .sample(&[], disk_full);
+    let help = "Free space of the file system of the recordings.";
+    page.family("conflow_recordings_free_bytes", MetricKind::Gauge, help).sample(&[], free_bytes);
 }
 
 fn trunks(page: &mut MetricsText, trunks: &[TrunkStatus]) {

@@ -26,13 +26,15 @@ const NO_NAME: &str = "%00";
 
 /// What may follow a conference's name: the words of a row, with an empty one for each parameter.
 /// The longest comes first. A test compares them with the table.
-pub(super) const TAILS: [&[&str]; 11] = [
+pub(super) const TAILS: [&[&str]; 13] = [
     &["Member", "", "Deaf"],
     &["Member", "", "Hold"],
     &["Member", "", "Kick"],
     &["Member", "", "Mute"],
     &["Member", "", "Play"],
     &["Member", "", "Speak"],
+    &["Record", "Pause"],
+    &["Record", "Resume"],
     &["Member", ""],
     &["Ban", ""],
     &["Ban"],

@@ -16,6 +16,8 @@ const LEAVE_WAIT_MAX: Duration = Duration::from_secs(10);
 const GOODBYE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// A call that is hung up waits for nothing. Once none has ended for this time, none will.
 const HANG_UP_WAIT_MAX: Duration = Duration::from_secs(1);
+/// The files of recordings are closed, which takes a disk some time, and their ends told.
+const RECORDINGS_WAIT_MAX: Duration = Duration::from_secs(3);
 /// Delay that nobody notices at a shutdown.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -49,6 +51,7 @@ pub(super) async fn drain(registry: &Registry, inbound: &Inbound, drain_time: Du
             }
         }
     }
+    wait(RECORDINGS_WAIT_MAX, || registry.recordings().is_none_or(|it| it.is_idle())).await;
     match registry.call_count() {
         0 => tracing::info!("all calls have ended"),
         calls => tracing::error!("{calls} calls do not end: they are cut off"),

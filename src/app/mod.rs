@@ -7,6 +7,7 @@ mod drain;
 pub mod events;
 mod phones;
 mod random;
+mod recordings;
 mod reload;
 pub mod rows;
 mod settings;
@@ -130,6 +131,7 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let dispatching = tokio::spawn(dispatcher.run(async move { drop(closing.await) }));
     engine.api = engine.api.with_groups(people.api(&config));
     engine.resume(remains);
+    recordings::start(&config, &folder, http, &engine.registry)?;
     drop(tokio::spawn(accounts::watch(stored_accounts.clone(), accounts.clone(), people)));
 
     let sip = engine.phones.as_ref().map(|it| it.gauges().0.addresses().to_vec());

@@ -260,6 +260,11 @@ impl Mixer {
         self.shared_encoded.iter_mut().for_each(|it| it.0 = false);
     }
 
+    /// Returns the sum of all voices of the tick mixed last, as those hear it who do not speak.
+    pub fn full_mix(&self) -> &[i16] {
+        &self.shared
+    }
+
     /// Returns what a leg hears of the room in the tick mixed last.
     pub fn leg_mix(&mut self, slot: Slot) -> LegMix<'_> {
         let leg = &self.legs[slot.index()];

@@ -76,16 +76,34 @@ impl<'a> Wav<'a> {
 /// Encodes a clip as a WAV file of 16-bit PCM.
 pub fn write(clip: &Clip) -> Vec<u8> {
     let length = clip.samples.len() as u32 * 2;
-    let mut file = Vec::with_capacity(44 + length as usize);
-    file.extend(b"RIFF");
-    file.extend((length + 36).to_le_bytes());
-    file.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    file.extend(clip.rate.to_le_bytes());
-    file.extend((clip.rate * 2).to_le_bytes());
-    file.extend(b"\x02\0\x10\0data");
-    file.extend(length.to_le_bytes());
+    let mut file = Vec::with_capacity(HEADER_BYTES + length as usize);
+    file.extend(header(clip.rate, 1, length));
     file.extend(clip.samples.iter().flat_map(|sample| sample.to_le_bytes()));
     file
+}
+
+/// The length of [`header`] in bytes.
+pub const HEADER_BYTES: usize = 44;
+
+/// The header of a WAV file of 16-bit PCM with `length` bytes of samples after it.
+pub fn header(rate: u32, channels: u16, length: u32) -> [u8; HEADER_BYTES] {
+    let frame = channels * 2;
+    let mut header = [0; HEADER_BYTES];
+    let mut at = 0;
+    let mut put = |bytes: &[u8]| {
+        header[at..at + bytes.len()].copy_from_slice(bytes);
+        at += bytes.len();
+    };
+    put(b"RIFF");
+    put(&length.saturating_add(36).to_le_bytes());
+    put(b"WAVEfmt \x10\0\0\0\x01\0");
+    put(&channels.to_le_bytes());
+    put(&rate.to_le_bytes());
+    put(&(rate * u32::from(frame)).to_le_bytes());
+    put(&frame.to_le_bytes());
+    put(b"\x10\0data");
+    put(&length.to_le_bytes());
+    header
 }
 
 /// The `fmt ` chunk.

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
-    event::{ConferenceEvent, DialEvent, Notice},
+    event::{ConferenceEvent, DialEvent, MemberInfo, Notice},
     member::{Leaver, Member},
     pending_sounds::SoundRequester,
     protocol::{Ask, AskTicket, Outcome},
@@ -11,7 +11,9 @@ use super::{
 use crate::{
     base::ids::{CallId, MemberId, Trusted},
     call::{Call, CallEvent, Party},
-    flow::{CalleeTerms, Cause, ConferenceSound, DialOptions, Exit, Flow, JoinOptions},
+    flow::{
+        CalleeTerms, Cause, ConferenceSound, DialOptions, Exit, Flow, JoinOptions, RecordingFormat,
+    },
     media::{AudioOrder, Ending, LegEvent, Program, SignallingOrder},
 };
 
@@ -192,6 +194,18 @@ pub enum Effect {
     },
     /// Frees the room's name: the next join opens a fresh room.
     Unname,
+    /// Has the room recorded, or adds a receiver to its recording.
+    Record {
+        /// The member that has asked for it.
+        who: MemberInfo,
+        /// `recordFileFormat`, if it begins now.
+        format: RecordingFormat,
+    },
+    /// Leaves the time from now on out of the recording that members have asked for, or ends that.
+    CutRecording {
+        /// True: one member is alone. False: there are others.
+        on: bool,
+    },
     /// Hands a call out; it continues or ends as its exit says.
     Release {
         /// The member id that it had.
@@ -226,6 +240,8 @@ impl Effect {
             | Self::Ban { .. }
             | Self::Fetch { .. }
             | Self::Publish(_)
+            | Self::Record { .. }
+            | Self::CutRecording { .. }
             | Self::Release { .. } => 1,
             Self::Call { .. } | Self::End { .. } | Self::Signal(_) | Self::Tell { .. } => 1,
             Self::Reply { .. } | Self::Stop | Self::Unname => 1,

@@ -87,6 +87,9 @@ impl Conference {
             let cues = if is_over { Vec::new() } else { exit_cues(members()) };
             effects.push_back(AudioOrder::Remove { room: self.id(), calls }.into());
             self.sound_exit(now, cues, effects);
+            if !is_over {
+                self.update_recording(effects);
+            }
         }
         let mut leavers = mem::take(&mut self.leavers);
         let mut told = left;

@@ -31,6 +31,8 @@ mod leaving;
 mod member;
 mod pending_sounds;
 mod protocol;
+mod record;
+mod room_recording;
 mod sounds;
 mod state;
 

@@ -15,6 +15,7 @@ use super::{
     floor::Floor,
     member::{Hold, Leaver, Listening, Member, TypedKeys},
     pending_sounds::{PendingSounds, SoundRequester},
+    room_recording::RoomRecording,
 };
 use crate::{
     base::ids::{CallId, Incarnation, MemberId, RoomId},
@@ -50,6 +51,8 @@ pub struct Conference {
     pub(super) sounds: PendingSounds,
     /// Members that leave by the current command; empty between commands.
     pub(super) leavers: Vec<Leaver>,
+    /// None if no member has asked for a recording.
+    pub(super) recording: Option<Box<RoomRecording>>,
     /// The calls that the room makes, if it makes some.
     pub(super) dial: Option<Box<DialState>>,
     /// The reply of the current command; boxed, since most rooms get no asks.
@@ -57,7 +60,7 @@ pub struct Conference {
 }
 
 // One machine has many rooms.
-const _: () = assert!(size_of::<Conference>() <= 320);
+const _: () = assert!(size_of::<Conference>() <= 328);
 
 /// Settings of all conferences.
 #[derive(Clone, Debug)]
@@ -136,6 +139,7 @@ impl Conference {
             floor: Floor::default(),
             sounds: PendingSounds::default(),
             leavers: Vec::new(),
+            recording: None,
             dial: None,
             reply: None,
         }
@@ -283,6 +287,7 @@ impl Conference {
             let cue = entry.enter_sound.clone().map(|cue| (cue, requester));
             self.play_cues(now, SoundMoment::Enter, Some(id), cue, effects);
         }
+        self.ask_for_recording(id, effects);
     }
 
     /// Updates the time limit: the earliest limit that a member states wins, defaults do not count.

@@ -19,13 +19,14 @@ use crate::{
         traceparent::Traceparent,
     },
     call::{CallEvent, Hook},
-    conference::ConferenceEvent,
+    conference::{ConferenceEvent, MemberInfo},
     events::{
         AccountEvent, fields,
         log::{Event, EventId},
     },
     fetch::{TargetUrl, signature::FormField},
     flow::RequestMethod,
+    recording::{RecordingCallback, event::RecordingEvent},
     state_log::RowKey,
     webhooks::{
         delivery::{DropReason, QueueKey, QueueOwner},
@@ -115,24 +116,45 @@ impl EventCallback {
                     trace: party.session.trace(*call),
                 })
             }
-            AccountEvent::Conference { room, notice, .. } => {
-                let who = notice.event.who()?;
-                let target = who.callback.as_ref()?;
-                let is_floor = matches!(notice.event, ConferenceEvent::FloorTaken { .. });
-                if is_floor && !target.reports_floor {
-                    return None;
+            AccountEvent::Recording(event) => {
+                let RecordingEvent { callback, room, call, end, member, .. } = &**event;
+                let owner = room.map_or(QueueOwner::Call(*call), QueueOwner::Room);
+                if let Some(who) = member {
+                    return Self::of_member(owner, 0, who);
                 }
-                let (owner, url) = (QueueOwner::Room(room.id), target.url.clone());
-                let by_call = target.by_call.then_some(who.call);
+                let RecordingCallback { url, method, dialect } = callback.as_ref()?;
+                end.as_ref()?;
                 Some(Self {
-                    queue: QueueKey { owner, url, by_call },
-                    sequence: notice.sequence,
-                    method: target.method,
-                    dialect: who.party.dialect,
-                    trace: who.party.session.trace(who.call),
+                    queue: QueueKey { owner, url: url.clone(), by_call: None },
+                    // It comes after the events of its call, which are numbered.
+                    sequence: 0,
+                    method: *method,
+                    dialect: *dialect,
+                    trace: Traceparent::of(event.api_id),
                 })
             }
+            AccountEvent::Conference { room, notice, .. } => {
+                let who = notice.event.who()?;
+                let is_floor = matches!(notice.event, ConferenceEvent::FloorTaken { .. });
+                if is_floor && !who.callback.as_ref()?.reports_floor {
+                    return None;
+                }
+                Self::of_member(QueueOwner::Room(room.id), notice.sequence, who)
+            }
         }
+    }
+
+    /// A callback to the `callbackUrl` of a member.
+    fn of_member(owner: QueueOwner, sequence: u64, who: &MemberInfo) -> Option<Self> {
+        let target = who.callback.as_ref()?;
+        let (url, by_call) = (target.url.clone(), target.by_call.then_some(who.call));
+        Some(Self {
+            queue: QueueKey { owner, url, by_call },
+            sequence,
+            method: target.method,
+            dialect: who.party.dialect,
+            trace: who.party.session.trace(who.call),
+        })
     }
 }
 

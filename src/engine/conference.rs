@@ -27,17 +27,17 @@ use super::{
     recorder::{self, AskedBy, Receipt, TurnRow},
     registry::{Observed, Registry},
     room_queue::{DialMessage, InviteMessage, RoomHandle, RoomMessage},
+    room_sounds,
     spawner::Actor,
 };
 use crate::{
-    base::ids::{CallId, Incarnation, RoomId, RoomKey},
-    call::{self, Call, CallStatus, Party, PastMembership},
+    base::ids::{Incarnation, RoomId, RoomKey},
+    call::{self, Call, PastMembership},
     conference::{
         AskTicket, Command, Conference, ConferenceEvent, Effect, Notice, Outcome, Refusal,
-        Settings, SoundMoment, ban_list::TooManyBans,
+        Settings, ban_list::TooManyBans,
     },
-    documents::{DocumentFetch, DocumentRecipient},
-    flow::{DocumentRequest, JoinOptions, Purpose, RequestMethod},
+    flow::JoinOptions,
 };
 
 /// The actor that runs one conference.
@@ -62,7 +62,7 @@ pub(super) struct RoomActor {
     /// For the frame of the current decision.
     receipt: Option<Receipt>,
     /// How far the notices of the current decision are written.
-    recording: Recording,
+    recording: WriteProgress,
     decisions: u8,
     ticket_last: AskTicket,
     /// The initiator of the current decision.
@@ -72,7 +72,7 @@ pub(super) struct RoomActor {
 
 /// How far the notices of a decision are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Recording {
+enum WriteProgress {
     Begins,
     /// The first frame is written, with a row of the exits.
     GoesOn,
@@ -102,7 +102,7 @@ pub(super) fn open(
         reply: None,
         arrival: None,
         receipt: None,
-        recording: Recording::Done,
+        recording: WriteProgress::Done,
         decisions: 0,
         ticket_last: AskTicket::default(),
         blame: Blame::default(),
@@ -260,7 +260,7 @@ impl RoomActor {
         if catch_unwind(decide).is_err() {
             self.machine.salvage(now, &mut self.effects);
         }
-        self.recording = Recording::Begins;
+        self.recording = WriteProgress::Begins;
         // A check looks at all members, so a large room cannot have one for each decision.
         self.decisions = self.decisions.wrapping_add(1);
         let is_large = CHECKED_MEMBERS_MAX < self.machine.len();
@@ -270,7 +270,7 @@ impl RoomActor {
     }
 
     fn perform(&mut self, now: Instant, slice: usize) -> TurnOutcome {
-        if self.recording != Recording::Done && !self.record(now, slice) {
+        if self.recording != WriteProgress::Done && !self.record(now, slice) {
             return TurnOutcome::Sliced;
         }
         for _ in 0..slice {
@@ -313,7 +313,7 @@ impl RoomActor {
     /// Writes the notices of the decided effects, a slice of them at most, before any effect is
     /// performed. Returns whether all are written.
     fn record(&mut self, now: Instant, slice: usize) -> bool {
-        let is_first = self.recording == Recording::Begins;
+        let is_first = self.recording == WriteProgress::Begins;
         let mut rows = if is_first { self.decided_rows(now) } else { Vec::new() };
         let (room, mut events, mut is_all) = (&self.room.incarnation, Vec::new(), true);
         let blame = &mut self.blame;
@@ -356,6 +356,8 @@ impl RoomActor {
                 | Effect::End { .. }
                 | Effect::Fetch { .. }
                 | Effect::Media(_)
+                | Effect::Record { .. }
+                | Effect::CutRecording { .. }
                 | Effect::Release { .. }
                 | Effect::Reply { .. }
                 | Effect::Signal(_)
@@ -368,7 +370,7 @@ impl RoomActor {
         if is_all && !is_first {
             rows.push(recorder::left(room.id));
         }
-        self.recording = if is_all { Recording::Done } else { Recording::GoesOn };
+        self.recording = if is_all { WriteProgress::Done } else { WriteProgress::GoesOn };
         self.registry.record(events, rows);
         is_all
     }
@@ -406,11 +408,16 @@ impl RoomActor {
                 self.registry.ban_list().ban(now, key.clone(), member, who, reason, length);
             }
             Effect::Fetch { number, url, call, party, moment } => {
-                self.fetch(number, url, call, party, moment);
+                // [`Command::Sounds`] brings it.
+                let is_private = self.machine.is_private();
+                let fetch = room_sounds::fetch(room, is_private, number, url, call, party, moment);
+                self.registry.fetch(fetch);
             }
             Effect::End { call, ending } => self.registry.end(call, ending),
             Effect::Signal(order) => self.registry.signal(order),
             Effect::Media(order) => self.registry.audio(order),
+            Effect::Record { who, format } => self.registry.record_for_member(room, who, format),
+            Effect::CutRecording { on } => self.registry.cut_recording(*id, on),
             Effect::Unname => self.registry.unname(key, *id),
             Effect::Release { member, mut call, exit, sequence } => {
                 let by = self.blame.of(exit.cause);
@@ -435,35 +442,6 @@ impl RoomActor {
                 unreachable!("`record` and `perform` handle them")
             }
         }
-    }
-
-    /// Fetches a sound document; [`Command::Sounds`] brings it.
-    fn fetch(
-        &self,
-        number: u32,
-        url: Arc<str>,
-        call: CallId,
-        party: Arc<Party>,
-        moment: SoundMoment,
-    ) {
-        let Incarnation { key, id } = &*self.room.incarnation;
-        // The vendors send the last two empty as well (contract 4.5).
-        let is_of_callee = moment == SoundMoment::Confirm || self.machine.is_private();
-        let fields = match is_of_callee {
-            true => Vec::new(),
-            false => vec![
-                ("ConferenceAction", moment.text().to_owned()),
-                ("ConferenceName", key.name.to_string()),
-                ("ConferenceUUID", String::new()),
-                ("ConferenceMemberID", String::new()),
-            ],
-        };
-        let (method, purpose) = (RequestMethod::Post, Purpose::Sound);
-        let request = DocumentRequest { url, method, purpose, fields, is_private: false };
-        let (account, status) = (key.account.clone(), CallStatus::InProgress);
-        let recipient = DocumentRecipient::Room { key: key.clone(), room: *id, number };
-        let fetch = DocumentFetch { account, call, party, status, recipient, request };
-        self.registry.fetch(fetch);
     }
 
     fn requeue(&mut self, now: Instant, call: Box<Call>, entry: Arc<JoinOptions>) {

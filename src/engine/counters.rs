@@ -44,7 +44,7 @@ impl CallCounters {
                 ConferenceEvent::DigitsMatched { .. } | ConferenceEvent::FloorTaken { .. } => (),
             },
             Observed::Refused { cause, .. } => increment(of(&self.refused, *cause)),
-            Observed::Dialled { .. } => (),
+            Observed::Dialled { .. } | Observed::Recording { .. } => (),
             Observed::Began { .. } | Observed::Left { .. } | Observed::Requeued { .. } => (),
             Observed::Attempted { .. } => (),
             Observed::Fetched { .. } | Observed::PassedOver { .. } => (),

@@ -80,6 +80,9 @@ impl EventKeys {
                 let keys = [Some(KeyKind::Call.of_call(*call)), callback, None, None];
                 Self { keys, gone: [None; KEYS_MAX] }
             }
+            AccountEvent::Recording(_) => {
+                Self { keys: [callback, None, None, None], gone: [None; KEYS_MAX] }
+            }
             AccountEvent::Conference { room, notice, call_sequence } => {
                 let is_live = call_sequence.is_some();
                 let who = notice.event.who().filter(|_| is_live).map(|it| it.call);

@@ -24,6 +24,7 @@ impl Registry {
     /// Ends every room; their calls continue their flows. From now on, no call can join a room.
     pub fn close(&self) {
         self.is_closing.store(true, Ordering::SeqCst);
+        self.recordings().into_iter().for_each(|it| it.drain());
         for names in &self.names.0 {
             names.lock().rooms().for_each(|room| room.close());
         }

@@ -25,6 +25,7 @@ use super::{
     callbacks::{Callbacks, EventCallback},
     deliveries::Deliveries,
     event_store::{EventStore, NewEvent},
+    inbound::wall_clock,
     recorder::TurnRow,
     registry::Observed,
     trace_log::TraceLog,
@@ -151,7 +152,9 @@ impl Journal {
         let rows = observed.rows();
         let account = events.iter().find_map(|it| match it {
             Observed::Call { account, .. } => Some(account),
-            Observed::Dialled { account, .. } => Some(account),
+            Observed::Dialled { account, .. } | Observed::Recording { account, .. } => {
+                Some(account)
+            }
             Observed::Notice { room, .. } => Some(&room.key.account),
             Observed::Began { .. } | Observed::Fetched { .. } | Observed::Fetching { .. } => None,
             Observed::Attempted { .. } | Observed::Left { .. } | Observed::PassedOver { .. } => {
@@ -167,9 +170,12 @@ impl Journal {
             if let Observed::Call { account, call, party, event } = event {
                 new.extend(self.call(&journal, self.age(), account, *call, party, *event));
             } else if let Observed::Notice { room, notice } = event {
-                new.push(conference(&journal, super::inbound::wall_clock(), room, notice));
+                new.push(conference(&journal, wall_clock(), room, notice));
             } else if let Observed::Dialled { call, party, event, .. } = event {
                 new.extend(dialled(&journal, *call, party, event));
+            } else if let Observed::Recording { event, .. } = event {
+                let (what, at) = (AccountEvent::Recording(event.clone()), wall_clock());
+                new.push(NewEvent { at, callback: EventCallback::of(&what), what });
             }
         }
         self.append(&journal, account, new, rows);
@@ -344,7 +350,7 @@ fn dialled(
 ) -> Option<NewEvent> {
     let (party, event) = (party.clone(), event.clone());
     let what = AccountEvent::Dial { call, call_sequence: journal.number(call)?, party, event };
-    let at = super::inbound::wall_clock();
+    let at = wall_clock();
     Some(NewEvent { at, callback: EventCallback::of(&what), what })
 }
 

@@ -11,6 +11,7 @@ use crate::{
     conference::{Ask, DialEvent, Notice},
     flow::{Cause, Exit, PassedOver, Purpose, TextPosition, verbs::VerbKind},
     media::DialAttempt,
+    recording::event::RecordingEvent,
     trace::{FetchRecord, Initiator, TraceElement},
 };
 
@@ -92,6 +93,13 @@ pub enum Observed {
         at: TextPosition,
         /// What of it has no effect, and why.
         passed_over: Arc<PassedOver>,
+    },
+    /// A recording has begun, or its file is closed.
+    Recording {
+        /// The account that has the recording.
+        account: AccountId,
+        /// The recording, as subscribers are told.
+        event: Arc<RecordingEvent>,
     },
     /// A conference has published a notice.
     Notice {

@@ -1,14 +1,14 @@
 //! The registry: every call and every room of this process, and every move between them.
 //!
 //! Nothing here waits. A delivery or a move locks the partition of the name, then the partition of the
-//! call, and sends while it holds them. The only other lock taken inside is that of the access
-//! lists, by a join (see `group_guard`).
+//! call, and sends while it holds them. The only other locks taken inside are that of the access
+//! lists, by a join (see `group_guard`), and that of the recordings, by the start of one.
 
 use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize},
     },
     time::Instant,
@@ -16,13 +16,13 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use super::{
     ban_list::BanList,
     observed::TurnRecord,
     partitions::Partitions,
     recorder::{AskedBy, Receipt, TurnRow},
+    recordings::Recordings,
     room_queue::RoomHandle,
     worker_queue::{CallMessage, CallWorker},
 };
@@ -58,6 +58,8 @@ pub struct Registry {
     /// The rooms of `<Dial>`, which have no names.
     pub(super) private_rooms: Mutex<BTreeMap<RoomId, Arc<RoomHandle>>>,
     pub(super) is_closing: AtomicBool,
+    /// Not set: nothing can be recorded.
+    pub(super) recordings: OnceLock<Arc<Recordings>>,
     /// The actors of rooms that have not ended.
     pub(super) rooms: AtomicUsize,
 }
@@ -112,6 +114,7 @@ impl Registry {
             access_lists: AccessLists::default(),
             private_rooms: Mutex::default(),
             is_closing: AtomicBool::new(false),
+            recordings: OnceLock::new(),
             rooms: AtomicUsize::new(0),
         })
     }
@@ -211,16 +214,6 @@ impl Registry {
         let (reply, answer) = oneshot::channel();
         room.ask(by, ask, reply)?;
         Ok(answer)
-    }
-
-    /// Notes in the call's trace that a request of the API is about to act on it.
-    pub fn note_request(&self, call: CallId, api_id: Uuid, command: &'static str) {
-        self.observe(Observed::Requested { call, api_id, command });
-    }
-
-    /// Notes in the call's trace that a request about it had parameters that conflow ignores.
-    pub fn note_warning(&self, call: CallId, api_id: Uuid, warning: Arc<str>) {
-        self.observe(Observed::Warned { call, api_id, warning });
     }
 
     /// The names of an account's conferences, sorted.
@@ -370,6 +363,7 @@ impl Registry {
         if !self.names.of(key).close(key, id) {
             self.private_rooms.lock().remove(&id);
         }
+        self.recorded_room_ended(id);
     }
 
     pub(super) fn audio(&self, order: AudioOrder) {
@@ -472,6 +466,7 @@ impl Registry {
         self.signal(SignallingOrder::End { call: call.id, ending });
         // Last: once the call is not found, all its events have been published.
         self.places.of_call(call.id).remove(call.id);
+        self.recorded_call_ended(call.id);
         call.end();
     }
 }

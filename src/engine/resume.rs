@@ -241,6 +241,8 @@ impl Remains {
             AccountEvent::Dial { call, call_sequence, party, .. } => {
                 self.call(call, account, &party, CallStatus::InProgress, call_sequence);
             }
+            // Its row has what a start needs.
+            AccountEvent::Recording(_) => (),
             AccountEvent::Conference { room, notice, call_sequence } => {
                 let Notice { sequence, event } = notice;
                 match (kind, event.who()) {

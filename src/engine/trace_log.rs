@@ -316,8 +316,8 @@ fn trace_input(observed: &Observed) -> Option<(CallId, TraceInput)> {
                 return None;
             }
         },
-        // The call has not arrived yet.
-        Observed::Requeued { .. } => return None,
+        // The call has not arrived yet. A recording may end after its call.
+        Observed::Requeued { .. } | Observed::Recording { .. } => return None,
         Observed::Refused { call, cause } => (*call, TraceEvent::Refused(*cause)),
         // Its events come one by one.
         Observed::Turn(_) => return None,

@@ -1,6 +1,9 @@
 //! Form fields of the requests that conflow makes, as each vendor names them (contract 4.2 to 4.5).
 
-use std::{borrow::Cow, time::Duration};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use super::{AccountEvent, CallSubject};
 use crate::{
@@ -13,6 +16,7 @@ use crate::{
     conference::{ConferenceEvent, DialEvent, DialStep, MemberInfo, Notice},
     events::log::Event,
     fetch::signature::FormField,
+    recording::event::RecordingEvent,
 };
 
 /// Calls cost nothing here, but the vendors' fields are sent.
@@ -41,6 +45,10 @@ pub fn of_event(
         AccountEvent::Conference { room, notice, .. } => {
             of_conference(account, room, notice, dialect)
         }
+        AccountEvent::Recording(event) => match &event.member {
+            Some(who) => of_member_recording(account, event, who),
+            None => of_recording(event),
+        },
     }
 }
 
@@ -50,6 +58,7 @@ pub fn event_name(event: &AccountEvent) -> &'static str {
         AccountEvent::Call { event, .. } => call_event(*event),
         AccountEvent::Conference { notice, .. } => conference_event(&notice.event),
         AccountEvent::Dial { event, .. } => dial_step(&event.step).0,
+        AccountEvent::Recording(event) => recording_event(event),
     }
 }
 
@@ -143,6 +152,74 @@ fn of_conference(
         ConferenceEvent::FloorTaken { .. } | ConferenceEvent::Over | ConferenceEvent::Started => (),
     }
     fields.push(field("ConferenceSequence", sequence));
+    fields
+}
+
+fn recording_event(event: &RecordingEvent) -> &'static str {
+    match (event.member.is_some(), event.end.is_some()) {
+        (true, false) => "ConferenceRecordStart",
+        (true, true) => "ConferenceRecordStop",
+        (false, false) => "RecordStart",
+        (false, true) => "RecordStop",
+    }
+}
+
+/// The fields for a member whose element has `record`. What is not known yet is -1.
+fn of_member_recording(
+    account: &AccountId,
+    event: &RecordingEvent,
+    who: &MemberInfo,
+) -> Vec<FormField> {
+    let RecordingEvent { recording, conference, room, url, started_at, end, .. } = event;
+    let MemberInfo { member, call, party, callback: _ } = who;
+    let mut fields =
+        vec![field("Event", recording_event(event)), field("ConferenceAction", "record")];
+    fields.extend(conference.iter().map(|it| field("ConferenceName", it)));
+    fields.extend(room.iter().map(|it| field("ConferenceUUID", it)));
+    fields.push(field("ConferenceMemberID", member));
+    let subject = CallSubject { account, call: *call, party, status: CallStatus::InProgress };
+    fields.extend(standard(subject, "").into_iter().filter(|(name, _)| name != "Event"));
+    let (start, length) = (since_1970_ms(*started_at), end.as_ref().map(|it| it.0));
+    let or_unknown = |it: Option<u128>| it.map_or_else(|| "-1".to_owned(), |it| it.to_string());
+    fields.extend([
+        field("RecordUrl", url),
+        field("RecordingID", recording),
+        field("RecordingDuration", or_unknown(length.map(|it| it.as_secs().into()))),
+        field("RecordingDurationMs", or_unknown(length.map(|it| it.as_millis()))),
+        field("RecordingStartMs", start),
+        field("RecordingEndMs", or_unknown(length.map(|it| start + it.as_millis()))),
+    ]);
+    fields
+}
+
+fn since_1970_ms(at: SystemTime) -> u128 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
+}
+
+/// The fields about a recording that a request has started, in snake case as at Plivo (contract of
+/// recording, section 3). One that has just begun has no end.
+fn of_recording(event: &RecordingEvent) -> Vec<FormField> {
+    let RecordingEvent { recording, api_id, call, conference, url, started_at, end, .. } = event;
+    let mut fields = vec![
+        field("api_id", api_id),
+        match conference {
+            Some(name) => field("conference_name", name),
+            None => field("call_uuid", call),
+        },
+        field("record_url", url),
+        field("recording_id", recording),
+    ];
+    let start = since_1970_ms(*started_at);
+    if let Some((length, _)) = end {
+        fields.extend([
+            field("recording_duration", length.as_secs()),
+            field("recording_duration_ms", length.as_millis()),
+            field("recording_start_ms", start),
+            field("recording_end_ms", start + length.as_millis()),
+        ]);
+    } else {
+        fields.push(field("recording_start_ms", start));
+    }
     fields
 }
 

@@ -12,6 +12,7 @@ use crate::{
     cdr::Cdr,
     conference::{DialEvent, Notice},
     events::log::{Event, Topic},
+    recording::event::RecordingEvent,
 };
 
 /// An event in an account's log.
@@ -52,6 +53,8 @@ pub enum AccountEvent {
         /// Its number among the events of the call that it is about; None if it is about the room.
         call_sequence: Option<CallSequence>,
     },
+    /// A recording has begun or ended. It has no number among the events of its call, which may be over.
+    Recording(Arc<RecordingEvent>),
 }
 
 /// The number of an event of a call: from 1, without gaps, conference events included.
@@ -68,6 +71,7 @@ impl AccountEvent {
                 Some(*call_sequence)
             }
             Self::Conference { call_sequence, .. } => *call_sequence,
+            Self::Recording(_) => None,
         }
     }
 }
@@ -77,6 +81,7 @@ impl Topic for AccountEvent {
         match self {
             Self::Call { call, .. } | Self::Dial { call, .. } => Some(*call),
             Self::Conference { notice, .. } => notice.event.who().map(|it| it.call),
+            Self::Recording(event) => Some(event.call),
         }
     }
 
@@ -84,6 +89,7 @@ impl Topic for AccountEvent {
         match self {
             Self::Call { .. } | Self::Dial { .. } => None,
             Self::Conference { room, .. } => Some(&room.key.name),
+            Self::Recording(event) => event.conference.as_ref(),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     cdr::Cdr,
     conference::{DialEvent, Notice},
     media::Ending,
+    recording::event::RecordingEvent,
 };
 
 /// The version that this build writes.
@@ -31,7 +32,7 @@ pub struct BadEventRow {
 }
 
 #[derive(Deserialize, Serialize)]
-enum EventRow<P, R, N, D> {
+enum EventRow<P, R, N, D, E> {
     Call {
         call: CallId,
         call_sequence: CallSequence,
@@ -52,6 +53,8 @@ enum EventRow<P, R, N, D> {
         party: P,
         event: D,
     },
+    /// Rows of builds that kept no recordings have none.
+    Recording(E),
 }
 
 /// What a CDR says more than the event of the call's end.
@@ -66,7 +69,8 @@ struct EndRow {
 
 /// Appends the row of an event to a buffer.
 pub fn write(event: &AccountEvent, mut row: Vec<u8>) -> Vec<u8> {
-    let event: EventRow<&Party, &Incarnation, &Notice, &DialEvent> = match event {
+    let event: EventRow<&Party, &Incarnation, &Notice, &DialEvent, &RecordingEvent> = match event {
+        AccountEvent::Recording(event) => EventRow::Recording(event),
         AccountEvent::Call { call, call_sequence, party, status, event, cdr } => EventRow::Call {
             call: *call,
             call_sequence: *call_sequence,
@@ -117,7 +121,7 @@ pub fn read(account: &AccountId, row: &[u8]) -> Result<AccountEvent, BadEventRow
     if version != VERSION {
         return Err(bad(format!("this build reads version {VERSION}")));
     }
-    let row: EventRow<Arc<Party>, Arc<Incarnation>, Notice, Arc<DialEvent>> =
+    let row: EventRow<Arc<Party>, Arc<Incarnation>, Notice, Arc<DialEvent>, Arc<RecordingEvent>> =
         postcard::from_bytes(row).map_err(|error| bad(error.to_string()))?;
     Ok(match row {
         EventRow::Call { call, call_sequence, party, status, event, end } => {
@@ -136,6 +140,7 @@ pub fn read(account: &AccountId, row: &[u8]) -> Result<AccountEvent, BadEventRow
             });
             AccountEvent::Call { call, call_sequence, party, status, event, cdr }
         }
+        EventRow::Recording(event) => AccountEvent::Recording(event),
         EventRow::Dial { call, call_sequence, party, event } => {
             AccountEvent::Dial { call, call_sequence, party, event }
         }

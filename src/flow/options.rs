@@ -123,6 +123,8 @@ pub struct JoinOptions {
     pub guard: Option<RoomGuard>,
     /// `record`: the room is recorded.
     pub records: bool,
+    /// `recordWhenAlone`: also while one member is left.
+    pub records_alone: bool,
     /// `recordFileFormat`: the format that the recording will have.
     pub recording_format: RecordingFormat,
 }
@@ -148,6 +150,7 @@ impl JoinOptions {
             action: None,
             guard: None,
             records: false,
+            records_alone: false,
             recording_format: RecordingFormat::default(),
         }
     }

@@ -4,11 +4,12 @@ use tracing::level_filters::LevelFilter;
 
 use crate::{
     api::AuditEntry,
-    base::ids::{AccountId, CallId, Incarnation, RoomKey},
+    base::ids::{AccountId, CallId, ConferenceName, Incarnation, RoomKey},
     call::{self, CallDirection, Party},
     conference::{CalleeInfo, ConferenceEvent, DialEvent, DialStep, MemberInfo, Notice},
     engine::registry::Observed,
     media::{DialAttempt, Ending},
+    recording::event::RecordingEvent,
     trace::{self, FetchRecord},
 };
 
@@ -36,6 +37,7 @@ pub(super) fn level(trace: &Observed) -> LevelFilter {
             LevelFilter::INFO
         }
         Observed::Dialled { .. } | Observed::Notice { .. } => LevelFilter::INFO,
+        Observed::Recording { .. } => LevelFilter::INFO,
         Observed::Refused { .. } => LevelFilter::INFO,
         Observed::Turn(turn) => turn.events.iter().map(level).min().unwrap_or(LevelFilter::TRACE),
         Observed::Began { .. } | Observed::Call { .. } | Observed::Fetching { .. } => {
@@ -88,6 +90,7 @@ fn emit_trace(trace: Observed) {
             call::CallEvent::Rang => tracing::debug!(%call, "the far end rings"),
         },
         Observed::Dialled { call, event, .. } => dialled(call, &event),
+        Observed::Recording { event, .. } => recorded(&event),
         Observed::Left { call, member, exit, .. } => {
             let cause = exit.cause;
             tracing::debug!(%call, %member, cause = cause.text(), "the call goes on");
@@ -132,6 +135,22 @@ fn dialled(call: CallId, event: &DialEvent) {
         DialStep::Ended { ending: Ending { cause, source }, seconds: (_, talked) } => {
             let (cause, source) = (cause.name(), source.text());
             tracing::info!(%call, %callee, to, cause, source, talked, "a callee has ended");
+        }
+    }
+}
+
+fn recorded(event: &RecordingEvent) {
+    let RecordingEvent { recording, call, conference, end, member, .. } = event;
+    if member.is_some() {
+        // It is told of one to each of its members as well.
+        return;
+    }
+    let conference = conference.as_ref().map(ConferenceName::as_str);
+    match end {
+        None => tracing::info!(%recording, %call, conference, "a recording begins"),
+        Some((length, reason)) => {
+            let (seconds, reason) = (length.as_secs_f64(), reason.text());
+            tracing::info!(%recording, %call, conference, seconds, reason, "a recording has ended");
         }
     }
 }

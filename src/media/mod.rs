@@ -11,6 +11,7 @@ mod exchange;
 pub mod legs;
 mod orders;
 mod program;
+mod recording;
 pub mod router;
 
 pub use self::{
@@ -19,7 +20,11 @@ pub use self::{
     exchange::{Arrival, DialAttempt, DialResponse, Diversion, Exchange, LegEvent, NoFlow, Report},
     orders::{
         ANNOUNCEMENTS_MAX, AnnouncementAddress, AnnouncementKind, AudioOrder, DialCredentials,
-        DialOrigin, Dialling, MemberAudio, RecordingChannels, SignallingOrder, SoundToAll,
+        DialOrigin, Dialling, MemberAudio, SignallingOrder, SoundToAll,
     },
     program::{FADE_MS, Program, Sound, SoundKind, TICK},
+    recording::{
+        RECORDING_RATE, RecordingBlock, RecordingChannels, RecordingFeed, RecordingSink,
+        RecordingSource,
+    },
 };

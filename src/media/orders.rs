@@ -2,8 +2,13 @@
 
 use std::{fmt, slice, sync::Arc, time::Duration};
 
-use super::{ending::Ending, exchange::Diversion, program::Program};
-use crate::base::ids::{AccountId, CallId, Incarnation, MemberId, RoomId};
+use super::{
+    ending::Ending,
+    exchange::Diversion,
+    program::Program,
+    recording::{RecordingFeed, RecordingSource},
+};
+use crate::base::ids::{AccountId, CallId, Incarnation, MemberId, RecordingId, RoomId};
 
 /// An order for the backend that has the call.
 #[derive(Clone, Debug, PartialEq)]
@@ -236,6 +241,21 @@ pub enum AudioOrder {
         /// What is played or stopped.
         sound: Arc<SoundToAll>,
     },
+    /// Records a call or a room from now on, wherever the call is, and whoever comes into the room
+    /// later. An order for a room goes to each engine.
+    Record {
+        /// A call in a room or not, or a room.
+        source: RecordingSource,
+        /// Takes the audio of the source.
+        feed: RecordingFeed,
+    },
+    /// Ends a recording: the engine hands over the audio that it has, and lets go of the feed.
+    StopRecording {
+        /// As in the order that began it.
+        source: RecordingSource,
+        /// The recording that ends; one that the engine does not know is ignored.
+        recording: RecordingId,
+    },
 }
 
 /// A sound for everybody in a room.
@@ -302,15 +322,31 @@ impl AudioOrder {
             | Self::StopOver { call, .. }
             | Self::Prepare { call, .. }
             | Self::Stop { call }
-            | Self::SendDigits { call, .. } => slice::from_ref(call),
+            | Self::SendDigits { call, .. }
+            | Self::Record { source: RecordingSource::Call(call), .. }
+            | Self::StopRecording { source: RecordingSource::Call(call), .. } => {
+                slice::from_ref(call)
+            }
             Self::Place { calls, .. }
             | Self::Remove { calls, .. }
             | Self::Mute { calls, .. }
             | Self::Deafen { calls, .. }
             | Self::Announce { calls, .. }
             | Self::Hush { calls, .. } => calls,
-            Self::ToRoom { .. } => &[],
+            Self::ToRoom { .. }
+            | Self::Record { source: RecordingSource::Room(_), .. }
+            | Self::StopRecording { source: RecordingSource::Room(_), .. } => &[],
         }
+    }
+
+    /// Whether it is for all of a room, so that it goes to each engine.
+    pub fn is_for_room(&self) -> bool {
+        matches!(
+            self,
+            Self::ToRoom { .. }
+                | Self::Record { source: RecordingSource::Room(_), .. }
+                | Self::StopRecording { source: RecordingSource::Room(_), .. }
+        )
     }
 
     /// The list of calls, where the order has one; None where it is for one call.
@@ -322,6 +358,8 @@ impl AudioOrder {
             | Self::Prepare { .. }
             | Self::Stop { .. }
             | Self::SendDigits { .. }
+            | Self::Record { .. }
+            | Self::StopRecording { .. }
             | Self::ToRoom { .. } => None,
             Self::Place { calls, .. }
             | Self::Remove { calls, .. }
@@ -359,24 +397,4 @@ pub enum AnnouncementKind {
     Play,
     /// A text, read aloud.
     Speak,
-}
-
-/// The channels of a recording.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum RecordingChannels {
-    /// One: what is said and heard together, what is said alone, or the mix of a conference.
-    #[default]
-    Mono,
-    /// Two: what the call says on the left, what it hears on the right.
-    Stereo,
-}
-
-impl RecordingChannels {
-    /// Their number, 1 or 2.
-    pub fn count(self) -> u16 {
-        match self {
-            Self::Mono => 1,
-            Self::Stereo => 2,
-        }
-    }
 }

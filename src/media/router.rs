@@ -223,7 +223,7 @@ impl SignallingBackend for Router {
 
 impl AudioEngine for Router {
     fn send(&self, order: AudioOrder) {
-        if let AudioOrder::ToRoom { .. } = order {
+        if order.is_for_room() {
             return self.engines.iter().for_each(|engine| engine.send(order.clone()));
         }
         match self.links.routes.get_common(order.calls()) {
@@ -237,7 +237,7 @@ impl AudioEngine for Router {
     }
 
     fn split(&self, order: AudioOrder) -> Vec<AudioOrder> {
-        if let AudioOrder::ToRoom { .. } = order {
+        if order.is_for_room() {
             return vec![order];
         }
         match self.links.routes.get_common(order.calls()) {
@@ -251,7 +251,7 @@ impl AudioEngine for Router {
 
     fn send_part(&self, order: &AudioOrder, from: usize) -> usize {
         let Some(&call) = order.calls().get(from) else {
-            if let (AudioOrder::ToRoom { .. }, 0) = (order, from) {
+            if order.is_for_room() && from == 0 {
                 self.send(order.clone());
             }
             return order.calls().len();

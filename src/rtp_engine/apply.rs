@@ -36,9 +36,8 @@ impl<W: RtpSocket> MixerThread<W> {
             }
             Command::End => {
                 self.leave(at);
-                if let Some(mut leg) = self.remove_leg(at) {
-                    leg.end(&mut self.context);
-                }
+                let ended = self.remove_leg(at);
+                ended.into_iter().for_each(|mut leg| leg.end(&mut self.context));
             }
             Command::Play { number, loaded } => {
                 leg.playout.play(number, Arc::clone(&loaded.program));
@@ -76,6 +75,8 @@ impl<W: RtpSocket> MixerThread<W> {
                 leg.programs.play_over(kind, loaded);
             }
             Command::StopOver { kind } => leg.playout.stop_over(kind),
+            Command::Record(feed) => leg.record(feed, &self.context),
+            Command::StopRecording(recording) => leg.stop_recording(recording),
             Command::RoomSound { room, sound } => self.play_room_sound(at, room, sound),
         }
     }

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{leg::RtpLeg, loader::LoadedProgram};
 use crate::{
-    base::ids::{CallId, RoomId},
-    media::{AnnouncementAddress, AnnouncementKind, legs::LegSession},
+    base::ids::{CallId, RecordingId, RoomId},
+    media::{AnnouncementAddress, AnnouncementKind, RecordingFeed, legs::LegSession},
 };
 
 /// A message in a mixer thread's mailbox.
@@ -21,6 +21,10 @@ pub(super) enum MailboxMessage<W> {
     /// A sound for all legs of a room. The call is the one that causes it: it does not hear its own
     /// key, and hears an enter or exit sound even if that plays in the room already.
     ToRoom(RoomId, CallId, RoomSound),
+    /// A room is recorded, whether it exists here yet or not.
+    RecordRoom(RoomId, RecordingFeed),
+    /// The recording of a room ends.
+    StopRecordingRoom(RoomId, RecordingId),
     /// A leg arrives from another thread.
     MovedIn(Box<RtpLeg<W>>),
 }
@@ -78,6 +82,8 @@ pub(super) enum Command {
     StopOver {
         kind: AnnouncementKind,
     },
+    Record(RecordingFeed),
+    StopRecording(RecordingId),
 }
 
 /// A sound that is played to legs of a room.

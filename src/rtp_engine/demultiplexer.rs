@@ -14,14 +14,17 @@ use uuid::Uuid;
 
 use super::{
     command::{Command, LoadedAudio, MailboxMessage, RoomSound},
-    leg::{LegCounters, RtpLeg},
+    leg::RtpLeg,
+    leg_counters::LegCounters,
     loader::ProgramLoader,
     mailbox::{FrameOwner, MailboxSender, WaitFor},
     socket::RtpSocket,
 };
 use crate::{
-    base::ids::{CallId, RoomId},
-    media::{AudioOrder, MemberAudio, SoundToAll, legs::LegSummary},
+    base::ids::{CallId, RecordingId, RoomId},
+    media::{
+        AudioOrder, MemberAudio, RecordingFeed, RecordingSource, SoundToAll, legs::LegSummary,
+    },
 };
 
 /// The thread of every leg. Nothing here blocks, except for a packet that is being made.
@@ -106,15 +109,7 @@ impl<W: RtpSocket> Demultiplexer<W> {
                 self.send_to_leg(call, Command::SendDigits { number, digits }, WaitFor::Nothing);
             }
             AudioOrder::Place { room, calls, hears } => self.place(room.id, calls, &hears),
-            AudioOrder::Remove { room, calls } => {
-                for call in &calls {
-                    let mut calls = self.calls_of(*call);
-                    if let Some(entry) = calls.get_mut(call).filter(|it| it.room == Some(room)) {
-                        self.set_room(entry, None);
-                    }
-                }
-                self.send_to_room(room, calls, Command::Leave { room });
-            }
+            AudioOrder::Remove { room, calls } => self.remove(room, calls),
             AudioOrder::Mute { room, calls, on } => {
                 // It may be just before the legs come into the room.
                 let calls = self.move_to_thread_of(room, calls);
@@ -135,7 +130,48 @@ impl<W: RtpSocket> Demultiplexer<W> {
                 self.play_in_room(room, calls, RoomSound::Hush(address));
             }
             AudioOrder::ToRoom { room, sound } => self.play_to_room(room, &sound),
+            AudioOrder::Record { source, feed } => self.record(source, feed),
+            AudioOrder::StopRecording { source, recording } => {
+                self.stop_recording(source, recording);
+            }
         }
+    }
+
+    fn remove(&self, room: RoomId, calls: Vec<CallId>) {
+        for call in &calls {
+            let mut calls = self.calls_of(*call);
+            if let Some(entry) = calls.get_mut(call).filter(|it| it.room == Some(room)) {
+                self.set_room(entry, None);
+            }
+        }
+        self.send_to_room(room, calls, Command::Leave { room });
+    }
+
+    /// Records from the next tick on. No packet differs, so there is none to wait for.
+    fn record(&self, source: RecordingSource, feed: RecordingFeed) {
+        match source {
+            RecordingSource::Call(call) => {
+                self.send_to_leg(call, Command::Record(feed), WaitFor::Nothing);
+            }
+            RecordingSource::Room(room) => {
+                self.post_to_room(room, MailboxMessage::RecordRoom(room, feed));
+            }
+        }
+    }
+
+    fn stop_recording(&self, source: RecordingSource, recording: RecordingId) {
+        match source {
+            RecordingSource::Call(call) => {
+                self.send_to_leg(call, Command::StopRecording(recording), WaitFor::Nothing);
+            }
+            RecordingSource::Room(room) => {
+                self.post_to_room(room, MailboxMessage::StopRecordingRoom(room, recording));
+            }
+        }
+    }
+
+    fn post_to_room(&self, room: RoomId, message: MailboxMessage<W>) {
+        self.threads[self.thread_of(room)].post(message).wait(WaitFor::Nothing);
     }
 
     /// Sends a command to one leg, on whichever thread it is.

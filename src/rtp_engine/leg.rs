@@ -2,16 +2,15 @@
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use super::{
     gauges::{GaugeGuard, PacketDrop, RtpGauges},
+    leg_counters::LegCounters,
     loader::{LegPrograms, LegSounds},
+    recording_tap::{LegRecordings, RecordingTap},
     secure_socket::SecureSocket,
     socket::{RtpSocket, SocketKind},
 };
@@ -24,11 +23,8 @@ use crate::{
         playout::{self, DtmfMode, OutgoingAudio, Playout},
         tone::Tones,
     },
-    base::ids::{CallId, RoomId},
-    media::{
-        LegEvent,
-        legs::{LegSession, LegSummary},
-    },
+    base::ids::{CallId, RecordingId, RoomId},
+    media::{LegEvent, RecordingFeed, legs::LegSession},
     rtp::{
         g711::{self, FRAME, Law},
         latching::{PacketOrigin, RtpSource},
@@ -71,6 +67,8 @@ pub(super) struct RtpLeg<W> {
     /// Talk detection while the leg is in no room.
     gate: Gate,
     is_lost: bool,
+    /// None while nobody records it.
+    recordings: Option<Box<LegRecordings>>,
     counters: Arc<LegCounters>,
     _gauge_guard: GaugeGuard,
 }
@@ -81,15 +79,6 @@ pub(super) struct RoomSlot {
     /// The room's index in its mixer thread.
     pub(super) room: usize,
     pub(super) slot: Slot,
-}
-
-/// A leg's figures, readable by other threads.
-#[derive(Debug, Default)]
-pub(super) struct LegCounters {
-    sent: AtomicU64,
-    received: AtomicU64,
-    lost: AtomicU64,
-    jitter_us: AtomicU32,
 }
 
 /// State that all legs of a thread share during a tick.
@@ -168,6 +157,7 @@ impl<W: RtpSocket> RtpLeg<W> {
             told: 0,
             gate: Gate::default(),
             is_lost: false,
+            recordings: None,
             counters: Arc::default(),
             _gauge_guard: gauge_guard,
         }
@@ -203,6 +193,17 @@ impl<W: RtpSocket> RtpLeg<W> {
     pub(super) fn move_to(&mut self, seat: Option<RoomSlot>) {
         self.room_slot = seat;
         self.gate = Gate::default();
+    }
+
+    /// Records the leg from the current tick on.
+    pub(super) fn record(&mut self, feed: RecordingFeed, context: &TickContext) {
+        let tap = RecordingTap::new(feed, context.tick, context.now);
+        self.recordings.get_or_insert_with(|| Box::new(LegRecordings::new())).start(tap);
+    }
+
+    /// Ends a recording of the leg.
+    pub(super) fn stop_recording(&mut self, recording: RecordingId) {
+        self.recordings.take_if(|it| it.stop(recording));
     }
 
     /// Reads the datagrams that came since the last tick.
@@ -244,6 +245,14 @@ impl<W: RtpSocket> RtpLeg<W> {
             }
             Pulled::Frame(..) | Pulled::Concealed(..) | Pulled::Nothing => None,
         };
+        if let Some(recordings) = &mut self.recordings {
+            let is_muted = self.muted_in.is_some();
+            let said = frame.filter(|_| !is_muted);
+            recordings.begin(
+                context.tick,
+                said.map(|(law, it)| move |to: &mut [i16]| law.decode(it, to)),
+            );
+        }
         if self.room_slot.is_none() {
             let level = frame.map_or(0, |(law, frame)| law.level(frame));
             context.heard.extend(self.gate.tick(level).map(LegEvent::Talk));
@@ -290,8 +299,16 @@ impl<W: RtpSocket> RtpLeg<W> {
                 self.stream.skip(UNITS);
                 return;
             }
-            (OutgoingAudio::Room, Some(ear)) => ear.encode(law),
+            (OutgoingAudio::Room, Some(mut ear)) => {
+                if let Some(recordings) = &mut self.recordings {
+                    recordings.hear(ear.samples());
+                }
+                ear.encode(law)
+            }
             (OutgoingAudio::Samples, _) => {
+                if let Some(recordings) = &mut self.recordings {
+                    recordings.hear(&context.samples);
+                }
                 law.encode(&context.samples, &mut context.encoded);
                 &context.encoded[..]
             }
@@ -456,27 +473,6 @@ fn send(
     let is_sent = len.is_some_and(|len| socket.send(SocketKind::Rtp, packet, len, to));
     let gauge = if is_sent { &gauges.sent } else { &gauges.unsent };
     gauge.fetch_add(1, Ordering::Relaxed);
-}
-
-impl LegCounters {
-    /// Returns the figures as of the last packet sent.
-    pub(super) fn summary(&self) -> LegSummary {
-        LegSummary {
-            sent: self.sent.load(Ordering::Relaxed),
-            received: self.received.load(Ordering::Relaxed),
-            lost: self.lost.load(Ordering::Relaxed),
-            jitter_us: self.jitter_us.load(Ordering::Relaxed),
-        }
-    }
-
-    fn publish(&self, stream: &RtpStream, reception: &ReceptionStats) {
-        let quality = reception.quality();
-        let jitter_us = u64::from(quality.jitter_max) * 1_000_000 / u64::from(g711::RATE);
-        self.sent.store(stream.packets().into(), Ordering::Relaxed);
-        self.received.store(quality.received, Ordering::Relaxed);
-        self.lost.store(quality.lost, Ordering::Relaxed);
-        self.jitter_us.store(jitter_us as u32, Ordering::Relaxed);
-    }
 }
 
 impl TickContext {

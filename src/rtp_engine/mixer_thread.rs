@@ -4,7 +4,7 @@
 //! test can let hours pass.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     mem,
     sync::{Arc, mpsc::Sender},
     time::Instant,
@@ -15,13 +15,14 @@ use super::{
     gauges::{GaugeGuard, RtpGauges},
     leg::{RtpLeg, TickContext},
     mailbox::{FrameOwner, Mailbox, MailboxSender, WaitFor},
+    recording_tap::RecordingTap,
     room::MixerRoom,
     socket::RtpSocket,
 };
 use crate::{
     audio::{mix::TalkChange, tone::Tones},
     base::ids::{CallId, RoomId},
-    media::{LegEvent, Report},
+    media::{LegEvent, RecordingFeed, Report},
 };
 
 /// The state of one mixer thread.
@@ -34,6 +35,8 @@ pub(super) struct MixerThread<W> {
     pub(super) is_mixed: bool,
     calls: HashMap<CallId, LegLocation>,
     room_ids: HashMap<RoomId, usize>,
+    /// The recording of each room that is recorded; the room may have no leg here.
+    recorded_rooms: HashMap<RoomId, RecordingTap>,
     /// Unused indexes of `legs` and `rooms`.
     free_legs: Vec<usize>,
     free_rooms: Vec<usize>,
@@ -77,6 +80,7 @@ impl<W: RtpSocket> MixerThread<W> {
             is_mixed: false,
             calls: HashMap::new(),
             room_ids: HashMap::new(),
+            recorded_rooms: HashMap::new(),
             free_legs: Vec::new(),
             free_rooms: Vec::new(),
             leaving: Vec::new(),
@@ -112,6 +116,7 @@ impl<W: RtpSocket> MixerThread<W> {
         self.rooms.clear();
         self.free_rooms.clear();
         self.room_ids.clear();
+        self.recorded_rooms.clear();
         self.leaving.clear();
         self.talks.clear();
         for (call, _) in self.calls.drain() {
@@ -129,7 +134,24 @@ impl<W: RtpSocket> MixerThread<W> {
                 }
                 MailboxMessage::ToRoom(room, by, sound) => self.play_to_room(room, by, &sound),
                 MailboxMessage::MovedIn(leg) => self.take_over(leg),
+                MailboxMessage::RecordRoom(room, feed) => self.record_room(room, feed),
+                MailboxMessage::StopRecordingRoom(room, recording) => {
+                    if let Entry::Occupied(tap) = self.recorded_rooms.entry(room)
+                        && tap.get().id() == recording
+                    {
+                        tap.remove();
+                    }
+                }
             }
+        }
+    }
+
+    /// Records a room from this tick on; a second order for a recording changes nothing.
+    fn record_room(&mut self, room: RoomId, feed: RecordingFeed) {
+        let is_known = self.recorded_rooms.get(&room).is_some_and(|it| it.id() == feed.id());
+        if !is_known {
+            let tap = RecordingTap::new(feed, self.context.tick, self.context.now);
+            self.recorded_rooms.insert(room, tap);
         }
     }
 
@@ -283,6 +305,17 @@ impl<W: RtpSocket> MixerThread<W> {
                 if let Some(leg) = &legs[room.leg_at(talk.slot)] {
                     report(links, leg.call, [LegEvent::Talk(talk.on)]);
                 }
+            }
+        }
+        self.record_rooms();
+    }
+
+    fn record_rooms(&mut self) {
+        let tick = self.context.tick;
+        for (room, tap) in &mut self.recorded_rooms {
+            let at = self.room_ids.get(room).copied();
+            if let Some(room) = at.and_then(|at| self.rooms[at].as_ref()) {
+                tap.add(tick, room.mixer.full_mix(), None);
             }
         }
     }

@@ -378,7 +378,13 @@ impl SimCore {
 /// Whether an order can change what phones hear. Their own sound is not simulated, and the sounds
 /// that they hear need no loading.
 fn is_heard(order: &AudioOrder) -> bool {
-    !matches!(order, AudioOrder::Mute { .. } | AudioOrder::Prepare { .. })
+    !matches!(
+        order,
+        AudioOrder::Mute { .. }
+            | AudioOrder::Prepare { .. }
+            | AudioOrder::Record { .. }
+            | AudioOrder::StopRecording { .. }
+    )
 }
 
 fn partition_index(call: CallId) -> usize {

@@ -168,8 +168,8 @@ impl SimPhone {
         }
 
         match order {
-            // The phone's own sound is not simulated, and the sounds it hears need no loading.
-            AudioOrder::Mute { .. } | AudioOrder::Prepare { .. } => {}
+            // Its own sound is not simulated, so recordings are silent; what it hears needs no loading.
+            AudioOrder::Mute { .. } | AudioOrder::Prepare { .. } | AudioOrder::Record { .. } => {}
             AudioOrder::PlayOver { kind, program, length, .. } => {
                 let address = to_call(*kind);
                 self.hush(now, settings, None, &address);
@@ -213,7 +213,7 @@ impl SimPhone {
                 self.hush(now, settings, Some(*room), address);
             }
             // The table keeps it for the room.
-            AudioOrder::ToRoom { .. } => {}
+            AudioOrder::ToRoom { .. } | AudioOrder::StopRecording { .. } => {}
         }
         self.listen(now);
     }

@@ -145,6 +145,7 @@ impl SimulatedWorld {
             Observed::Fetched { .. } | Observed::Fetching { .. } => (),
             Observed::Attempted { .. } | Observed::PassedOver { .. } => (),
             Observed::Left { .. } | Observed::Refused { .. } => (),
+            Observed::Recording { .. } => (),
             Observed::Turn(_) => unreachable!("it comes event by event"),
             Observed::Warned { .. } | Observed::Requested { .. } => (),
         }

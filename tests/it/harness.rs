@@ -259,7 +259,7 @@ fn brief(trace: Observed) -> Option<String> {
             }
         }
         Observed::Turn(_) => unreachable!("it comes event by event"),
-        Observed::Dialled { .. } => None,
+        Observed::Dialled { .. } | Observed::Recording { .. } => None,
         Observed::Began { .. } | Observed::Left { .. } | Observed::Requeued { .. } => None,
         Observed::Attempted { .. } | Observed::Fetched { .. } | Observed::PassedOver { .. } => None,
         Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => None,
@@ -300,6 +300,7 @@ impl AudioEngine for LoggingBackend {
                 return;
             }
             AudioOrder::Place { .. } | AudioOrder::ToRoom { .. } => return,
+            AudioOrder::Record { .. } | AudioOrder::StopRecording { .. } => return,
             AudioOrder::Prepare { .. }
             | AudioOrder::SendDigits { .. }
             | AudioOrder::Stop { .. } => return,

@@ -1,7 +1,7 @@
 //! The program with real phones: sipp, baresip, and a test phone that checks every packet.
 //!
-//! Run it with `cargo test --test phones`. It needs the packages `sip-tester`, `baresip-core` and
-//! `openssl`, and the right to read packets of the network (root, or CAP_NET_RAW).
+//! Run it with `cargo test --test phones`. It needs the packages `sip-tester`, `baresip-core`,
+//! `sox`, `ffmpeg` and `openssl`, and the right to read packets of the network (root, or CAP_NET_RAW).
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that failed")]
 #![expect(clippy::disallowed_methods, reason = "real phones live in real time")]
@@ -24,6 +24,7 @@ mod meeting;
 #[path = "../it/phone.rs"]
 mod phone;
 mod program;
+mod recorded;
 mod registered;
 mod sipp;
 mod speech;

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
     thread::{self, JoinHandle},
@@ -133,6 +133,11 @@ impl Conflow {
         let found = || self.log.lock().lines().filter(|it| it.contains(words)).count();
         eventually(&format!("{count} lines with {words}"), || (count <= found()).then_some(()));
         assert_eq!(found(), count, "{words}");
+    }
+
+    /// Its data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self._home.path().join("data")
     }
 
     pub(crate) fn log(&self) -> String {

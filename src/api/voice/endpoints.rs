@@ -1,7 +1,7 @@
 //! Endpoints of the voice API (contracts 2.1 and 5.1), for both dialects.
 
 use super::{
-    account, bans, calls, deliveries, events, member_action::MemberAction, members, rooms,
+    account, bans, calls, deliveries, events, member_action::MemberAction, members, record, rooms,
 };
 use crate::api::{
     endpoint::{DELETE, Documented::Voice, Endpoint, POST, handler},
@@ -43,17 +43,28 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::changes(
         POST,
         "/Conference/{name}/Record",
-        handler!(rooms::record),
-        Voice(|it| it.record_room("record_conference")),
+        handler!(record::start_room),
+        Voice(DialectDescriber::record_room),
     )
     .answers_itself(),
     Endpoint::changes(
         DELETE,
         "/Conference/{name}/Record",
-        handler!(rooms::record),
-        Voice(|it| it.record_room("stop_recording_conference")),
-    )
-    .answers_itself(),
+        handler!(record::stop_room),
+        Voice(DialectDescriber::stop_recording_room),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Conference/{name}/Record/Pause",
+        handler!(record::pause_room),
+        Voice(|it| it.pause_recording_room(true)),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Conference/{name}/Record/Resume",
+        handler!(record::resume_room),
+        Voice(|it| it.pause_recording_room(false)),
+    ),
     Endpoint::reads("/Conference/{name}/Ban", handler!(bans::list), Voice(|it| it.bans(false))),
     Endpoint::changes(
         DELETE,
@@ -192,17 +203,28 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::changes(
         POST,
         "/Call/{call_uuid}/Record",
-        handler!(calls::record),
-        Voice(|it| it.record_call("record_call")),
+        handler!(record::start_call),
+        Voice(DialectDescriber::record_call),
     )
     .answers_itself(),
     Endpoint::changes(
         DELETE,
         "/Call/{call_uuid}/Record",
-        handler!(calls::record),
-        Voice(|it| it.record_call("stop_recording_call")),
-    )
-    .answers_itself(),
+        handler!(record::stop_call),
+        Voice(DialectDescriber::stop_recording_call),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Call/{call_uuid}/Record/Pause",
+        handler!(record::pause_call),
+        Voice(|it| it.pause_recording_call(true)),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Call/{call_uuid}/Record/Resume",
+        handler!(record::resume_call),
+        Voice(|it| it.pause_recording_call(false)),
+    ),
     Endpoint::changes(
         POST,
         "/Call/{call_uuid}/Speak",

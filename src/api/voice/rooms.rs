@@ -53,11 +53,6 @@ pub(super) async fn hang_up(
     }
 }
 
-/// `POST` and `DELETE Conference/{name}/Record/`
-pub(super) async fn record() -> Result<Response, Failure> {
-    Err(Failure::NotImplemented("recording is not implemented yet"))
-}
-
 /// `DELETE Conference/`
 ///
 /// Once begun, all are hung up, even if the client disconnects.

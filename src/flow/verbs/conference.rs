@@ -62,10 +62,12 @@ verb! {
     /// Size limit of the room; the first member that states one decides. Vobiz' name.
     participants_max: Option<u32> = "maxParticipants" [AttrKind::Number(1, MEMBERS_MAX)], like "20";
     /// Records the conversation in the room.
-    records: bool = "record" [AttrKind::Bool] or false, like "true", idle "nothing is recorded";
-    /// File format of the recording.
+    records: bool = "record" [AttrKind::Bool] or false, like "true";
+    /// Continues the recording while one call is left. If false, that time is not in the file.
+    records_alone: bool = "recordWhenAlone" [AttrKind::Bool] or false, like "true";
+    /// File format of the recording. Without an encoder on the server, the file is WAV in any case.
     recording_format: RecordingFormat = "recordFileFormat" [AttrKind::Choice(&["mp3", "wav"])] or "mp3",
-        like "wav", idle "nothing is recorded";
+        like "wav";
     /// The room ends this many seconds after its creation. The earliest limit holds; 0 is none.
     time_limit: Stated<u32> = "timeLimit" [AttrKind::Seconds(0, TIME_LIMIT_MAX)] or 86400 / 14400,
         like "3600";
@@ -103,8 +105,6 @@ verb! {
     idle {
         /// HTTP method for `waitSound`.
         "waitMethod" [METHOD] or "POST", like "GET": "it is requested by POST";
-        /// Continues the recording while one call is left.
-        "recordWhenAlone" [AttrKind::Bool] or false, like "true": "nothing is recorded";
         /// Keys to press when the call enters.
         "sendDigits" [AttrKind::Text], like "1234": "no vendor documents it";
         /// How the recording is transcribed.
@@ -175,6 +175,7 @@ impl ConferenceVerb {
             action: reading.action(rows.action, rows.method, rows.redirects),
             guard: guard(reading, rows.group.stated, rows.moderators),
             records: rows.records,
+            records_alone: rows.records_alone,
             recording_format: rows.recording_format,
         };
         Ok(Self { room, options: Arc::new(options) })

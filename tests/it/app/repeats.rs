@@ -108,7 +108,7 @@ fn facts(bytes: &[u8]) -> Facts {
                 }
                 CallEvent::Answered | CallEvent::Rang => (),
             },
-            AccountEvent::Dial { .. } => (),
+            AccountEvent::Dial { .. } | AccountEvent::Recording(_) => (),
             AccountEvent::Conference { room, notice, .. } => {
                 if let ConferenceEvent::Exited { who, cause, .. } = notice.event {
                     facts.exits.push((who.member.0, room.key.name.to_string(), cause));

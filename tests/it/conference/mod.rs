@@ -5,6 +5,7 @@
 
 mod dial;
 mod invite;
+mod record;
 mod stay;
 
 use std::{
@@ -238,6 +239,8 @@ fn brief(effect: Effect) -> String {
             ConferenceEvent::Over => format!("#{sequence} over"),
             ConferenceEvent::Started => format!("#{sequence} started"),
         },
+        Effect::Record { who, .. } => format!("record for {}", n(who.call)),
+        Effect::CutRecording { on } => format!("cut recording {on}"),
         Effect::Release { call, exit, .. } => {
             let result = exit.dialled.as_ref().map_or_else(String::new, |it| {
                 format!(" {} {} {}", it.status.text(), it.has_rung, it.cause.code())
@@ -301,6 +304,9 @@ fn brief_order(order: AudioOrder) -> String {
         AudioOrder::Place { calls: whom, hears: MemberAudio::Wait(sound), .. } => {
             let sound = sound.map_or_else(|| "silence".to_owned(), |it| sounds(&it));
             format!("wait {} {sound}", calls(whom))
+        }
+        AudioOrder::Record { .. } | AudioOrder::StopRecording { .. } => {
+            unreachable!("a room does not record by itself")
         }
         AudioOrder::ToRoom { sound, .. } => match &*sound {
             SoundToAll::Play { address, program, .. } => {
@@ -374,6 +380,7 @@ fn plain() -> JoinOptions {
         callback: None,
         action: None,
         records: false,
+        records_alone: false,
         recording_format: RecordingFormat::Mp3,
     }
 }

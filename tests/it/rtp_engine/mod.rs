@@ -1,5 +1,6 @@
 //! The RTP engine over real sockets: test phones on loopback, in step with its ticks.
 
+mod recordings;
 mod ticks;
 
 use std::{

@@ -157,8 +157,8 @@ impl Pairs {
                 }
             }
             Observed::Turn(_) => unreachable!("it comes event by event"),
-            Observed::Attempted { .. } | Observed::Fetched { .. } | Observed::PassedOver { .. } => {
-            }
+            Observed::Attempted { .. } | Observed::Fetched { .. } => {}
+            Observed::PassedOver { .. } | Observed::Recording { .. } => {}
             Observed::Requeued { .. } | Observed::Requested { .. } | Observed::Warned { .. } => {}
         }
     }
@@ -270,6 +270,7 @@ impl Pairs {
             AudioOrder::Announce { .. } | AudioOrder::Deafen { .. } | AudioOrder::Hush { .. } => {}
             AudioOrder::Mute { .. } | AudioOrder::PlayOver { .. } | AudioOrder::Prepare { .. } => {}
             AudioOrder::StopOver { .. } | AudioOrder::ToRoom { .. } => {}
+            AudioOrder::Record { .. } | AudioOrder::StopRecording { .. } => {}
         }
     }
 

@@ -217,6 +217,7 @@ impl Told {
         for event in &self.events {
             match &event.what {
                 AccountEvent::Dial { .. } => unreachable!("no flow of a life dials"),
+                AccountEvent::Recording(_) => unreachable!("a life is not recorded"),
                 AccountEvent::Call { call, event, call_sequence, cdr, .. } => {
                     let history: &mut CallHistory = calls.entry(*call).or_default();
                     history.number(*call, call_sequence.get());
@@ -310,7 +311,7 @@ impl RoomHistory {
 /// The queue of an event's callback, and the number of the callback in it; None if it has none.
 fn queue_of(event: &AccountEvent) -> Option<(QueueKey, u64)> {
     match event {
-        AccountEvent::Dial { .. } => None,
+        AccountEvent::Dial { .. } | AccountEvent::Recording(_) => None,
         AccountEvent::Call { call, call_sequence, party, event, .. } => {
             let details = party.session.details()?;
             let Hook { url, .. } = match event {

@@ -160,6 +160,7 @@ impl World {
             Observed::Turn(_) => unreachable!("it comes event by event"),
             Observed::Attempted { .. } => (),
             Observed::Dialled { .. } => unreachable!("no flow of a life dials"),
+            Observed::Recording { .. } => unreachable!("a life is not recorded"),
             Observed::Fetched { .. } | Observed::PassedOver { .. } => (),
             Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => (),
             Observed::Call { call, event: CallEvent::Begun | CallEvent::Rang, .. } => {
@@ -309,6 +310,7 @@ impl World {
                 self.playing.retain(|(it, _)| *it != call);
             }
             AudioOrder::PlayOver { .. } | AudioOrder::StopOver { .. } => {}
+            AudioOrder::Record { .. } | AudioOrder::StopRecording { .. } => {}
             AudioOrder::Prepare { call, .. } => {
                 assert!(!self.calls[&call].ended, "{call} prepares after its end");
             }

@@ -122,12 +122,6 @@ pub(super) async fn stop_speak(
     stop(&client, id(&call)?, AnnouncementKind::Speak)
 }
 
-/// `POST` and `DELETE Call/{call_uuid}/Record/`
-pub(super) async fn record(PathNames([call]): InAccount) -> Result<Response, Failure> {
-    id(&call)?;
-    Err(Failure::NotImplemented("recording is not implemented yet"))
-}
-
 /// `GET`, `POST` and `DELETE Call/{call_uuid}/Stream/[{stream_id}/]`
 pub(super) async fn stream(PathNames([call]): InAccount) -> Result<Response, Failure> {
     id(&call)?;
@@ -381,7 +375,7 @@ fn digits(name: &str, text: &str) -> Result<Arc<str>, Failure> {
 }
 
 /// A live call of the account that meets a condition.
-fn find(
+pub(super) fn find(
     client: &ApiClient,
     call: CallId,
     is_good: impl FnOnce(&ActiveCall) -> bool,
@@ -390,12 +384,12 @@ fn find(
     live.filter(is_good).ok_or_else(not_found)
 }
 
-fn is_answered(live: &ActiveCall) -> bool {
+pub(super) fn is_answered(live: &ActiveCall) -> bool {
     live.status == CallStatus::InProgress
 }
 
 /// A text that is not an id names no call.
-fn id(text: &str) -> Result<CallId, Failure> {
+pub(super) fn id(text: &str) -> Result<CallId, Failure> {
     text.parse().map_err(|_| not_found())
 }
 

@@ -26,10 +26,6 @@ impl DialectDescriber {
         self.operation("hang_up_call", Tag::Calls, "Hangs up a call.").answers(empty())
     }
 
-    pub(in crate::api::voice) fn record_call(self, id: &str) -> Operation {
-        self.operation(id, Tag::Calls, "Recording is not implemented yet.").refuses(&[400])
-    }
-
     pub(in crate::api::voice) fn stop_play(self) -> Operation {
         let summary = "Stops what is played over a call.";
         self.operation("stop_play_to_call", Tag::Calls, summary).answers(empty())

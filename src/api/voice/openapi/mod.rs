@@ -6,6 +6,7 @@ mod calls;
 mod events;
 mod invite;
 mod kick;
+mod record;
 mod rooms;
 mod terms;
 mod trace;
@@ -13,7 +14,7 @@ mod trace;
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{Settings, bodies, calls as calls_served, deliveries};
+use super::{Settings, bodies, calls as calls_served, deliveries, record as recordings_started};
 use crate::{
     api::{
         dialect::ApiDialect,
@@ -66,6 +67,7 @@ pub(in crate::api) fn schemas(schemas: &mut Schemas) {
     bodies::schemas(schemas);
     calls_served::schemas(schemas);
     deliveries::schemas(schemas);
+    recordings_started::schemas(schemas);
     schemas.put_written(
         "Spawned",
         object(&[("message", one("async api spawned")), ("api_id", uuid())]),

@@ -38,11 +38,6 @@ impl DialectDescriber {
         .answers(empty())
     }
 
-    pub(in crate::api::voice) fn record_room(self, id: &str) -> Operation {
-        let summary = "Recording is not implemented yet.";
-        self.operation(id, Tag::Rooms, summary).refuses(&[400])
-    }
-
     pub(in crate::api::voice) fn members(self, action: MemberAction) -> Operation {
         let (id, summary) = match action {
             MemberAction::Deafen => ("deaf", "The members hear nothing from the conference."),

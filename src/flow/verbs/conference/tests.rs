@@ -62,6 +62,7 @@ fn has_the_defaults_of_its_dialect() {
         action: None,
         guard: None,
         records: false,
+        records_alone: false,
         recording_format: RecordingFormat::Mp3,
     };
     let plivo = JoinOptions {
@@ -184,14 +185,15 @@ fn an_invalid_group_has_no_members() {
 }
 
 #[test]
-fn a_recording_is_accepted_and_not_made() {
-    for (attribute, format) in
-        [("", RecordingFormat::Mp3), ("recordFileFormat='wav'", RecordingFormat::Wav)]
-    {
+fn a_room_is_recorded_in_a_format() {
+    for (attribute, format) in [
+        ("", RecordingFormat::Mp3),
+        ("recordFileFormat='wav' recordWhenAlone='true'", RecordingFormat::Wav),
+    ] {
         let (options, warnings) = parse(Dialect::Vobiz, &format!("record='true' {attribute}"));
         assert_eq!((options.records, options.recording_format), (true, format));
-        let note = "record is accepted, and has no effect yet: nothing is recorded";
-        assert!(warnings.contains(&note.to_owned()), "{warnings:?}");
+        assert_eq!(options.records_alone, attribute.contains("Alone"));
+        assert_eq!(warnings, [""; 0]);
     }
 }
 
@@ -201,7 +203,6 @@ fn warns_of_attributes_without_effect_unless_they_state_the_default() {
         |name: &str, note: &str| format!("{name} is accepted, and has no effect yet: {note}");
     for (attribute, note) in [
         ("waitMethod='GET'", idle("waitMethod", "it is requested by POST")),
-        ("recordWhenAlone='true'", idle("recordWhenAlone", "nothing is recorded")),
         ("sendDigits='1'", idle("sendDigits", "no vendor documents it")),
         ("transcriptionType='auto'", idle("transcriptionType", "nothing is transcribed")),
         ("transcriptionUrl='http://a'", idle("transcriptionUrl", "nothing is transcribed")),

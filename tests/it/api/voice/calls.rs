@@ -238,7 +238,7 @@ async fn a_call_is_played_and_spoken_to_in_and_outside_of_rooms() {
         POST P/Call/{1}/DTMF/ {"digits":"1x"} => 400 {"api_id":"*","error":"digits: give up to 256 of 0-9 * # w (half a second) and W (a second)"}
         POST P/Call/{1}/DTMF/ {"digits":"1","leg":"bleg"} => 404 {"api_id":"*","error":"no B leg is connected with this call"}
         POST P/Call/x/Play/ {"urls":"sound:ring"} => 404 {"api_id":"*","error":"call not found"}
-        POST P/Call/{1}/Record/ => 400 {"api_id":"*","error":"recording is not implemented yet"}
+        POST P/Call/{1}/Record/ => 503 [retry-after: 60] {"api_id":"*","error":"no recording: this server keeps no recordings"}
         "##,
     )
     .await;

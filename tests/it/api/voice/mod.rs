@@ -5,5 +5,6 @@ mod calls;
 mod deliveries;
 mod events;
 mod kick;
+mod record;
 mod rooms;
 mod trace;

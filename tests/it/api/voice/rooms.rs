@@ -28,8 +28,8 @@ async fn plivo_answers_as_documented() {
         DELETE P/Conference/weekly/Member/2/Play/ => 204
         POST P/Conference/weekly/Member/all/Speak/ {"text":"Hi"} => 202 {"message":"speak queued into conference","member_id":"all","api_id":"*"}
         DELETE P/Conference/weekly/Member/all/Speak/ => 204
-        POST P/Conference/weekly/Record/ => 400 {"api_id":"*","error":"recording is not implemented yet"}
-        DELETE P/Conference/weekly/Record/ => 400 {"api_id":"*","error":"recording is not implemented yet"}
+        POST P/Conference/weekly/Record/ => 503 [retry-after: 60] {"api_id":"*","error":"no recording: this server keeps no recordings"}
+        DELETE P/Conference/weekly/Record/ => 204
         GET P/Conference/ => 200 {"api_id":"*","conferences":["weekly"]}
         POST P/Conference/weekly/Member/1/Kick/ => 202 {"message":"kicked","member_id":"1","api_id":"*"}
         DELETE P/Conference/weekly/Member/2/ => 204
@@ -56,8 +56,8 @@ async fn vobiz_answers_as_documented() {
         DELETE V/Conference/weekly/Member/2/Play/ => 204
         POST V/Conference/weekly/Member/all/Speak/ {"text":"Hi"} => 200 {"message":"speak started","member_id":"all","api_id":"*"}
         DELETE V/Conference/weekly/Member/all/Speak/ => 204
-        POST V/Conference/weekly/Record/ => 400 {"api_id":"*","error":"recording is not implemented yet"}
-        DELETE V/Conference/weekly/Record/ => 400 {"api_id":"*","error":"recording is not implemented yet"}
+        POST V/Conference/weekly/Record/ => 503 [retry-after: 60] {"api_id":"*","error":"no recording: this server keeps no recordings"}
+        DELETE V/Conference/weekly/Record/ => 204
         GET V/Conference/ => 200 {"api_id":"*","conferences":["weekly"]}
         POST V/Conference/weekly/Member/1/Kick/ => 200 {"message":"kicked","member_id":"1","api_id":"*"}
         DELETE V/Conference/weekly/Member/2/ => 204
@@ -302,7 +302,7 @@ async fn the_name_of_a_conference_may_have_slashes() {
         GET P/Conference/team/Member/ => 200 {"conference_name":"team/Member","conference_run_time":"1","conference_member_count":"1","members":[{"muted":false,"member_id":"1","deaf":false,"from":"14155550100","to":"web","caller_name":"","direction":"inbound","call_uuid":"*","join_time":"1"}],"api_id":"*"}
         POST V/Conference/team/Member/Member/all/Mute/ => 200 {"message":"muted","member_id":"all","api_id":"*"}
         GET V/Conference/team/Member/Ban/ => 200 {"api_id":"*","bans":[]}
-        POST V/Conference/team/Member/Record/ => 400 {"api_id":"*","error":"recording is not implemented yet"}
+        POST V/Conference/team/Member/Record/ => 503 [retry-after: 60] {"api_id":"*","error":"no recording: this server keeps no recordings"}
         POST V/Conference/team%2FMember/Member/1/Kick => 200 {"message":"kicked","member_id":"1","api_id":"*"}
         dial web
         wait 1000

@@ -151,7 +151,7 @@ async fn a_document_that_fails_is_a_step_that_says_why() {
 async fn what_is_not_run_is_passed_over_in_the_trace() {
     let mut engine = TestEngine::new(TestEngineOptions::default());
     let flow =
-        r#"<Message src="1" dst="2">Hi</Message><Speak/><Conference record="true">a</Conference>"#;
+        r#"<Message src="1" dst="2">Hi</Message><Speak/><Conference sendDigits="1">a</Conference>"#;
     engine.line(&format!("has /answer <Response>{flow}</Response>")).await;
     engine.line("dial web").await;
     engine.line("wait 1000").await;
@@ -165,7 +165,7 @@ async fn what_is_not_run_is_passed_over_in_the_trace() {
         json!([
             "Conference",
             null,
-            "record is accepted, and has no effect yet: nothing is recorded"
+            "sendDigits is accepted, and has no effect yet: no vendor documents it"
         ]),
     ];
     assert_eq!(ends, expected);
