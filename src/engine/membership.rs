@@ -338,7 +338,8 @@ fn read(table: Table, row: &StoredRow) -> Result<Change, RowStoreError> {
         | Table::MemberIdBlocks
         | Table::Accounts
         | Table::RoomBans
-        | Table::ConfigRows => {
+        | Table::ConfigRows
+        | Table::Recordings => {
             return Err(RowStoreError(format!("the table {} holds no groups", table.name())));
         }
     })

@@ -3,16 +3,28 @@
 //! A recording is audio kept in a file. Its row is in the store from the start to the deletion; the
 //! file has its final name once the row has an end.
 
+pub mod archive;
+pub mod files;
+pub mod retention;
+mod row;
+pub mod store;
+mod table;
+pub mod url;
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    base::ids::{AccountId, CallId, ConferenceName, RecordingId},
-    flow::RecordingFormat,
+    base::{
+        ids::{AccountId, CallId, ConferenceName, Dialect, RecordingId},
+        utc,
+    },
+    flow::{RecordingFormat, RequestMethod},
     media::RecordingChannels,
     store::rows::{OnCommit, RowStoreError},
 };
@@ -40,8 +52,34 @@ pub struct Recording {
     pub format: RecordingFormat,
     /// The time of its first sample (`add_time`).
     pub started_at: SystemTime,
+    /// Who is told of its end, also if a crash interrupts it; None: nobody.
+    pub callback: Option<RecordingCallback>,
     /// How it ended; None while it runs.
     pub end: Option<RecordingEnd>,
+}
+
+/// The receiver of the callback about a recording's end (`callback_url`).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RecordingCallback {
+    /// An `http(s)://` URL, as the client wrote it.
+    pub url: Arc<str>,
+    /// GET puts the fields into the query.
+    pub method: RequestMethod,
+    /// The dialect of the request, whose signature the callback has.
+    pub dialect: Dialect,
+}
+
+impl Recording {
+    /// The format of the file: once it has ended, the one that it really has.
+    pub fn file_format(&self) -> RecordingFormat {
+        self.end.as_ref().map_or(self.format, |it| it.format)
+    }
+
+    /// The path of its file below the folder of recordings: `2026/11/30/ID.wav`.
+    pub fn path(&self) -> String {
+        let day = utc::seconds(self.started_at)[..10].replace('-', "/");
+        format!("{day}/{}.{}", self.id, format_name(self.file_format()))
+    }
 }
 
 /// The end of a recording, whose file is closed.
@@ -57,12 +95,12 @@ pub struct RecordingEnd {
     pub lost_samples: u64,
     /// The format of the file: WAV in place of MP3 if the conversion failed.
     pub format: RecordingFormat,
-    /// Why it ended.
+    /// The first reason that there was.
     pub reason: RecordingEndReason,
 }
 
 /// The reason why a recording ended (`RecordingEndReason`, contract recording 3).
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum RecordingEndReason {
     /// `<Record>`: the caller was silent for `timeout` seconds.
     Timeout,
@@ -83,6 +121,23 @@ pub enum RecordingEndReason {
 }
 
 impl RecordingEndReason {
+    /// Every reason, in the order of the declaration.
+    pub const ALL: [Self; 8] = [
+        Self::Timeout,
+        Self::MaxLength,
+        Self::FinishedOnKey,
+        Self::HungUp,
+        Self::Stopped,
+        Self::DiskFull,
+        Self::Interrupted,
+        Self::Drained,
+    ];
+
+    /// The reason that has this text.
+    pub fn of_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.text() == text)
+    }
+
     /// The text of callbacks and rows.
     pub fn text(self) -> &'static str {
         match self {
@@ -105,9 +160,9 @@ pub struct RecordingFilter {
     pub from: Option<String>,
     /// Exact number or name that was called.
     pub to: Option<String>,
-    /// The call, exactly.
+    /// The recorded call, exactly.
     pub call: Option<CallId>,
-    /// The conference, exactly.
+    /// The recorded conference, exactly.
     pub conference: Option<ConferenceName>,
     /// True: of conferences only. False: of calls only.
     pub is_conference: Option<bool>,
@@ -138,6 +193,24 @@ pub struct RecordingPage {
     pub recordings: Vec<Arc<Recording>>,
     /// Number of matching recordings on all pages.
     pub total: usize,
+}
+
+/// The URL of a recording's audio, in the form of Vobiz' and Plivo's paths, unsigned.
+pub fn audio_url(base: &str, dialect: Dialect, recording: &Recording) -> String {
+    let root = match dialect {
+        Dialect::Plivo => "/v1",
+        Dialect::Vobiz => "/api/v1",
+    };
+    let (Recording { account, id, .. }, name) = (recording, format_name(recording.file_format()));
+    format!("{base}{root}/Account/{account}/Recording/{id}.{name}")
+}
+
+/// The name of a format in the API, and the extension of its files: `wav` or `mp3`.
+pub fn format_name(format: RecordingFormat) -> &'static str {
+    match format {
+        RecordingFormat::Mp3 => "mp3",
+        RecordingFormat::Wav => "wav",
+    }
 }
 
 /// Keeps the rows of recordings. The files are the business of others.

@@ -36,6 +36,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_room_bans.sql"),
     include_str!("migrations/0005_cdrs.sql"),
     include_str!("migrations/0006_config_rows.sql"),
+    include_str!("migrations/0007_recordings.sql"),
 ];
 /// How long writes that nobody waits for are collected: at 20,000 calls a second, 50 syncs instead
 /// of 1,000.

@@ -17,6 +17,7 @@ mod members;
 pub(super) mod openapi;
 mod params;
 pub(super) mod plivo;
+mod recordings;
 mod rooms;
 pub(super) mod vobiz;
 mod warnings;

@@ -1,9 +1,10 @@
-//! The voice API: conferences, members, kicks, bans, calls, traces, events.
+//! The voice API: conferences, members, kicks, bans, calls, recordings, traces, events.
 
 mod bans;
 mod calls;
 mod deliveries;
 mod events;
 mod kick;
+mod recordings;
 mod rooms;
 mod trace;
