@@ -29,7 +29,7 @@
 //! | 2 ports of machines | [`cdr`], [`documents`], [`recording`], [`webhooks`] | as floor 1, in terms of calls and flows |
 //! | 2 pure parts of adapters | [`sip`], [`sim_phones`], `fetch::signature`, `rtp_engine::gauges` | decide, as machines do |
 //! | 3 adapters | [`tls`] < [`fetch`], `sip::{driver, resolver, sockets, stream, transport}`, [`accounts`], [`descriptors`] < [`credentials`], `documents::{folder, folder_index, web}`, [`sound`], `webhooks::dispatcher` | do IO, one driver each; they do not know each other, except as `<` says |
-//! | 3 adapters | `cdr::{store, table}`, `documents::cache`, `media::router`, `recording::{encoders, memory, mp3, wav_file, writer, writer_queue, writer_shared}`, [`rtp_engine`], `sim_phones::backend`, `speech::{command, pico, process}`, [`state_log`], `store::{folder, idempotency, inspect, member_ids, queue, rows_memory, sqlite, trunk_minutes}`, `trace::archive` | the same |
+//! | 3 adapters | `cdr::{store, table}`, `documents::cache`, `media::router`, `recording::{archive, encoders, files, mp3, store, table, wav_file, writer, writer_queue, writer_shared}`, [`rtp_engine`], `sim_phones::backend`, `speech::{command, pico, process}`, [`state_log`], `store::{folder, idempotency, inspect, member_ids, queue, rows_memory, sqlite, trunk_minutes}`, `trace::archive` | the same |
 //! | 4 engine | [`engine`] | wait, and run machines |
 //! | 5 edges | [`api`], [`cli`], `client`, [`simulate`] | speak to people and programs; decide nothing |
 //! | 6 program | [`app`], [`mod@bench`], [`check`], [`config`], [`log`], `main`, `simulate::command`, [`watch`] | build it all, and drain it on a signal |

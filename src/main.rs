@@ -59,6 +59,9 @@ fn main() -> ExitCode {
         Command::Trace(wanted) => trace(&wanted),
         Command::User(user) => user_command(*user),
         Command::Store(store) => app::store::store(*store, &mut io::stdout().lock()),
+        Command::Recordings(it) => {
+            app::recordings_command::recordings(&it, &mut io::stdout().lock())
+        }
         Command::Watch(flags) => watch(*flags),
         Command::Events(flags) => events(*flags),
         Command::Callbacks(flags) => callbacks(*flags),

@@ -35,6 +35,7 @@ use conflow::{
     flow::{DocumentError, Fetched, Flow},
     log::LogSender,
     media::Exchange,
+    recording::archive::RecordingArchive,
     sim_phones::{self, Dial, SimPhones},
     store::{idempotency::StoredResponses, member_ids::VolatileMemberIds},
     webhooks::{delivery::DeliveryLimits, dispatcher::webhook_dispatcher},
@@ -102,6 +103,7 @@ impl LoadedEngine {
             journal,
             accounts,
             endpoints: Box::new(|_| Vec::new()),
+            recordings: RecordingArchive::in_memory(),
             callbacks,
             idempotency_keys: Arc::new(StoredResponses::default()),
             on_answered: Box::new(move |entry| {

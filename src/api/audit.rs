@@ -2,7 +2,7 @@
 //! whatever comes of it.
 //!
 //! The audit's target is `conflow::audit`. It has no bodies and no secrets. Requests that only read
-//! are not audited.
+//! are not audited, but for downloads of recordings.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 

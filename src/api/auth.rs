@@ -12,10 +12,15 @@ use axum::http::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::{AppState, context::RequestContext, failure::Failure, path, path_row::is_read};
+use super::{
+    AppState, context::RequestContext, failure::Failure, path, path_row::is_read,
+    principal::Principal,
+};
 use crate::{
     accounts::{AuthenticatedAccount, Role},
     base::ids::AccountId,
+    engine::inbound::wall_clock,
+    recording::url,
 };
 
 /// Checks for the credentials of the account that the path names.
@@ -36,6 +41,30 @@ pub(super) fn admit(state: &AppState, context: &RequestContext) -> Result<Accoun
         Role::ReadOnly if !is_read(&context.method) => Err(Failure::ReadOnly),
         Role::Full | Role::ReadOnly => Ok(account),
     }
+}
+
+/// Checks for the credentials of the account that the path of a recording's file names, or, if there
+/// are none, for a signature of that path.
+pub(super) fn admit_signed(
+    state: &AppState,
+    context: &RequestContext,
+) -> Result<AccountId, Failure> {
+    let has_credentials = SentCredentials::find(&context.headers).is_some();
+    if has_credentials || !url::is_signed(context.query()) {
+        return admit(state, context);
+    }
+    // Nobody guesses a signature, so a wrong one is not counted: as a rule its time is over.
+    let signer = state.recordings.signer();
+    let good = signer.check(wall_clock(), &path::of_file(context.path()), context.query());
+    good.map_err(|_| Failure::BadSignature)?;
+    let account = path::decode(context.auth_id()).and_then(|it| it.parse::<AccountId>().ok());
+    let account = account.ok_or(Failure::NoAccount)?;
+    // The account may have been removed since.
+    let life = state.accounts.life(&account).ok_or(Failure::NoAccount)?;
+    let principal =
+        Principal { account: account.clone(), by: "signature".into(), life: Some(life) };
+    context.principal.set(principal);
+    Ok(account)
 }
 
 /// Checks for the credentials of any account.

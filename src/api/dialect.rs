@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderMap, Method, header::UPGRADE};
 
-use super::path::Path;
+use super::path::{self, Path};
 use crate::base::ids::Dialect;
 
 /// One API of this server. Each has a router of its own.
@@ -87,6 +87,7 @@ impl ApiDialect {
 
     /// The path that the dialect's router matches.
     ///
+    /// The file of a recording has its extension as a last segment.
     /// Bungie's first segment and its `Token` match in upper and lower case.
     /// A conference may be called `…/Member`, and is shown and hung up by that name.
     pub(super) fn canonical<'a>(self, path: &Path<'a>, method: &Method) -> Cow<'a, str> {
@@ -95,6 +96,10 @@ impl ApiDialect {
         match (self, path.segments()) {
             (Self::Bungie, [_, "App", "OAuth", last]) if last.eq_ignore_ascii_case("token") => {
                 "/Platform/App/OAuth/Token/".to_owned().into()
+            }
+            (Self::Plivo, ["v1", "Account", _, "Recording", _])
+            | (Self::Vobiz, ["api", "v1", "Account", _, "Recording", _]) => {
+                path::with_extension(canonical)
             }
             (Self::Bungie, [first, ..]) if *first != "Platform" => {
                 format!("/Platform{}", &canonical[1 + first.len()..]).into()

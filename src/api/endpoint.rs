@@ -28,6 +28,11 @@ pub(super) struct Endpoint {
     pub(super) answers_itself: bool,
     /// The response outlives its request, and ends with the credential that opened it.
     pub(super) is_stream: bool,
+    /// A signature in the query is as good as credentials.
+    pub(super) takes_signature: bool,
+    /// False for a change that is carried out although the log of events cannot be written, since the
+    /// log has nothing of it.
+    pub(super) needs_log: bool,
 }
 
 /// Calls an axum handler, as [`handler!`] makes it.
@@ -40,6 +45,8 @@ pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 pub(super) enum AuditRule {
     /// The endpoint may change something: one audit line, also for a failure.
     Audited,
+    /// The endpoint only reads, and what it reads is worth an audit line.
+    AuditedRead,
     /// The endpoint only reads: no audit line.
     NotAudited,
 }
@@ -60,8 +67,7 @@ impl Endpoint {
         handler: EndpointHandler,
         operation: Documented,
     ) -> Self {
-        let (method, audit) = (GET, AuditRule::NotAudited);
-        Self { method, pattern, handler, audit, operation, answers_itself: false, is_stream: false }
+        Self::new(GET, pattern, handler, AuditRule::NotAudited, operation)
     }
 
     pub(super) const fn changes(
@@ -70,8 +76,37 @@ impl Endpoint {
         handler: EndpointHandler,
         operation: Documented,
     ) -> Self {
-        let audit = AuditRule::Audited;
-        Self { method, pattern, handler, audit, operation, answers_itself: false, is_stream: false }
+        Self::new(method, pattern, handler, AuditRule::Audited, operation)
+    }
+
+    const fn new(
+        method: &'static Method,
+        pattern: &'static str,
+        handler: EndpointHandler,
+        audit: AuditRule,
+        operation: Documented,
+    ) -> Self {
+        Self {
+            method,
+            pattern,
+            handler,
+            audit,
+            operation,
+            answers_itself: false,
+            is_stream: false,
+            takes_signature: false,
+            needs_log: true,
+        }
+    }
+
+    /// A file, which a signed URL opens, and which is worth an audit line.
+    pub(super) const fn downloads(self) -> Self {
+        let audit = AuditRule::AuditedRead;
+        Self { audit, answers_itself: true, is_stream: true, takes_signature: true, ..self }
+    }
+
+    pub(super) const fn without_log(self) -> Self {
+        Self { needs_log: false, ..self }
     }
 
     pub(super) const fn streams(self) -> Self {

@@ -7,7 +7,7 @@ use std::{borrow::Cow, time::Duration};
 use axum::{
     http::{
         HeaderValue, StatusCode,
-        header::{ACCEPT, ACCEPT_ENCODING, ALLOW, HeaderName, RETRY_AFTER},
+        header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_RANGE, HeaderName, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
 };
@@ -27,12 +27,24 @@ pub(super) enum Failure {
     /// A conference refused the ask, or did not answer it.
     #[error(transparent)]
     Ask(#[from] AskError),
+    /// The signature of a URL is not good, or not any more.
+    #[error(
+        "this URL is signed for another time or path: GET the recording for a new one, or send \
+         credentials"
+    )]
+    BadSignature,
     /// A parameter or the body is invalid. The text names it and says what to give.
     #[error("{0}")]
     Bad(String),
     /// A bug in conflow: a panic.
     #[error("internal error: the request may have had its effect or not")]
     Internal,
+    /// The range of a file begins after its end.
+    #[error("the file has {length} bytes: ask for a range within them")]
+    NoRange {
+        /// The size of the file in bytes.
+        length: u64,
+    },
     /// The path names an account that these credentials do not belong to.
     #[error("account not found")]
     NoAccount,
@@ -99,6 +111,9 @@ pub(super) enum Failure {
         /// The maximum, from the setting `calls_max`.
         max: u32,
     },
+    /// The account has its maximum of open downloads.
+    #[error("the account has {STREAMS_MAX} downloads under way: wait until one has ended")]
+    TooManyDownloads,
     /// The account has its maximum of open event streams.
     #[error("the account has {STREAMS_MAX} event streams open: close one")]
     TooManyStreams,
@@ -143,11 +158,17 @@ impl Failure {
         match self {
             Self::Ask(AskError::Busy | AskError::NotStored(_))
             | Self::TooManyCalls { .. }
+            | Self::TooManyDownloads
             | Self::TooManyStreams
             | Self::Unavailable(_) => Some((RETRY_AFTER, HeaderValue::from(BUSY_WAIT_SECONDS))),
             Self::NoRecording(_) => Some((RETRY_AFTER, HeaderValue::from(FULL_WAIT_SECONDS))),
             Self::TooFast { wait } | Self::TooManyGuesses { wait } => {
                 Some((RETRY_AFTER, HeaderValue::from(rounded_up(*wait))))
+            }
+            // RFC 9110, 15.5.17.
+            Self::NoRange { length } => {
+                let value = HeaderValue::try_from(format!("bytes */{length}"));
+                Some((CONTENT_RANGE, value.expect("digits are visible")))
             }
             // RFC 9110, 15.5.16: what would have been accepted.
             Self::Coded(_) => Some((ACCEPT_ENCODING, HeaderValue::from_static("identity"))),
@@ -155,6 +176,7 @@ impl Failure {
             Self::WrongMethod { allow } => Some((ALLOW, HeaderValue::from_static(allow))),
             Self::Ask(AskError::Gone | AskError::Late | AskError::Refused(_))
             | Self::Bad(_)
+            | Self::BadSignature
             | Self::Internal
             | Self::NotFound(_)
             | Self::NoAccount
@@ -193,9 +215,11 @@ impl Failure {
             | Self::KeyReused
             | Self::KeyInterrupted
             | Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::ForeignPage | Self::ReadOnly => StatusCode::FORBIDDEN,
+            Self::NoRange { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::BadSignature | Self::ForeignPage | Self::ReadOnly => StatusCode::FORBIDDEN,
             Self::TooFast { .. }
             | Self::TooManyCalls { .. }
+            | Self::TooManyDownloads
             | Self::TooManyGuesses { .. }
             | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,

@@ -125,6 +125,7 @@ impl Ops {
         self.engine_metrics(&mut page);
         page.family("conflow_event_streams", MetricKind::Gauge, "Event streams that are open.")
             .sample(&[], state.streams.count());
+        recordings(&mut page, state);
         page.family(
             "conflow_http_request_duration_seconds",
             MetricKind::Histogram,
@@ -197,6 +198,17 @@ impl fmt::Debug for Ops {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ops").field("has_token", &self.token.is_some()).finish_non_exhaustive()
     }
+}
+
+fn recordings(page: &mut MetricsText, state: &AppState) {
+    let (count, bytes) = state.recordings.measured();
+    let help = "Recordings that are kept or run, looked at every minute.";
+    page.family("conflow_recordings", MetricKind::Gauge, help).sample(&[], count);
+    let help = "Size of the files of recordings, looked at every minute.";
+    page.family("conflow_recordings_bytes", MetricKind::Gauge, help).sample(&[], bytes);
+    let help = "Downloads of recordings that are under way.";
+    page.family("conflow_recording_downloads", MetricKind::Gauge, help)
+        .sample(&[], state.downloads.count());
 }
 
 fn callbacks(page: &mut MetricsText, counters: &dispatcher::WebhookCounters) {

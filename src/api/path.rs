@@ -154,6 +154,27 @@ fn normal(segment: &str) -> Cow<'_, str> {
     text.into()
 }
 
+/// The extensions of files, which [`with_extension`] knows.
+pub(super) const EXTENSIONS: [&str; 2] = ["wav", "mp3"];
+
+/// The path of a file with its extension as a segment of its own, since the router has no patterns
+/// within a segment: `/Recording/{id}.wav/` is matched as `/Recording/{id}/ wav/`. No URI has a blank, so
+/// nobody writes it that way.
+pub(super) fn with_extension(canonical: Cow<'_, str>) -> Cow<'_, str> {
+    let bare = canonical.trim_end_matches('/');
+    match bare.rsplit_once('.') {
+        Some((stem, extension)) if EXTENSIONS.contains(&extension) => {
+            format!("{stem}/ {extension}/").into()
+        }
+        Some(_) | None => canonical,
+    }
+}
+
+/// The path of a file as clients write it: the inverse of [`with_extension`], without the last slash.
+pub(super) fn of_file(canonical: &str) -> String {
+    canonical.trim_end_matches('/').replace("/ ", ".")
+}
+
 /// The text that a segment stands for; None if it is not UTF-8.
 pub(super) fn decode(segment: &str) -> Option<Cow<'_, str>> {
     match segment.contains('%') {
@@ -240,6 +261,19 @@ mod tests {
     fn a_path_that_is_longer_than_any_names_nothing() {
         assert!(Path::split(&"/a".repeat(SEGMENTS_MAX)).is_some());
         assert!(Path::split(&"/a".repeat(SEGMENTS_MAX + 1)).is_none());
+    }
+
+    #[test]
+    fn the_extension_of_a_file_is_a_segment_and_back() {
+        let check = |text: &str, expected: &str, file: &str| {
+            let found = with_extension(canonical(text, None).into());
+            assert_eq!((&*found, &*of_file(&found)), (expected, file), "{text}");
+        };
+        check("/Recording/7.wav", "/Recording/7/ wav/", "/Recording/7.wav");
+        check("//Recording/7%2Ewav/", "/Recording/7/ wav/", "/Recording/7.wav");
+        check("/Recording/7.ogg", "/Recording/7.ogg/", "/Recording/7.ogg");
+        check("/Recording/7/wav", "/Recording/7/wav/", "/Recording/7/wav");
+        check("/Recording/7/%20wav", "/Recording/7/%20wav/", "/Recording/7/%20wav");
     }
 
     #[test]

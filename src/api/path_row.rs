@@ -30,9 +30,25 @@ pub(super) struct PathRow {
 pub(super) const UNKNOWN: usize = 0;
 
 impl PathRow {
-    /// The pattern for the router: canonical, with a slash at the end.
+    /// The pattern for the router: canonical, with a slash at the end. The extension of a file is a
+    /// segment of its own, as
+    /// [`with_extension`](super::path::with_extension) makes it.
     pub(super) fn route(&self) -> String {
-        format!("{}/", self.pattern.trim_end_matches('/'))
+        let pattern = self.pattern.trim_end_matches('/');
+        match pattern.split_once("}.") {
+            Some((name, extension)) => format!("{name}}}/ {extension}/"),
+            None => format!("{pattern}/"),
+        }
+    }
+
+    /// Whether the path is that of a file, whose name has an extension and no slash at the end.
+    pub(super) fn is_file(&self) -> bool {
+        self.pattern.contains("}.")
+    }
+
+    /// Whether a signature in the query is as good as credentials.
+    pub(super) fn takes_signature(&self) -> bool {
+        self.endpoints.iter().any(|it| it.takes_signature)
     }
 
     /// The value of the label `api` in metrics.
@@ -82,7 +98,10 @@ impl PathRow {
     /// unless it only reads.
     pub(super) fn is_audited(&self, method: &Method) -> bool {
         match self.endpoint(method) {
-            Some(endpoint) => endpoint.audit == AuditRule::Audited,
+            Some(endpoint) => match endpoint.audit {
+                AuditRule::Audited | AuditRule::AuditedRead => true,
+                AuditRule::NotAudited => false,
+            },
             None => self.number != UNKNOWN && !is_read(method),
         }
     }
@@ -93,7 +112,8 @@ impl PathRow {
             let mut gap = "";
             for (segment, given) in segments(self.pattern).zip(segments(path)) {
                 if segment.starts_with('{') && segment != "{auth_id}" && segment != SECRET {
-                    let name = segment.trim_matches(['{', '}']);
+                    let name =
+                        segment.trim_start_matches('{').split('}').next().unwrap_or_default();
                     [gap, name, "=", given].into_iter().try_for_each(|it| f.write_str(it))?;
                     gap = " ";
                 }

@@ -24,9 +24,10 @@ pub(super) struct PrincipalCell {
 #[derive(Clone, Debug)]
 pub(super) struct Principal {
     pub(super) account: AccountId,
-    /// The token's label, or the person, application or till that has shown it.
+    /// The token's label, or the person, application or till that has shown it; `signature` for a signed
+    /// URL.
     pub(super) by: Arc<str>,
-    /// The life of an account's token; None for other credentials.
+    /// The life of an account's token, or of the account for a signed URL; None for other credentials.
     pub(super) life: Option<Arc<CredentialLife>>,
 }
 

@@ -95,7 +95,7 @@ fn enter(
         }
         // A request of the last process was let in when it came.
         let is_new = context.principal.get().is_none();
-        if is_new && let Err(failure) = admit(links, context) {
+        if is_new && let Err(failure) = admit(path, links, context) {
             return ControlFlow::Break(failure.into_response());
         }
     }
@@ -113,8 +113,11 @@ fn enter(
     })
 }
 
-fn admit(links: &Links, context: &RequestContext) -> Result<(), Failure> {
-    let account = auth::admit(&links.app, context)?;
+fn admit(path: &PathRow, links: &Links, context: &RequestContext) -> Result<(), Failure> {
+    let account = match path.takes_signature() {
+        true => auth::admit_signed(&links.app, context)?,
+        false => auth::admit(&links.app, context)?,
+    };
     // A browser sends remembered Basic credentials with forms of any page, unasked (CSRF; OWASP ASVS
     // 4.0.3, 4.2.2).
     let is_unasked = context.origin == RequestOrigin::Foreign && !is_read(&context.method);
@@ -128,11 +131,12 @@ fn admit(links: &Links, context: &RequestContext) -> Result<(), Failure> {
 }
 
 /// Whether a change could not be kept, because the log of events cannot be written. What simulated
-/// phones do is no change of a client, and groups have a store of their own.
+/// phones do is no change of a client, groups have a store of their own, and whatever frees space is
+/// wanted most while there is none.
 fn trouble(endpoint: &Endpoint, links: &Links, dialect: ApiDialect) -> Option<WriteError> {
-    match (endpoint.audit, is_voice(dialect)) {
+    match (endpoint.audit, is_voice(dialect) && endpoint.needs_log) {
         (AuditRule::Audited, true) => links.ops.as_ref()?.trouble_of_log(),
-        (AuditRule::Audited, false) | (AuditRule::NotAudited, _) => None,
+        (AuditRule::Audited, false) | (AuditRule::AuditedRead | AuditRule::NotAudited, _) => None,
     }
 }
 

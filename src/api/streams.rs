@@ -84,14 +84,17 @@ mod tests {
     use crate::api::routes::PATHS;
 
     /// Issue 14, A2. A new stream ends with its credential, has a test of that (as in
-    /// `tests/it/api/{voice/events.rs,groups/sockets.rs}`), and stands here.
+    /// `tests/it/api/{voice/events.rs,voice/recordings.rs,groups/sockets.rs}`), and stands here.
     #[test]
     fn these_are_all_streams() {
         let endpoints =
             PATHS.iter().flat_map(|path| path.endpoints.iter().map(move |it| (path, it)));
         let streams = endpoints.filter(|(_, it)| it.is_stream).map(|(path, _)| path.pattern);
-        let expected =
-            ["/v1/Account/{auth_id}/Events", "/api/v1/Account/{auth_id}/Events", "/", "/socket"];
+        let of_account = ["Recording/{recording}.wav", "Recording/{recording}.mp3", "Events"];
+        let expected = ["/v1", "/api/v1"]
+            .into_iter()
+            .flat_map(|root| of_account.map(|it| format!("{root}/Account/{{auth_id}}/{it}")));
+        let expected: Vec<_> = expected.chain(["/", "/socket"].map(str::to_owned)).collect();
         assert_eq!(streams.collect::<Vec<_>>(), expected);
 
         let mut makers = BTreeSet::new();

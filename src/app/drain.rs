@@ -120,9 +120,10 @@ mod tests {
             config.data = temp.path().join("data");
             let folder = DataFolder::hold(&config.data).unwrap();
             let rows = rows(&folder).unwrap();
-            let (stores, _) = Stores::open(&folder, &rows, &config).unwrap();
             let documents = Arc::new(flows_folder(&config));
-            let (_, accounts, _) = accounts::open(&config.data, rows, &config).unwrap();
+            let (_, accounts, key) = accounts::open(&config.data, rows.clone(), &config).unwrap();
+            let parts = (&config, config.http.0);
+            let (stores, _) = Stores::open(&folder, &rows, parts, &key).unwrap();
             let (engine, _) = Engine::build(
                 &config,
                 config.http.0,

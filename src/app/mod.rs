@@ -7,7 +7,9 @@ mod drain;
 pub mod events;
 mod phones;
 mod random;
+mod recording_archive;
 mod recordings;
+pub mod recordings_command;
 mod reload;
 pub mod rows;
 mod settings;
@@ -33,6 +35,7 @@ pub use self::{causes::causes, reload::LoadConfig};
 use self::{
     phones::{Backends, RealPhones},
     random::{random, random_hex},
+    recording_archive::OpenRecordings,
     reload::{ReloadableParts, Reloader},
     rows::ConfigRows,
     settings::{
@@ -117,8 +120,9 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let http = listener.local_addr()?;
     let (documents, rows) =
         (Arc::new(flows_folder(&config)), store::open(&folder, config.is_new_store)?);
-    let (stores, remains) = Stores::open(&folder, &rows, &config)?;
     let (stored_accounts, accounts, key) = accounts::open(&config.data, rows.clone(), &config)?;
+    let (stores, remains) = Stores::open(&folder, &rows, (&config, http), &key)?;
+    let recordings = stores.recordings.clone();
     let (base, config_rows) = (config.clone(), ConfigRows::new(rows.clone(), key));
     config_rows.merge(&mut config, &stored_accounts)?;
     let prepared = stores.member_ids.prepare(&accounts.ids());
@@ -131,14 +135,15 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let dispatching = tokio::spawn(dispatcher.run(async move { drop(closing.await) }));
     engine.api = engine.api.with_groups(people.api(&config));
     engine.resume(remains);
-    recordings::start(&config, &folder, http, &engine.registry)?;
+    recordings::start(&config.recordings, recordings.archive(), &engine.registry)?;
     drop(tokio::spawn(accounts::watch(stored_accounts.clone(), accounts.clone(), people)));
 
     let sip = engine.phones.as_ref().map(|it| it.gauges().0.addresses().to_vec());
     log_start(&config, &documents, http, &sip.unwrap_or_default(), token_file.as_deref());
     warn_of_few(descriptors);
     let tls = https.clone();
-    let parts = engine.reloadable((accounts, stored_accounts), config_rows, (http, tls), log);
+    let (accounts, log) = ((accounts, stored_accounts), (recordings, log));
+    let parts = engine.reloadable(accounts, config_rows, (http, tls), log);
     drop(tokio::spawn(Reloader::new(base, &config, load, parts).run(signals.hangup)));
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
@@ -284,11 +289,13 @@ impl Engine {
     fn build(
         config: &Config,
         http: SocketAddr,
-        Stores { rows, ban_list, member_ids, cdrs, idempotency_keys, state_log, traces }: Stores,
+        stores: Stores,
         folder: Arc<FlowsFolder>,
         accounts: Arc<Accounts>,
         log: LogSender,
     ) -> Result<(Self, Dispatcher)> {
+        let Stores { rows, ban_list, member_ids, cdrs, idempotency_keys, .. } = stores;
+        let (state_log, traces, recordings) = (stores.state_log, stores.traces, stores.recordings);
         let client = FetchClient::new(fetch_settings(config, http), Arc::new(Internet))?;
         let (callbacks, dispatcher) = webhook_dispatcher(client.clone(), DeliveryLimits::default());
         let results = client.results().clone();
@@ -334,6 +341,7 @@ impl Engine {
             journal: journal.clone(),
             accounts,
             endpoints: endpoint_users(config),
+            recordings: recordings.archive(),
             callbacks,
             idempotency_keys,
             on_answered: Box::new(move |entry| log.audit(entry)),
@@ -353,7 +361,7 @@ impl Engine {
         (accounts, stored_accounts): (Arc<Accounts>, Arc<AccountStore>),
         config_rows: ConfigRows,
         (http, https): (SocketAddr, Option<Arc<ServerTls>>),
-        log: LogSender,
+        (recordings, log): (Arc<OpenRecordings>, LogSender),
     ) -> ReloadableParts {
         ReloadableParts {
             accounts,
@@ -364,6 +372,7 @@ impl Engine {
             http,
             inbound: self.inbound.clone(),
             log,
+            recordings,
             registry: self.registry.clone(),
             sip: self.phones.as_ref().map(|it| it.gauges().0),
             tls: https
@@ -452,6 +461,12 @@ fn check_setup(config: &Config, documents: &FlowsFolder, http: SocketAddr) {
     if !config.sim.on && config.sip.bind.0.is_empty() {
         tracing::warn!(
             "there are no phones: simulated ones are off (--sim), and so is SIP (--sip)"
+        );
+    }
+    if config.recordings.url.is_none() && http.ip().is_unspecified() {
+        tracing::warn!(
+            "URLs of recordings name {http}, where nobody finds them: set recordings.url \
+             (--recordings-url) to this server's URL"
         );
     }
     if config.file.is_none() && !http.ip().is_loopback() {

@@ -1,53 +1,46 @@
-//! Recordings: where a server keeps them, and the completion of those that the last process left.
+//! Recordings: the writer of a server's files, and the completion of those that the last process left.
 
-use std::{env, net::SocketAddr, sync::Arc};
+use std::{env, sync::Arc};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use uuid::Uuid;
 
 use crate::{
     base::ids::RecordingId,
-    config::Config,
+    cli::recordings::Mp3Setting,
+    config::RecordingsConfig,
     engine::{
+        inbound::wall_clock,
         recordings::{RecordingPorts, Recordings},
         registry::Registry,
     },
     recording::{
-        audio_url,
-        memory::MemoryRecordings,
+        archive::RecordingArchive,
         mp3::Mp3Encoder,
         port::RecordingListener,
         writer::{RecordingWriter, WriterSettings},
     },
-    store::folder::DataFolder,
 };
 
-/// Folder of the recordings in the data folder.
-const RECORDINGS_FOLDER: &str = "recordings";
-/// Recordings at a time (contract of recording, section 8).
-const RECORDINGS_MAX: usize = 1_000;
-
-/// Keeps recordings in the data folder from now on.
+/// Keeps in an archive what the calls of a registry record from now on.
 pub(super) fn start(
-    config: &Config,
-    folder: &DataFolder,
-    http: SocketAddr,
+    config: &RecordingsConfig,
+    archive: Arc<RecordingArchive>,
     registry: &Arc<Registry>,
 ) -> Result<()> {
-    let path = folder.path(RECORDINGS_FOLDER);
-    let mp3 = env::var_os("PATH").and_then(|it| Mp3Encoder::find(&it));
-    let encoder = mp3.as_ref().map(|it| it.program().display().to_string());
-    tracing::info!(encoder, "recordings can be WAV{}", if mp3.is_some() { " and MP3" } else { "" });
-    let files = RecordingWriter::start(WriterSettings { mp3, ..WriterSettings::new(path) });
+    let files = RecordingWriter::start(WriterSettings {
+        folder: archive.root().to_owned(),
+        free_min_mb: config.free_min_mb.get().into(),
+        free_stop_mb: config.free_stop_mb.get().into(),
+        mp3: mp3_encoder(&config.mp3)?,
+    });
     let files = Arc::new(files.context("the thread of the recordings")?);
-    let scheme = if config.https_files()?.is_some() { "https" } else { "http" };
-    let base = format!("{scheme}://{http}");
     let recordings = registry.keep_recordings(RecordingPorts {
-        store: Arc::new(MemoryRecordings::default()),
+        store: archive.store().clone(),
         files: files.clone(),
-        audio_url: Box::new(move |dialect, recording| audio_url(&base, dialect, recording)),
+        audio_url: Box::new(move |dialect, it| archive.url(wall_clock(), dialect, it)),
         new_id: Box::new(|| RecordingId(Uuid::new_v4())),
-        recordings_max: RECORDINGS_MAX,
+        recordings_max: config.max.get() as usize,
     });
     let listener: Arc<dyn RecordingListener> = recordings.clone();
     files.connect(Arc::downgrade(&listener));
@@ -58,4 +51,23 @@ pub(super) fn start(
         count => tracing::info!(count, "recordings of the last process are complete"),
     }));
     Ok(())
+}
+
+/// The program that makes MP3 files; None: all files are WAV.
+fn mp3_encoder(setting: &Mp3Setting) -> Result<Option<Mp3Encoder>> {
+    let encoder = match setting {
+        Mp3Setting::Auto => env::var_os("PATH").and_then(|it| Mp3Encoder::find(&it)),
+        Mp3Setting::Off => None,
+        Mp3Setting::Path(path) => {
+            ensure!(path.is_file(), "recordings.mp3: there is no program {}", path.display());
+            Some(Mp3Encoder::at(path.clone()))
+        }
+    };
+    let program = encoder.as_ref().map(|it| it.program().display().to_string());
+    tracing::info!(
+        program,
+        "recordings can be WAV{}",
+        if encoder.is_some() { " and MP3" } else { "" }
+    );
+    Ok(encoder)
 }

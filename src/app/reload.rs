@@ -12,6 +12,7 @@ use toml::{Table, Value};
 use super::{
     accounts::{self, POLL_INTERVAL},
     phones::OpenPhones,
+    recording_archive::OpenRecordings,
     rows::ConfigRows,
     settings,
 };
@@ -39,6 +40,7 @@ pub(super) struct ReloadableParts {
     pub(super) http: SocketAddr,
     pub(super) inbound: Arc<Inbound>,
     pub(super) log: LogSender,
+    pub(super) recordings: Arc<OpenRecordings>,
     pub(super) registry: Arc<Registry>,
     pub(super) sip: Option<Arc<SipBackend>>,
     /// Certificates, whose files are looked at again.
@@ -77,6 +79,11 @@ const RELOADED: &[(&str, Apply)] = &[
     }),
     ("number", calls),
     ("rate_limit", limits),
+    ("recordings.accounts", recordings),
+    ("recordings.keep_days", recordings),
+    ("recordings.keep_gb", recordings),
+    ("recordings.url", recordings),
+    ("recordings.url_ttl", recordings),
     ("sip.dial_allow", phones),
     ("trunk", phones),
     ("trusted_proxies", trust),
@@ -99,6 +106,11 @@ fn phones(parts: &ReloadableParts, config: &Config) -> Result<()> {
     if let Some(sip) = &parts.sip {
         OpenPhones::configure(sip, config);
     }
+    Ok(())
+}
+
+fn recordings(parts: &ReloadableParts, config: &Config) -> Result<()> {
+    parts.recordings.configure(config);
     Ok(())
 }
 
@@ -316,8 +328,9 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let config = load(temp.path(), "[log]\nlevel = \"debug\"");
         let found = Snapshot::of(&config).settings;
-        // An empty list is not printed.
-        let rows = ["account", "endpoint", "number", "sip.dial_allow", "trunk"];
+        // An empty list and a value that is not set are not printed.
+        let rows = ["account", "endpoint", "number", "recordings.accounts", "recordings.url"];
+        let rows = [&rows[..], &["sip.dial_allow", "trunk"]].concat();
         for (key, _) in RELOADED.iter().filter(|(key, _)| !rows.contains(key)) {
             assert!(found.contains_key(*key), "{key}");
         }

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, ErrorKind, Write},
+    net::SocketAddr,
     path::Path,
     sync::Arc,
     time::{Duration, Instant as StdInstant, SystemTime, UNIX_EPOCH},
@@ -13,7 +14,10 @@ use anyhow::{Context, Result, bail};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::state::{self, StateNames};
+use super::{
+    recording_archive::OpenRecordings,
+    state::{self, StateNames},
+};
 use crate::{
     accounts::file,
     cdr::store::{self, CachedCdrStore},
@@ -28,6 +32,7 @@ use crate::{
         inbound::wall_clock,
         membership, recorder,
     },
+    recording,
     state_log::{
         Line, Opened, RowRecord, StateLog, StateLogSettings,
         inspect::{self, LogSnapshot},
@@ -65,7 +70,8 @@ pub(super) const KEY_FILE: &str = "account-key";
 /// Errors that are printed; further ones tell nothing new.
 const ERRORS_SHOWN_MAX: usize = 20;
 
-/// Stores that outlive calls: bans, member ids, call detail records, traces, idempotency keys.
+/// Stores that outlive calls: bans, member ids, call detail records, traces, recordings, idempotency
+/// keys.
 pub(super) struct Stores {
     pub(super) rows: Arc<dyn RowStore>,
     pub(super) ban_list: Arc<BanList>,
@@ -74,6 +80,7 @@ pub(super) struct Stores {
     pub(super) idempotency_keys: Arc<StoredResponses>,
     pub(super) state_log: Arc<StateLog>,
     pub(super) traces: Arc<TraceArchive>,
+    pub(super) recordings: Arc<OpenRecordings>,
 }
 
 /// What the last process has left in the state log.
@@ -85,11 +92,13 @@ pub(super) struct StateRemains {
 }
 
 impl Stores {
-    /// Opens the stores with the data of the last process.
+    /// Opens the stores with the data of the last process. `http` is the bound address, and `secret` the
+    /// account-key.
     pub(super) fn open(
         folder: &DataFolder,
         rows: &Arc<dyn RowStore>,
-        config: &Config,
+        (config, http): (&Config, SocketAddr),
+        secret: &[u8; 32],
     ) -> Result<(Self, StateRemains)> {
         let (now, wall) = (Instant::now().into_std(), wall_clock());
         let cdrs = Duration::from_secs(config.cdrs.keep.get().into());
@@ -109,6 +118,12 @@ impl Stores {
             idempotency_keys,
             state_log,
             traces: Arc::new(open_traces(folder, config.traces)?),
+            recordings: OpenRecordings::open(
+                folder,
+                (rows.clone(), &folder.path(STORE_FILE)),
+                secret,
+                (config, http),
+            )?,
         };
         Ok((stores, remains))
     }
@@ -378,6 +393,7 @@ fn check_row(table: Table, row: &StoredRow) -> Result<(), RowStoreError> {
         Table::Accounts => file::check(row),
         Table::RoomBans => ban_list::check(row),
         Table::ConfigRows => config_rows::check(row),
+        Table::Recordings => recording::store::read(row).map(drop),
         Table::TrunkMinutes => trunk_minutes::check(row),
     }
 }

@@ -9,6 +9,7 @@ pub mod groups;
 pub mod kept;
 pub mod login;
 pub mod phones;
+pub mod recordings;
 pub mod reference;
 pub mod rows;
 pub mod serve;
@@ -72,6 +73,9 @@ pub enum Command {
     /// Check or back up the store of a data folder; an engine may be running on it.
     #[command(subcommand)]
     Store(Box<store::StoreCommand>),
+    /// List, verify and delete the recordings of a data folder.
+    #[command(subcommand, after_help = recordings::AFTER_HELP)]
+    Recordings(Box<recordings::RecordingsCommand>),
     /// Watch the rooms of a running server, live: who is in them, and what each caller hears.
     #[command(after_help = watch::AFTER_HELP)]
     Watch(Box<watch::WatchArgs>),

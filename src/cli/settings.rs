@@ -15,6 +15,7 @@ use super::{
     },
     kept::{CdrSettings, EventsSettings, TraceSettings},
     phones::{EndpointSettings, SipSettings, SpeechSettings},
+    recordings::RecordingSettings,
     trunk::TrunkSettings,
 };
 use crate::base::{ids::Dialect, network::IpNetwork};
@@ -78,6 +79,9 @@ pub struct Settings {
     /// Table `[traces]` and its flags.
     #[command(flatten)]
     pub traces: TraceSettings,
+    /// Table `[recordings]` and its flags.
+    #[command(flatten)]
+    pub recordings: RecordingSettings,
     /// Table `[voice]` and its flags.
     #[command(flatten)]
     pub voice: VoiceSettings,
@@ -371,6 +375,7 @@ impl Settings {
                 keep: self.traces.keep.or(below.traces.keep),
                 bytes_max: self.traces.bytes_max.or(below.traces.bytes_max),
             },
+            recordings: self.recordings.over(below.recordings),
             voice: VoiceSettings {
                 plivo: self.voice.plivo.or(below.voice.plivo),
                 vobiz: self.voice.vobiz.or(below.voice.vobiz),

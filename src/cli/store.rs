@@ -90,9 +90,9 @@ Examples:
 A backup contains accounts and the account-key, so it is as secret as their tokens (only its owner
 may read it); people, groups and their audit, their tokens and passwords (as hashes), bans, call
 detail records, responses to requests with an Idempotency-Key, reserved member ids, and the events that
-are kept, with the callbacks that wait. It does not contain the configuration, flows, traces
-(DATA/traces), or what conflow makes again: the built-in voices (DATA/voices), and the development
-account's token (DATA/dev-token).
+are kept, with the callbacks that wait; and the rows of recordings. It does not contain the
+configuration, flows, traces (DATA/traces), the audio of recordings (DATA/recordings), or what conflow
+makes again: the built-in voices (DATA/voices), and the development account's token (DATA/dev-token).
 
 conflow store restore makes a data folder of it.";
 

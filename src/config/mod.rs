@@ -5,6 +5,7 @@ mod error;
 mod file;
 mod groups;
 mod phones;
+mod recordings;
 pub mod rows;
 mod trunk;
 
@@ -26,6 +27,7 @@ pub use self::{
     error::ConfigError,
     groups::{BungieConfig, CapillaryConfig, GroupsConfig, KiriminConfig, RocketChatConfig},
     phones::{EndpointConfig, SipConfig, SpeechConfig},
+    recordings::{KeepConfig, RecordingsConfig},
     trunk::{OutboundConfig, TargetConfig, TrunkConfig},
 };
 pub use crate::cli::login::DEVELOPMENT_ACCOUNT;
@@ -84,6 +86,8 @@ pub struct Config {
     pub cdrs: CdrConfig,
     /// How much of the traces is kept.
     pub traces: TraceConfig,
+    /// Limits, retention and URLs of recordings.
+    pub recordings: RecordingsConfig,
     /// Compatibility choices of the voice API.
     pub voice: VoiceConfig,
     /// Access rules for requests that conflow sends.
@@ -321,6 +325,7 @@ impl Config {
     pub fn check_complete(&self) -> Result<(), ConfigError> {
         self.https_files()?;
         self.sip.tls_files()?;
+        self.recordings.check()?;
         let Some(path) = &self.file else { return Ok(()) };
         let path = path.display();
         if self.ops_token.as_ref().is_some_and(|it| it.0 == Secret::HIDDEN) {
@@ -359,6 +364,15 @@ impl Config {
             self.unresolved_owners.iter().find(|it| !kept.contains(&it.account))
         {
             return Err(ConfigError::Incomplete(unresolved.why.clone()));
+        }
+        let is_known =
+            |id: &AccountId| kept.contains(id) || self.accounts.iter().any(|it| it.id == *id);
+        if let Some(id) = self.recordings.accounts.keys().find(|it| !is_known(it)) {
+            let why = format!(
+                "recordings.accounts.{id}: there is no such [[account]], and conflow account list has \
+                 none either"
+            );
+            return Err(ConfigError::Incomplete(why));
         }
         let Some(path) = &self.file else { return Ok(()) };
         if self.accounts.is_empty() && kept.is_empty() {
@@ -407,6 +421,7 @@ impl Config {
             events: EventsConfig::new(&layer.events),
             cdrs: CdrConfig { keep: layer.cdrs.keep.unwrap_or(CDRS_KEEP) },
             traces: TraceConfig::new(&layer.traces),
+            recordings: RecordingsConfig::new(layer.recordings),
             voice: VoiceConfig {
                 plivo: layer.voice.plivo.unwrap_or_default(),
                 vobiz: layer.voice.vobiz.unwrap_or_default(),

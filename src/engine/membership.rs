@@ -339,6 +339,7 @@ fn read(table: Table, row: &StoredRow) -> Result<Change, RowStoreError> {
         | Table::Accounts
         | Table::RoomBans
         | Table::ConfigRows
+        | Table::Recordings
         | Table::TrunkMinutes => {
             return Err(RowStoreError(format!("the table {} holds no groups", table.name())));
         }

@@ -4,12 +4,18 @@
 //! file has its final name once the row has an end.
 
 pub mod active;
+pub mod archive;
 mod encoders;
 pub mod event;
-pub mod memory;
+pub mod files;
 pub mod mp3;
 pub mod port;
+pub mod retention;
+mod row;
+pub mod store;
+mod table;
 mod timeline;
+pub mod url;
 mod wav_file;
 pub mod writer;
 mod writer_queue;
@@ -130,6 +136,23 @@ pub enum RecordingEndReason {
 }
 
 impl RecordingEndReason {
+    /// Every reason, in the order of the declaration.
+    pub const ALL: [Self; 8] = [
+        Self::Timeout,
+        Self::MaxLength,
+        Self::FinishedOnKey,
+        Self::HungUp,
+        Self::Stopped,
+        Self::DiskFull,
+        Self::Interrupted,
+        Self::Drained,
+    ];
+
+    /// The reason that has this text.
+    pub fn of_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.text() == text)
+    }
+
     /// The text of callbacks and rows.
     pub fn text(self) -> &'static str {
         match self {

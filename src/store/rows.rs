@@ -6,8 +6,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::base::ids::AccountId;
 
-/// Rows that outlive the process. All but those of [`Table::Cdrs`] are read at the start; afterwards
-/// they are only written.
+/// Rows that outlive the process. All but those of [`Table::Cdrs`] and [`Table::Recordings`] are read
+/// at the start; afterwards they are only written.
 pub trait RowStore: Send + Sync + 'static {
     /// Every row of a table, ordered by account, then by its two numbers.
     ///
@@ -136,6 +136,9 @@ pub enum Table {
     /// Endpoints, numbers and trunks of `conflow endpoint`, `number` and `trunk`, by kind and a rising
     /// number.
     ConfigRows,
+    /// Recordings, by the time of their first sample in microseconds and a tie-breaker. Nobody loads
+    /// it.
+    Recordings,
     /// Answered time of accounts through trunks, by hour since 1970 and trunk.
     TrunkMinutes,
 }
@@ -211,7 +214,7 @@ pub struct RowStoreError(pub String);
 
 impl Table {
     /// Every table, in the order of its declaration.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::People,
         Self::Groups,
         Self::Members,
@@ -227,6 +230,7 @@ impl Table {
         Self::Accounts,
         Self::RoomBans,
         Self::ConfigRows,
+        Self::Recordings,
         Self::TrunkMinutes,
     ];
 
@@ -248,6 +252,7 @@ impl Table {
             Self::Accounts => "accounts",
             Self::RoomBans => "room_bans",
             Self::ConfigRows => "config_rows",
+            Self::Recordings => "recordings",
             Self::TrunkMinutes => "trunk_minutes",
         }
     }

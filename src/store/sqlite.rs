@@ -37,6 +37,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_cdrs.sql"),
     include_str!("migrations/0006_config_rows.sql"),
     include_str!("migrations/0007_trunk_minutes.sql"),
+    include_str!("migrations/0008_recordings.sql"),
 ];
 /// How long writes that nobody waits for are collected: at 20,000 calls a second, 50 syncs instead
 /// of 1,000.

@@ -59,7 +59,7 @@ TOML
   done
   [ -n "$address" ] || fail "the log has no HTTP address: $(cat "$home/log")"
   export CLIENT_URL=http://$address CLIENT_ID=$id CLIENT_TOKEN=$token
-  export CLIENT_FLOWS=$home/flows/$id
+  export CLIENT_FLOWS=$home/flows/$id CLIENT_DATA=$home/data
 }
 
 stop() {

@@ -188,20 +188,25 @@ impl DocumentedAnswer {
 }
 
 /// The errors: status, name and description (contracts 1.1 and 1.2).
-pub(super) const REFUSALS: [(u16, &str, &str); 13] = [
+pub(super) const REFUSALS: [(u16, &str, &str); 14] = [
     (
         400,
         "Bad",
         "A parameter, a header or the body is not as it must be, or it is not implemented yet; the text says which.",
     ),
     (401, "NoCredentials", "There are no credentials, or they are wrong."),
-    (403, "ReadOnly", "The token is good for looking only."),
+    (
+        403,
+        "ReadOnly",
+        "The token is good for looking only; or the signature of a URL is wrong, or its time is over.",
+    ),
     (404, "NotFound", "What the path names is not there, or is another account's."),
     (405, "WrongMethod", "The path is good for other methods, which `Allow` names."),
     (408, "TooSlow", "The body did not come in time."),
     (409, "Conflict", "It is too late for this; or the Idempotency-Key was another request's."),
     (413, "TooLarge", "The body is larger than anything that is meant."),
     (415, "MediaType", "The body is neither JSON nor a form, or it is compressed."),
+    (416, "NoRange", "The range begins after the end of the file."),
     (429, "TooFast", "Too many requests of this account, or too many wrong credentials."),
     (500, "Fault", "A fault of the server: the request may have had its effect or not."),
     (503, "Unavailable", "For the moment: the engine is full, or shuts down."),
@@ -219,6 +224,7 @@ pub(super) fn refusals() -> Value {
         let header = match status {
             401 => Some(("WWW-Authenticate", "string", "In the Plivo dialect: Basic.")),
             405 => Some(("Allow", "string", "The methods, with commas.")),
+            416 => Some(("Content-Range", "string", "The size of the file: `bytes */SIZE`.")),
             429 | 503 => Some(("Retry-After", "integer", "Seconds until it is worth another try.")),
             _ => None,
         };
@@ -265,6 +271,7 @@ fn path_parameter(name: &str) -> Value {
                 "The id of an event, as `X-Conflow-Event-Id` and the stream of events have it.",
             )
         }
+        "recording_id" => (uuid(), "A recording."),
         "request_uuid" => (uuid(), "As it was answered when the call was made."),
         _ => (json!({ "type": "string", "minLength": 1 }), ""),
     };

@@ -80,11 +80,6 @@ pub(super) async fn applications(client: ApiClient) -> Result<Response, Failure>
     list(&client, "Application/", Vec::new())
 }
 
-/// `GET Recording/`: there are none yet.
-pub(super) async fn recordings(client: ApiClient) -> Result<Response, Failure> {
-    list(&client, "Recording/", Vec::new())
-}
-
 /// A page of a list.
 fn list(client: &ApiClient, path: &str, all: Vec<Value>) -> Result<Response, Failure> {
     let query = client.context.query();

@@ -1,11 +1,15 @@
 //! Endpoints of the voice API (contracts 2.1 and 5.1), for both dialects.
 
 use super::{
-    account, bans, calls, deliveries, events, member_action::MemberAction, members, record, rooms,
+    account, bans, calls, deliveries, events, member_action::MemberAction, members, record,
+    recordings, rooms,
 };
-use crate::api::{
-    endpoint::{DELETE, Documented::Voice, Endpoint, POST, handler},
-    openapi::DialectDescriber,
+use crate::{
+    api::{
+        endpoint::{DELETE, Documented::Voice, Endpoint, POST, handler},
+        openapi::DialectDescriber,
+    },
+    flow::RecordingFormat,
 };
 
 pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
@@ -19,9 +23,40 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::reads("/Number", handler!(account::numbers), Voice(|it| it.list_of("Number"))),
     Endpoint::reads(
         "/Recording",
-        handler!(account::recordings),
-        Voice(|it| it.list_of("Recording")),
+        handler!(recordings::list),
+        Voice(DialectDescriber::list_recordings),
     ),
+    Endpoint::changes(
+        POST,
+        "/Recording/export",
+        handler!(recordings::export),
+        Voice(DialectDescriber::export_recordings),
+    )
+    .answers_itself(),
+    Endpoint::reads(
+        "/Recording/{recording}",
+        handler!(recordings::show),
+        Voice(DialectDescriber::show_recording),
+    ),
+    Endpoint::changes(
+        DELETE,
+        "/Recording/{recording}",
+        handler!(recordings::delete),
+        Voice(DialectDescriber::delete_recording),
+    )
+    .without_log(),
+    Endpoint::reads(
+        "/Recording/{recording}.wav",
+        handler!(recordings::audio::wav),
+        Voice(|it| it.download_recording(RecordingFormat::Wav)),
+    )
+    .downloads(),
+    Endpoint::reads(
+        "/Recording/{recording}.mp3",
+        handler!(recordings::audio::mp3),
+        Voice(|it| it.download_recording(RecordingFormat::Mp3)),
+    )
+    .downloads(),
     Endpoint::reads("/Conference", handler!(rooms::list), Voice(DialectDescriber::list_rooms)),
     Endpoint::changes(
         DELETE,

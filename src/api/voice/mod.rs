@@ -18,6 +18,7 @@ pub(super) mod openapi;
 mod params;
 pub(super) mod plivo;
 mod record;
+mod recordings;
 mod rooms;
 pub(super) mod vobiz;
 mod warnings;

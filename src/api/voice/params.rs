@@ -90,8 +90,14 @@ impl RequestParams {
         let time = |end: &str| self.time(&format!("{name}{end}"));
         let (exactly, from, after) = (time("")?, time("__gte")?, time("__gt")?);
         let (until, before) = (time("__lte")?, time("__lt")?);
-        // Times are given in seconds, so the whole of the last second counts.
-        let whole = |at: SystemTime| at + Duration::from_micros(999_999);
+        // Times are given in seconds, so the whole of the last second counts; unless there is a fraction.
+        let has_fraction = |at: SystemTime| {
+            at.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|it| 0 < it.subsec_micros())
+        };
+        let whole = |at: SystemTime| match has_fraction(at) {
+            true => at,
+            false => at + Duration::from_micros(999_999),
+        };
         let after = after.map(|at| whole(at) + Duration::from_micros(1));
         let before = before.map(|at| at - Duration::from_micros(1));
         Ok((
@@ -101,10 +107,13 @@ impl RequestParams {
     }
 
     fn time(&self, name: &str) -> Result<Option<SystemTime>, Failure> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
+        let Some(given) = self.text(name)? else { return Ok(None) };
+        let text = given.as_str();
         let bad =
             || Failure::Bad(format!("{name}: give a time in UTC such as 2026-08-31 20:08:21"));
-        utc::parse(&text).map(Some).ok_or_else(bad)
+        // As `add_time` has it. A plus that is not escaped is a blank.
+        let text = text.strip_suffix("+00:00").or_else(|| text.strip_suffix(" 00:00"));
+        utc::parse(text.unwrap_or(&given)).map(Some).ok_or_else(bad)
     }
 
     /// `true` or `false`, as such or as a text.

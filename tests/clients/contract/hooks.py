@@ -7,6 +7,7 @@ import os
 import re
 import time
 
+import recordings
 import requests
 import schemathesis
 
@@ -31,7 +32,7 @@ def before_call(context, case, kwargs):
     if case.query and case.meta is not None and case.meta.generation.mode.is_positive:
         # A pattern cannot know how many days a month has.
         for name in case.query:
-            if name.startswith(("end_time", "event_time", "since")) and isinstance(case.query[name], str):
+            if name.startswith(("add_time", "end_time", "event_time", "since")) and isinstance(case.query[name], str):
                 case.query[name] = re.sub(r"-(29|30|31)\b", "-28", case.query[name])
     if case.meta is None or case.meta.phase.name.value == "stateful":
         return
@@ -49,6 +50,8 @@ def before_call(context, case, kwargs):
             path["request_uuid"] = queue()
         if "ban_id" in path:
             path["ban_id"] = ban()
+        if "recording_id" in path:
+            path["recording_id"] = recordings.record()
     if isinstance(case.body, dict):
         case.body = {name: nearby(name, value) for name, value in case.body.items()}
         if case.meta.generation.mode.is_positive and isinstance(case.body.get("user"), str):

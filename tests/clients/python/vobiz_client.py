@@ -3,6 +3,7 @@
 import vobiz.rest.client
 
 import vobiz_conferences
+import vobiz_recordings
 from bench import URL, Bench
 from documents import Documents
 
@@ -14,4 +15,6 @@ vobiz.rest.client.VOBIZ_API_BASE_URI = f"{URL}/api/v1/Account"
 
 conferences = vobiz_conferences.Conferences()
 documents = Documents(vobiz.vobizxml, conferences)
-Bench("vobiz-python").run(*conferences.sections(), *documents.sections())
+Bench("vobiz-python").run(
+    *conferences.sections(), *vobiz_recordings.SECTIONS, *documents.sections()
+)

@@ -40,6 +40,7 @@ use conflow::{
     fetch::{self, BoxFuture, ByteStream, FetchClient, HttpNetwork, Internet},
     flow::{Cause, DocumentError, Fetched, Flow, RequestMethod},
     media::Exchange,
+    recording::archive::RecordingArchive,
     sim_phones::{self, Dial, SimPhones},
     store::{idempotency::StoredResponses, rows::RowStore, rows_memory::MemoryRows},
     webhooks::{delivery::DeliveryLimits, dispatcher::webhook_dispatcher},
@@ -75,13 +76,23 @@ pub(crate) struct TestEngineOptions {
     pub(crate) has_loopback: bool,
     /// The store of bans and idempotency keys.
     pub(crate) rows: Arc<dyn RowStore>,
+    /// The recordings; None: there are none.
+    pub(crate) recordings: Option<Arc<RecordingArchive>>,
 }
 
 impl Default for TestEngineOptions {
     fn default() -> Self {
         let (settings, rooms) = (Settings::default(), conference::Settings::default());
         let rows = Arc::new(MemoryRows::default());
-        Self { settings, rooms, has_phones: true, is_stalled: false, has_loopback: false, rows }
+        Self {
+            settings,
+            rooms,
+            has_phones: true,
+            is_stalled: false,
+            has_loopback: false,
+            rows,
+            recordings: None,
+        }
     }
 }
 
@@ -189,6 +200,7 @@ impl TestEngine {
             endpoints: Box::new(|of| {
                 Vec::from_iter((of.as_str() == "MA1").then(|| "anna".to_owned()))
             }),
+            recordings: options.recordings.unwrap_or_else(RecordingArchive::in_memory),
             callbacks,
             idempotency_keys,
             on_answered: Box::new(|entry| entry.log()),

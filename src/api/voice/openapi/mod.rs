@@ -7,6 +7,7 @@ mod events;
 mod invite;
 mod kick;
 mod record;
+mod recordings;
 mod rooms;
 mod terms;
 mod trace;
@@ -14,7 +15,10 @@ mod trace;
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{Settings, bodies, calls as calls_served, deliveries, record as recordings_started};
+use super::{
+    Settings, bodies, calls as calls_served, deliveries, record as recordings_started,
+    recordings as recordings_served,
+};
 use crate::{
     api::{
         dialect::ApiDialect,
@@ -56,9 +60,11 @@ fn documented(path: &PathRow) -> String {
         ("{members}", "{member_id}"),
         ("{ban}", "{ban_id}"),
         ("{stream}", "{stream_id}"),
+        ("{recording}", "{recording_id}"),
     ];
     let is_open = path.dialect == Some(ApiDialect::Ops);
-    let text = if is_open { path.pattern.to_owned() } else { path.route() };
+    let is_bare = is_open || path.is_file();
+    let text = if is_bare { path.pattern.to_owned() } else { path.route() };
     names.iter().fold(text, |text, (name, shown)| text.replace(name, shown))
 }
 
@@ -68,6 +74,7 @@ pub(in crate::api) fn schemas(schemas: &mut Schemas) {
     calls_served::schemas(schemas);
     deliveries::schemas(schemas);
     recordings_started::schemas(schemas);
+    recordings_served::schemas(schemas);
     schemas.put_written(
         "Spawned",
         object(&[("message", one("async api spawned")), ("api_id", uuid())]),
@@ -86,7 +93,7 @@ impl DialectDescriber {
     fn complete(self, endpoint: &Endpoint, operation: Operation) -> Operation {
         let described = operation.refuses(&ALWAYS);
         let described = match endpoint.audit {
-            AuditRule::NotAudited => described,
+            AuditRule::AuditedRead | AuditRule::NotAudited => described,
             AuditRule::Audited => self.changes(described),
         };
         match endpoint.answers_itself {
@@ -140,8 +147,7 @@ impl DialectDescriber {
         let (id, summary) = match kind {
             "Application" => ("list_applications", "Lists applications: there are none."),
             "Endpoint" => ("list_endpoints", "Lists the SIP phones of the configuration."),
-            "Number" => ("list_numbers", "Lists the numbers of the configuration."),
-            _ => ("list_recordings", "Lists recordings: there are none yet."),
+            _ => ("list_numbers", "Lists the numbers of the configuration."),
         };
         let objects = json!({ "type": "array", "items": { "type": "object" } });
         let keys = [("api_id", uuid()), ("meta", reference("Meta")), ("objects", objects)];
@@ -161,6 +167,7 @@ impl DialectDescriber {
             Tag::Calls => ("Plivo: calls", "Vobiz: calls"),
             Tag::Events => ("Plivo: events", "Vobiz: events"),
             Tag::Members => ("Plivo: members", "Vobiz: members"),
+            Tag::Recordings => ("Plivo: recordings", "Vobiz: recordings"),
             Tag::Rooms => ("Plivo: conferences", "Vobiz: conferences"),
         };
         Operation::new(format!("{}_{id}", self.dialect), self.by_dialect(plivo, vobiz), summary)
@@ -174,6 +181,7 @@ enum Tag {
     Calls,
     Events,
     Members,
+    Recordings,
     Rooms,
 }
 

@@ -25,7 +25,7 @@ impl DialectDescriber {
                 "What it says is in the left channel, what it hears in the right one. At most 4 \
                  recordings of a call at a time. 503 if the disk is nearly full, or too many run.",
             )
-            .reads(self.recording(about))
+            .reads(self.begun_recording(about))
             .answers(DocumentedAnswer::json(status, "It runs.", started).with_warnings())
             .refuses(&[400, 415])
     }
@@ -58,7 +58,7 @@ impl DialectDescriber {
                 "The file has one channel. A conference that is recorded already goes on, and the \
                  answer has the id of that recording. 503 if the disk is nearly full, or too many run.",
             )
-            .reads(self.recording(about))
+            .reads(self.begun_recording(about))
             .answers(answer.with_warnings())
             .refuses(&[400, 415, 504])
     }
@@ -93,7 +93,7 @@ impl DialectDescriber {
     }
 
     /// The parameters of a start.
-    fn recording(self, limit: &str) -> Value {
+    fn begun_recording(self, limit: &str) -> Value {
         let seconds = LENGTH_MAX.as_secs() as u32;
         let channels = self.by_dialect("stereo", "mono");
         let told = "Requested once the file is complete, with its URL, length and times.";

@@ -1,4 +1,4 @@
-//! The voice API: conferences, members, kicks, bans, calls, traces, events.
+//! The voice API: conferences, members, kicks, bans, calls, recordings, traces, events.
 
 mod bans;
 mod calls;
@@ -6,5 +6,6 @@ mod deliveries;
 mod events;
 mod kick;
 mod record;
+mod recordings;
 mod rooms;
 mod trace;

@@ -7,9 +7,9 @@ use conflow::{
     engine::recordings::{RecordingPorts, Recordings},
     recording::{
         RecordingStore, audio_url,
-        memory::MemoryRecordings,
         mp3::Mp3Encoder,
         port::RecordingListener,
+        store::StoredRecordings,
         writer::{RecordingWriter, WriterSettings},
     },
 };
@@ -23,7 +23,7 @@ use crate::api::engine::{TestEngine, TestEngineOptions, account};
 /// An engine that keeps recordings in a folder of its own.
 struct RecordingEngine {
     engine: TestEngine,
-    store: Arc<MemoryRecordings>,
+    store: Arc<StoredRecordings>,
     folder: TempDir,
 }
 
@@ -34,7 +34,7 @@ impl RecordingEngine {
 
     fn with(change: impl FnOnce(WriterSettings) -> WriterSettings) -> Self {
         let engine = TestEngine::new(TestEngineOptions::default());
-        let (folder, store) = (tempdir().unwrap(), Arc::new(MemoryRecordings::default()));
+        let (folder, store) = (tempdir().unwrap(), Arc::new(StoredRecordings::in_memory()));
         let settings = WriterSettings {
             free_min_mb: 0,
             free_stop_mb: 0,

@@ -334,7 +334,7 @@ async fn an_account_and_its_lists_are_shown() {
         GET P/ => 200 {{"account_type":"standard","address":"","api_id":"*","auth_id":"MA1","auto_recharge":false,"billing_mode":"prepaid","cash_credits":"0.00000","city":"","name":"MA1","resource_uri":"/v1/Account/MA1/","state":"","timezone":"UTC"}}
         GET /v1/Account/MA2/ => 404 {{"api_id":"*","error":"account not found"}}
         GET P/Application/ => {none}
-        GET V/Recording/ => {none}
+        GET P/Recording/ => {none}
         GET P/Endpoint/ => {}
         GET P/Number/ => {}
         GET P/Number/?limit=1&offset=1&type=local => 200 [conflow-warning: type: no such parameter, so it is ignored] {{"api_id":"*","meta":{{"limit":1,"next":"/v1/Account/MA1/Number/?limit=1&offset=2&type=local","offset":1,"previous":"/v1/Account/MA1/Number/?limit=1&offset=0&type=local","total_count":3}},"objects":[{second}]}}
