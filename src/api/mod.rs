@@ -86,7 +86,7 @@ use self::{
 use crate::{
     accounts::Accounts,
     base::{
-        ids::{AccountId, Dialect, RoomKey},
+        ids::{Dialect, RoomKey},
         traceparent::Traceparent,
     },
     conference::{Ask, ConferenceAnswer},
@@ -96,6 +96,7 @@ use crate::{
         recorder::AskedBy,
         registry::{AskError, Registry},
     },
+    provisioning::Provisioning,
     sim_phones::SimPhones,
     store::IdempotencyStore,
     webhooks::dispatcher::WebhookQueue,
@@ -111,8 +112,8 @@ pub struct ApiDependencies {
     pub journal: Arc<Journal>,
     /// The accounts and their tokens.
     pub accounts: Arc<Accounts>,
-    /// The users of an account's SIP endpoints.
-    pub endpoints: EndpointUsers,
+    /// The endpoints and applications of accounts, and their changes.
+    pub provisioning: Arc<dyn Provisioning>,
     /// Delivers the answers of deferred requests.
     pub callbacks: WebhookQueue,
     /// Stored answers of repeated requests.
@@ -122,9 +123,6 @@ pub struct ApiDependencies {
     /// The simulated phones; None: their paths do not exist.
     pub phones: Option<Arc<SimPhones>>,
 }
-
-/// Lists the users of an account's SIP endpoints.
-pub type EndpointUsers = Box<dyn Fn(&AccountId) -> Vec<String> + Send + Sync>;
 
 /// Settings of the edge.
 #[derive(Clone, Copy, Debug)]
@@ -352,7 +350,7 @@ pub struct AppState {
     inbound: Arc<Inbound>,
     journal: Arc<Journal>,
     accounts: Arc<Accounts>,
-    endpoints: RwLock<EndpointUsers>,
+    provisioning: Arc<dyn Provisioning>,
     phones: Option<Arc<SimPhones>>,
     callbacks: WebhookQueue,
     idempotency_keys: Arc<dyn IdempotencyStore>,
@@ -374,7 +372,7 @@ impl AppState {
             inbound,
             journal,
             accounts,
-            endpoints,
+            provisioning,
             callbacks,
             idempotency_keys,
             on_answered,
@@ -390,7 +388,7 @@ impl AppState {
             inbound,
             journal,
             accounts,
-            endpoints: RwLock::new(endpoints),
+            provisioning,
             phones,
             callbacks,
             idempotency_keys,
@@ -409,11 +407,6 @@ impl AppState {
     /// Replaces what the edge trusts, from the next request on.
     pub fn set_trust(&self, trust: Trust) {
         *self.trust.write() = Arc::new(trust);
-    }
-
-    /// Replaces the users that `Endpoint/` lists.
-    pub fn set_endpoints(&self, endpoints: EndpointUsers) {
-        *self.endpoints.write() = endpoints;
     }
 
     /// Replaces the limits of every account. Counts begin again.

@@ -78,6 +78,8 @@ mod tests {
     use crate::{
         app::{
             Engine, accounts, flows_folder,
+            provisioner::Provisioner,
+            rows::ConfigRows,
             store::{Stores, rows},
         },
         cli::serve::ServeArgs,
@@ -119,16 +121,13 @@ mod tests {
             let rows = rows(&folder).unwrap();
             let (stores, _) = Stores::open(&folder, &rows, &config).unwrap();
             let documents = Arc::new(flows_folder(&config));
-            let (_, accounts, _) = accounts::open(&config.data, rows, &config).unwrap();
-            let (engine, _) = Engine::build(
-                &config,
-                config.http.0,
-                stores,
-                documents,
-                accounts,
-                log::LogSender::disabled(),
-            )
-            .unwrap();
+            let (_, accounts, key) = accounts::open(&config.data, rows.clone(), &config).unwrap();
+            let rows = Arc::new(ConfigRows::new(rows, key));
+            let provisioner = Provisioner::new(rows, accounts.clone(), &config).0;
+            let shared = (documents, accounts, provisioner);
+            let (engine, _) =
+                Engine::build(&config, config.http.0, stores, shared, log::LogSender::disabled())
+                    .unwrap();
             Self { engine, _temp: temp }
         }
 

@@ -6,9 +6,11 @@ mod causes;
 mod drain;
 pub mod events;
 mod phones;
+mod provisioner;
 mod random;
 mod reload;
-pub mod rows;
+pub mod row_commands;
+mod rows;
 mod settings;
 mod signals;
 mod state;
@@ -31,12 +33,12 @@ use uuid::Uuid;
 pub use self::{causes::causes, reload::LoadConfig};
 use self::{
     phones::{Backends, RealPhones},
+    provisioner::Provisioner,
     random::{random, random_hex},
     reload::{ReloadableParts, Reloader},
     rows::ConfigRows,
     settings::{
-        api_settings, endpoint_users, fetch_settings, inbound_settings, is_open_to_itself,
-        simulated_phones, trust,
+        api_settings, fetch_settings, inbound_settings, is_open_to_itself, simulated_phones, trust,
     },
     signals::{Signals, StopSignals},
     store::{StateRemains, Stores},
@@ -117,13 +119,14 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
         (Arc::new(flows_folder(&config)), store::open(&folder, config.is_new_store)?);
     let (stores, remains) = Stores::open(&folder, &rows, &config)?;
     let (stored_accounts, accounts, key) = accounts::open(&config.data, rows.clone(), &config)?;
-    let (base, config_rows) = (config.clone(), ConfigRows::new(rows.clone(), key));
+    let (base, config_rows) = (config.clone(), Arc::new(ConfigRows::new(rows.clone(), key)));
     config_rows.merge(&mut config, &stored_accounts)?;
+    let (provisioner, follow) = Provisioner::new(config_rows, accounts.clone(), &config);
     let prepared = stores.member_ids.prepare(&accounts.ids());
     prepared.with_context(|| format!("cannot use the data folder {}", config.data.display()))?;
     drop(tokio::spawn(store::remove_old_cdrs(stores.cdrs.clone())));
-    let (mut engine, dispatcher) =
-        Engine::build(&config, http, stores, documents.clone(), accounts.clone(), log.clone())?;
+    let shared = (documents.clone(), accounts.clone(), provisioner.clone());
+    let (mut engine, dispatcher) = Engine::build(&config, http, stores, shared, log.clone())?;
     let people = AccountPeople::open(rows.clone(), &engine.registry, engine.state_log.clone())?;
     let (closed, closing) = oneshot::channel::<()>();
     let dispatching = tokio::spawn(dispatcher.run(async move { drop(closing.await) }));
@@ -135,8 +138,8 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     log_start(&config, &documents, http, &sip.unwrap_or_default(), token_file.as_deref());
     warn_of_few(descriptors);
     let tls = https.clone();
-    let parts = engine.reloadable((accounts, stored_accounts), config_rows, (http, tls), log);
-    drop(tokio::spawn(Reloader::new(base, &config, load, parts).run(signals.hangup)));
+    let parts = engine.reloadable((accounts, stored_accounts), provisioner, (http, tls), log);
+    drop(tokio::spawn(Reloader::new(base, &config, load, parts).run(signals.hangup, follow)));
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
     let serving = tokio::spawn(server::serve(listener, https, engine.api.clone(), stopped));
@@ -282,8 +285,7 @@ impl Engine {
         config: &Config,
         http: SocketAddr,
         Stores { rows, ban_list, member_ids, cdrs, idempotency_keys, state_log, traces }: Stores,
-        folder: Arc<FlowsFolder>,
-        accounts: Arc<Accounts>,
+        (folder, accounts, provisioner): (Arc<FlowsFolder>, Arc<Accounts>, Arc<Provisioner>),
         log: LogSender,
     ) -> Result<(Self, Dispatcher)> {
         let client = FetchClient::new(fetch_settings(config, http), Arc::new(Internet))?;
@@ -323,13 +325,16 @@ impl Engine {
             sim.connect(Arc::downgrade(exchange));
         }
         let phones = phones.zip(backends.sip).map(|(it, exchange)| it.open(exchange));
+        if let Some(phones) = &phones {
+            provisioner.connect(phones.gauges().0, &config.sip);
+        }
 
         let links = api::ApiDependencies {
             registry: registry.clone(),
             inbound: inbound.clone(),
             journal: journal.clone(),
             accounts,
-            endpoints: endpoint_users(config),
+            provisioning: provisioner,
             callbacks,
             idempotency_keys,
             on_answered: Box::new(move |entry| log.audit(entry)),
@@ -347,14 +352,14 @@ impl Engine {
     fn reloadable(
         &self,
         (accounts, stored_accounts): (Arc<Accounts>, Arc<AccountStore>),
-        config_rows: ConfigRows,
+        provisioner: Arc<Provisioner>,
         (http, https): (SocketAddr, Option<Arc<ServerTls>>),
         log: LogSender,
     ) -> ReloadableParts {
         ReloadableParts {
             accounts,
             stored_accounts,
-            config_rows: Arc::new(config_rows),
+            provisioner,
             api: self.api.state().clone(),
             client: self.client.clone(),
             http,

@@ -6,6 +6,7 @@ mod faulty_disk;
 mod kills;
 mod messages;
 mod privacy;
+mod provisioner;
 mod repeats;
 mod restarts;
 mod rows;

@@ -6,6 +6,7 @@ mod calls;
 mod events;
 mod invite;
 mod kick;
+mod provisioning;
 mod rooms;
 mod terms;
 mod trace;
@@ -136,12 +137,15 @@ impl DialectDescriber {
     /// A list of what the account has.
     pub(in crate::api::voice) fn list_of(self, kind: &str) -> Operation {
         let (id, summary) = match kind {
-            "Application" => ("list_applications", "Lists applications: there are none."),
-            "Endpoint" => ("list_endpoints", "Lists the SIP phones of the configuration."),
             "Number" => ("list_numbers", "Lists the numbers of the configuration."),
             _ => ("list_recordings", "Lists recordings: there are none yet."),
         };
-        let objects = json!({ "type": "array", "items": { "type": "object" } });
+        self.page_of(id, summary, json!({ "type": "object" }))
+    }
+
+    /// A page of a list with such objects.
+    fn page_of(self, id: &str, summary: &'static str, item: Value) -> Operation {
+        let objects = json!({ "type": "array", "items": item });
         let keys = [("api_id", uuid()), ("meta", reference("Meta")), ("objects", objects)];
         self.operation(id, Tag::Account, summary)
             .takes([

@@ -5,5 +5,6 @@ mod calls;
 mod deliveries;
 mod events;
 mod kick;
+mod provisioning;
 mod rooms;
 mod trace;
