@@ -24,12 +24,12 @@
 //! |---|---|---|
 //! | 0 base | [`base`] | use std and serde |
 //! | 1 ports | [`media`], [`store`], [`speech`]; plain data: `audio::clip`, `rtp::{g711, sdp}` | say what the world must do: traits and data |
-//! | 2 machines | [`flow`] < [`call`] < [`conference`]; [`group`], [`trace`], [`events`] | decide: time and randomness are arguments; no IO |
+//! | 2 machines | [`flow`] < [`call`] < [`conference`]; [`group`], [`provisioning`], [`trace`], [`events`] | decide: time and randomness are arguments; no IO |
 //! | 2 formats | [`audio`], [`rtp`] | compute; no IO |
 //! | 2 ports of machines | [`cdr`], [`documents`], [`recording`], [`webhooks`] | as floor 1, in terms of calls and flows |
 //! | 2 pure parts of adapters | [`sip`], [`sim_phones`], `fetch::signature`, `rtp_engine::gauges` | decide, as machines do |
 //! | 3 adapters | [`tls`] < [`fetch`], `sip::{driver, resolver, sockets, stream, transport}`, [`accounts`], [`descriptors`] < [`credentials`], `documents::{folder, folder_index, web}`, [`sound`], `webhooks::dispatcher` | do IO, one driver each; they do not know each other, except as `<` says |
-//! | 3 adapters | `cdr::{store, table}`, `documents::cache`, `media::router`, `recording::{archive, encoders, files, mp3, store, table, wav_file, writer, writer_queue, writer_shared}`, [`rtp_engine`], `sim_phones::backend`, `speech::{command, pico, process}`, [`state_log`], `store::{folder, idempotency, inspect, member_ids, queue, rows_memory, sqlite, trunk_minutes}`, `trace::archive` | the same |
+//! | 3 adapters | `cdr::{store, table}`, `documents::cache`, `media::router`, `provisioning::memory`, `recording::{archive, encoders, files, mp3, store, table, wav_file, writer, writer_queue, writer_shared}`, [`rtp_engine`], `sim_phones::backend`, `speech::{command, pico, process}`, [`state_log`], `store::{folder, idempotency, inspect, member_ids, queue, rows_memory, sqlite, trunk_minutes}`, `trace::archive` | the same |
 //! | 4 engine | [`engine`] | wait, and run machines |
 //! | 5 edges | [`api`], [`cli`], `client`, [`simulate`] | speak to people and programs; decide nothing |
 //! | 6 program | [`app`], [`mod@bench`], [`check`], [`config`], [`log`], `main`, `simulate::command`, [`watch`] | build it all, and drain it on a signal |
@@ -77,6 +77,7 @@
 //! | recorder, receipt | what a turn writes before it is seen; the answer of a repeatable request in it |
 //! | backlog | callbacks of earlier processes that are not queued yet |
 //! | trunk, target | another server that calls us, or that our calls leave through; one of its addresses |
+//! | provisioning, application | what an account may add while the engine runs: endpoints, and what their calls run |
 //! | upkeep, probe | what `sip` does for trunks by itself: registrations, and OPTIONS to their servers |
 //! | callee, attempt | a call that `<Dial>` makes; one INVITE of a call that we make |
 //! | call detail record (CDR) | what remains of a call |
@@ -137,6 +138,7 @@ pub mod flow;
 pub mod group;
 pub mod log;
 pub mod media;
+pub mod provisioning;
 pub mod recording;
 pub mod rtp;
 pub mod rtp_engine;

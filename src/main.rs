@@ -46,9 +46,10 @@ fn main() -> ExitCode {
         Command::Reference(flags) => print(&reference(flags.format)),
         Command::Serve(flags) => serve(*flags, true),
         Command::Account(account) => app::accounts::account(*account, &mut io::stdout().lock()),
-        Command::Endpoint(it) => app::rows::endpoint(*it, &mut io::stdout().lock()),
-        Command::Number(it) => app::rows::number(*it, &mut io::stdout().lock()),
-        Command::Trunk(it) => app::rows::trunk(*it, &mut io::stdout().lock()),
+        Command::Endpoint(it) => app::row_commands::endpoint(*it, &mut io::stdout().lock()),
+        Command::Application(it) => app::row_commands::application(*it, &mut io::stdout().lock()),
+        Command::Number(it) => app::row_commands::number(*it, &mut io::stdout().lock()),
+        Command::Trunk(it) => app::row_commands::trunk(*it, &mut io::stdout().lock()),
         Command::Simulate(wanted) => {
             match conflow::simulate::command::simulate(&wanted, &mut io::stdout().lock()) {
                 Ok(true) => return ExitCode::SUCCESS,

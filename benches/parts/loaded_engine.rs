@@ -20,7 +20,7 @@ use conflow::{
     accounts::Accounts,
     api::{Api, ApiDependencies, RateLimit, Settings},
     base::ids::{AccountId, CallId, Dialect, RoomId},
-    call::numbers::Numbers,
+    call::{applications::ApplicationRoutes, numbers::Numbers},
     cdr::{CdrStore, store::CachedCdrStore},
     conference,
     documents::{DocumentFetch, DocumentStore, LocalFlow, OnDocument},
@@ -35,6 +35,7 @@ use conflow::{
     flow::{DocumentError, Fetched, Flow},
     log::LogSender,
     media::Exchange,
+    provisioning::memory::MemoryProvisioning,
     recording::archive::RecordingArchive,
     sim_phones::{self, Dial, SimPhones},
     store::{idempotency::StoredResponses, member_ids::VolatileMemberIds},
@@ -86,6 +87,7 @@ impl LoadedEngine {
         let registry = registry(&sim, journal.clone(), notes.clone());
         let settings = inbound::Settings {
             numbers: Numbers::default(),
+            applications: ApplicationRoutes::default(),
             accounts: accounts.clone(),
             call_time_limit: Duration::from_secs(14_400),
         };
@@ -102,7 +104,7 @@ impl LoadedEngine {
             inbound: inbound.clone(),
             journal,
             accounts,
-            endpoints: Box::new(|_| Vec::new()),
+            provisioning: Arc::new(MemoryProvisioning::default()),
             recordings: RecordingArchive::in_memory(),
             callbacks,
             idempotency_keys: Arc::new(StoredResponses::default()),

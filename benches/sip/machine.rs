@@ -16,7 +16,7 @@ use std::{
 use conflow::{
     accounts::Accounts,
     base::ids::{CallId, Dialect, RoomId},
-    call::numbers::Numbers,
+    call::{applications::ApplicationRoutes, numbers::Numbers},
     cdr::store::CachedCdrStore,
     conference,
     documents::{DocumentFetch, DocumentStore, LocalFlow, OnDocument},
@@ -159,6 +159,7 @@ pub(crate) async fn engine(ready: Ready) {
     let registry = Registry::new(conference::Settings::default(), links);
     let settings = inbound::Settings {
         numbers: Numbers::default(),
+        applications: ApplicationRoutes::default(),
         accounts: Arc::new(Accounts::new([7; 32])),
         call_time_limit: Duration::from_secs(14_400),
     };

@@ -26,6 +26,16 @@ pub fn removed(rows: &dyn RowStore) -> Result<Vec<(AccountId, bool)>, RowStoreEr
     Ok(removed.into_iter().map(|id| (id.clone(), is_there(&id))).collect())
 }
 
+/// Whether an account is stored, and has not been removed.
+///
+/// # Errors
+///
+/// [`RowStoreError`]: the rows cannot be read.
+pub fn is_present(rows: &dyn RowStore, id: &AccountId) -> Result<bool, RowStoreError> {
+    let (present, _) = split(rows.load(Table::Accounts)?);
+    Ok(present.iter().any(|it| it.account == *id))
+}
+
 /// Deletes the rows that removed accounts have in some tables, and then no longer counts the accounts
 /// as removed. Blocks until that is durable.
 ///

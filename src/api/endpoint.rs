@@ -24,7 +24,8 @@ pub(super) struct Endpoint {
     pub(super) audit: AuditRule,
     pub(super) operation: Documented,
     /// The endpoint does not take `callback_url` as the receiver of its answer: the stream of events has
-    /// no end, and the `callback_url` of a recording or of a member is about that.
+    /// no end, the `callback_url` of a recording or of a member is about that, and a password must not
+    /// be kept until its answer is sent.
     pub(super) answers_itself: bool,
     /// The response outlives its request, and ends with the credential that opened it.
     pub(super) is_stream: bool,

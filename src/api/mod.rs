@@ -86,7 +86,7 @@ use self::{
 use crate::{
     accounts::Accounts,
     base::{
-        ids::{AccountId, Dialect, RoomKey},
+        ids::{Dialect, RoomKey},
         traceparent::Traceparent,
     },
     conference::{Ask, ConferenceAnswer},
@@ -96,6 +96,7 @@ use crate::{
         recorder::AskedBy,
         registry::{AskError, Registry},
     },
+    provisioning::Provisioning,
     recording::archive::RecordingArchive,
     sim_phones::SimPhones,
     store::IdempotencyStore,
@@ -112,8 +113,8 @@ pub struct ApiDependencies {
     pub journal: Arc<Journal>,
     /// The accounts and their tokens.
     pub accounts: Arc<Accounts>,
-    /// The users of an account's SIP endpoints.
-    pub endpoints: EndpointUsers,
+    /// The endpoints and applications of accounts, and their changes.
+    pub provisioning: Arc<dyn Provisioning>,
     /// The recordings, with their files.
     pub recordings: Arc<RecordingArchive>,
     /// Delivers the answers of deferred requests.
@@ -125,9 +126,6 @@ pub struct ApiDependencies {
     /// The simulated phones; None: their paths do not exist.
     pub phones: Option<Arc<SimPhones>>,
 }
-
-/// Lists the users of an account's SIP endpoints.
-pub type EndpointUsers = Box<dyn Fn(&AccountId) -> Vec<String> + Send + Sync>;
 
 /// Settings of the edge.
 #[derive(Clone, Copy, Debug)]
@@ -355,7 +353,7 @@ pub struct AppState {
     inbound: Arc<Inbound>,
     journal: Arc<Journal>,
     accounts: Arc<Accounts>,
-    endpoints: RwLock<EndpointUsers>,
+    provisioning: Arc<dyn Provisioning>,
     phones: Option<Arc<SimPhones>>,
     recordings: Arc<RecordingArchive>,
     callbacks: WebhookQueue,
@@ -379,7 +377,7 @@ impl AppState {
             inbound,
             journal,
             accounts,
-            endpoints,
+            provisioning,
             recordings,
             callbacks,
             idempotency_keys,
@@ -396,7 +394,7 @@ impl AppState {
             inbound,
             journal,
             accounts,
-            endpoints: RwLock::new(endpoints),
+            provisioning,
             phones,
             recordings,
             callbacks,
@@ -417,11 +415,6 @@ impl AppState {
     /// Replaces what the edge trusts, from the next request on.
     pub fn set_trust(&self, trust: Trust) {
         *self.trust.write() = Arc::new(trust);
-    }
-
-    /// Replaces the users that `Endpoint/` lists.
-    pub fn set_endpoints(&self, endpoints: EndpointUsers) {
-        *self.endpoints.write() = endpoints;
     }
 
     /// Replaces the limits of every account. Counts begin again.

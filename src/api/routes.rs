@@ -217,7 +217,8 @@ mod tests {
             .map(|(.., it)| it.id.as_str());
         let expected = ["play_to_member", "speak_to_member", "make_call", "dial_member"];
         let of_calls = ["send_digits", "play_to_call", "speak_to_call", "transfer_call"];
-        let expected = expected.into_iter().chain(of_calls);
+        let of_accounts = ["create_application", "create_endpoint"];
+        let expected = expected.into_iter().chain(of_calls).chain(of_accounts);
         let expected = ["plivo", "vobiz"].map(|it| {
             let ids = expected.clone().map(move |id| format!("{it}_{id}"));
             ids.collect::<BTreeSet<_>>()

@@ -81,6 +81,8 @@ mod tests {
     use crate::{
         app::{
             Engine, accounts, flows_folder,
+            provisioner::Provisioner,
+            rows::ConfigRows,
             store::{Stores, rows},
         },
         cli::serve::ServeArgs,
@@ -124,15 +126,12 @@ mod tests {
             let (_, accounts, key) = accounts::open(&config.data, rows.clone(), &config).unwrap();
             let parts = (&config, config.http.0);
             let (stores, _) = Stores::open(&folder, &rows, parts, &key).unwrap();
-            let (engine, _) = Engine::build(
-                &config,
-                config.http.0,
-                stores,
-                documents,
-                accounts,
-                log::LogSender::disabled(),
-            )
-            .unwrap();
+            let rows = Arc::new(ConfigRows::new(rows, key));
+            let provisioner = Provisioner::new(rows, accounts.clone(), &config).0;
+            let shared = (documents, accounts, provisioner);
+            let (engine, _) =
+                Engine::build(&config, config.http.0, stores, shared, log::LogSender::disabled())
+                    .unwrap();
             Self { engine, _temp: temp }
         }
 

@@ -6,12 +6,14 @@ mod causes;
 mod drain;
 pub mod events;
 mod phones;
+mod provisioner;
 mod random;
 mod recording_archive;
 mod recordings;
 pub mod recordings_command;
 mod reload;
-pub mod rows;
+pub mod row_commands;
+mod rows;
 mod settings;
 mod signals;
 mod state;
@@ -34,13 +36,13 @@ use uuid::Uuid;
 pub use self::{causes::causes, reload::LoadConfig};
 use self::{
     phones::{Backends, RealPhones},
+    provisioner::Provisioner,
     random::{random, random_hex},
     recording_archive::OpenRecordings,
     reload::{ReloadableParts, Reloader},
     rows::ConfigRows,
     settings::{
-        api_settings, endpoint_users, fetch_settings, inbound_settings, is_open_to_itself,
-        simulated_phones, trust,
+        api_settings, fetch_settings, inbound_settings, is_open_to_itself, simulated_phones, trust,
     },
     signals::{Signals, StopSignals},
     store::{StateRemains, Stores},
@@ -123,13 +125,14 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let (stored_accounts, accounts, key) = accounts::open(&config.data, rows.clone(), &config)?;
     let (stores, remains) = Stores::open(&folder, &rows, (&config, http), &key)?;
     let recordings = stores.recordings.clone();
-    let (base, config_rows) = (config.clone(), ConfigRows::new(rows.clone(), key));
+    let (base, config_rows) = (config.clone(), Arc::new(ConfigRows::new(rows.clone(), key)));
     config_rows.merge(&mut config, &stored_accounts)?;
+    let (provisioner, follow) = Provisioner::new(config_rows, accounts.clone(), &config);
     let prepared = stores.member_ids.prepare(&accounts.ids());
     prepared.with_context(|| format!("cannot use the data folder {}", config.data.display()))?;
     drop(tokio::spawn(store::remove_old_cdrs(stores.cdrs.clone())));
-    let (mut engine, dispatcher) =
-        Engine::build(&config, http, stores, documents.clone(), accounts.clone(), log.clone())?;
+    let shared = (documents.clone(), accounts.clone(), provisioner.clone());
+    let (mut engine, dispatcher) = Engine::build(&config, http, stores, shared, log.clone())?;
     let people = AccountPeople::open(rows.clone(), &engine.registry, engine.state_log.clone())?;
     let (closed, closing) = oneshot::channel::<()>();
     let dispatching = tokio::spawn(dispatcher.run(async move { drop(closing.await) }));
@@ -143,8 +146,8 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     warn_of_few(descriptors);
     let tls = https.clone();
     let (accounts, log) = ((accounts, stored_accounts), (recordings, log));
-    let parts = engine.reloadable(accounts, config_rows, (http, tls), log);
-    drop(tokio::spawn(Reloader::new(base, &config, load, parts).run(signals.hangup)));
+    let parts = engine.reloadable(accounts, provisioner, (http, tls), log);
+    drop(tokio::spawn(Reloader::new(base, &config, load, parts).run(signals.hangup, follow)));
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
     let serving = tokio::spawn(server::serve(listener, https, engine.api.clone(), stopped));
@@ -290,8 +293,7 @@ impl Engine {
         config: &Config,
         http: SocketAddr,
         stores: Stores,
-        folder: Arc<FlowsFolder>,
-        accounts: Arc<Accounts>,
+        (folder, accounts, provisioner): (Arc<FlowsFolder>, Arc<Accounts>, Arc<Provisioner>),
         log: LogSender,
     ) -> Result<(Self, Dispatcher)> {
         let Stores { rows, ban_list, member_ids, cdrs, idempotency_keys, .. } = stores;
@@ -334,13 +336,16 @@ impl Engine {
             sim.connect(Arc::downgrade(exchange));
         }
         let phones = phones.zip(backends.sip).map(|(it, exchange)| it.open(exchange));
+        if let Some(phones) = &phones {
+            provisioner.connect(phones.gauges().0, &config.sip);
+        }
 
         let links = api::ApiDependencies {
             registry: registry.clone(),
             inbound: inbound.clone(),
             journal: journal.clone(),
             accounts,
-            endpoints: endpoint_users(config),
+            provisioning: provisioner,
             recordings: recordings.archive(),
             callbacks,
             idempotency_keys,
@@ -359,14 +364,14 @@ impl Engine {
     fn reloadable(
         &self,
         (accounts, stored_accounts): (Arc<Accounts>, Arc<AccountStore>),
-        config_rows: ConfigRows,
+        provisioner: Arc<Provisioner>,
         (http, https): (SocketAddr, Option<Arc<ServerTls>>),
         (recordings, log): (Arc<OpenRecordings>, LogSender),
     ) -> ReloadableParts {
         ReloadableParts {
             accounts,
             stored_accounts,
-            config_rows: Arc::new(config_rows),
+            provisioner,
             api: self.api.state().clone(),
             client: self.client.clone(),
             http,

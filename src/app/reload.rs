@@ -6,14 +6,14 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result};
-use tokio::{select, signal::unix::Signal, time::sleep};
+use tokio::{select, signal::unix::Signal, sync::mpsc, time::sleep};
 use toml::{Table, Value};
 
 use super::{
     accounts::{self, POLL_INTERVAL},
     phones::OpenPhones,
+    provisioner::{FollowRequest, Provisioner},
     recording_archive::OpenRecordings,
-    rows::ConfigRows,
     settings,
 };
 use crate::{
@@ -36,10 +36,10 @@ pub(super) struct ReloadableParts {
     pub(super) stored_accounts: Arc<AccountStore>,
     pub(super) api: Arc<AppState>,
     pub(super) client: FetchClient,
-    pub(super) config_rows: Arc<ConfigRows>,
     pub(super) http: SocketAddr,
     pub(super) inbound: Arc<Inbound>,
     pub(super) log: LogSender,
+    pub(super) provisioner: Arc<Provisioner>,
     pub(super) recordings: Arc<OpenRecordings>,
     pub(super) registry: Arc<Registry>,
     pub(super) sip: Option<Arc<SipBackend>>,
@@ -60,11 +60,20 @@ const RELOADED: &[(&str, Apply)] = &[
         // The first account has the calls of SIP from this machine.
         phones(parts, config)
     }),
+    ("application", |parts, config| {
+        parts.provisioner.configure(config);
+        calls(parts, config)
+    }),
     ("call_time_limit", calls),
     ("calls_max", limits),
     ("calls_per_second", limits),
     ("cors.origins", trust),
-    ("endpoint", phones),
+    ("endpoint", |parts, config| {
+        parts.provisioner.configure(config);
+        // An endpoint may have an application.
+        calls(parts, config)?;
+        phones(parts, config)
+    }),
     ("fetch.allow", |parts, config| {
         parts.client.set_allowed(settings::fetch_settings(config, parts.http).allow);
         Ok(())
@@ -90,8 +99,7 @@ const RELOADED: &[(&str, Apply)] = &[
 ];
 
 fn calls(parts: &ReloadableParts, config: &Config) -> Result<()> {
-    let settings = settings::inbound_settings(config, parts.accounts.clone());
-    parts.inbound.configure(settings.numbers, settings.call_time_limit);
+    parts.inbound.configure(settings::inbound_settings(config, parts.accounts.clone()));
     Ok(())
 }
 
@@ -102,7 +110,6 @@ fn limits(parts: &ReloadableParts, config: &Config) -> Result<()> {
 }
 
 fn phones(parts: &ReloadableParts, config: &Config) -> Result<()> {
-    parts.api.set_endpoints(settings::endpoint_users(config));
     if let Some(sip) = &parts.sip {
         OpenPhones::configure(sip, config);
     }
@@ -126,6 +133,8 @@ pub(super) struct Reloader {
     base: Config,
     parts: ReloadableParts,
     running: Snapshot,
+    /// The last error of [`Self::follow`], so that each is logged once.
+    last_error: Option<String>,
 }
 
 /// The settings in effect, to be compared with those of a file.
@@ -189,13 +198,16 @@ impl Reloader {
         load: LoadConfig,
         parts: ReloadableParts,
     ) -> Self {
-        Self { load, base, parts, running: Snapshot::of(config) }
+        Self { load, base, parts, running: Snapshot::of(config), last_error: None }
     }
 
-    /// Reloads at each signal, and follows the rows of the data folder, for as long as the process
-    /// lives.
-    pub(super) async fn run(mut self, mut hangup: Signal) {
-        let mut last_error = None;
+    /// Reloads at each signal, and follows the rows of the data folder, at once if it is asked to, for
+    /// as long as the process lives.
+    pub(super) async fn run(
+        mut self,
+        mut hangup: Signal,
+        mut requests: mpsc::UnboundedReceiver<FollowRequest>,
+    ) {
         loop {
             select! {
                 told = hangup.recv() => {
@@ -208,20 +220,29 @@ impl Reloader {
                         tracing::error!("SIGHUP: the settings are unchanged: {error}");
                     }
                 }
-                () = sleep(POLL_INTERVAL) => {
-                    let error = self.follow().await.err().map(|it| super::causes::causes(&it));
-                    if let Some(error) = error.as_ref().filter(|it| last_error.as_ref() != Some(*it)) {
-                        tracing::error!("the rows of the data folder are not followed: {error}");
-                    }
-                    last_error = error;
+                Some(request) = requests.recv() => {
+                    // All that wait are served by one look.
+                    let others = std::iter::from_fn(|| requests.try_recv().ok());
+                    let waiting: Vec<_> = [request].into_iter().chain(others).collect();
+                    self.follow_or_log().await;
+                    drop(waiting);
                 }
+                () = sleep(POLL_INTERVAL) => self.follow_or_log().await,
             }
         }
     }
 
+    async fn follow_or_log(&mut self) {
+        let error = self.follow().await.err().map(|it| super::causes::causes(&it));
+        if let Some(error) = error.as_ref().filter(|it| self.last_error.as_ref() != Some(*it)) {
+            tracing::error!("the rows of the data folder are not followed: {error}");
+        }
+        self.last_error = error;
+    }
+
     /// Applies the rows of the data folder, if they have changed.
     async fn follow(&mut self) -> Result<()> {
-        let rows = self.parts.config_rows.clone();
+        let rows = self.parts.provisioner.rows().clone();
         if !tokio::task::spawn_blocking(move || rows.changed()).await.context("a panic")?? {
             return Ok(());
         }
@@ -257,7 +278,7 @@ impl Reloader {
     /// Applies what differs from the settings in effect. Returns the keys that have changed, and those
     /// that need a restart.
     fn apply(&mut self, mut config: Config) -> Result<(Vec<String>, Vec<String>)> {
-        self.parts.config_rows.merge(&mut config, &self.parts.stored_accounts)?;
+        self.parts.provisioner.rows().merge(&mut config, &self.parts.stored_accounts)?;
         let found = Snapshot::of(&config);
         let differing = self.running.differing(&found);
         let (mut changed, mut fixed) = (Vec::new(), Vec::new());
@@ -329,8 +350,9 @@ mod tests {
         let config = load(temp.path(), "[log]\nlevel = \"debug\"");
         let found = Snapshot::of(&config).settings;
         // An empty list and a value that is not set are not printed.
-        let rows = ["account", "endpoint", "number", "recordings.accounts", "recordings.url"];
-        let rows = [&rows[..], &["sip.dial_allow", "trunk"]].concat();
+        let rows = ["account", "application", "endpoint", "number"];
+        let unset = ["recordings.accounts", "recordings.url", "sip.dial_allow", "trunk"];
+        let rows = [&rows[..], &unset].concat();
         for (key, _) in RELOADED.iter().filter(|(key, _)| !rows.contains(key)) {
             assert!(found.contains_key(*key), "{key}");
         }

@@ -1,11 +1,9 @@
-//! Rows: the endpoints, numbers and trunks of the data folder, and the commands that change them.
+//! Rows: the endpoints, numbers, trunks and applications of the data folder.
 
 use std::{
     collections::BTreeSet,
-    fs,
-    io::{self, BufRead, Read, Write},
-    path::Path,
-    sync::Arc,
+    fmt::Display,
+    sync::{Arc, mpsc},
 };
 
 use anyhow::{Context, Result, bail};
@@ -13,25 +11,20 @@ use parking_lot::Mutex;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use toml::{Table as Keys, Value};
 
-use super::{
-    accounts,
-    random::{random, random_hex},
-};
+use super::random::random;
 use crate::{
     accounts::{file::AccountStore, removal},
     base::ids::AccountId,
-    cli::{
-        rows::{AddEndpoint, AddNumber, AddTrunks, EndpointCommand, NumberCommand, TrunkCommand},
-        settings::Secret,
-    },
+    cli::settings::Secret,
     config::{
         Config,
         rows::{ConfigRow, RowBody, RowKind, parse},
     },
-    store::{
-        folder::DataFolder,
-        rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table},
+    provisioning::{
+        Command, EndpointEntry, EndpointPassword, ProvisioningError, ProvisioningTable, Refusal,
+        RowChange,
     },
+    store::rows::{RowStore, RowStoreError, RowWrite, StoredRow, Table, WriteError},
 };
 
 /// The rows of a data folder.
@@ -44,20 +37,14 @@ pub(super) struct ConfigRows {
 }
 
 /// A row, or why it cannot be read.
-type ReadRow = Result<ConfigRow, String>;
+pub(super) type ReadRow = Result<ConfigRow, String>;
 
 /// Rows of a data folder: each is in the memory of the engine, and looked for twice a second.
 const ROWS_MAX: usize = 20_000;
-/// The account of rows that belong to none.
-const NOBODY: &str = "folder";
+/// The account of rows that belong to none. It has a blank, as no account's id has.
+const NOBODY: &str = "no account";
 /// Separates the key of the passwords from those that are made of the same secret.
 const KEY_CONTEXT: &str = "conflow 2026-11 passwords of endpoints and trunks";
-/// 80 bits as hexadecimal digits, which no digest reveals to a guesser.
-const PASSWORD_BYTES: usize = 10;
-/// A longer password file is a mistake.
-const PASSWORD_FILE_MAX: u64 = 4_096;
-/// A longer file of trunks is a mistake.
-const TRUNK_FILE_MAX: u64 = 4 << 20;
 
 impl ConfigRows {
     /// The rows of a store; `secret` is the data folder's account-key.
@@ -107,7 +94,8 @@ impl ConfigRows {
         Ok(!is_same)
     }
 
-    fn read(&self) -> Result<Vec<(StoredRow, ReadRow)>, RowStoreError> {
+    /// All rows as they are stored and as they are read, in the order in which they were added.
+    pub(super) fn read(&self) -> Result<Vec<(StoredRow, ReadRow)>, RowStoreError> {
         let mut stored = self.store.load(Table::ConfigRows)?;
         stored.sort_unstable_by_key(|it| (it.a, it.b));
         let rows = stored.into_iter().map(|it| {
@@ -150,7 +138,7 @@ impl ConfigRows {
     }
 
     /// Adds rows, all or none.
-    fn add(&self, rows: &[ConfigRow], replaces: bool) -> Result<()> {
+    pub(super) fn add(&self, rows: &[ConfigRow], replaces: bool) -> Result<()> {
         let (stored, mut writes) = (self.read()?, Vec::new());
         if ROWS_MAX < stored.len() + rows.len() {
             bail!("the data folder has {} rows: at most {ROWS_MAX} are kept", stored.len());
@@ -163,7 +151,10 @@ impl ConfigRows {
             let is_same = |it: &&StoredRow| parse(it).is_ok_and(|it| is_named(it, row.kind, name));
             let same = stored.iter().map(|(it, _)| it).find(is_same);
             if !names.insert((row.kind, name)) || (same.is_some() && !replaces) {
-                let article = if row.kind == RowKind::Endpoint { "an" } else { "a" };
+                let article = match row.kind {
+                    RowKind::Endpoint | RowKind::Application => "an",
+                    RowKind::Number | RowKind::Trunk => "a",
+                };
                 bail!(
                     "there is {article} {kind} {name} already: --replace puts this one in its place"
                 );
@@ -182,7 +173,99 @@ impl ConfigRows {
         Ok(removal::commit(&*self.store, writes)?)
     }
 
-    fn remove(&self, kind: RowKind, name: &str) -> Result<()> {
+    /// Carries out a command of an account, in one transaction with `answer`. `fixed` is what the
+    /// account has in the configuration file, `is_configured` whether it is itself there.
+    pub(super) fn provision(
+        &self,
+        account: &AccountId,
+        (fixed, is_configured): (ProvisioningTable, bool),
+        command: Command,
+        answer: Option<RowWrite>,
+    ) -> Result<(), ProvisioningError> {
+        // What it has is deleted when it is removed, and nothing may come after that.
+        let is_present = || removal::is_present(&*self.store, account);
+        if !is_configured && !is_present().map_err(|error| failed(&error))? {
+            return Err(Refusal::NoAccount.into());
+        }
+        let stored = self.store.load(Table::ConfigRows).map_err(|error| failed(&error))?;
+        let mut rows: Vec<_> = stored.iter().filter(|it| it.account == *account).collect();
+        rows.sort_unstable_by_key(|it| (it.a, it.b));
+        let mut table = fixed;
+        for (kind, body) in rows.into_iter().filter_map(|it| parse(it).ok()) {
+            let row = ConfigRow::new(kind, body.keys);
+            match kind {
+                // The file's comes first.
+                RowKind::Endpoint if table.endpoints.iter().any(|it| it.user == row.name()) => (),
+                RowKind::Endpoint => table.endpoints.push(row.to_entry()),
+                RowKind::Application if table.application(row.name()).is_some() => (),
+                RowKind::Application => table.applications.extend(row.to_application()),
+                RowKind::Number | RowKind::Trunk => (),
+            }
+        }
+        let changes = table.handle(command)?;
+        let mut writes = Vec::from_iter(answer);
+        let mut last = stored.iter().map(|it| it.b).max().unwrap_or_default();
+        for change in changes {
+            writes.push(self.write_of(account, change, &stored, &mut last)?);
+        }
+        let (tell, written) = mpsc::channel();
+        self.store.commit(writes, Box::new(move |it| drop(tell.send(it))));
+        Ok(written.recv().unwrap_or(Err(WriteError::Ended))?)
+    }
+
+    /// The write of a change. `last` is the highest number of a row.
+    fn write_of(
+        &self,
+        account: &AccountId,
+        change: RowChange,
+        stored: &[StoredRow],
+        last: &mut u64,
+    ) -> Result<RowWrite, ProvisioningError> {
+        let find = |kind: RowKind, name: &str| {
+            stored.iter().find(|it| parse(it).is_ok_and(|it| is_named(it, kind, name)))
+        };
+        let gone = |kind, name: &str| {
+            let found = find(kind, name).filter(|it| it.account == *account);
+            found.map(deletion).ok_or(ProvisioningError::Failed)
+        };
+        let (row, password) = match change {
+            RowChange::DeleteEndpoint(user) => return gone(RowKind::Endpoint, &user),
+            RowChange::DeleteApplication(id) => return gone(RowKind::Application, &id),
+            RowChange::PutEndpoint(entry, password) => {
+                let old = find(RowKind::Endpoint, &entry.user).and_then(|it| parse(it).ok());
+                let body = old.map(|it| it.1);
+                let sealed = body.as_ref().and_then(|it| it.password.clone());
+                let row = endpoint_row(account, entry, body.map(|it| it.keys).unwrap_or_default());
+                let sealed = match password {
+                    Some(EndpointPassword(new)) => {
+                        Some(self.seal(&row, &new).map_err(|error| failed(&error))?)
+                    }
+                    None => sealed,
+                };
+                (row, sealed)
+            }
+            RowChange::PutApplication(application) => {
+                (ConfigRow::of_application(&application), None)
+            }
+        };
+        let number = match find(row.kind, row.name()) {
+            Some(old) if old.account == *account => old.b,
+            Some(_) => return Err(Refusal::Taken.into()),
+            None if ROWS_MAX <= stored.len() => {
+                return Err(Refusal::TooManyRows { max: ROWS_MAX }.into());
+            }
+            None => {
+                *last += 1;
+                *last
+            }
+        };
+        let body = RowBody { keys: row.keys, password };
+        let write = RowWrite::put(Table::ConfigRows, account, row.kind as u64, &body);
+        Ok(RowWrite { b: number, ..write })
+    }
+
+    /// Removes the row of this name.
+    pub(super) fn remove(&self, kind: RowKind, name: &str) -> Result<()> {
         let stored = self.store.load(Table::ConfigRows)?;
         let found = stored.iter().find(|it| parse(it).is_ok_and(|it| is_named(it, kind, name)));
         let Some(found) = found else {
@@ -191,6 +274,27 @@ impl ConfigRows {
         };
         Ok(removal::commit(&*self.store, vec![deletion(found)])?)
     }
+}
+
+/// The row of an endpoint; `keys` are those of the row that it had.
+fn endpoint_row(account: &AccountId, entry: EndpointEntry, mut keys: Keys) -> ConfigRow {
+    let EndpointEntry { id, user, alias, application, is_fixed: _ } = entry;
+    let text = |text: &str| Value::String(text.to_owned());
+    keys.insert("account".to_owned(), text(account.as_str()));
+    keys.insert("user".to_owned(), text(&user));
+    keys.insert("id".to_owned(), text(&id));
+    keys.insert("alias".to_owned(), text(&alias));
+    match application {
+        Some(id) => drop(keys.insert("application".to_owned(), text(&id))),
+        None => drop(keys.remove("application")),
+    }
+    ConfigRow::new(RowKind::Endpoint, keys)
+}
+
+/// The error for a client; the log has the reason.
+fn failed(why: &dyn Display) -> ProvisioningError {
+    tracing::error!("the rows of the data folder cannot be changed: {why}");
+    ProvisioningError::Failed
 }
 
 /// A password is of use in its own row only.
@@ -205,173 +309,6 @@ fn is_named((kind, body): (RowKind, RowBody), wanted: RowKind, name: &str) -> bo
 fn deletion(row: &StoredRow) -> RowWrite {
     let (account, a, b) = (row.account.clone(), row.a, row.b);
     RowWrite { table: Table::ConfigRows, account, a, b, body: None }
-}
-
-/// Runs `conflow endpoint`; an engine may be running on the folder.
-///
-/// # Errors
-///
-/// The change is not possible, or the store cannot be used.
-pub fn endpoint(command: EndpointCommand, out: &mut impl Write) -> Result<()> {
-    let rows = open(command.data())?;
-    match command {
-        EndpointCommand::Add(it) => add_endpoint(&rows, &it, out),
-        EndpointCommand::List(_) => list(&rows, RowKind::Endpoint, out),
-        EndpointCommand::Remove(it) => remove(&rows, RowKind::Endpoint, &it.name, out),
-    }
-}
-
-/// Runs `conflow number`, as [`endpoint`].
-///
-/// # Errors
-///
-/// The change is not possible, or the store cannot be used.
-pub fn number(command: NumberCommand, out: &mut impl Write) -> Result<()> {
-    let rows = open(command.data())?;
-    match command {
-        NumberCommand::Add(it) => {
-            rows.add(&[number_row(&it)], it.replace)?;
-            Ok(writeln!(out, "{} is added", it.called)?)
-        }
-        NumberCommand::List(_) => list(&rows, RowKind::Number, out),
-        NumberCommand::Remove(it) => remove(&rows, RowKind::Number, &it.name, out),
-    }
-}
-
-/// Runs `conflow trunk`, as [`endpoint`].
-///
-/// # Errors
-///
-/// The change is not possible, or the store cannot be used.
-pub fn trunk(command: TrunkCommand, out: &mut impl Write) -> Result<()> {
-    let rows = open(command.data())?;
-    match command {
-        TrunkCommand::Add(it) => {
-            let trunks = trunk_rows(&it)?;
-            rows.add(&trunks, it.replace)?;
-            for trunk in trunks {
-                writeln!(out, "{} is added", trunk.name())?;
-            }
-            Ok(())
-        }
-        TrunkCommand::List(_) => list(&rows, RowKind::Trunk, out),
-        TrunkCommand::Remove(it) => remove(&rows, RowKind::Trunk, &it.name, out),
-    }
-}
-
-/// One change at a time: the lock is held while the folder is.
-fn open(data: &Path) -> Result<HeldRows> {
-    let folder = DataFolder::hold_accounts(data)?;
-    let store = super::store::rows(&folder)?;
-    let key = accounts::key(&folder, &*store)?;
-    Ok(HeldRows { rows: ConfigRows::new(store, key), _folder: folder })
-}
-
-struct HeldRows {
-    rows: ConfigRows,
-    _folder: DataFolder,
-}
-
-impl std::ops::Deref for HeldRows {
-    type Target = ConfigRows;
-
-    fn deref(&self) -> &ConfigRows {
-        &self.rows
-    }
-}
-
-fn add_endpoint(rows: &ConfigRows, wanted: &AddEndpoint, out: &mut impl Write) -> Result<()> {
-    let (password, is_made) = match &wanted.password_file {
-        Some(file) => (first_line(&read(file, PASSWORD_FILE_MAX)?), false),
-        None => (random_hex::<PASSWORD_BYTES>()?, true),
-    };
-    let mut keys = keys([
-        ("user", Some(wanted.user.as_str())),
-        ("account", Some(wanted.account.as_str())),
-        ("srtp", wanted.srtp.as_deref()),
-    ]);
-    keys.insert("password".to_owned(), Value::String(password.clone()));
-    rows.add(&[ConfigRow::new(RowKind::Endpoint, keys)], wanted.replace)?;
-    match is_made {
-        true => writeln!(out, "{password}")?,
-        false => writeln!(out, "{} is added", wanted.user)?,
-    }
-    Ok(())
-}
-
-fn number_row(wanted: &AddNumber) -> ConfigRow {
-    let method = wanted.answer_method.as_ref().map(|it| it.to_ascii_uppercase());
-    let keys = keys([
-        ("called", Some(wanted.called.as_str())),
-        ("account", Some(wanted.account.as_str())),
-        ("flow", wanted.flow.as_deref()),
-        ("answer_url", wanted.answer_url.as_deref()),
-        ("answer_method", method.as_deref()),
-        ("fallback_url", wanted.fallback_url.as_deref()),
-        ("hangup_url", wanted.hangup_url.as_deref()),
-        ("dialect", wanted.dialect.as_deref()),
-    ]);
-    ConfigRow::new(RowKind::Number, keys)
-}
-
-fn keys<const N: usize>(keys: [(&str, Option<&str>); N]) -> Keys {
-    let set = keys.into_iter().filter_map(|(key, value)| Some((key, value?)));
-    set.map(|(key, value)| (key.to_owned(), Value::String(value.to_owned()))).collect()
-}
-
-/// The rows of a file that has nothing but trunks.
-fn trunk_rows(wanted: &AddTrunks) -> Result<Vec<ConfigRow>> {
-    let (path, name) = (wanted.file.display(), RowKind::Trunk.name());
-    let text = read(&wanted.file, TRUNK_FILE_MAX)?;
-    let mut file: Keys = text.parse().with_context(|| format!("{path} is no TOML"))?;
-    let rows = file.remove(name);
-    if let Some(other) = file.keys().next() {
-        bail!("{path}: {other}: only [[trunk]] rows can be added");
-    }
-    let Some(Value::Array(rows)) = rows.filter(|it| it.as_array().is_some_and(|it| !it.is_empty()))
-    else {
-        bail!("{path} has no [[trunk]]: write one with a name, and addresses or targets");
-    };
-    let row = |row: Value| match row.try_into::<Keys>() {
-        Ok(keys) => Ok(ConfigRow::new(RowKind::Trunk, keys)),
-        Err(_) => bail!("{path}: trunk: write each one as a table, [[trunk]]"),
-    };
-    rows.into_iter().map(row).collect()
-}
-
-/// The text of a file, or of standard input for `-`.
-fn read(path: &Path, bytes_max: u64) -> Result<String> {
-    let mut text = String::new();
-    let read = match path == Path::new("-") {
-        true => io::stdin().lock().take(bytes_max).read_to_string(&mut text),
-        false => fs::File::open(path).and_then(|it| it.take(bytes_max).read_to_string(&mut text)),
-    };
-    read.with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(text)
-}
-
-fn first_line(text: &str) -> String {
-    text.as_bytes().lines().next().and_then(Result::ok).unwrap_or_default()
-}
-
-fn list(rows: &ConfigRows, kind: RowKind, out: &mut impl Write) -> Result<()> {
-    for (stored, found) in rows.read()? {
-        match found {
-            Ok(row) if row.kind == kind => {
-                let others = row.keys.iter().map(|(key, value)| format!("{key} = {value}"));
-                writeln!(out, "{}", others.collect::<Vec<_>>().join(", "))?;
-            }
-            Ok(_) => (),
-            Err(why) if stored.a == kind as u64 => writeln!(out, "{why}")?,
-            Err(_) => (),
-        }
-    }
-    Ok(())
-}
-
-fn remove(rows: &ConfigRows, kind: RowKind, name: &str, out: &mut impl Write) -> Result<()> {
-    rows.remove(kind, name)?;
-    Ok(writeln!(out, "{name} is removed")?)
 }
 
 #[cfg(test)]

@@ -8,28 +8,20 @@ use crate::{
     base::network::IpNetwork,
     call::{
         AnswerUrls, Hook,
+        applications::ApplicationRoutes,
         numbers::{FlowSource, NumberRoute, Numbers},
     },
-    cli::settings::{HttpMethod, PlivoMembers, VobizAnswers},
+    cli::settings::{PlivoMembers, VobizAnswers},
     config::{self, Config},
     engine::inbound,
     fetch::{self, HiddenNames},
     flow::RequestMethod,
+    provisioning::CallApplication,
     sim_phones::{self, SimPhones},
 };
 
 /// The vendors count requests within this time (contract 7).
 const RATE_PERIOD: Duration = Duration::from_secs(5);
-
-/// Lists the users of an account's `[[endpoint]]` rows.
-pub(super) fn endpoint_users(config: &Config) -> api::EndpointUsers {
-    let rows: Vec<_> =
-        config.endpoints.iter().map(|it| (it.account.clone(), it.user.clone())).collect();
-    Box::new(move |account| {
-        let theirs = rows.iter().filter(|(owner, _)| owner == account);
-        theirs.map(|(_, user)| user.clone()).collect()
-    })
-}
 
 pub(super) fn simulated_phones(config: &Config) -> SimPhones {
     SimPhones::new(sim_phones::Settings {
@@ -44,15 +36,47 @@ pub(super) fn inbound_settings(config: &Config, accounts: Arc<Accounts>) -> inbo
     for number in &config.numbers {
         numbers.insert(&number.called, row(number));
     }
+    let applications = application_routes(config);
     let call_time_limit = Duration::from_secs(config.call_time_limit.get().into());
-    inbound::Settings { numbers, accounts, call_time_limit }
+    inbound::Settings { numbers, applications, accounts, call_time_limit }
+}
+
+/// The applications, and those that endpoints have. The log says which ones are not there.
+fn application_routes(config: &Config) -> ApplicationRoutes {
+    let mut routes = ApplicationRoutes::default();
+    for application in &config.applications {
+        routes.insert(&application.id, application_route(application), application.is_public);
+    }
+    for endpoint in &config.endpoints {
+        let Some(id) = &endpoint.application else { continue };
+        let (user, account) = (&endpoint.user, &endpoint.account);
+        if !config.applications.iter().any(|it| it.id == *id && it.account == *account) {
+            tracing::warn!(
+                "the endpoint {user} names the application {id}, which {account} does not have: its \
+                 calls run the flows that they call"
+            );
+        }
+        routes.attach(user, id);
+    }
+    routes
+}
+
+fn application_route(it: &CallApplication) -> NumberRoute {
+    let hook = |url: &str, method| Hook { url: url.into(), method };
+    let fallback = it.fallback_url.as_ref().map(|url| hook(url, it.fallback_method));
+    let answer = AnswerUrls { hook: hook(&it.answer_url, it.answer_method), fallback };
+    // A flow is asked for a document, and is told of nothing.
+    let hangup = Some(it.hangup()).filter(|url| !url.starts_with("flow:"));
+    NumberRoute {
+        account: it.account.clone(),
+        source: FlowSource::Web(answer),
+        hangup: hangup.map(|url| hook(url, it.hangup_method)),
+        dialect: it.dialect,
+    }
 }
 
 fn row(number: &config::NumberConfig) -> NumberRoute {
-    let method = match number.answer_method.unwrap_or_default() {
-        HttpMethod::Get => RequestMethod::Get,
-        HttpMethod::Post => RequestMethod::Post,
-    };
+    let method = number.answer_method.unwrap_or_default().into();
     let hook = |url: &String, method| Hook { url: url.as_str().into(), method };
     let source = match (&number.answer_url, &number.flow) {
         (Some(url), _) => {

@@ -4,6 +4,7 @@
 //! while it is a member. It cannot be cloned, and a live one must not be dropped: its last owner
 //! calls [`Call::end`].
 
+pub mod applications;
 mod callee;
 mod effect;
 mod element;

@@ -56,6 +56,9 @@ pub enum Command {
     /// Manage phones that register, also while the engine runs.
     #[command(subcommand, after_help = rows::AFTER_HELP)]
     Endpoint(Box<rows::EndpointCommand>),
+    /// List and remove the applications that accounts make by the API, also while the engine runs.
+    #[command(subcommand, after_help = rows::AFTER_HELP)]
+    Application(Box<rows::ApplicationCommand>),
     /// Manage called numbers and their flows, also while the engine runs.
     #[command(subcommand, after_help = rows::AFTER_HELP)]
     Number(Box<rows::NumberCommand>),

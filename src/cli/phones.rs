@@ -6,8 +6,8 @@ use clap::{Args, builder::BoolishValueParser};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toml::Spanned;
 
-use super::settings::{ListenAddress, Secret};
-use crate::rtp::sdp::crypto::SrtpPolicy;
+use super::values::{HttpMethod, ListenAddress, Secret};
+use crate::{base::ids::Dialect, rtp::sdp::crypto::SrtpPolicy};
 
 /// One layer of the table `[sip]`.
 #[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
@@ -112,6 +112,62 @@ pub struct EndpointSettings {
     /// Whether the sound of its calls is encrypted.
     #[serde(default)]
     pub srtp: SrtpPolicy,
+    /// `endpoint_id` of the API [default: the user].
+    pub id: Option<String>,
+    /// Name that the API shows [default: the user].
+    pub alias: Option<String>,
+    /// Id of the application that its calls run [default: none].
+    pub application: Option<String>,
+}
+
+/// A row of `[[application]]`: what the calls of endpoints run.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct ApplicationSettings {
+    /// `app_id` of the API, and the user of its SIP URI.
+    pub id: Spanned<String>,
+    /// Account that has it.
+    pub account: Spanned<String>,
+    /// Name that the API shows [default: the id].
+    pub name: Option<String>,
+    /// URL of the first document, or a flow as flow:NAME.
+    pub answer_url: Spanned<String>,
+    /// Method for `answer_url` [default: POST].
+    #[serde(default)]
+    pub answer_method: HttpMethod,
+    /// URL that is fetched if `answer_url` fails.
+    pub fallback_url: Option<Spanned<String>>,
+    /// Method for `fallback_url` [default: POST].
+    #[serde(default)]
+    pub fallback_method: HttpMethod,
+    /// URL that is called when a call has ended [default: `answer_url`].
+    pub hangup_url: Option<Spanned<String>>,
+    /// Method for `hangup_url` [default: POST].
+    #[serde(default)]
+    pub hangup_method: HttpMethod,
+    /// URL that the API shows; there are no messages.
+    pub message_url: Option<Spanned<String>>,
+    /// Method for `message_url` [default: POST].
+    #[serde(default)]
+    pub message_method: HttpMethod,
+    /// Shown by the API; it has no effect.
+    #[serde(default)]
+    pub number_default: bool,
+    /// Whether endpoints that the API makes without an application get this one.
+    #[serde(default)]
+    pub endpoint_default: bool,
+    /// Whether trunks may call it by its SIP URI.
+    #[serde(default)]
+    pub public: bool,
+    /// Shown by the API; it has no effect.
+    #[serde(default = "yes")]
+    pub log_messages: bool,
+    /// Dialect of its calls; None means the account's.
+    pub dialect: Option<Dialect>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Addresses of the SIP listeners; empty is `off`.

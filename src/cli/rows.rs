@@ -1,6 +1,6 @@
-//! Commands `conflow endpoint`, `number` and `trunk`: their arguments and help.
+//! Commands `conflow endpoint`, `application`, `number` and `trunk`: their arguments and help.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
@@ -14,6 +14,15 @@ pub enum EndpointCommand {
     /// List the endpoints of the data folder, without their passwords.
     List(DataArgs),
     /// Remove an endpoint: it can no longer register or call. Its calls continue until they end.
+    Remove(RemoveRow),
+}
+
+/// Subcommands of `conflow application`. Accounts add applications by the API.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum ApplicationCommand {
+    /// List the applications of the data folder.
+    List(DataArgs),
+    /// Remove an application. Its calls continue until they end; its endpoints have none then.
     Remove(RemoveRow),
 }
 
@@ -108,17 +117,17 @@ pub struct AddTrunks {
     pub data: PathBuf,
 }
 
-/// Arguments of the three `remove`.
+/// Arguments of the four `remove`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct RemoveRow {
-    /// Its user, number or name, as list shows it.
+    /// Its user, number, name or id, as list shows it.
     pub name: String,
     /// Data folder of the engine.
     #[arg(long, value_name = "DIR", default_value = "data", env = "CONFLOW_DATA")]
     pub data: PathBuf,
 }
 
-/// Arguments of the three `list`.
+/// Arguments of the four `list`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct DataArgs {
     /// Data folder of the engine.
@@ -126,47 +135,15 @@ pub struct DataArgs {
     pub data: PathBuf,
 }
 
-/// Text below the help of all three.
+/// Text below the help of all four.
 pub(super) const AFTER_HELP: &str = "\
 Examples:
   conflow endpoint add anna --account MA00000000000000000B
   conflow number add 14155550100 --account MA00000000000000000B --flow reception
   conflow trunk add carrier.toml
 
-The engine may run meanwhile: it follows changes within a second, and no call is touched. Endpoints,
-numbers and trunks of the configuration file exist beside these and come first. What the file would
-not allow is refused here with the same words. Passwords are encrypted with the data folder's
-account-key; conflow account remove takes the endpoints and numbers of the account along.";
-
-impl EndpointCommand {
-    /// Data folder that the command works on.
-    pub fn data(&self) -> &Path {
-        match self {
-            Self::Add(it) => &it.data,
-            Self::List(it) => &it.data,
-            Self::Remove(it) => &it.data,
-        }
-    }
-}
-
-impl NumberCommand {
-    /// Data folder that the command works on.
-    pub fn data(&self) -> &Path {
-        match self {
-            Self::Add(it) => &it.data,
-            Self::List(it) => &it.data,
-            Self::Remove(it) => &it.data,
-        }
-    }
-}
-
-impl TrunkCommand {
-    /// Data folder that the command works on.
-    pub fn data(&self) -> &Path {
-        match self {
-            Self::Add(it) => &it.data,
-            Self::List(it) => &it.data,
-            Self::Remove(it) => &it.data,
-        }
-    }
-}
+The engine may run meanwhile: it follows changes within a second, and no call is touched. Rows of
+the configuration file exist beside these and come first. What the file would not allow is refused
+here with the same words. Passwords are encrypted with the data folder's account-key. Endpoints and
+applications that accounts make by the API (Endpoint/, Application/) are listed here, too; conflow
+account remove takes the endpoints, applications and numbers of the account along.";

@@ -8,13 +8,13 @@ use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use toml::Spanned;
 
-pub use super::values::{ByteSize, Count, ListenAddress, Secret, WebOrigin};
+pub use super::values::{ByteSize, Count, HttpMethod, ListenAddress, Secret, WebOrigin};
 use super::{
     groups::{
         BungieSettings, CapillarySettings, GroupsSettings, KiriminSettings, RocketChatSettings,
     },
     kept::{CdrSettings, EventsSettings, TraceSettings},
-    phones::{EndpointSettings, SipSettings, SpeechSettings},
+    phones::{ApplicationSettings, EndpointSettings, SipSettings, SpeechSettings},
     recordings::RecordingSettings,
     trunk::TrunkSettings,
 };
@@ -119,6 +119,10 @@ pub struct Settings {
     #[arg(skip)]
     #[serde(rename = "endpoint")]
     pub endpoints: Vec<EndpointSettings>,
+    /// What the calls of endpoints run; in a file only.
+    #[arg(skip)]
+    #[serde(rename = "application")]
+    pub applications: Vec<ApplicationSettings>,
     /// Gateways, by their addresses; in a file only.
     #[arg(skip)]
     #[serde(rename = "trunk")]
@@ -328,17 +332,6 @@ pub enum VobizAnswers {
     Live,
 }
 
-/// Method of a request that fetches a document.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum HttpMethod {
-    /// The fields are in the query.
-    Get,
-    /// The fields are in the body.
-    #[default]
-    Post,
-}
-
 /// The tokens of an account, as a list of strings in a file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AccountTokens(pub Vec<Secret>);
@@ -400,6 +393,7 @@ impl Settings {
                 keep_active: self.capillary.keep_active.or(below.capillary.keep_active),
             },
             endpoints: below.endpoints,
+            applications: below.applications,
             trunks: below.trunks,
             accounts: below.accounts,
             numbers: below.numbers,

@@ -4,6 +4,8 @@ use std::{fmt, net::SocketAddr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::flow::RequestMethod;
+
 /// An IP address and a port, such as `127.0.0.1:8080`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct ListenAddress(pub SocketAddr);
@@ -16,6 +18,26 @@ pub struct Secret(pub String);
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(try_from = "String")]
 pub struct WebOrigin(pub String);
+
+/// Method of a request that fetches a document.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum HttpMethod {
+    /// The fields are in the query.
+    Get,
+    /// The fields are in the body.
+    #[default]
+    Post,
+}
+
+impl From<HttpMethod> for RequestMethod {
+    fn from(method: HttpMethod) -> Self {
+        match method {
+            HttpMethod::Get => Self::Get,
+            HttpMethod::Post => Self::Post,
+        }
+    }
+}
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]

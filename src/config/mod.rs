@@ -1,6 +1,7 @@
 //! Configuration: merges flags, environment, file and defaults into checked values.
 
 mod account;
+mod applications;
 mod error;
 mod file;
 mod groups;
@@ -42,6 +43,7 @@ use crate::{
         settings::{self, ByteSize, Count, ListenAddress, Secret, Settings},
     },
     fetch::HIDE_DEFAULT,
+    provisioning::CallApplication,
     tls::TlsFiles,
 };
 
@@ -113,6 +115,9 @@ pub struct Config {
     /// Phones that register with a password.
     #[serde(rename = "endpoint", skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<EndpointConfig>,
+    /// What the calls of endpoints run.
+    #[serde(rename = "application", skip_serializing_if = "Vec::is_empty")]
+    pub applications: Vec<CallApplication>,
     /// Gateways that call without registering.
     #[serde(rename = "trunk", skip_serializing_if = "Vec::is_empty")]
     pub trunks: Vec<TrunkConfig>,
@@ -273,6 +278,7 @@ impl Config {
         let accounts = source.accounts(&layer.accounts)?;
         let numbers = source.numbers(&layer.numbers, &accounts)?;
         let endpoints = source.endpoints(&layer.endpoints, &accounts)?;
+        let applications = source.applications(&layer.applications, &accounts)?;
         let trunks = source.trunks(&layer.trunks, &accounts)?;
         let networks = layer.sip.local_networks.as_deref().unwrap_or_default();
         let local_networks = source.networks(networks)?;
@@ -283,7 +289,8 @@ impl Config {
         (config.sip.local_networks, config.sip.nameservers) = (local_networks, nameservers);
         config.sip.dial_allow = dial_allow;
         let unresolved_owners = source.unresolved_owners.take();
-        Ok(Self { numbers, endpoints, trunks, is_new_store, unresolved_owners, ..config })
+        config.is_new_store = is_new_store;
+        Ok(Self { numbers, endpoints, applications, trunks, unresolved_owners, ..config })
     }
 
     /// Sets the ops token from the environment, which takes precedence over the file's.
@@ -332,10 +339,12 @@ impl Config {
             let why = format!("{path}: the ops_token is hidden: put the token itself there");
             return Err(ConfigError::Incomplete(why));
         }
-        if let Some(trunk) = self.trunks.iter().find(|it| it.is_hidden()) {
+        let trunk = self.trunks.iter().find(|it| it.is_hidden());
+        let endpoint = self.endpoints.iter().find(|it| it.password.0 == Secret::HIDDEN);
+        let hidden = trunk.map(|it| format!("trunk {}", it.name));
+        if let Some(row) = hidden.or_else(|| endpoint.map(|it| format!("endpoint {}", it.user))) {
             let why = format!(
-                "{path}: the password of the trunk {} is hidden: put the password itself there",
-                trunk.name
+                "{path}: the password of the {row} is hidden: put the password itself there"
             );
             return Err(ConfigError::Incomplete(why));
         }
@@ -437,6 +446,7 @@ impl Config {
             sip: SipConfig::new(&layer.sip, Vec::new()),
             speech: SpeechConfig { command: layer.speech.command.unwrap_or_default() },
             endpoints: Vec::new(),
+            applications: Vec::new(),
             trunks: Vec::new(),
             accounts,
             numbers: Vec::new(),

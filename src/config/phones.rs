@@ -80,6 +80,18 @@ pub struct EndpointConfig {
     pub account: AccountId,
     /// Whether the sound of its calls is encrypted.
     pub srtp: SrtpPolicy,
+    /// `endpoint_id` of the API; None means the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Name that the API shows; None means the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    /// Id of the application that its calls run; None means that they run the flows that they call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// Whether the row is in the file, where the API cannot change it.
+    #[serde(skip)]
+    pub is_fixed: bool,
 }
 
 /// Only this machine reaches the default address. The port is RFC 3261's, section 19.1.2.
@@ -210,8 +222,16 @@ impl ConfigSource<'_> {
                 return Err(self.error_at(row.password.span(), wanted.to_owned()));
             }
             let account = self.owner(&row.account, accounts)?;
-            let (user, srtp) = (user.to_owned(), row.srtp);
-            endpoints.push(EndpointConfig { user, password, account, srtp });
+            endpoints.push(EndpointConfig {
+                user: user.to_owned(),
+                password,
+                account,
+                srtp: row.srtp,
+                id: row.id.clone(),
+                alias: row.alias.clone(),
+                application: row.application.clone(),
+                is_fixed: true,
+            });
         }
         Ok(endpoints)
     }

@@ -1,5 +1,5 @@
-//! Rows of the data folder: endpoints, numbers and trunks that commands have added, beside those of
-//! the configuration file.
+//! Rows of the data folder: endpoints, numbers, trunks and applications that commands and accounts
+//! have added, beside those of the configuration file.
 
 use std::{cell::RefCell, collections::BTreeSet, path::Path};
 
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     base::ids::AccountId,
     cli::settings::Secret,
+    provisioning::{CallApplication, EndpointEntry},
     store::rows::{RowStoreError, StoredRow, Table},
 };
 
@@ -26,6 +27,8 @@ pub enum RowKind {
     Number,
     /// A gateway to other networks.
     Trunk,
+    /// What the calls of endpoints run.
+    Application,
 }
 
 /// A row as the file would have it. `Debug` does not show the password.
@@ -44,6 +47,7 @@ enum CheckedRow {
     Endpoint(EndpointConfig),
     Number(NumberConfig),
     Trunk(Box<TrunkConfig>),
+    Application(Box<CallApplication>),
 }
 
 /// The content of a row of [`Table::ConfigRows`].
@@ -78,7 +82,7 @@ pub fn parse(row: &StoredRow) -> Result<(RowKind, RowBody), RowStoreError> {
 
 impl RowKind {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 3] = [Self::Endpoint, Self::Number, Self::Trunk];
+    pub const ALL: [Self; 4] = [Self::Endpoint, Self::Number, Self::Trunk, Self::Application];
 
     /// The name of the array of tables in the file, and of the command.
     pub fn name(self) -> &'static str {
@@ -86,6 +90,7 @@ impl RowKind {
             Self::Endpoint => "endpoint",
             Self::Number => "number",
             Self::Trunk => "trunk",
+            Self::Application => "application",
         }
     }
 
@@ -95,6 +100,7 @@ impl RowKind {
             Self::Endpoint => "user",
             Self::Number => "called",
             Self::Trunk => "name",
+            Self::Application => "id",
         }
     }
 }
@@ -117,6 +123,33 @@ impl ConfigRow {
     /// The value of the key that tells rows of its kind apart; empty if it has none.
     pub fn name(&self) -> &str {
         self.keys.get(self.kind.key()).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The endpoint of the row, as the API has it.
+    pub fn to_entry(&self) -> EndpointEntry {
+        let text = |key: &str| self.keys.get(key).and_then(Value::as_str).map(str::to_owned);
+        let user = self.name().to_owned();
+        EndpointEntry {
+            id: text("id").unwrap_or_else(|| user.clone()),
+            alias: text("alias").unwrap_or_else(|| user.clone()),
+            application: text("application"),
+            user,
+            is_fixed: false,
+        }
+    }
+
+    /// The application of the row; None if it is no application, or cannot be used.
+    pub fn to_application(&self) -> Option<CallApplication> {
+        match self.read(&[]).ok()?.0 {
+            CheckedRow::Application(it) => Some(CallApplication { is_fixed: false, ..*it }),
+            CheckedRow::Endpoint(_) | CheckedRow::Number(_) | CheckedRow::Trunk(_) => None,
+        }
+    }
+
+    /// The row of an application.
+    pub fn of_application(application: &CallApplication) -> Self {
+        let keys = Keys::try_from(application).expect("names, URLs and flags are TOML");
+        Self::new(RowKind::Application, keys)
     }
 
     /// The account that the row belongs to; None for a trunk.
@@ -172,6 +205,10 @@ impl ConfigSource<'_> {
             RowKind::Trunk => {
                 CheckedRow::Trunk(Box::new(self.trunks(&layer.trunks, accounts)?.remove(0)))
             }
+            RowKind::Application => {
+                let mut rows = self.applications(&layer.applications, accounts)?;
+                CheckedRow::Application(Box::new(rows.remove(0)))
+            }
         })
     }
 }
@@ -201,15 +238,21 @@ impl Config {
             CheckedRow::Endpoint(row) => self.endpoints.iter().all(|it| it.user != row.user),
             CheckedRow::Number(row) => self.numbers.iter().all(|it| it.called != row.called),
             CheckedRow::Trunk(row) => self.trunks.iter().all(|it| it.name != row.name),
+            CheckedRow::Application(row) => self.applications.iter().all(|it| it.id != row.id),
         };
         if !is_new {
             let kind = row.kind.name();
             return Err(format!("the configuration file has it as a [[{kind}]], which stays"));
         }
         match checked {
-            CheckedRow::Endpoint(row) => self.endpoints.push(row),
+            CheckedRow::Endpoint(row) => {
+                self.endpoints.push(EndpointConfig { is_fixed: false, ..row });
+            }
             CheckedRow::Number(row) => self.numbers.push(row),
             CheckedRow::Trunk(row) => self.trunks.push(*row),
+            CheckedRow::Application(row) => {
+                self.applications.push(CallApplication { is_fixed: false, ..*row });
+            }
         }
         Ok(())
     }

@@ -137,7 +137,8 @@ fn every_key_that_a_file_may_have_is_in_the_example() {
     };
     let tables =
         ["log", "voice", "fetch", "cors", "sim", "sip", "speech"].map(|it| format!("[{it}]"));
-    let rows = ["account", "number", "endpoint", "trunk"].map(|it| format!("[[{it}]]"));
+    let rows =
+        ["account", "number", "endpoint", "application", "trunk"].map(|it| format!("[[{it}]]"));
     let mut count = 0;
     for table in tables.iter().chain(&rows).map(String::as_str).chain([""]) {
         let is_header = |line: &str| line.trim_start_matches(['#', ' ']).starts_with('[');

@@ -23,6 +23,7 @@ use crate::{
     },
     call::{
         AnswerUrls, Call, CallDirection, CallSession, Hook, OutgoingCall, Party, SessionDetails,
+        applications::ApplicationRoutes,
         numbers::{FlowSource, NumberRoute, Numbers},
     },
     cdr::CdrStore,
@@ -48,6 +49,8 @@ pub struct Inbound {
 pub struct Settings {
     /// The `[[number]]` rows of the configuration.
     pub numbers: Numbers,
+    /// The applications, and the endpoints that have them.
+    pub applications: ApplicationRoutes,
     /// They give the dialect of each account's inbound calls.
     pub accounts: Arc<Accounts>,
     /// The maximum length of a call from its answer (contract 5.2: 14,400 s).
@@ -74,10 +77,9 @@ impl Inbound {
         Self { state_log: Some(state_log), ..self }
     }
 
-    /// Replaces the numbers and the time limit of the calls that begin from now on.
-    pub fn configure(&self, numbers: Numbers, call_time_limit: Duration) {
-        let mut settings = self.settings.write();
-        (settings.numbers, settings.call_time_limit) = (numbers, call_time_limit);
+    /// Replaces the settings of the calls that begin from now on.
+    pub fn configure(&self, settings: Settings) {
+        *self.settings.write() = settings;
     }
 
     /// Refuses calls from now on.
@@ -116,13 +118,15 @@ impl Inbound {
         self.settings.read().numbers.of(account)
     }
 
-    /// Finds the flow of a call: the number's row, else the flow file with the called name, else
-    /// the default one.
+    /// Finds the flow of a call: an application's, else that of the number's row, else the flow file
+    /// with the called name, else the default one.
     fn route(&self, arrival: &Arrival) -> Result<InboundRoute, NoFlow> {
         let no_flow = |hint: String| NoFlow { to: arrival.to.clone(), hint, is_temporary: false };
         let called = &*UserPart::read(&arrival.to).user;
         let settings = self.settings.read();
-        let row = settings.numbers.find(called, arrival.account.as_ref()).cloned();
+        let (account, caller) = (arrival.account.as_ref(), arrival.trusted.as_ref());
+        let application = settings.applications.find(called, account, caller);
+        let row = application.or_else(|| settings.numbers.find(called, account)).cloned();
         let accounts = settings.accounts.clone();
         drop(settings);
         if let Some(NumberRoute { account, source, hangup, dialect }) = row {

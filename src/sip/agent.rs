@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -24,7 +24,7 @@ use super::{
     name::{HeaderName, SipMethod},
     nonce_cache::NonceCache,
     note::{MessageDrop, SipNote},
-    registrar::Registrar,
+    registrar::{Binding, Registrar},
     request::{Hop, InvalidRequest, SipRequest, reply, reply_hop, top_via},
     resolve::ResolvedAddress,
     settings::Settings,
@@ -79,6 +79,17 @@ pub struct SipGauges {
     pub transactions: usize,
     /// Bindings of registered phones that have not expired.
     pub registered: usize,
+}
+
+/// A registered phone, as others see it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BoundPhone {
+    /// Its Contact, a URI.
+    pub contact: String,
+    /// Its User-Agent; empty if it has not said.
+    pub user_agent: String,
+    /// The time until the registration expires.
+    pub ends_in: Duration,
 }
 
 /// Limit of transactions; beyond it, requests get a 503. Each keeps its last reply, a kilobyte or
@@ -147,6 +158,10 @@ impl Agent {
                 self.unregister(now, effects);
             }
             Command::Configure(peers) => {
+                for user in self.settings.users_to_forget(&peers.endpoints) {
+                    self.registrar.forget(&user);
+                }
+                self.watch_registrar();
                 Arc::make_mut(&mut self.settings).set_peers(peers);
                 self.keep_up_trunks(now, effects);
             }
@@ -365,6 +380,16 @@ impl Agent {
         self.watch_registrar();
         let server = self.servers.begin(&request, key, &hop, None);
         self.reply(now, server, &hop, &request, code, &extra, effects);
+    }
+
+    /// Returns the phone of each user that has registered last, if it has not expired.
+    pub fn phones(&self, now: Instant, users: &[String]) -> Vec<Option<BoundPhone>> {
+        let phone = |it: &Binding| BoundPhone {
+            contact: readable(&it.contact.to_string()),
+            user_agent: it.user_agent.clone(),
+            ends_in: it.ends_at - now,
+        };
+        users.iter().map(|user| self.registrar.bindings(now, user).last().map(phone)).collect()
     }
 
     pub(super) fn watch_registrar(&mut self) {

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    agent::{Agent, SipGauges},
+    agent::{Agent, BoundPhone, SipGauges},
     effect::{Command, Effect},
     ids::SipSecret,
     note::Losses,
@@ -61,8 +61,12 @@ pub type KeepsMinutes = Box<dyn Fn(TalkedTime) + Send>;
 
 enum DriverCommand {
     Command(Box<Command>),
+    Phones(Vec<String>, OnBoundPhones),
     Stop,
 }
+
+/// Callback with the newest phone of each user.
+pub type OnBoundPhones = Box<dyn FnOnce(Vec<Option<BoundPhone>>) + Send>;
 
 /// An address on which SIP cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -193,6 +197,12 @@ impl SipBackend {
         self.command(Command::Configure(peers));
     }
 
+    /// Finds out which users are registered, in their order. `done` is called by the driver, which it
+    /// must not keep; it is dropped after [`Self::stop`].
+    pub fn phones(&self, users: Vec<String>, done: OnBoundPhones) {
+        self.send_to_driver(DriverCommand::Phones(users, done));
+    }
+
     /// Returns the agent's figures, as of its last batch of messages.
     pub fn gauges(&self) -> SipGauges {
         *self.gauges.lock()
@@ -273,6 +283,9 @@ impl SipDriver {
                 biased;
                 order = self.orders.recv(), if stops_at.is_none() => match order {
                     Some(DriverCommand::Command(order)) => self.handle(*order, &*exchange),
+                    Some(DriverCommand::Phones(users, done)) => {
+                        done(self.agent.phones(Clock::now().into_std(), &users));
+                    }
                     Some(DriverCommand::Stop) => {
                         self.handle(Command::Drain, &*exchange);
                         stops_at = Some(Clock::now() + UNREGISTER_WAIT_MAX);

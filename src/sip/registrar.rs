@@ -13,6 +13,7 @@ use super::{
     header_value::{NameAddr, parse_number},
     name::HeaderName,
     request::{Hop, SipRequest, Transport},
+    text::readable,
     uri::Uri,
 };
 
@@ -31,6 +32,8 @@ pub struct Binding {
     pub hop: Hop,
     /// When the binding expires.
     pub ends_at: Instant,
+    /// The User-Agent of its REGISTER; empty if it had none.
+    pub user_agent: String,
     /// When the next keep-alive is due. None for a phone that needs none.
     keep_alive_at: Option<Instant>,
     call_id: String,
@@ -58,6 +61,9 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(25);
 /// dropped.
 const BINDINGS_MAX: usize = 8;
 
+/// Limit of a User-Agent that is kept. Phones send a model and a version.
+const USER_AGENT_CHARS_MAX: usize = 100;
+
 impl Registrar {
     /// Applies a REGISTER of a user, completely or not at all.
     ///
@@ -75,6 +81,8 @@ impl Registrar {
         let contacts = contacts(request)?;
         // What is no number counts as absent (RFC 3261, 10.2.1.1).
         let expires = request.get(&HeaderName::Expires).and_then(number);
+        let user_agent = readable(request.get(&HeaderName::UserAgent).unwrap_or_default());
+        let user_agent: String = user_agent.chars().take(USER_AGENT_CHARS_MAX).collect();
         let mut bindings = self.users.get(user).cloned().unwrap_or_default();
         bindings.retain(|it| it.ends_at > now);
         let is_late = |it: &Binding| it.call_id == request.call_id && request.cseq <= it.cseq;
@@ -107,6 +115,7 @@ impl Registrar {
                         hop: *hop,
                         keep_alive_at: is_natted.then(|| now + KEEP_ALIVE_EVERY),
                         ends_at: now + asked.min(longest),
+                        user_agent: user_agent.clone(),
                         call_id: request.call_id.clone(),
                         cseq: request.cseq,
                     });
@@ -125,6 +134,11 @@ impl Registrar {
     /// Returns a user's bindings, the newest last.
     pub fn bindings(&self, now: Instant, user: &str) -> impl Iterator<Item = &Binding> {
         self.users.get(user).into_iter().flatten().filter(move |it| it.ends_at > now)
+    }
+
+    /// Drops the bindings of a user, whose phones have to register again.
+    pub fn forget(&mut self, user: &str) {
+        self.users.remove(user);
     }
 
     /// Drops the bindings of a connection that has ended: their phones cannot be reached by another
@@ -313,6 +327,19 @@ mod tests {
             assert_eq!(bench.registrar.tick(bench.now), [hop()]);
         }
         assert_eq!(bench.registrar.deadline(), Some(bench.now + Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_phone_says_what_it_is_and_is_forgotten_with_its_user() {
+        let mut bench = RegistrarHarness::new();
+        let long = "x".repeat(USER_AGENT_CHARS_MAX + 1);
+        bench.register(&format!("Contact: <sip:a@1.1.1.1>\r\nUser-Agent: {long}\r\n")).unwrap();
+        let binding = bench.registrar.bindings(bench.now, "anna").next().unwrap();
+        assert_eq!(binding.user_agent, long[1..]);
+        bench.registrar.forget("bert");
+        assert_eq!(bench.registrar.count(), 1);
+        bench.registrar.forget("anna");
+        assert_eq!(bench.registrar.count(), 0);
     }
 
     #[test]

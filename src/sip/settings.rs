@@ -1,6 +1,6 @@
 //! SIP settings: `[sip]`, `[[endpoint]]` and `[[trunk]]` of the configuration.
 
-use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     digest::{Algorithm, SipPassword},
@@ -114,6 +114,16 @@ impl Settings {
         let SipPeers { endpoints, trunks, dial_allow, loopback_account } = peers;
         (self.endpoints, self.trunks, self.dial_allow) = (endpoints, trunks, dial_allow);
         self.loopback_account = loopback_account;
+    }
+
+    /// The users whose phones have to register again if these endpoints replace the present ones:
+    /// another password or account, or an endpoint that has come or gone.
+    pub(super) fn users_to_forget(&self, endpoints: &[SipEndpoint]) -> Vec<Arc<str>> {
+        let proof = |it: &SipEndpoint| (it.user.clone(), (it.password.clone(), it.account.clone()));
+        let before: BTreeMap<_, _> = self.endpoints.iter().map(proof).collect();
+        let after: BTreeMap<_, _> = endpoints.iter().map(proof).collect();
+        let differs = |user: &&Arc<str>| before.get(*user) != after.get(*user);
+        before.keys().chain(after.keys()).filter(differs).cloned().collect()
     }
 
     fn binds(&self) -> impl Iterator<Item = &SocketAddr> {
@@ -309,6 +319,34 @@ mod tests {
         assert!(settings.is_local("::ffff:10.2.3.4".parse().unwrap()));
         assert!(settings.trunk_at("::ffff:192.0.2.9".parse().unwrap()).is_some());
         assert!(settings.trunk_at("::ffff:192.0.3.9".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn phones_of_an_endpoint_that_is_another_one_now_are_forgotten() {
+        let endpoint = |user: &str, password: &str, account: &str, srtp| SipEndpoint {
+            user: user.into(),
+            password: SipPassword::new(password),
+            account: Some(account.parse().unwrap()),
+            srtp,
+        };
+        let (allow, require) = (SrtpPolicy::Allow, SrtpPolicy::Require);
+        let endpoints = vec![
+            endpoint("anna", "1", "MA1", allow),
+            endpoint("bert", "1", "MA1", allow),
+            endpoint("carl", "1", "MA1", allow),
+            endpoint("dora", "1", "MA1", allow),
+        ];
+        let settings = Settings { endpoints, ..Settings::default() };
+        let users = settings.users_to_forget(&[
+            endpoint("anna", "1", "MA1", require),
+            endpoint("bert", "2", "MA1", allow),
+            endpoint("carl", "1", "MA2", allow),
+            endpoint("emil", "1", "MA1", allow),
+        ]);
+        let mut users: Vec<_> = users.iter().map(|it| &**it).collect();
+        users.sort_unstable();
+        users.dedup();
+        assert_eq!(users, ["bert", "carl", "dora", "emil"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod faulty_disk;
 mod kills;
 mod messages;
 mod privacy;
+mod provisioner;
 mod recordings;
 mod repeats;
 mod restarts;

@@ -118,6 +118,11 @@ const CALL: &str = "b2fd5c1e-3c7b-4a51-9d2a-4b0c5d6e7f80";
 fn named(name: &str) -> Option<Value> {
     let text = match name {
         "answer_url" | "aleg_url" => "flow:weekly",
+        "alias" | "app_name" => "reception",
+        "app_id" | "application" | "new_endpoint_application" => "204685991309393",
+        "endpoint_id" => "32866729519064",
+        "password" => "correct-horse",
+        "username" => "anna",
         "api_id" => "0e4b5f9a-6d1c-4f7e-8a2b-1c3d5e7f9a0b",
         "ban_id" | "member_id" => "10",
         "call_uuid" | "calls" | "request_uuid" => CALL,

@@ -255,6 +255,8 @@ fn names_in(path: &str) -> impl Iterator<Item = &str> {
 fn path_parameter(name: &str) -> Value {
     let (schema, about) = match name {
         "auth_id" => (json!({ "type": "string", "minLength": 1 }), "The account: `MA…` or `SA…`."),
+        "app_id" => (json!({ "type": "string", "minLength": 1 }), "An application."),
+        "endpoint_id" => (json!({ "type": "string", "minLength": 1 }), "A SIP endpoint."),
         "call_uuid" => (uuid(), "A call."),
         "conference_name" => {
             let schema = json!({ "type": "string", "minLength": 1, "maxLength": 256 });

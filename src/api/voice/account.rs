@@ -56,52 +56,58 @@ pub(super) async fn numbers(client: ApiClient) -> Result<Response, Failure> {
             "voice_rate": NO_MONEY,
         })
     };
-    list(&client, "Number/", numbers.iter().map(|it| object(it)).collect())
+    let page = ListPage::read(&client)?;
+    let objects = page.part(&numbers).iter().map(|it| object(it)).collect();
+    Ok(page.answer(&client, "Number/", numbers.len(), objects))
 }
 
-/// `GET Endpoint/`: the rows of `[[endpoint]]`.
-pub(super) async fn endpoints(client: ApiClient) -> Result<Response, Failure> {
-    let users = (client.state.endpoints.read())(&client.account);
-    let object = |user: &String| {
-        json!({
-            "alias": user,
-            "application": null,
-            "endpoint_id": user,
-            "resource_uri": uri(&client, &format!("Endpoint/{user}/")),
-            "sub_account": null,
-            "username": user,
-        })
-    };
-    list(&client, "Endpoint/", users.iter().map(object).collect())
+/// The page of a list that a query asks for.
+pub(super) struct ListPage {
+    params: RequestParams,
+    limit: usize,
+    offset: usize,
 }
 
-/// `GET Application/`: there are none.
-pub(super) async fn applications(client: ApiClient) -> Result<Response, Failure> {
-    list(&client, "Application/", Vec::new())
-}
+impl ListPage {
+    pub(super) fn read(client: &ApiClient) -> Result<Self, Failure> {
+        let params = RequestParams::of_query(client.context.query());
+        let limit = params.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT_MAX) as usize;
+        let offset = params.number("offset", 0..=u32::MAX)?.unwrap_or(0) as usize;
+        Ok(Self { params, limit, offset })
+    }
 
-/// A page of a list.
-fn list(client: &ApiClient, path: &str, all: Vec<Value>) -> Result<Response, Failure> {
-    let query = client.context.query();
-    let params = RequestParams::of_query(query);
-    let limit = params.number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT_MAX) as usize;
-    let offset = params.number("offset", 0..=u32::MAX)?.unwrap_or(0) as usize;
-    let page = |at| format!("{}?{}", uri(client, path), page_query(query, limit, at));
-    let meta = Meta {
-        limit,
-        next: (offset + limit < all.len()).then(|| page(offset + limit)),
-        offset,
-        previous: (0 < offset).then(|| page(offset.saturating_sub(limit))),
-        total_count: all.len(),
-    };
-    let objects: Vec<_> = all.into_iter().skip(offset).take(limit).collect();
-    let body = json!({ "api_id": client.api_id, "meta": meta, "objects": objects });
-    let warnings = Warnings::of(client, &params, &["limit", "offset"]);
-    Ok(warnings.add_to(client, reply::json(StatusCode::OK, &body)))
+    /// The part of all that is on the page.
+    pub(super) fn part<'a, T>(&self, all: &'a [T]) -> &'a [T] {
+        let from = self.offset.min(all.len());
+        &all[from..(from + self.limit).min(all.len())]
+    }
+
+    /// The response with the objects of the page.
+    pub(super) fn answer(
+        self,
+        client: &ApiClient,
+        path: &str,
+        total_count: usize,
+        objects: Vec<Value>,
+    ) -> Response {
+        let Self { params, limit, offset } = self;
+        let page =
+            |at| format!("{}?{}", uri(client, path), page_query(client.context.query(), limit, at));
+        let meta = Meta {
+            limit,
+            next: (offset + limit < total_count).then(|| page(offset + limit)),
+            offset,
+            previous: (0 < offset).then(|| page(offset.saturating_sub(limit))),
+            total_count,
+        };
+        let body = json!({ "api_id": client.api_id, "meta": meta, "objects": objects });
+        let warnings = Warnings::of(client, &params, &["limit", "offset"]);
+        warnings.add_to(client, reply::json(StatusCode::OK, &body))
+    }
 }
 
 /// The path of something below the account.
-fn uri(client: &ApiClient, rest: &str) -> String {
+pub(super) fn uri(client: &ApiClient, rest: &str) -> String {
     let root = match client.dialect {
         Dialect::Plivo => "/v1",
         Dialect::Vobiz => "/api/v1",

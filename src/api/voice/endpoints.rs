@@ -1,8 +1,8 @@
 //! Endpoints of the voice API (contracts 2.1 and 5.1), for both dialects.
 
 use super::{
-    account, bans, calls, deliveries, events, member_action::MemberAction, members, record,
-    recordings, rooms,
+    account, applications, bans, calls, deliveries, events, member_action::MemberAction, members,
+    record, recordings, rooms, sip_endpoints,
 };
 use crate::{
     api::{
@@ -16,11 +16,63 @@ pub(in crate::api) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::reads("", handler!(account::show), Voice(DialectDescriber::show_account)),
     Endpoint::reads(
         "/Application",
-        handler!(account::applications),
-        Voice(|it| it.list_of("Application")),
+        handler!(applications::list),
+        Voice(DialectDescriber::list_applications),
     ),
-    Endpoint::reads("/Endpoint", handler!(account::endpoints), Voice(|it| it.list_of("Endpoint"))),
-    Endpoint::reads("/Number", handler!(account::numbers), Voice(|it| it.list_of("Number"))),
+    Endpoint::changes(
+        POST,
+        "/Application",
+        handler!(applications::create),
+        Voice(DialectDescriber::create_application),
+    ),
+    Endpoint::reads(
+        "/Application/{app_id}",
+        handler!(applications::show),
+        Voice(DialectDescriber::show_application),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Application/{app_id}",
+        handler!(applications::update),
+        Voice(DialectDescriber::update_application),
+    ),
+    Endpoint::changes(
+        DELETE,
+        "/Application/{app_id}",
+        handler!(applications::delete),
+        Voice(DialectDescriber::delete_application),
+    ),
+    Endpoint::reads(
+        "/Endpoint",
+        handler!(sip_endpoints::list),
+        Voice(DialectDescriber::list_endpoints),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Endpoint",
+        handler!(sip_endpoints::create),
+        Voice(DialectDescriber::create_endpoint),
+    )
+    .answers_itself(),
+    Endpoint::reads(
+        "/Endpoint/{endpoint_id}",
+        handler!(sip_endpoints::show),
+        Voice(DialectDescriber::show_endpoint),
+    ),
+    Endpoint::changes(
+        POST,
+        "/Endpoint/{endpoint_id}",
+        handler!(sip_endpoints::update),
+        Voice(DialectDescriber::update_endpoint),
+    )
+    .answers_itself(),
+    Endpoint::changes(
+        DELETE,
+        "/Endpoint/{endpoint_id}",
+        handler!(sip_endpoints::delete),
+        Voice(DialectDescriber::delete_endpoint),
+    ),
+    Endpoint::reads("/Number", handler!(account::numbers), Voice(DialectDescriber::list_numbers)),
     Endpoint::reads(
         "/Recording",
         handler!(recordings::list),

@@ -3,6 +3,7 @@
 //! The differences between the dialects are in `plivo.rs` and `vobiz.rs`.
 
 mod account;
+mod applications;
 mod bans;
 mod bodies;
 mod callback_jobs;
@@ -17,9 +18,11 @@ mod members;
 pub(super) mod openapi;
 mod params;
 pub(super) mod plivo;
+mod provisioning;
 mod record;
 mod recordings;
 mod rooms;
+mod sip_endpoints;
 pub(super) mod vobiz;
 mod warnings;
 

@@ -51,6 +51,27 @@ impl RequestParams {
         Ok(Some(text).filter(|it| !it.is_empty()))
     }
 
+    /// A text as it was sent, with its blanks: a password. An empty text is None.
+    pub(super) fn verbatim(&self, name: &str) -> Result<Option<String>, Failure> {
+        match self.0.get(name) {
+            Some(Value::String(text)) => Ok(Some(text.clone()).filter(|it| !it.is_empty())),
+            Some(_) | None => self.text(name),
+        }
+    }
+
+    /// A text that may also be taken away: Some(None) is an empty one, or null.
+    pub(super) fn change(&self, name: &str) -> Result<Option<Option<String>>, Failure> {
+        let is_sent = self.0.contains_key(name);
+        is_sent.then(|| self.text(name)).transpose()
+    }
+
+    /// These parameters; where one is missing, that of `others`.
+    pub(super) fn or(self, others: Self) -> Self {
+        let mut all = others.0;
+        all.extend(self.0);
+        Self(all)
+    }
+
     /// A list: a text with commas, or an array, as some clients send it.
     pub(super) fn list(&self, name: &str) -> Result<Vec<String>, Failure> {
         let text = match self.0.get(name) {
@@ -153,15 +174,20 @@ impl RequestParams {
         url: Option<String>,
         is_good: bool,
     ) -> Result<Option<Hook>, Failure> {
-        let method = match self.choice(&format!("{name}_method"), &["POST", "GET"])? {
-            "GET" => RequestMethod::Get,
-            _ => RequestMethod::Post,
-        };
+        let method = self.method(&format!("{name}_method"))?;
         let Some(url) = url else { return Ok(None) };
-        if !is_good && let Err(error) = TargetUrl::parse(&url) {
-            return Err(Failure::Bad(format!("{name}_url: {error}")));
+        if !is_good {
+            check_url(&format!("{name}_url"), &url)?;
         }
         Ok(Some(Hook { url: Arc::from(url), method }))
+    }
+
+    /// The method of a request: POST by default.
+    pub(super) fn method(&self, name: &str) -> Result<RequestMethod, Failure> {
+        Ok(match self.choice(name, &["POST", "GET"])? {
+            "GET" => RequestMethod::Get,
+            _ => RequestMethod::Post,
+        })
     }
 
     /// Whether a parameter was sent.
@@ -173,6 +199,11 @@ impl RequestParams {
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
+}
+
+/// Checks that a URL can be requested; `name` is the parameter that has it.
+pub(super) fn check_url(name: &str, url: &str) -> Result<(), Failure> {
+    TargetUrl::parse(url).map(drop).map_err(|error| Failure::Bad(format!("{name}: {error}")))
 }
 
 #[cfg(test)]

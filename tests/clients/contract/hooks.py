@@ -15,6 +15,8 @@ ACCOUNT = "/v1/Account/" + os.environ["CLIENT_ID"]
 SCHEME_AND_HOST = re.compile(r"(https?)://[^/?#,]*")
 # A conference has its first member some milliseconds after a phone dials in.
 LOOKS = 200
+# Parameters that name an application of the account.
+APPLICATIONS = ("app_id", "application", "new_endpoint_application")
 # Valid targets of a kick: the element is in flow.xml.
 AHEAD = {"element": "out", "xml": "<Response><Hangup/></Response>"}
 
@@ -34,6 +36,8 @@ def before_call(context, case, kwargs):
         for name in case.query:
             if name.startswith(("add_time", "end_time", "event_time", "since")) and isinstance(case.query[name], str):
                 case.query[name] = re.sub(r"-(29|30|31)\b", "-28", case.query[name])
+    if case.meta is not None and case.meta.generation.mode.is_positive and isinstance(case.body, dict):
+        case.body.update({name: application("body") for name in APPLICATIONS if name in case.body})
     if case.meta is None or case.meta.phase.name.value == "stateful":
         return
     path = case.path_parameters
@@ -48,6 +52,11 @@ def before_call(context, case, kwargs):
             path["call_uuid"] = there["call"]
         if "request_uuid" in path:
             path["request_uuid"] = queue()
+        if "app_id" in path:
+            path["app_id"] = application("path")
+        if "endpoint_id" in path:
+            values = {"username": "anna", "password": "correct-horse", "alias": "Anna"}
+            path["endpoint_id"] = existing("endpoint", "Endpoint/", "endpoint_id", values)
         if "ban_id" in path:
             path["ban_id"] = ban()
         if "recording_id" in path:
@@ -65,6 +74,20 @@ def before_call(context, case, kwargs):
 
 def is_up(path):
     return server.get(os.environ["CLIENT_URL"] + ACCOUNT + "/" + path).status_code == 200
+
+
+def application(use):
+    """Returns an application; the one of a path may be removed, and that of a body stays."""
+    values = {"app_name": "desk", "answer_url": "flow:4100"}
+    return existing("application of the " + use, "Application/", "app_id", values)
+
+
+def existing(key, path, name, values):
+    """Returns the id of something that the account has, and makes it if it has gone."""
+    if not is_up(path + there.get(key, "0") + "/"):
+        made = server.post(os.environ["CLIENT_URL"] + ACCOUNT + "/" + path, json=values)
+        there[key] = made.json()[name]
+    return there[key]
 
 
 def dial():

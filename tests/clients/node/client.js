@@ -19,4 +19,8 @@ const create = axios.create;
 axios.create = (...config) => aim(create.apply(axios, config));
 aim(axios);
 
-new Bench('plivo-node').run(...require('./conferences.js'), ...require('./documents.js'));
+new Bench('plivo-node').run(
+  ...require('./conferences.js'),
+  ...require('./phones.js'),
+  ...require('./documents.js'),
+);

@@ -3,6 +3,7 @@
 import plivo.rest.client
 
 import plivo_conferences
+import plivo_phones
 import plivo_recordings
 from bench import URL, Bench
 from documents import Documents
@@ -18,6 +19,5 @@ for name in (
     setattr(plivo.rest.client, name, f"{URL}/v1/Account")
 
 documents = Documents(plivo.plivoxml, plivo_conferences.conferences)
-Bench("plivo-python").run(
-    *plivo_conferences.SECTIONS, *plivo_recordings.SECTIONS, *documents.sections()
-)
+SECTIONS = plivo_conferences.SECTIONS + plivo_phones.SECTIONS + plivo_recordings.SECTIONS
+Bench("plivo-python").run(*SECTIONS, *documents.sections())

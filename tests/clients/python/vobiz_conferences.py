@@ -20,7 +20,7 @@ class Conferences:
 
     def sections(self):
         """The sections for Bench.run."""
-        return [self.rooms_and_kicks, self.member_controls, self.errors]
+        return [self.rooms_and_kicks, self.member_controls, self.phones, self.errors]
 
     def list(self):
         return self.client.request("GET", ("Conference",))
@@ -66,6 +66,24 @@ class Conferences:
             found = (answer.message, answer.member_id, len(answer.api_id))
             bench.check(f"kick: {what}, the answer", found, ("kicked", who, 36))
         bench.check("kick: the room without members is gone", self.list().conferences, [])
+
+    def phones(self, bench):
+        """Endpoints and applications."""
+        ask = self.client.request
+        values = {"app_name": "desk", "answer_url": "https://app.example/a", "answer_method": "GET"}
+        app = ask("POST", ("Application",), values).app_id
+        values = {"username": "anna", "password": "correct-horse", "alias": "Anna"}
+        made = ask("POST", ("Endpoint",), {**values, "application": int(app)})
+        bench.check("endpoint: it is made", (made.message, made.alias), ("created", "Anna"))
+        found = ask("GET", ("Endpoint", made.endpoint_id)).application
+        found = found if isinstance(found, dict) else vars(found)
+        bench.check("endpoint: its application", found["app_id"], app)
+        changed = ask("POST", ("Endpoint", made.endpoint_id), {"alias": "Anne"})
+        bench.check("endpoint: update", changed.message, "changed")
+        listed = ask("GET", ("Endpoint",)).objects
+        bench.check("endpoint: list", len(listed), 1)
+        ask("DELETE", ("Application", app))
+        bench.check("endpoint: it is gone", list(ask("GET", ("Endpoint",)).objects), [])
 
     def member_controls(self, bench):
         [phone, other], [one, two] = self.enter("controls", 2)

@@ -24,6 +24,7 @@ use conflow::{
     base::ids::{AccountId, CallId, Dialect, RoomId},
     call::{
         AnswerUrls, Hook,
+        applications::ApplicationRoutes,
         numbers::{FlowSource, NumberRoute, Numbers},
     },
     cdr::{CdrStore, store::CachedCdrStore},
@@ -40,6 +41,7 @@ use conflow::{
     fetch::{self, BoxFuture, ByteStream, FetchClient, HttpNetwork, Internet},
     flow::{Cause, DocumentError, Fetched, Flow, RequestMethod},
     media::Exchange,
+    provisioning::{EndpointEntry, ProvisioningTable, memory::MemoryProvisioning},
     recording::archive::RecordingArchive,
     sim_phones::{self, Dial, SimPhones},
     store::{idempotency::StoredResponses, rows::RowStore, rows_memory::MemoryRows},
@@ -139,11 +141,27 @@ impl StoredAccounts {
 
 fn inbound_settings(accounts: Arc<Accounts>) -> inbound::Settings {
     let call_time_limit = Duration::from_secs(14_400);
-    inbound::Settings { numbers: numbers(), accounts, call_time_limit }
+    let applications = ApplicationRoutes::default();
+    inbound::Settings { numbers: numbers(), applications, accounts, call_time_limit }
+}
+
+/// `MA1` has the endpoint `anna`, in the configuration file.
+fn provisioning() -> MemoryProvisioning {
+    let provisioning = MemoryProvisioning::default();
+    let anna = || "anna".to_owned();
+    let endpoint = EndpointEntry {
+        id: anna(),
+        user: anna(),
+        alias: anna(),
+        application: None,
+        is_fixed: true,
+    };
+    let table = ProvisioningTable { endpoints: vec![endpoint], applications: Vec::new() };
+    provisioning.set(account(), table);
+    provisioning
 }
 
 impl TestEngine {
-    #[expect(clippy::too_many_lines, reason = "all parts of an engine")]
     pub(crate) fn new(options: TestEngineOptions) -> Self {
         let (sim, room_last) =
             (Arc::new(SimPhones::new(sim_phones::Settings::default())), AtomicU64::new(0));
@@ -197,9 +215,7 @@ impl TestEngine {
             inbound: inbound_,
             journal: journal_,
             accounts: accounts.clone(),
-            endpoints: Box::new(|of| {
-                Vec::from_iter((of.as_str() == "MA1").then(|| "anna".to_owned()))
-            }),
+            provisioning: Arc::new(provisioning()),
             recordings: options.recordings.unwrap_or_else(RecordingArchive::in_memory),
             callbacks,
             idempotency_keys,

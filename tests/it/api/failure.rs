@@ -22,7 +22,7 @@ async fn an_unknown_path_is_not_found_with_or_without_credentials() {
         GET /v1/ [none] => 404 {"api_id":"*","error":"not found"}
         GET /v2/Account/MA1/Conference/ => 404 {"api_id":"*","error":"not found"}
         GET P/Powerpack/ => 404 {"api_id":"*","error":"not found"}
-        POST P/Endpoint/ => 405 [allow: GET, HEAD] {"api_id":"*","error":"method not allowed: use GET, HEAD"}
+        POST P/Number/ => 405 [allow: GET, HEAD] {"api_id":"*","error":"method not allowed: use GET, HEAD"}
         GET P/conference/ => 404 {"api_id":"*","error":"not found"}
         POST P/Conference/weekly/Play/ => 404 {"api_id":"*","error":"not found"}
         POST P/Conference/weekly/Member/1/Kick/x/ => 404 {"api_id":"*","error":"not found"}

@@ -127,3 +127,18 @@ fn the_rows_of_a_removed_account_go_with_it() {
     account(home, &format!("add {KEPT}"));
     assert_eq!(done(home, "number list"), "");
 }
+
+/// Rows of no account are kept under a name that no account can have.
+#[test]
+fn a_trunk_stays_when_an_account_of_any_id_is_removed() {
+    let home = home();
+    let home = home.path();
+    account(home, "add folder");
+    let trunk = "[[trunk]]\nname = \"carrier\"\naddresses = [\"192.0.2.0/24\"]\n";
+    fs::write(home.join("carrier.toml"), trunk).unwrap();
+    done(home, "trunk add carrier.toml");
+    let mut program = Program::start(home, "");
+    account(home, "remove folder");
+    program.wait_for("the accounts of the data folder have changed");
+    assert!(done(home, "trunk list").contains("carrier"));
+}

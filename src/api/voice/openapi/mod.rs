@@ -6,6 +6,7 @@ mod calls;
 mod events;
 mod invite;
 mod kick;
+mod provisioning;
 mod record;
 mod recordings;
 mod rooms;
@@ -142,14 +143,15 @@ impl DialectDescriber {
             .answers(DocumentedAnswer::json(200, "The account.", object(&keys)))
     }
 
-    /// A list of what the account has.
-    pub(in crate::api::voice) fn list_of(self, kind: &str) -> Operation {
-        let (id, summary) = match kind {
-            "Application" => ("list_applications", "Lists applications: there are none."),
-            "Endpoint" => ("list_endpoints", "Lists the SIP phones of the configuration."),
-            _ => ("list_numbers", "Lists the numbers of the configuration."),
-        };
-        let objects = json!({ "type": "array", "items": { "type": "object" } });
+    /// The numbers of the account.
+    pub(in crate::api::voice) fn list_numbers(self) -> Operation {
+        let summary = "Lists the numbers of the configuration.";
+        self.page_of("list_numbers", summary, json!({ "type": "object" }))
+    }
+
+    /// A page of a list with such objects.
+    fn page_of(self, id: &str, summary: &'static str, item: Value) -> Operation {
+        let objects = json!({ "type": "array", "items": item });
         let keys = [("api_id", uuid()), ("meta", reference("Meta")), ("objects", objects)];
         self.operation(id, Tag::Account, summary)
             .takes([

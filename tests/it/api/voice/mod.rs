@@ -5,6 +5,7 @@ mod calls;
 mod deliveries;
 mod events;
 mod kick;
+mod provisioning;
 mod record;
 mod recordings;
 mod rooms;

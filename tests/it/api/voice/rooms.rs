@@ -326,7 +326,7 @@ async fn an_account_and_its_lists_are_shown() {
             r#"{{"alias":"","application":null,"carrier":"","mms_enabled":false,"monthly_rental_rate":"0.00000","number":"{number}","number_type":"local","region":"","resource_uri":"/v1/Account/MA1/Number/{number}/","sms_enabled":false,"sub_account":null,"voice_enabled":true,"voice_rate":"0.00000"}}"#
         )
     };
-    let endpoint = r#"{"alias":"anna","application":null,"endpoint_id":"anna","resource_uri":"/v1/Account/MA1/Endpoint/anna/","sub_account":null,"username":"anna"}"#;
+    let endpoint = r#"{"alias":"anna","application":null,"endpoint_id":"anna","resource_uri":"/v1/Account/MA1/Endpoint/anna/","sip_registered":"false","sip_uri":"sip:anna@localhost","sub_account":null,"username":"anna"}"#;
     let (numbers, none) = (["gone", "second", "web"].map(number), list("", 0));
     let second = &numbers[1];
     check(&format!(
