@@ -326,8 +326,8 @@ impl Engine {
             spawner: Box::new(TokioSpawner),
         };
         let members_max = config.members_max.get() as usize;
-        let registry =
-            Registry::new(conference::Settings { members_max, ..Default::default() }, links);
+        let rooms = conference::Settings { members_max, ..Default::default() };
+        let registry = Registry::new(rooms, links);
         let settings = inbound_settings(config, accounts.clone());
         let inbound = Inbound::new(registry.clone(), documents, cdrs, settings);
         let inbound = Arc::new(inbound.with_state_log(state_log.clone()));
@@ -355,10 +355,8 @@ impl Engine {
         let ops = ops(config, http, counters, results, (rows, state_log.clone()), phones.as_ref());
         let api = Api::new(links, api_settings(config)).with_ops(ops);
         api.state().set_trust(trust(config));
-        Ok((
-            Self { registry, inbound, member_ids, client, api, phones, journal, state_log },
-            dispatcher,
-        ))
+        let it = Self { registry, inbound, member_ids, client, api, phones, journal, state_log };
+        Ok((it, dispatcher))
     }
 
     fn reloadable(
