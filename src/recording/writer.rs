@@ -9,7 +9,10 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Weak,
-        atomic::Ordering::Relaxed,
+        atomic::{
+            Ordering::{Acquire, Relaxed},
+            fence,
+        },
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
@@ -210,6 +213,8 @@ struct Closing {
     reason: RecordingEndReason,
     /// It waits no longer than until then.
     until: Instant,
+    /// All taps have let go of it. What they sent before is in the queue, and is taken first.
+    is_let_go: bool,
 }
 
 impl WriterThread {
@@ -260,7 +265,7 @@ impl WriterThread {
                 let Some(open) = self.files.get_mut(&id) else { return };
                 open.timeline.end(at);
                 let until = now() + LAST_BLOCK_WAIT_MAX;
-                open.closing.get_or_insert(Closing { reason, until });
+                open.closing.get_or_insert(Closing { reason, until, is_let_go: false });
             }
             WriterMessage::Close => (),
         }
@@ -285,14 +290,16 @@ impl WriterThread {
 
     /// Closes the recordings that have ended, and whose last audio is there or will not come.
     fn close_complete(&mut self) {
-        let now = now();
-        let is_due = |it: &OpenFile| {
-            let is_alone = || Arc::strong_count(&it.sink) == 1;
-            it.closing.is_some_and(|closing| {
-                it.timeline.is_complete() || closing.until <= now || is_alone()
-            })
-        };
-        let due: Vec<_> = self.files.iter().filter(|it| is_due(it.1)).map(|it| *it.0).collect();
+        let (now, mut due) = (now(), Vec::new());
+        for (id, open) in &mut self.files {
+            let Some(closing) = &mut open.closing else { continue };
+            if open.timeline.is_complete() || closing.is_let_go || closing.until <= now {
+                due.push(*id);
+            }
+            // It is closed the next time: a tap may have sent its last block since the queue was empty.
+            closing.is_let_go = Arc::strong_count(&open.sink) == 1;
+        }
+        fence(Acquire);
         for id in due {
             let Some(open) = self.files.get_mut(&id) else { continue };
             let (missing, reason) = (open.timeline.missing(), open.closing.map(|it| it.reason));
