@@ -63,8 +63,8 @@ pub struct RecordingSettings {
         help_heading = "Recordings"
     )]
     pub keep_gb: Option<Count<0, 1_000_000>>,
-    /// Scheme and host in the URLs of recordings, as clients reach this server, such as
-    /// https://voice.example.com [default: the address of the HTTP server].
+    /// Scheme and host in the URLs of recordings, by which clients reach this server [default: the
+    /// address of the HTTP server].
     #[arg(
         id = "recordings_url",
         long = "recordings-url",
