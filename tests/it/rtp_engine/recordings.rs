@@ -36,7 +36,7 @@ struct Studio {
     ends: Receiver<(RecordingId, RecordingEnd)>,
     listener: Arc<EndChannel>,
     folder: TempDir,
-    /// About the time of tick 0.
+    /// The time of tick 0, or a little later.
     epoch: Instant,
 }
 
@@ -56,8 +56,10 @@ impl RecordingListener for EndChannel {
 impl Studio {
     /// Three phones with tones in a room.
     fn new(threads: usize) -> Self {
-        let (epoch, folder) = (now(), tempdir().unwrap());
+        let folder = tempdir().unwrap();
         let mut harness = SocketHarness::new(settings(threads));
+        // Not before that of the engine, however long that has taken to start.
+        let epoch = now();
         let phones = harness.three(V4);
         let settings = WriterSettings {
             free_min_mb: 0,
