@@ -295,8 +295,8 @@ fn state_log(page: &mut MetricsText, log: &LogStatus) {
 
 fn recorded(page: &mut MetricsText, figures: RecordingFigures) {
     let RecordingFigures { running, bytes, lost_samples, disk_full, free_bytes } = figures;
-    page.family("conflow_recordings", MetricKind::Gauge, "Recordings whose files are open.")
-        .sample(&[], running);
+    let help = "Recordings whose files are open.";
+    page.family("conflow_recordings_running", MetricKind::Gauge, help).sample(&[], running);
     page.family(
         "conflow_recorded_bytes_total",
         MetricKind::Counter,

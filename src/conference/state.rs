@@ -478,10 +478,8 @@ impl Conference {
             );
             let is_alone = self.members.len() == 1;
             let may_wait = is_alone || member.hold != Hold::Off;
-            assert!(
-                !self.is_live() || may_wait || member.listening == Listening::Room,
-                "only members on hold and one who is alone wait in a live room"
-            );
+            let hears_room = !self.is_live() || member.listening == Listening::Room;
+            assert!(hears_room || may_wait, "only members on hold and one who is alone wait");
             let is_out = member.hold == Hold::Off || member.is_waiting();
             assert!(is_out, "a member on hold is out of the mix");
         }

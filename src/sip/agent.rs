@@ -12,13 +12,12 @@ use std::{
 use super::{
     ALLOW,
     attempt::{Attempts, OutgoingLeg},
-    body::DESCRIPTION_TYPES,
+    body::capabilities,
     call::SipCall,
     digest::Nonces,
     effect::{Command, Effect},
     error::SipError,
     ids::{SipIds, SipSecret},
-    info_digits::KEY_TYPES,
     keep_alive::PING,
     message::{SipMessage, StartLine},
     name::{HeaderName, SipMethod},
@@ -449,15 +448,6 @@ pub(super) type ExtraHeaders = Vec<(HeaderName, String)>;
 
 pub(super) fn retry_after() -> ExtraHeaders {
     vec![(HeaderName::RetryAfter, RETRY_AFTER_SECONDS.to_owned())]
-}
-
-/// Our capabilities, for OPTIONS.
-pub(super) fn capabilities() -> ExtraHeaders {
-    vec![
-        (HeaderName::Allow, ALLOW.to_owned()),
-        (HeaderName::Accept, [&DESCRIPTION_TYPES[..], &KEY_TYPES[..]].concat().join(", ")),
-        (HeaderName::Supported, "timer".to_owned()),
-    ]
 }
 
 /// A Warning header that tells the sender what is wrong (RFC 3261, 20.43; 399 is "miscellaneous").

@@ -1,6 +1,8 @@
 //! Request bodies: finds the session description, alone or in a multipart body.
 
 use super::{
+    ALLOW,
+    info_digits::KEY_TYPES,
     message::SipMessage,
     name::HeaderName,
     uri::{SipParams, split_unquoted},
@@ -87,6 +89,15 @@ fn description_among(body: &[u8], boundary: &str) -> Option<Vec<u8>> {
         }
     }
     None
+}
+
+/// Our capabilities, for OPTIONS.
+pub(super) fn capabilities() -> Vec<(HeaderName, String)> {
+    vec![
+        (HeaderName::Allow, ALLOW.to_owned()),
+        (HeaderName::Accept, [&DESCRIPTION_TYPES[..], &KEY_TYPES[..]].concat().join(", ")),
+        (HeaderName::Supported, "timer".to_owned()),
+    ]
 }
 
 #[cfg(test)]

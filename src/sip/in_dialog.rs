@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::{
-    agent::{Agent, Effects, ExtraHeaders, capabilities},
-    body::{SipBody, body_of},
+    agent::{Agent, Effects, ExtraHeaders},
+    body::{SipBody, body_of, capabilities},
     call::{SipPhase, Unacked},
     dialog::contact,
     effect::Effect,
