@@ -206,7 +206,6 @@ mod tests {
     use std::time::Duration;
 
     use tempfile::{TempDir, tempdir};
-    use tokio::time::Instant;
     use uuid::Uuid;
 
     use super::*;
@@ -403,12 +402,12 @@ mod tests {
         assert_eq!(due(None, Some(500)), (0..count - 5).collect::<Vec<_>>());
     }
 
-    /// 100,000 recordings: the first page takes 50 ms at most, with any filter that clients list by.
+    /// Each query names its index (`INDEXED BY`), and is an error where that is of no use.
     #[test]
-    fn the_first_page_of_many_takes_milliseconds() {
+    fn the_first_page_of_many_is_found_by_an_index() {
         let temp = tempdir().unwrap();
         let (rows, recordings) = open(&temp);
-        let count = 100_000;
+        let count = 3_000;
         for n in 0..count {
             put(&recordings, ended(&recording("MA1", n, n), 1_000));
         }
@@ -420,14 +419,8 @@ mod tests {
             (RecordingFilter { started_from: Some(at(count / 2)), ..filter() }, count / 2),
             (RecordingFilter { call: Some(CallId::of(500)), ..filter() }, 3),
         ] {
-            let best = (0..5).map(|_| {
-                let began = Instant::now();
-                let page = recordings.list(&account, &filter, 0, 20).unwrap();
-                assert_eq!(page.total as u64, total);
-                began.elapsed()
-            });
-            let best = best.min().unwrap();
-            assert!(best < Duration::from_millis(50), "{best:?}: {filter:?}");
+            let page = recordings.list(&account, &filter, 0, 20).unwrap();
+            assert_eq!((page.total as u64, page.recordings.len() as u64), (total, total.min(20)));
         }
     }
 }
