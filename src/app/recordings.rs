@@ -15,6 +15,7 @@ use crate::{
         registry::Registry,
     },
     recording::{
+        RecordingStore,
         archive::RecordingArchive,
         mp3::Mp3Encoder,
         port::RecordingListener,
@@ -35,6 +36,11 @@ pub(super) fn start(
         mp3: mp3_encoder(&config.mp3)?,
     });
     let files = Arc::new(files.context("the thread of the recordings")?);
+    // Read before the first recording of this process begins: nobody repairs a file that is written.
+    let left = archive.store().running().unwrap_or_else(|error| {
+        tracing::error!("recordings of the last process stay as they are: {error}");
+        Vec::new()
+    });
     let recordings = registry.keep_recordings(RecordingPorts {
         store: archive.store().clone(),
         files: files.clone(),
@@ -46,10 +52,10 @@ pub(super) fn start(
     files.connect(Arc::downgrade(&listener));
     drop(tokio::spawn(Recordings::run(Arc::downgrade(recordings))));
     let recordings = recordings.clone();
-    drop(tokio::task::spawn_blocking(move || match recordings.repair() {
-        0 => (),
-        count => tracing::info!(count, "recordings of the last process are complete"),
-    }));
+    if !left.is_empty() {
+        tracing::info!(count = left.len(), "recordings of the last process are completed");
+        drop(tokio::task::spawn_blocking(move || recordings.repair(left)));
+    }
     Ok(())
 }
 

@@ -191,22 +191,13 @@ impl Recordings {
         }
     }
 
-    /// Completes the recordings that an earlier process did not end, and tells of them. Reads the
-    /// disk: call it where one may wait.
-    pub fn repair(&self) -> usize {
-        let running = match self.ports.store.running() {
-            Ok(running) => running,
-            Err(error) => {
-                tracing::error!("recordings of the last process stay as they are: {error}");
-                return 0;
-            }
-        };
-        let count = running.len();
-        for recording in running {
+    /// Completes the recordings that an earlier process left, and tells of them. Reads the disk: call
+    /// it where one may wait.
+    pub fn repair(&self, left: Vec<Arc<Recording>>) {
+        for recording in left {
             let end = Some(self.ports.files.repair(&recording));
             self.keep_end(Recording { end, ..Recording::clone(&recording) }, None, Vec::new());
         }
-        count
     }
 
     /// The URL of a recording's audio.

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
@@ -26,7 +26,10 @@ use rustix::io::Errno;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::faulty_disk::FaultyDisk;
+use super::{
+    faulty_disk::FaultyDisk,
+    restarts::{receive_one, with_a_call},
+};
 use crate::app::{Program, command, home, token};
 
 /// A WAV file of a second.
@@ -256,4 +259,60 @@ fn recordings_are_listed_verified_and_pruned() {
     let (code, text) = run(home.path(), "verify --data nowhere");
     assert_eq!(code, Some(1));
     assert!(text.contains("nowhere: there is no such folder"), "{text}");
+}
+
+/// Issue 17, point 3: a kill costs a second at most. The next start completes the file and tells of it,
+/// once.
+#[test]
+fn a_kill_leaves_a_recording_that_can_be_played_and_is_told_of() {
+    let home = home();
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = receiver.local_addr().unwrap();
+    let (program, token, _) = with_a_call(home.path());
+    let record = format!("/v1/Account/{ID}/Conference/weekly/Record/");
+    let wanted = format!("{{\"callback_url\":\"http://{address}/\",\"file_format\":\"wav\"}}");
+    let (status, begun) = program.ask(&token, "POST", &record, &wanted);
+    assert_eq!(status, 202, "{begun}");
+    let begun: Value = serde_json::from_str(&begun).unwrap();
+    let id: RecordingId = begun["recording_id"].as_str().unwrap().parse().unwrap();
+    let length = || {
+        let part = find(&home.path().join("data/recordings"), &format!("{id}.wav.part"))?;
+        Some(fs::metadata(part).ok()?.len())
+    };
+    wait_until(|| length().is_some_and(|it| 44 + 16_000 <= it));
+    program.signal("KILL");
+    program.end();
+
+    let program = Program::start(home.path(), "");
+    let (_, told) = receive_one(&receiver);
+    assert!(told.contains(&format!("recording_id={id}")), "{told}");
+    assert!(told.contains("conference_name=weekly"), "{told}");
+    let (status, shown) =
+        program.ask(&token, "GET", &format!("/v1/Account/{ID}/Recording/{id}/"), "");
+    assert_eq!(status, 200, "{shown}");
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let (head, audio) = fetch(shown["recording_url"].as_str().unwrap());
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let size = |at: usize| u32::from_le_bytes(audio[at..at + 4].try_into().unwrap()) as usize;
+    assert!(44 + 16_000 <= audio.len(), "{}", audio.len());
+    assert_eq!((size(4), size(40)), (audio.len() - 8, audio.len() - 44));
+    let millis = (audio.len() - 44) / 16;
+    assert_eq!(shown["recording_duration_ms"], format!("{millis}.00000"), "{shown}");
+    program.signal("TERM");
+    assert_eq!(program.end().0, Some(0));
+    assert_eq!(run(home.path(), "verify").0, Some(0));
+
+    // It is complete: the next start tells nobody.
+    let program = Program::start(home.path(), "");
+    let (status, listed) = program.ask(&token, "GET", &format!("/v1/Account/{ID}/Delivery/"), "");
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!((status, listed["objects"].as_array().map(Vec::len)), (200, Some(1)), "{listed}");
+}
+
+/// The file of this name below a folder.
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|it| it.path());
+    entries
+        .filter_map(|it| if it.is_dir() { find(&it, name) } else { Some(it) })
+        .find(|it| it.ends_with(name))
 }
