@@ -82,6 +82,8 @@
 //! | callee, attempt | a call that `<Dial>` makes; one INVITE of a call that we make |
 //! | call detail record (CDR) | what remains of a call |
 //! | recording | audio kept in a file; never a CDR or a row |
+//! | row | what the store keeps of one thing; in the state log, what a turn keeps of what is under way; in `config`, one `[[…]]` of the file |
+//! | state log; frame, turn | the log of the data folder; what it writes at once; one run of an actor, whose effects follow its frame |
 //! | tap, feed | takes the audio of a leg or a room in the media engine; its way into a recording's file |
 //! | document store, folder index | where flows come from |
 //! | webhooks; delivery, queue, in-flight limit, failing endpoint, dispatcher | callbacks on their way |
@@ -91,14 +93,14 @@
 //! | media engine (`rtp_engine`) | carries the sound of real calls over RTP |
 //! | mixer thread | owns legs and rooms, and mixes every 20 ms |
 //! | mailbox | the queue of commands of a mixer thread; a command holds from the moment it is posted |
-//! | demultiplexer | finds the mixer thread that has a call |
+//! | demultiplexer | takes the orders of the media engine to the mixer thread that has the call |
 //! | sound loader | decodes files and texts off the mixer threads |
 //! | app state, request context, audit entry, route, client | what a handler of the API gets |
 //! | caller, endpoint, receiver | the person on the phone; a SIP phone (in `api`: a method and a path); the target of a webhook |
 //! | error, warning, hint | findings of `check`, and what a response header lists |
 //! | roster entry | one member in the list of a room |
 //! | requester | the call or request that started an announcement |
-//! | kick target | where a kicked member continues: the next element, a named one, another document |
+//! | kick target | where a kicked member continues: as its flow says, at a named element, in another document, or nowhere (the call ends) |
 //! | fault injection | panics that tests cause on purpose |
 //! | floor | who speaks in a room (and, above, a rank of modules) |
 //! | incarnation | one life of a room: the next room of the same name is another |

@@ -1,4 +1,4 @@
-//! CredentialValidity of credentials: how a stream learns that the credential that opened it has ended.
+//! Validity of credentials: how a stream learns that the credential that opened it has ended.
 
 use std::future::{Future, pending};
 

@@ -1,4 +1,4 @@
-//! Recordings: opens those of a data folder, and looks after them as long as the process lives.
+//! Recording archive: opens the recordings of a data folder, and looks after them as long as the process lives.
 
 use std::{
     net::SocketAddr,

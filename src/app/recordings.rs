@@ -1,4 +1,4 @@
-//! Recordings: the writer of a server's files, and the completion of those that the last process left.
+//! Recording: starts the writer of a server's files, and the completion of those that the last process left.
 
 use std::{env, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! Outlook: what a call would do next, and the values that its texts may name.
+//! Preview: what a call would do next, and the values that its texts may name.
 
 use super::Call;
 use crate::flow::{AfterExit, Cause, Exit, Forecast, VariableValues};

@@ -1,4 +1,4 @@
-//! Hold: members who are out of the mix by request. They stay members and company.
+//! Hold: members who are out of the mix by request. They stay members, and nobody is alone beside them.
 //!
 //! A phone that holds us is something else: [`Member::held`](super::member::Member). Both must be off
 //! for a member to be heard.

@@ -241,7 +241,7 @@ pub struct RosterEntry {
 /// The options of a kick.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kick {
-    /// The requester's text, for events and `{kick_reason}`.
+    /// The requester's text, for events and `${kick.reason}`.
     pub reason: Option<Arc<str>>,
     /// The place where the kicked calls continue.
     pub target: KickTarget,

@@ -1,4 +1,4 @@
-//! Record: starts and stops recordings of the calls and rooms that the registry has.
+//! Requests to record: finds the call or room in the registry, and has [`super::recordings`] record it.
 
 use std::sync::Arc;
 

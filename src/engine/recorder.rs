@@ -1,4 +1,4 @@
-//! Recorder: the one door of what a turn must write before anybody sees it.
+//! Recorder of turns: the one door of what a turn must write to the state log before anybody sees it.
 //!
 //! 1. Write first: an order, a reply, a callback, an event to a reader or the move of a call to
 //!    another actor comes after the frame that implies it. `Registry::record` returns when the

@@ -1,4 +1,4 @@
-//! Ends of recordings: what a writer's threads share, and who is told.
+//! Shared state of the writer's threads: the recordings that are written, and who is told of their ends.
 
 use std::{
     collections::BTreeMap,

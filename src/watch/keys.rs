@@ -1,4 +1,4 @@
-//! Selection: the selected room and caller, and the keys that move it.
+//! Keys: how they move the selection of a room and a caller.
 
 use super::{cursor::WatchedPlace, model::Model};
 use crate::base::ids::CallId;

@@ -1,4 +1,4 @@
-//! Queries: requests to the API that the watch may make.
+//! Query: a request to the API that the watch may make.
 
 use std::{collections::BTreeSet, time::Duration};
 
