@@ -63,7 +63,8 @@ def before_call(context, case, kwargs):
             path["recording_id"] = recordings.record()
     if isinstance(case.body, dict):
         case.body = {name: nearby(name, value) for name, value in case.body.items()}
-        if case.meta.generation.mode.is_positive and isinstance(case.body.get("user"), str):
+        names = [case.body.get(name) for name in ("user", "to")]
+        if case.meta.generation.mode.is_positive and all(isinstance(it, str) for it in names):
             # One user per called phone.
             case.body["user"] = re.sub("[^<]+", "somebody", case.body["to"])
         then = case.body.get("then")
