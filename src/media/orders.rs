@@ -241,7 +241,7 @@ pub enum AudioOrder {
         /// What is played or stopped.
         sound: Arc<SoundToAll>,
     },
-    /// Records a call or a room from now on, wherever the call is, and whoever comes into the room
+    /// Records a call or a room from now on, wherever the call is, and everybody who comes into the room
     /// later. An order for a room goes to each engine.
     Record {
         /// A call in a room or not, or a room.

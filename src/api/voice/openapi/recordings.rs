@@ -57,7 +57,7 @@ impl DialectDescriber {
 
     pub(in crate::api::voice) fn show_recording(self) -> Operation {
         self.operation("show_recording", Tag::Recordings, "Shows a recording.")
-            .about("`recording_url` is signed anew, and opens the audio without credentials.")
+            .about("`recording_url` has a new signature, and opens the audio without credentials.")
             .answers(DocumentedAnswer::json(200, "The recording.", self.recording()))
     }
 

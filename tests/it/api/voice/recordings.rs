@@ -511,7 +511,7 @@ async fn audio_is_opened_by_credentials_or_by_a_signature_and_by_nothing_else() 
         let other = [("x-auth-id", "MA2"), ("x-auth-token", "two")];
         assert_eq!(bench.fetch("GET", bare, &other).await.0, 404);
     }
-    // An account that does not exist has no recordings, whoever signs.
+    // An account that does not exist has no recordings, also with a good signature.
     let gone = bench.archive.url(wall_clock(), Dialect::Plivo, &recording("MA9", 3));
     assert_eq!(bench.fetch("GET", &gone, &[]).await.0, 404);
     bench.engine.close().await;

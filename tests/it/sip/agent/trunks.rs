@@ -265,7 +265,7 @@ fn a_wrong_password_skips_the_rest_of_the_trunk() {
     it.ends_empty();
 }
 
-/// A call that has a password for whoever asks.
+/// A call that has a password for the server that asks for one.
 fn with_password(to: &str) -> Dialling {
     let credentials = DialCredentials::new("anna", "correct horse").map(Arc::new);
     Dialling { credentials, ..dialling(to) }
