@@ -9,15 +9,14 @@ use std::{
 };
 
 use super::{Recording, RecordingEnd, format_name};
-use crate::{flow::RecordingFormat, media::RecordingChannels};
+use crate::{
+    audio::wav::{self, HEADER_BYTES},
+    flow::RecordingFormat,
+    media::{RECORDING_RATE, RecordingChannels},
+};
 
 /// The folder of the recordings, in the data folder.
 pub const FOLDER: &str = "recordings";
-
-/// The length of a WAV header, which all our files have.
-pub const WAV_HEADER_BYTES: u64 = 44;
-/// The samples per second of every recording.
-pub const WAV_RATE: u32 = 8_000;
 
 /// The error of a file that is not what its row says.
 #[derive(Debug, thiserror::Error)]
@@ -68,9 +67,9 @@ pub fn check(root: &Path, recording: &Recording, end: &RecordingEnd) -> Result<(
         return Err(AudioFileError::Size { found, expected: end.bytes });
     }
     let mut head = Vec::new();
-    Read::by_ref(&mut file).take(WAV_HEADER_BYTES).read_to_end(&mut head)?;
+    Read::by_ref(&mut file).take(HEADER_BYTES as u64).read_to_end(&mut head)?;
     let is_good = match end.format {
-        RecordingFormat::Wav => head == wav_header(recording.channels, found),
+        RecordingFormat::Wav => head[..] == wav_header(recording.channels, found),
         RecordingFormat::Mp3 => is_mp3(&head),
     };
     match (is_good, end.format) {
@@ -84,26 +83,10 @@ pub fn check(root: &Path, recording: &Recording, end: &RecordingEnd) -> Result<(
     }
 }
 
-/// The header of a WAV file of `bytes` bytes: 16-bit PCM, 8,000 samples per second.
-fn wav_header(channels: RecordingChannels, bytes: u64) -> Vec<u8> {
-    let data = bytes.saturating_sub(WAV_HEADER_BYTES);
-    let size = |it: u64| u32::try_from(it).unwrap_or(u32::MAX).to_le_bytes();
-    let (count, frame) = (channels.count(), channels.count() * 2);
-    let mut header = Vec::new();
-    header.extend(b"RIFF");
-    header.extend(size(data + WAV_HEADER_BYTES - 8));
-    header.extend(b"WAVEfmt ");
-    header.extend(16_u32.to_le_bytes());
-    // PCM.
-    header.extend(1_u16.to_le_bytes());
-    header.extend(count.to_le_bytes());
-    header.extend(WAV_RATE.to_le_bytes());
-    header.extend((WAV_RATE * u32::from(frame)).to_le_bytes());
-    header.extend(frame.to_le_bytes());
-    header.extend(16_u16.to_le_bytes());
-    header.extend(b"data");
-    header.extend(size(data));
-    header
+/// The header of a WAV file of `bytes` bytes.
+fn wav_header(channels: RecordingChannels, bytes: u64) -> [u8; HEADER_BYTES] {
+    let length = u32::try_from(bytes.saturating_sub(HEADER_BYTES as u64)).unwrap_or(u32::MAX);
+    wav::header(RECORDING_RATE, channels.count(), length)
 }
 
 /// An ID3 tag, or the eleven set bits that each frame begins with.
@@ -201,14 +184,14 @@ mod tests {
             let found = found.map_or_else(|error| error.to_string(), |()| String::new());
             assert_eq!(found, expected);
         };
-        let good = [wav_header(RecordingChannels::Stereo, 52), vec![0; 8]].concat();
+        let good = [&wav_header(RecordingChannels::Stereo, 52)[..], &[0; 8]].concat();
         let wrong = "its header is not that of a WAV file of its size";
         check(RecordingFormat::Wav, &good, "");
         check(RecordingFormat::Wav, &good[..51], "it has 51 bytes, and its row says 52");
-        let mono = [wav_header(RecordingChannels::Mono, 52), vec![0; 8]].concat();
+        let mono = [&wav_header(RecordingChannels::Mono, 52)[..], &[0; 8]].concat();
         check(RecordingFormat::Wav, &mono, wrong);
         // The sizes of a file that was never closed.
-        let open = [wav_header(RecordingChannels::Stereo, 44), vec![0; 8]].concat();
+        let open = [&wav_header(RecordingChannels::Stereo, 44)[..], &[0; 8]].concat();
         check(RecordingFormat::Wav, &open, wrong);
         check(RecordingFormat::Mp3, &good, "it does not begin as an MP3 file");
         let mp3 = [&[0xff, 0xfb][..], &[0; 50]].concat();
@@ -224,12 +207,5 @@ mod tests {
         assert_eq!(list(&root.join("nowhere")).unwrap().len(), 0);
         let gone = super::check(root, &it, &end(52, RecordingFormat::Wav));
         assert!(matches!(gone, Err(AudioFileError::Unreadable(_))), "{gone:?}");
-    }
-
-    #[test]
-    fn the_header_is_the_one_of_the_audio_floor() {
-        let clip = crate::audio::clip::Clip { rate: WAV_RATE, samples: vec![1; 80].into() };
-        let file = crate::audio::wav::write(&clip);
-        assert_eq!(file[..44], wav_header(RecordingChannels::Mono, file.len() as u64));
     }
 }
