@@ -1,6 +1,7 @@
 //! Base: the types that every floor uses: ids, the call map, histograms, networks, token buckets, trace
-//! context, numbers and names in addresses, dates.
+//! context, numbers and names in addresses, dates, times that outlive the process.
 
+pub mod boot_clock;
 pub mod call_map;
 pub mod histogram;
 pub mod ids;

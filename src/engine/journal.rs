@@ -43,7 +43,7 @@ use crate::{
         AccountEvent, CallSequence,
         log::{EventCursor, EventFilter, EventPage},
     },
-    media::Ending,
+    media::{BackendRow, BackendRows, Ending},
     state_log::StateLog,
     trace::archive::TraceArchive,
     webhooks::dispatcher::WebhookQueue,
@@ -338,6 +338,12 @@ impl Journal {
                 callbacks.send(&owner, callback, kept, event, None);
             }
         });
+    }
+}
+
+impl BackendRows for Journal {
+    fn write(&self, rows: &[BackendRow]) {
+        self.write_rows(&rows.iter().map(TurnRow::of_backend).collect::<Vec<_>>());
     }
 }
 

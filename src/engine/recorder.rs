@@ -25,6 +25,7 @@ use crate::{
     base::ids::{AccountId, CallId, MemberId, RoomId},
     conference::{ConferenceAnswer, Effect, Leave},
     flow::Cause,
+    media::{BackendRow, BackendRowKind},
     state_log::{Line, RowKey, RowRecord},
 };
 
@@ -56,13 +57,25 @@ pub(super) enum KeyKind {
     Cdr = 12,
     /// A ban that is not in the database yet.
     Ban = 13,
+    /// A live call that can be restored.
+    CallState = 14,
+    /// A room that can be restored.
+    RoomState = 15,
+    /// The text of a document that a call with a row runs, by the first half of its hash.
+    Document = 16,
+    /// The signalling of a call that can be restored.
+    Dialog = 17,
+    /// The sound of a call that can be restored.
+    Leg = 18,
+    /// A phone that has registered.
+    Registration = 19,
     /// An event whose callback has not been delivered.
     Callback = RowKey::LATER,
 }
 
 impl KeyKind {
     /// Every kind, for lookups.
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 19] = [
         Self::Call,
         Self::Answer,
         Self::Member,
@@ -75,6 +88,12 @@ impl KeyKind {
         Self::Delivery,
         Self::Cdr,
         Self::Ban,
+        Self::CallState,
+        Self::RoomState,
+        Self::Document,
+        Self::Dialog,
+        Self::Leg,
+        Self::Registration,
         Self::Callback,
     ];
 
@@ -109,6 +128,27 @@ fn id_in_account(account: &AccountId, number: u64) -> u128 {
     let hash = blake3::hash(account.as_str().as_bytes());
     let half: [u8; 8] = hash.as_bytes()[..8].try_into().expect("it has 32 bytes");
     u128::from(u64::from_le_bytes(half)) << 64 | u128::from(number)
+}
+
+impl From<BackendRowKind> for KeyKind {
+    fn from(kind: BackendRowKind) -> Self {
+        match kind {
+            BackendRowKind::Dialog => Self::Dialog,
+            BackendRowKind::Leg => Self::Leg,
+            BackendRowKind::Registration => Self::Registration,
+        }
+    }
+}
+
+/// The rows of backends that a start has found.
+pub fn backend_rows(rows: &[RowRecord]) -> Vec<BackendRow> {
+    use BackendRowKind::{Dialog, Leg, Registration};
+    let kinds = [Dialog, Leg, Registration].map(|it| (KeyKind::from(it) as u8, it));
+    let row = |it: &RowRecord| {
+        let (_, kind) = kinds.iter().find(|(kind, _)| *kind == it.key.kind)?;
+        Some(BackendRow { kind: *kind, id: it.key.id, body: Some(it.body.clone()) })
+    };
+    rows.iter().filter_map(row).collect()
 }
 
 /// A row of the state log, or its end.
@@ -178,6 +218,12 @@ impl TurnRow {
     /// The end of a key.
     pub fn gone(key: RowKey) -> Self {
         Self { key, body: None }
+    }
+
+    /// A row of a backend, or its end.
+    pub(super) fn of_backend(row: &BackendRow) -> Self {
+        let key = KeyKind::from(row.kind).key(row.id);
+        Self { key, body: row.body.as_deref().map(Arc::from) }
     }
 
     pub(super) fn line(&self) -> Line<'_> {

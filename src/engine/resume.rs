@@ -45,6 +45,12 @@ pub fn kind_name(kind: u8) -> String {
         Some(KeyKind::Callback) => "waiting callbacks".to_owned(),
         Some(KeyKind::Ban) => "bans that are not in the database yet".to_owned(),
         Some(KeyKind::Cdr) => "call detail records that are not in the database yet".to_owned(),
+        Some(KeyKind::CallState) => "calls that can be restored".to_owned(),
+        Some(KeyKind::RoomState) => "rooms that can be restored".to_owned(),
+        Some(KeyKind::Document) => "documents that calls run".to_owned(),
+        Some(KeyKind::Dialog) => "signalling of calls".to_owned(),
+        Some(KeyKind::Leg) => "sound of calls".to_owned(),
+        Some(KeyKind::Registration) => "registered phones".to_owned(),
         None => format!("rows of kind {kind}"),
     }
 }
@@ -124,6 +130,8 @@ impl Journal {
                 KeyKind::Answered | KeyKind::Ending | KeyKind::Leaving => (),
                 KeyKind::Callback | KeyKind::Delivery => (),
                 KeyKind::Ban | KeyKind::Job | KeyKind::JobAnswered => (),
+                KeyKind::CallState | KeyKind::RoomState | KeyKind::Document => (),
+                KeyKind::Dialog | KeyKind::Leg | KeyKind::Registration => (),
             }
         }
         let waiting = || self.state_log().map_or_else(Vec::new, |it| it.keys(CALLBACK));
@@ -225,6 +233,8 @@ impl Remains {
             KeyKind::Ban | KeyKind::Answered | KeyKind::Job | KeyKind::JobAnswered => return None,
             KeyKind::Answer | KeyKind::Call | KeyKind::Delivery => return None,
             KeyKind::Callback | KeyKind::Cdr | KeyKind::Member | KeyKind::Room => return None,
+            KeyKind::CallState | KeyKind::RoomState | KeyKind::Document => return None,
+            KeyKind::Dialog | KeyKind::Leg | KeyKind::Registration => return None,
         }
         Some(TurnRow::gone(key))
     }
@@ -263,6 +273,8 @@ impl Remains {
                     | (KeyKind::Cdr, _)
                     | (KeyKind::Delivery | KeyKind::Ending | KeyKind::Job, _)
                     | (KeyKind::JobAnswered | KeyKind::Leaving, _)
+                    | (KeyKind::CallState | KeyKind::RoomState | KeyKind::Document, _)
+                    | (KeyKind::Dialog | KeyKind::Leg | KeyKind::Registration, _)
                     | (KeyKind::Call | KeyKind::Member, None) => (),
                 }
             }

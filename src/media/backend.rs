@@ -10,13 +10,18 @@ use super::{
     ending::HangupCause,
     orders::{AudioOrder, SignallingOrder},
 };
-use crate::base::ids::AccountId;
+use crate::base::ids::{AccountId, CallId};
 
 /// Makes, answers and ends calls.
 pub trait SignallingBackend: Send + Sync + 'static {
     /// Carries out an order for one of this backend's calls. [`SignallingOrder::Dial`] makes the
     /// call one of them.
     fn signal(&self, order: SignallingOrder);
+
+    /// Whether a later process can restore this call: then the engine keeps rows of it.
+    fn restores(&self, _call: CallId) -> bool {
+        false
+    }
 
     /// Whether this backend can call somebody on behalf of an account. Asked before
     /// [`SignallingOrder::Dial`].

@@ -13,6 +13,7 @@ mod orders;
 mod program;
 mod recording;
 pub mod router;
+mod rows;
 
 pub use self::{
     backend::{AudioEngine, Backend, CannotDial, SignallingBackend},
@@ -27,4 +28,5 @@ pub use self::{
         RECORDING_RATE, RecordingBlock, RecordingChannels, RecordingFeed, RecordingSink,
         RecordingSource,
     },
+    rows::{BackendRow, BackendRowKind, BackendRows, NoRows},
 };

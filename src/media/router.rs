@@ -117,6 +117,17 @@ impl Router {
         });
     }
 
+    /// Notes that the backend with this name has restored a call of an earlier process. Orders for it
+    /// go there from now on.
+    ///
+    /// # Panics
+    ///
+    /// No backend has the name.
+    pub fn restore(&self, name: &str, call: CallId) {
+        let row = self.backends.iter().find(|it| it.name == name).expect("a backend's name");
+        self.links.routes.insert(call, row.exchange.route);
+    }
+
     fn dial(&self, call: CallId, account: &AccountId, to: &str) -> Option<&dyn SignallingBackend> {
         match self.find_dialler(account, to) {
             Ok(row) => {
