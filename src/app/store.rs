@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     accounts::file,
+    base::boot_clock::BootClock,
     cdr::store::{self, CachedCdrStore},
     cli::{
         settings::{ByteSize, Count},
@@ -222,6 +223,15 @@ fn micros(time: SystemTime) -> u64 {
 fn boot_id() -> u128 {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.trim().parse::<Uuid>().map_or(0, |it| it.as_u128())
+}
+
+/// The clock of the times in rows that a later process reads.
+#[expect(dead_code, reason = "rows of calls come next")]
+pub(super) fn boot_clock() -> BootClock {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
+    BootClock::new(Instant::now().into_std(), seconds * 1_000_000_000 + nanos)
 }
 
 /// Opens the rows of a data folder; its lock keeps other writers out. If the folder has an account
