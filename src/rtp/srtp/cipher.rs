@@ -177,12 +177,17 @@ fn derive(master: &SrtpKey, label: u8, out: &mut [u8]) {
 }
 
 /// RFC 3711, 4.1.1: salt, SSRC and index, with 16 bits left for the blocks of a packet.
-fn keystream(cipher: &Aes128, salt: &[u8; 14], number: PacketNumber) -> Ctr128BE<Aes128> {
+fn keystream<'a>(
+    cipher: &'a Aes128,
+    salt: &[u8; 14],
+    number: PacketNumber,
+) -> Ctr128BE<&'a Aes128> {
     let mut iv = [0; 16];
     iv[4..8].copy_from_slice(&number.ssrc.to_be_bytes());
     iv[8..14].copy_from_slice(&number.index.to_be_bytes()[2..]);
     iv.iter_mut().zip(salt).for_each(|(it, salt)| *it ^= salt);
-    Ctr128BE::from_core(CtrCore::inner_iv_init(cipher.clone(), &iv.into()))
+    // Borrowed: a copy of its round keys, which are wiped afterwards, costs as much as the cipher itself.
+    Ctr128BE::from_core(CtrCore::inner_iv_init(cipher, &iv.into()))
 }
 
 /// What Galois authenticates beside the encrypted bytes. Only RTCP has a trailer, and is rare.
