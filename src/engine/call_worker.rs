@@ -2,9 +2,13 @@
 //!
 //! One worker has many calls, so that a call costs no task, queue or timer of its own. The actor
 //! runs only while the worker has calls; in between its receiver is parked in `CallWorker`.
+//!
+//! A turn passes some messages to their calls. What these decide is written in one frame before the
+//! first effect of any of them is performed (see [`super::recorder`]).
 
 use std::{
     collections::BTreeSet,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
@@ -19,8 +23,9 @@ use tokio::{
 
 use super::{
     TurnOutcome,
+    observed::{TurnRecord, take_events},
     recorder::{AskedBy, Receipt},
-    registry::{AskError, CallPlace, PendingTransfer, Registry},
+    registry::{AskError, CallPlace, Observed, PendingTransfer, Registry},
     spawner::Actor,
     worker_queue::{CallMessage, CallWorker, WorkerMessage},
 };
@@ -130,8 +135,24 @@ pub(super) struct CallWorkerActor {
     slots: CallMap<CallSlot>,
     /// The next deadline of each call.
     deadlines: BTreeSet<(Instant, CallId)>,
+    /// What calls have decided in this turn, in order; empty between turns.
+    decided: Vec<DecidedCall>,
+    /// Their effects, in order, without the events.
     effects: Vec<Effect>,
+    /// For the frame of the turn: events of one account, and answers of requests.
+    record: TurnRecord,
     registry: Arc<Registry>,
+}
+
+/// What a call has decided. It is in its slot until the frame is written.
+#[derive(Debug)]
+struct DecidedCall {
+    id: CallId,
+    act: CallAct,
+    /// The number of its effects.
+    effects: usize,
+    /// Answered once it is done.
+    reply: Option<oneshot::Sender<()>>,
 }
 
 #[derive(Debug)]
@@ -141,8 +162,12 @@ enum CallSlot {
 }
 
 impl Actor for CallWorkerActor {
-    fn turn(&mut self, now: Instant, _: &mut dyn FnMut() -> usize) -> TurnOutcome {
-        self.turn(now)
+    fn turn(&mut self, now: Instant, slice: &mut dyn FnMut() -> usize) -> TurnOutcome {
+        match self.turn(now, slice()) {
+            // What it has done may be the reason for others to do more.
+            (TurnOutcome::Idle, true) => TurnOutcome::Busy,
+            (outcome, _) => outcome,
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -166,7 +191,9 @@ impl CallWorkerActor {
             next: None,
             slots: CallMap::default(),
             deadlines: BTreeSet::new(),
+            decided: Vec::new(),
             effects: Vec::new(),
+            record: TurnRecord::default(),
             registry,
         }
     }
@@ -174,14 +201,10 @@ impl CallWorkerActor {
     /// Takes turns until the worker has no calls.
     async fn run(&mut self) {
         let mut sleep = pin!(sleep_until(time::Instant::now()));
-        let mut left = TURNS_PER_SLICE;
         loop {
-            match self.turn(time::Instant::now().into_std()) {
-                TurnOutcome::Busy | TurnOutcome::Sliced if left == 0 => {
-                    left = TURNS_PER_SLICE;
-                    task::yield_now().await;
-                }
-                TurnOutcome::Busy | TurnOutcome::Sliced => left -= 1,
+            let (outcome, _) = self.turn(time::Instant::now().into_std(), MESSAGES_PER_TURN);
+            match outcome {
+                TurnOutcome::Busy | TurnOutcome::Sliced => task::yield_now().await,
                 TurnOutcome::Over => return,
                 TurnOutcome::Idle => {
                     let Some(inbox) = &mut self.inbox else { return };
@@ -193,14 +216,32 @@ impl CallWorkerActor {
                         message = inbox.recv() => self.next = message,
                         () = &mut sleep, if deadline.is_some() => (),
                     }
-                    left = TURNS_PER_SLICE;
                 }
             }
         }
     }
 
+    /// Handles deadlines that have passed and then messages, so many in all. The flag says whether there
+    /// was anything.
+    fn turn(&mut self, now: Instant, messages: usize) -> (TurnOutcome, bool) {
+        let (mut outcome, mut has_acted) = (TurnOutcome::Busy, false);
+        for _ in 0..messages.clamp(1, MESSAGES_PER_TURN) {
+            outcome = self.step(now);
+            if outcome != TurnOutcome::Busy {
+                break;
+            }
+            has_acted = true;
+        }
+        self.carry_out(now);
+        match outcome {
+            // It parks in its next turn.
+            TurnOutcome::Idle if self.slots.is_empty() => (TurnOutcome::Busy, has_acted),
+            outcome => (outcome, has_acted),
+        }
+    }
+
     /// Handles one deadline that has passed or, if none has, one message.
-    fn turn(&mut self, now: Instant) -> TurnOutcome {
+    fn step(&mut self, now: Instant) -> TurnOutcome {
         let Some(inbox) = &mut self.inbox else { return TurnOutcome::Over };
         // A message that has left the queue comes first.
         let message = match self.next.take() {
@@ -244,25 +285,42 @@ impl CallWorkerActor {
         }
     }
 
-    /// A panic ends this call and no other.
+    /// Passes a message to a call, or its deadline if there is none. Ignores calls that have left. What
+    /// it decides is carried out at the end of the turn, or before the call decides again.
     fn act(&mut self, now: Instant, id: CallId, message: Option<CallMessage>) {
-        let act = AssertUnwindSafe(|| self.act_on(now, id, message));
-        if catch_unwind(act).is_ok() {
-            return;
+        if self.decided.iter().any(|it| it.id == id) || !self.is_of_same_account(id) {
+            self.carry_out(now);
         }
-        self.effects.clear();
-        if let Some(CallSlot::Occupied { call, due }) = self.slots.remove(id) {
-            self.deadlines.remove(&(due, id));
-            let ending = call.ending(&Cause::Fault.into());
-            self.registry.go_on(now, call, CallAct::End(ending), &mut self.effects);
+        let from = self.effects.len();
+        let decide = AssertUnwindSafe(|| self.decide(now, id, message));
+        if catch_unwind(decide).is_err() {
+            self.effects.truncate(from);
+            // In order: it may write a frame of its own.
+            self.carry_out(now);
+            self.end_faulty(now, id);
         }
     }
 
-    /// Passes a message to a call, or its deadline if there is none. Ignores calls that have left.
-    fn act_on(&mut self, now: Instant, id: CallId, message: Option<CallMessage>) {
-        let Self { slots, effects, registry, .. } = self;
+    /// Whether the events of a call may be in the frame of the turn.
+    fn is_of_same_account(&self, id: CallId) -> bool {
+        let Some(Observed::Call { account, .. }) = self.record.events.first() else { return true };
+        let Some(CallSlot::Occupied { call, .. }) = self.slots.get(id) else { return true };
+        call.account == *account
+    }
+
+    /// A panic ends this call and no other.
+    fn end_faulty(&mut self, now: Instant, id: CallId) {
+        if let Some(CallSlot::Occupied { call, due }) = self.slots.remove(id) {
+            self.deadlines.remove(&(due, id));
+            let ending = call.ending(&Cause::Fault.into());
+            self.registry.go_on(now, call, CallAct::End(ending), &mut Vec::new());
+        }
+    }
+
+    fn decide(&mut self, now: Instant, id: CallId, message: Option<CallMessage>) {
+        let Self { slots, effects, .. } = self;
         let Some(CallSlot::Occupied { call, due }) = slots.get_mut(id) else { return };
-        let mut reply = None;
+        let (from, mut asked) = (effects.len(), None);
         let act = match message {
             // A call whose time is up begins nothing more.
             Some(CallMessage::HangUp { cause }) => CallAct::End(call.ending(&cause.into())),
@@ -272,21 +330,17 @@ impl CallWorkerActor {
             }
             Some(CallMessage::Heard(heard)) => call.heard(now, heard, effects),
             Some(CallMessage::Transfer(transfer)) => {
-                let (request, receipt, asked) = *transfer;
-                reply = Some((receipt, asked));
+                let (request, receipt, reply) = *transfer;
+                asked = Some((receipt, reply));
                 call.transfer(request, effects)
             }
-            Some(CallMessage::Cancel(asked)) => {
+            Some(CallMessage::Cancel(cancel)) => {
                 let act = call.cancel();
-                reply = matches!(act, CallAct::End(_)).then_some(*asked);
+                asked = matches!(act, CallAct::End(_)).then_some(*cancel);
                 act
             }
             None => call.tick(now, effects),
         };
-        let reply = reply.map(|(receipt, asked)| {
-            registry.record_answer(receipt.as_ref());
-            asked
-        });
         let before = *due;
         match act {
             CallAct::Stay => {
@@ -295,16 +349,63 @@ impl CallWorkerActor {
                     self.deadlines.remove(&(before, id));
                     self.deadlines.insert((*due, id));
                 }
-                registry.perform(call, effects);
+            }
+            CallAct::Dial(_) | CallAct::End(_) | CallAct::Join { .. } => {
+                self.deadlines.remove(&(before, id));
+            }
+        }
+        take_events(call, effects, from, &mut self.record.events);
+        let (receipt, reply) = asked.unzip();
+        let rows = receipt.flatten().map(|it| it.rows(None));
+        self.record.rows.extend(rows.into_iter().flatten());
+        self.decided.push(DecidedCall { id, act, effects: effects.len() - from, reply });
+    }
+
+    /// Writes what calls have decided, and performs it.
+    fn carry_out(&mut self, now: Instant) {
+        if self.decided.is_empty() {
+            return;
+        }
+        let TurnRecord { events, rows } = mem::take(&mut self.record);
+        let record = AssertUnwindSafe(|| self.registry.record(events, rows));
+        if catch_unwind(record).is_err() {
+            self.effects.clear();
+            let decided = mem::take(&mut self.decided);
+            return decided.into_iter().for_each(|it| self.end_faulty(now, it.id));
+        }
+        let mut effects = mem::take(&mut self.effects);
+        if self.decided.len() == 1 {
+            let decided = self.decided.pop().expect("it has one");
+            self.perform(now, decided, &mut effects);
+            self.effects = effects;
+            return;
+        }
+        let (mut all, mut effects) = (effects.into_iter(), Vec::new());
+        for decided in mem::take(&mut self.decided) {
+            effects.extend(all.by_ref().take(decided.effects));
+            self.perform(now, decided, &mut effects);
+        }
+    }
+
+    /// Performs what a call has decided.
+    fn perform(&mut self, now: Instant, decided: DecidedCall, effects: &mut Vec<Effect>) {
+        let DecidedCall { id, act, effects: _, reply } = decided;
+        let perform = AssertUnwindSafe(|| match act {
+            CallAct::Stay => {
+                if let Some(CallSlot::Occupied { call, .. }) = self.slots.get_mut(id) {
+                    self.registry.perform(call, effects);
+                }
             }
             // Its messages in the queue are stale. A hang-up is not lost: the directory has it.
             act @ (CallAct::Dial(_) | CallAct::End(_) | CallAct::Join { .. }) => {
-                self.deadlines.remove(&(before, id));
-                let Some(CallSlot::Occupied { call, .. }) = self.slots.remove(id) else {
-                    unreachable!("the call has just acted");
-                };
-                self.registry.go_on(now, call, act, &mut self.effects);
+                if let Some(CallSlot::Occupied { call, .. }) = self.slots.remove(id) {
+                    self.registry.go_on(now, call, act, effects);
+                }
             }
+        });
+        if catch_unwind(perform).is_err() {
+            effects.clear();
+            return self.end_faulty(now, id);
         }
         if let Some(reply) = reply {
             // The requester may have stopped waiting.
@@ -330,5 +431,6 @@ impl CallWorkerActor {
     }
 }
 
-/// Some tens of microseconds of work, also when all workers are busy at once.
-const TURNS_PER_SLICE: u32 = 4;
+/// Some tens of microseconds of work, also when all workers are busy at once. The calls whose messages
+/// these are share a frame.
+const MESSAGES_PER_TURN: usize = 8;

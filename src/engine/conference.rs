@@ -1,7 +1,7 @@
 //! Conference actor: the task that owns one conference, and its queue.
 //!
-//! A turn passes one message to the machine, or performs one slice of the machine's effects. The
-//! notices of a decision are written before its first effect is performed (see
+//! A turn passes one message or several joins to the machine, or performs one slice of the machine's
+//! effects. The notices of what is decided are written before its first effect is performed (see
 //! [`super::recorder`]). Every decision is made in [`crate::conference`].
 
 use std::{
@@ -149,6 +149,10 @@ impl RoomActor {
                         () = self.queue.ready() => self.has_message = true,
                         () = &mut sleep, if deadline.is_some() => (),
                     }
+                    if self.queue.has_only_later() {
+                        // Joins that come at the same time share a turn.
+                        task::yield_now().await;
+                    }
                 }
             }
         }
@@ -177,7 +181,11 @@ impl RoomActor {
             let Some(command) = self.accept(message) else { return TurnOutcome::Busy };
             command
         };
+        let is_join = matches!(command, Command::Enter { .. });
         self.decide_in_limits(now, command);
+        if is_join {
+            self.decide_on_joins(now, slice);
+        }
         match self.effects.iter().map(Effect::steps).sum() {
             0 => TurnOutcome::Busy,
             // To decide on more effects than fit into the slice has used up the turn.
@@ -253,10 +261,24 @@ impl RoomActor {
         ban_list.release(&self.room.incarnation.key.account, wanted - made.min(wanted));
     }
 
+    /// Decides on further joins that wait, so that they share a frame and a turn: while nothing else
+    /// waits, nobody has to leave, and their effects fit into the slice.
+    fn decide_on_joins(&mut self, now: Instant, slice: usize) {
+        let (mut seen, mut steps) = (0, 0);
+        let is_plain = |it: &Effect| matches!(it, Effect::Media(_) | Effect::Publish(_));
+        while self.effects.range(seen..).all(is_plain) && !self.room.is_closing() {
+            steps += self.effects.range(seen..).map(Effect::steps).sum::<usize>();
+            seen = self.effects.len();
+            let is_due = self.machine.deadline().is_some_and(|at| at <= now);
+            let message = if slice <= steps || is_due { None } else { self.queue.try_recv_later() };
+            let Some(command) = message.and_then(|it| self.accept(it)) else { return };
+            self.decide(now, command);
+        }
+    }
+
     /// A panic ends the room and no call.
     fn decide(&mut self, now: Instant, command: Command) {
-        let Self { machine, effects, .. } = self;
-        let decide = AssertUnwindSafe(|| machine.handle(now, command, effects));
+        let decide = AssertUnwindSafe(|| self.machine.handle(now, command, &mut self.effects));
         if catch_unwind(decide).is_err() {
             self.machine.salvage(now, &mut self.effects);
         }

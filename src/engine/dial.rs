@@ -96,7 +96,7 @@ impl Registry {
             let no_route = self.no_route(caller, &party);
             let (id, account) = ((self.links.call_id)(), caller.account.clone());
             let call = Call::new(now, id, account, Arc::new(party), CALLEE_TIME_MAX);
-            self.register(&call);
+            self.register(&call, &mut Vec::new());
             let (digits, sends_early) = (destination.digits.clone(), destination.sends_early);
             NewCallee { member, call, digits, sends_early, no_route }
         });

@@ -1,6 +1,7 @@
 //! Event store: the events of one account, the latest in memory and those of a day in the state log.
 
 use std::{
+    mem,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -32,13 +33,24 @@ pub(super) struct EventStore {
     epoch: u64,
     /// None if nothing outlives the process.
     state_log: Option<Arc<StateLog>>,
-    /// The number of the next event. Held while one is written, so that events are published in the
-    /// order of their numbers.
-    next: Mutex<u64>,
+    /// Held while events are written, so that they are published in the order of their numbers.
+    next: Mutex<NextEvent>,
     latest: Mutex<EventLog<AccountEvent>>,
     /// Wakes the readers.
     changed: watch::Sender<()>,
 }
+
+/// The next event of an account.
+struct NextEvent {
+    number: u64,
+    /// Memory for the bodies of a frame.
+    bodies: Vec<u8>,
+}
+
+/// Memory for longer bodies is not kept: there may be many accounts.
+const BODIES_KEPT: usize = 4 << 10;
+/// The usual length of a body.
+const BODY: usize = 256;
 
 /// An event that has no number yet.
 pub(super) struct NewEvent {
@@ -117,7 +129,7 @@ impl EventStore {
             account,
             epoch,
             state_log,
-            next: Mutex::new(next),
+            next: Mutex::new(NextEvent { number: next, bodies: Vec::new() }),
             latest: Mutex::new(EventLog::new(epoch, next)),
             changed: watch::Sender::new(()),
         }
@@ -134,22 +146,25 @@ impl EventStore {
         then: impl Fn(EventCallback, RowKey, Arc<Event<AccountEvent>>) + Send + 'static,
     ) {
         let mut next = self.next.lock();
+        let NextEvent { number, bodies } = &mut *next;
         let numbered: Vec<_> = events
             .into_iter()
             .map(|NewEvent { at, what, callback }| {
-                let event = Event { number: *next, at, what };
-                let kept = KeyKind::Callback.key(self.callback_id | u128::from(*next));
-                *next += 1;
+                let event = Event { number: *number, at, what };
+                let kept = KeyKind::Callback.key(self.callback_id | u128::from(*number));
+                *number += 1;
                 (Arc::new(event), callback.map(|it| (it, kept)))
             })
             .collect();
         let Some(log) = &self.state_log else { return self.publish_all(numbered, then) };
-        let (mut bodies, mut ends) = (Vec::new(), Vec::with_capacity(numbered.len()));
+        bodies.reserve(numbered.len() * BODY);
+        let mut ends = Vec::with_capacity(numbered.len());
         for (event, _) in &numbered {
-            bodies = row::write(&event.what, bodies);
+            *bodies = row::write(&event.what, mem::take(bodies));
             ends.push(bodies.len());
         }
-        let mut lines = Vec::with_capacity(numbered.len() * (1 + KEYS_MAX) + rows.len());
+        // Most events are of members, whose entry goes with one of them.
+        let mut lines = Vec::with_capacity(numbered.len() * 2 + rows.len());
         let mut begin = 0;
         for ((event, callback), end) in numbered.iter().zip(ends) {
             let kept = callback.as_ref().map(|(_, kept)| *kept);
@@ -171,6 +186,11 @@ impl EventStore {
                 store.publish_all(numbered, then);
             }
         });
+        drop(lines);
+        match bodies.capacity() <= BODIES_KEPT {
+            true => bodies.clear(),
+            false => *bodies = Vec::new(),
+        }
     }
 
     fn publish_all(

@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 
 use super::{
     recorder::AskedBy,
-    registry::{AskError, CallPlace, Observed, Registry, observed},
+    observed::observed,
+    registry::{AskError, CallPlace, Observed, Registry},
     room_queue::{InviteMessage, RoomHandle},
 };
 use crate::{

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::recorder::TurnRow;
 use crate::{
     base::ids::{AccountId, CallId, Incarnation, MemberId},
-    call::{CallEvent, Party},
+    call::{Call, CallEvent, Effect, Party},
     conference::{Ask, DialEvent, Notice},
     flow::{Cause, Exit, PassedOver, Purpose, TextPosition, verbs::VerbKind},
     media::DialAttempt,
@@ -167,6 +167,26 @@ impl Observed {
     pub fn events(&self) -> &[Self] {
         if let Self::Turn(turn) = self { &turn.events } else { slice::from_ref(self) }
     }
+}
+
+/// An event of a call.
+pub(super) fn observed(call: &Call, event: CallEvent) -> Observed {
+    let (account, party) = (call.account.clone(), call.party.clone());
+    Observed::Call { account, call: call.id, party, event }
+}
+
+/// Moves the events among a call's effects, from one of these on, to those that a frame has.
+pub(super) fn take_events(
+    call: &Call,
+    effects: &mut Vec<Effect>,
+    from: usize,
+    events: &mut Vec<Observed>,
+) {
+    let published = effects.extract_if(from.., |it| matches!(it, Effect::Publish(_)));
+    events.extend(published.filter_map(|effect| {
+        let Effect::Publish(event) = effect else { return None };
+        Some(observed(call, event))
+    }));
 }
 
 /// The initiator of a room's current decision, for traces.

@@ -96,6 +96,18 @@ impl<T> QueueReceiver<T> {
         self.0.lock().take(waits)
     }
 
+    /// The next item of the second lane, if the first is empty.
+    pub(super) fn try_recv_later(&mut self) -> Option<T> {
+        let mut state = self.0.lock();
+        if state.waiting.is_empty() { state.take_later() } else { None }
+    }
+
+    /// Whether there are items, all of them in the second lane.
+    pub(super) fn has_only_later(&self) -> bool {
+        let state = self.0.lock();
+        state.waiting.is_empty() && !state.later.is_empty()
+    }
+
     /// Waits until there is an item. Cancel safe.
     pub(super) async fn ready(&mut self) {
         poll_fn(|context| self.poll(context)).await;

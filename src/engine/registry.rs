@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use super::{
     ban_list::BanList,
-    observed::TurnRecord,
+    observed::{TurnRecord, observed, take_events},
     partitions::Partitions,
     recorder::{AskedBy, Receipt, TurnRow},
     recordings::Recordings,
@@ -127,21 +127,23 @@ impl Registry {
         url: &str,
         document: Fetched,
     ) {
-        self.register(&call);
-        if let Err(missing) = &document {
-            let record = documents::unsent(Purpose::Answer.text(), url.into(), missing);
-            self.observe(Observed::Fetched { call: call.id, record });
-        }
+        let missing = document.as_ref().err();
+        let record =
+            missing.map(|it| documents::unsent(Purpose::Answer.text(), url.into(), it));
         let mut effects = Vec::new();
         let act = call.begin(now, document, &mut effects);
+        self.register(&call, &mut effects);
+        if let Some(record) = record {
+            self.observe(Observed::Fetched { call: call.id, record });
+        }
         self.go_on(now, call, act, &mut effects);
     }
 
     /// Registers a new call, which fetches its first document.
     pub fn ask_for_flow(self: &Arc<Self>, now: Instant, mut call: Box<Call>, answer: AnswerUrls) {
-        self.register(&call);
         let mut effects = Vec::new();
         let act = call.ask_for_flow(answer, &mut effects);
+        self.register(&call, &mut effects);
         self.go_on(now, call, act, &mut effects);
     }
 
@@ -179,9 +181,13 @@ impl Registry {
         self.links.documents.check(url)
     }
 
-    pub(super) fn register(&self, call: &Call) {
+    /// Registers a new call, which has decided on its first effects: their events are in the frame of
+    /// its begin.
+    pub(super) fn register(&self, call: &Call, effects: &mut Vec<Effect>) {
         self.places.of_call(call.id).register(call.id);
-        self.observe_call(call, CallEvent::Begun);
+        let mut events = vec![observed(call, CallEvent::Begun)];
+        take_events(call, effects, 0, &mut events);
+        self.record(events, Vec::new());
     }
 
     /// Sends an audio order for a call. No machine waits for its report.
@@ -319,11 +325,9 @@ impl Registry {
 
     /// Writes the events of a call, and performs its other effects in order.
     pub(super) fn perform(self: &Arc<Self>, call: &Call, effects: &mut Vec<Effect>) {
-        for effect in &*effects {
-            if let Effect::Publish(event) = effect {
-                self.observe_call(call, *event);
-            }
-        }
+        let mut events = Vec::new();
+        take_events(call, effects, 0, &mut events);
+        self.record(events, Vec::new());
         for effect in effects.drain(..) {
             let (recipient, request) = match effect {
                 Effect::Begin { step } => {
@@ -345,7 +349,7 @@ impl Registry {
                     self.signal(order);
                     continue;
                 }
-                Effect::Publish(_) => continue,
+                Effect::Publish(_) => unreachable!("`take_events` has taken them"),
                 Effect::Fetch { number, request } => {
                     let (url, purpose) = (without_query(&request.url).into(), request.purpose);
                     self.observe(Observed::Fetching { call: call.id, url, purpose });
@@ -404,10 +408,6 @@ impl Registry {
         (self.links.observer)(trace);
     }
 
-    fn observe_call(&self, call: &Call, event: CallEvent) {
-        self.observe(observed(call, event));
-    }
-
     /// Starts a fetch. The answer goes to its recipient, wherever that is by then.
     pub(super) fn fetch(self: &Arc<Self>, fetch: DocumentFetch) {
         let registry = self.clone();
@@ -462,18 +462,13 @@ impl Registry {
     }
 
     pub(super) fn end(&self, call: Box<Call>, ending: Ending) {
-        self.observe_call(&call, CallEvent::Ended(ending));
+        self.observe(observed(&call, CallEvent::Ended(ending)));
         self.signal(SignallingOrder::End { call: call.id, ending });
         // Last: once the call is not found, all its events have been published.
         self.places.of_call(call.id).remove(call.id);
         self.recorded_call_ended(call.id);
         call.end();
     }
-}
-
-pub(super) fn observed(call: &Call, event: CallEvent) -> Observed {
-    let (account, party) = (call.account.clone(), call.party.clone());
-    Observed::Call { account, call: call.id, party, event }
 }
 
 /// The access lists of all accounts. The lock is held briefly, alone or inside the lock of a name,

@@ -1,10 +1,15 @@
 //! Index: the places of the latest rows, and of events to start reading at.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    mem,
+    sync::Arc,
+};
 
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
-use super::frame::{self, Line, RowKey};
+use super::frame::{self, EventLine, Line, RowKey};
 
 /// The place of a frame.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -49,25 +54,69 @@ pub(super) struct Index {
     pub(super) accounts: BTreeMap<Box<str>, AccountEvents>,
 }
 
-/// The index, and the frames that it has not taken yet.
+/// The index, and notes of the frames that it has not taken yet.
 ///
-/// A turn that writes waits for a copy of its frame, and not for the three or four places of a large
-/// table that the frame changes: the log's own thread does that, or the first who looks. (A kick
-/// takes a seventh longer where each turn does it.)
+/// A turn that writes leaves notes, and does not wait for the three or four places of a large table that
+/// its frame changes: the log's own thread looks them up, without the lock that turns wait for, or the
+/// first who asks. (A kick takes a seventh longer where each turn does it.)
 #[derive(Debug, Default)]
 pub(super) struct LazyIndex {
-    index: Index,
-    /// Frames in the order in which they were written, and the place of each.
-    frames: Vec<u8>,
-    places: Vec<Place>,
-    /// What the index has taken of `frames`, in bytes, and of `places`.
-    taken: (usize, usize),
+    shared: Arc<SharedIndex>,
+    notes: Notes,
+    /// The accounts of all notes so far: bounded by the number of accounts.
+    accounts: BTreeSet<Arc<str>>,
+    account_last: Option<Arc<str>>,
 }
 
-/// Bytes of frames that the index has not taken: beyond it, the turn that writes waits for all of them.
-const BEHIND_MAX: usize = 4 << 20;
-/// A longer frame is not copied.
-const COPIED_MAX: usize = 64 << 10;
+/// The index, and the notes that it is taking. Locked after the log, if both are.
+#[derive(Debug, Default)]
+pub(super) struct SharedIndex(Mutex<IndexState>);
+
+#[derive(Debug, Default)]
+struct IndexState {
+    index: Index,
+    /// Older than the notes of [`LazyIndex`].
+    taking: Notes,
+}
+
+/// What frames change, in the order in which they were written.
+#[derive(Debug, Default)]
+struct Notes {
+    frames: Vec<FrameNote>,
+    keys: Vec<KeyNote>,
+    events: Vec<EventNote>,
+    /// How many of each the index has taken.
+    taken: (usize, usize, usize),
+}
+
+#[derive(Debug)]
+struct FrameNote {
+    place: Place,
+    /// The ends of its notes.
+    keys: u32,
+    events: u32,
+}
+
+/// A key that has a line in the frame, or has gone with it. In halves, since that takes less memory.
+#[derive(Debug)]
+struct KeyNote {
+    kind: u8,
+    is_gone: bool,
+    id: [u64; 2],
+}
+
+#[derive(Debug)]
+struct EventNote {
+    account: Arc<str>,
+    number: u64,
+    /// None: the number is that of the account's last event, which is elsewhere.
+    at: Option<u64>,
+}
+
+/// Keys or events that the index has not taken: beyond it, the turn that writes waits for all of them.
+const BEHIND_MAX: usize = 256 << 10;
+/// Memory for more keys than this is not kept.
+const BEHIND_KEPT: usize = 64 << 10;
 
 /// A stop in an index file: number, time and offset.
 type StopRow = (u64, u64, u32);
@@ -155,6 +204,21 @@ impl Index {
         self.accounts.values().filter_map(first).min().unwrap_or(0)
     }
 
+    fn take_key(&mut self, note: &KeyNote, place: Place) {
+        _ = match note.is_gone {
+            true => self.rows.remove(&note.key()),
+            false => self.rows.insert(note.key(), place),
+        };
+    }
+
+    fn take_event(&mut self, EventNote { account, number, at }: &EventNote, place: Place) {
+        let events = self.account(account);
+        match at {
+            Some(at) => events.add(*number, *at, place),
+            None => events.last = events.last.max(*number),
+        }
+    }
+
     fn account(&mut self, name: &str) -> &mut AccountEvents {
         if !self.accounts.contains_key(name) {
             self.accounts.insert(name.into(), AccountEvents::default());
@@ -165,39 +229,126 @@ impl Index {
 
 impl LazyIndex {
     /// The index, after all that has been written.
-    pub(super) fn get(&mut self) -> &mut Index {
-        self.catch_up(usize::MAX);
-        &mut self.index
+    pub(super) fn get(&mut self) -> MappedMutexGuard<'_, Index> {
+        let mut state = self.shared.0.lock();
+        state.catch_up(usize::MAX);
+        mem::swap(&mut self.notes, &mut state.taking);
+        state.catch_up(usize::MAX);
+        MutexGuard::map(state, |it| &mut it.index)
+    }
+
+    /// The part of it that needs no lock of the log.
+    pub(super) fn shared(&self) -> Arc<SharedIndex> {
+        self.shared.clone()
+    }
+
+    /// Hands all notes to the shared part, if that has taken those before. Returns whether there were
+    /// any.
+    pub(super) fn hand_over(&mut self) -> bool {
+        let mut state = self.shared.0.lock();
+        if state.taking.is_empty() {
+            mem::swap(&mut self.notes, &mut state.taking);
+        }
+        !state.taking.is_empty()
     }
 
     /// Notes a frame that has been written.
-    pub(super) fn note(&mut self, frame: &[u8], lines: &[Line<'_>], place: Place) {
-        if COPIED_MAX < frame.len() {
-            return self.get().apply(lines, place);
+    pub(super) fn note(&mut self, lines: &[Line<'_>], place: Place) {
+        for line in lines {
+            self.notes.keys.extend(line.keys().map(|key| KeyNote::new(key, false)));
+            match line {
+                Line::Gone(key) => self.notes.keys.push(KeyNote::new(*key, true)),
+                Line::Event(EventLine { account, number, at, .. }) => {
+                    let (account, at) = (self.account(account), Some(*at));
+                    self.notes.events.push(EventNote { account, number: *number, at });
+                }
+                Line::LastNumber { account, number } => {
+                    let account = self.account(account);
+                    self.notes.events.push(EventNote { account, number: *number, at: None });
+                }
+                Line::Header(_) | Line::Copied(_) | Line::Row { .. } | Line::Closed => (),
+            }
         }
-        self.frames.extend_from_slice(frame);
-        self.places.push(place);
-        if BEHIND_MAX < self.frames.len() {
-            self.catch_up(usize::MAX);
+        self.notes.end_frame(place);
+        if BEHIND_MAX < self.notes.keys.len().max(self.notes.events.len()) {
+            drop(self.get());
         }
     }
 
-    /// Takes so many frames at most. Returns whether there are more.
-    pub(super) fn catch_up(&mut self, frames_max: usize) -> bool {
-        let Self { index, frames, places, taken } = self;
-        for place in places[taken.1..].iter().take(frames_max) {
-            let (lines, length) =
-                frame::decode(&frames[taken.0..]).expect("it is as it was encoded");
-            index.apply(&lines, *place);
-            *taken = (taken.0 + length, taken.1 + 1);
+    fn account(&mut self, name: &str) -> Arc<str> {
+        if let Some(account) = self.account_last.as_ref().filter(|it| &***it == name) {
+            return account.clone();
         }
-        let has_more = taken.1 < places.len();
+        let account = self.accounts.get(name).cloned().unwrap_or_else(|| name.into());
+        self.accounts.insert(account.clone());
+        self.account_last = Some(account.clone());
+        account
+    }
+}
+
+impl SharedIndex {
+    /// Takes the notes of frames, until they have so many keys. Returns whether there are more.
+    pub(super) fn catch_up(&self, keys_max: usize) -> bool {
+        let mut state = self.0.lock();
+        let has_more = state.catch_up(keys_max);
+        // A turn may wait for it.
+        MutexGuard::unlock_fair(state);
+        has_more
+    }
+}
+
+impl IndexState {
+    fn catch_up(&mut self, keys_max: usize) -> bool {
+        let Self { index, taking } = self;
+        let Notes { frames, keys, events, taken } = taking;
+        let enough = taken.1.saturating_add(keys_max);
+        for FrameNote { place, keys: keys_end, events: events_end } in &frames[taken.0..] {
+            if enough <= taken.1 {
+                break;
+            }
+            let (keys_end, events_end) = (*keys_end as usize, *events_end as usize);
+            keys[taken.1..keys_end].iter().for_each(|it| index.take_key(it, *place));
+            events[taken.2..events_end].iter().for_each(|it| index.take_event(it, *place));
+            *taken = (taken.0 + 1, keys_end, events_end);
+        }
+        let has_more = taken.0 < frames.len();
         if !has_more {
-            frames.clear();
-            places.clear();
-            *taken = (0, 0);
+            taking.clear();
         }
         has_more
+    }
+}
+
+impl Notes {
+    fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    fn end_frame(&mut self, place: Place) {
+        let end = |length: usize| u32::try_from(length).expect("notes have a limit");
+        let (keys, events) = (end(self.keys.len()), end(self.events.len()));
+        self.frames.push(FrameNote { place, keys, events });
+    }
+
+    fn clear(&mut self) {
+        if BEHIND_KEPT < self.keys.capacity() {
+            return *self = Self::default();
+        }
+        self.frames.clear();
+        self.keys.clear();
+        self.events.clear();
+        self.taken = (0, 0, 0);
+    }
+}
+
+impl KeyNote {
+    fn new(RowKey { kind, id }: RowKey, is_gone: bool) -> Self {
+        Self { kind, is_gone, id: [(id >> 64) as u64, id as u64] }
+    }
+
+    fn key(&self) -> RowKey {
+        let [high, low] = self.id.map(u128::from);
+        RowKey { kind: self.kind, id: high << 64 | low }
     }
 }
 
@@ -259,40 +410,53 @@ mod tests {
         Line::Row { key: RowKey { kind: 1, id }, body }
     }
 
-    /// Frames may be copied or taken at once, and be taken some at a time: the last one wins.
+    /// The index may take some frames at a time, or all of them since somebody asks; the last one wins.
     #[test]
     fn the_index_is_that_of_all_frames_in_order_however_it_takes_them() {
-        let long = vec![0; COPIED_MAX];
         let (mut lazy, mut eager) = (LazyIndex::default(), Index::default());
-        for n in 0..200_u32 {
-            let key = RowKey { kind: 1, id: u128::from(n % 7) };
+        let shared = lazy.shared();
+        let mut left = Vec::new();
+        for n in 0..400_u32 {
+            let key = RowKey { kind: 1, id: u128::from(n % 7) << 64 | 1 };
+            let (account, number) = (["a", "b"][n as usize % 2], u64::from(n / 2 + 1));
+            let keys = [Some(key), None, None, None];
             let line = match n % 11 {
-                0 => row(key.id, &long),
+                0..3 => Line::Event(EventLine { account, number, at: 0, keys, body: b"" }),
+                3 => Line::LastNumber { account, number },
                 5 => Line::Gone(key),
-                _ => row(key.id, b"short"),
+                _ => row(key.id, b"row"),
             };
-            let (mut frame, place) = (Vec::new(), Place { segment: 1, offset: n });
-            frame::encode(std::slice::from_ref(&line), &mut frame);
-            lazy.note(&frame, std::slice::from_ref(&line), place);
-            eager.apply(&[line], place);
-            if n % 13 == 0 {
-                let left = lazy.places.len() - lazy.taken.1;
-                assert_eq!(lazy.catch_up(3), 3 < left);
+            let lines = [line, row(u128::from(n % 3), b"row")];
+            let place = Place { segment: 1, offset: n };
+            lazy.note(&lines, place);
+            eager.apply(&lines, place);
+            match n % 13 {
+                0 | 3 => _ = lazy.hand_over(),
+                5 | 6 => left.push(shared.catch_up(3)),
+                12 => assert_eq!(lazy.get().rows, eager.rows, "after {n}"),
+                _ => (),
             }
         }
-        assert!(!lazy.places.is_empty());
+        assert!(left.contains(&true) && left.contains(&false), "{left:?}");
+        let last = |index: &Index| {
+            let accounts = index.accounts.iter();
+            let all = accounts.map(|(name, it)| (name.clone(), it.last, it.stops.clone()));
+            all.collect::<Vec<_>>()
+        };
+        assert_eq!(last(&lazy.get()), last(&eager));
         assert_eq!(lazy.get().rows, eager.rows);
-        assert!(lazy.frames.is_empty() && lazy.places.is_empty());
+        assert!(!lazy.hand_over(), "it has taken all");
     }
 
     #[test]
-    fn frames_that_wait_have_a_limit() {
-        let (mut lazy, body) = (LazyIndex::default(), vec![0; COPIED_MAX / 2]);
-        let mut frame = Vec::new();
-        frame::encode(&[row(1, &body)], &mut frame);
-        for n in 0..1_000 {
-            lazy.note(&frame, &[row(1, &body)], Place { segment: 1, offset: n });
-            assert!(lazy.frames.len() <= BEHIND_MAX);
+    fn notes_have_a_limit_and_give_their_memory_back() {
+        let (mut lazy, rows) = (LazyIndex::default(), [row(1, b"a"), row(2, b"b")]);
+        for offset in 0..300_000 {
+            lazy.note(&rows, Place { segment: 1, offset });
+            assert!(lazy.notes.keys.len() <= BEHIND_MAX);
         }
+        assert_eq!(lazy.get().rows.len(), 2);
+        assert!(lazy.notes.keys.capacity() <= BEHIND_KEPT);
+        assert!(lazy.shared.0.lock().taking.keys.capacity() <= BEHIND_KEPT);
     }
 }

@@ -397,7 +397,7 @@ impl Inner {
             self.unsynced.push(head.file.clone());
             self.unsynced_since.get_or_insert_with(now);
         }
-        self.index.note(frame, lines, place);
+        self.index.note(lines, place);
         Ok(())
     }
 
@@ -434,17 +434,14 @@ impl Inner {
             self.unindexed.push(last);
         }
         self.segments.insert(last + 1, segment);
-        let mut lines = vec![Line::Header(self.header)];
         let mut frame = Vec::new();
-        frame::encode(&lines, &mut frame);
-        lines = self
-            .index
-            .get()
-            .accounts
-            .iter()
-            .map(|(account, events)| Line::LastNumber { account, number: events.last })
-            .collect();
-        frame::encode(&lines, &mut frame);
+        frame::encode(&[Line::Header(self.header)], &mut frame);
+        {
+            let index = self.index.get();
+            let accounts = index.accounts.iter();
+            let last = accounts.map(|(account, it)| Line::LastNumber { account, number: it.last });
+            frame::encode(&last.collect::<Vec<_>>(), &mut frame);
+        }
         let written = self.write_to_head(&frame);
         let mut head = self.segments.last_entry().expect("it has just been added");
         match written {

@@ -126,8 +126,10 @@ impl StateLog {
     /// The keys of a kind, sorted.
     pub fn keys(&self, kind: u8) -> Vec<RowKey> {
         let mut inner = self.shared.inner.lock();
-        let keys = inner.index.get().rows.keys().filter(|it| it.kind == kind);
+        let index = inner.index.get();
+        let keys = index.rows.keys().filter(|it| it.kind == kind);
         let mut keys: Vec<_> = keys.copied().collect();
+        drop(index);
         drop(inner);
         keys.sort_unstable();
         keys

@@ -39,7 +39,8 @@ impl StateLog {
         let (mut read, parts) = {
             let mut inner = self.shared.inner.lock();
             let Inner { index, segments, .. } = &mut *inner;
-            let Some(events) = index.get().accounts.get(account) else {
+            let index = index.get();
+            let Some(events) = index.accounts.get(account) else {
                 return Ok(EventsRead { first: 1, events: Vec::new() });
             };
             let read = EventsRead { first: events.first(), events: Vec::new() };
@@ -62,14 +63,16 @@ impl StateLog {
     /// The number of the last event of an account; 0 if it has had none.
     pub fn last_number(&self, account: &str) -> u64 {
         let mut inner = self.shared.inner.lock();
-        inner.index.get().accounts.get(account).map_or(0, |it| it.last)
+        let index = inner.index.get();
+        index.accounts.get(account).map_or(0, |it| it.last)
     }
 
     /// The number of an event to read from for what happened since a time, in microseconds since
     /// 1970: events from there on may be older, and none before it is younger.
     pub fn number_before(&self, account: &str, since: u64) -> u64 {
         let mut inner = self.shared.inner.lock();
-        let Some(events) = inner.index.get().accounts.get(account) else { return 1 };
+        let index = inner.index.get();
+        let Some(events) = index.accounts.get(account) else { return 1 };
         let at = events.stops.partition_point(|it| it.at < since).saturating_sub(1);
         events.stops.get(at).map_or(events.last + 1, |it| it.number)
     }

@@ -20,8 +20,8 @@ const SYNC_EVERY: Duration = Duration::from_millis(20);
 const BEAT_MICROS: u64 = 1_000_000;
 /// Rows that are copied before a turn may write: some 0.3 ms.
 const COPIED_AT_ONCE: usize = 32;
-/// Frames that the index takes before a turn may write: some 30 µs.
-const INDEXED_AT_ONCE: usize = 32;
+/// Keys that the index takes before others may look at it: some 0.1 ms.
+const INDEXED_AT_ONCE: usize = 512;
 /// Time between two looks at old segments, and between two tries after an error.
 const CLEAN_EVERY: Duration = Duration::from_secs(1);
 /// Time after an index file that could not be written: each try reads a whole segment.
@@ -80,7 +80,7 @@ impl Shared {
     }
 
     fn maintain(&self, now: u64) {
-        while self.inner.lock().index.catch_up(INDEXED_AT_ONCE) {}
+        self.index();
         self.beat(now);
         if let Err(error) = self.sync() {
             tracing::debug!("the state log cannot be synced: {error}");
@@ -122,6 +122,14 @@ impl Shared {
                 }
                 self.set_state(inner, LogState::Low(WriteError::of(&error)));
             }
+        }
+    }
+
+    /// Lets the index take what is written. Turns write meanwhile.
+    fn index(&self) {
+        let index = self.inner.lock().index.shared();
+        while self.inner.lock().index.hand_over() {
+            while index.catch_up(INDEXED_AT_ONCE) {}
         }
     }
 
@@ -199,11 +207,10 @@ impl Shared {
     /// Writes the time, once a second, while there are rows: so the next start knows when they ended.
     fn beat(&self, now: u64) {
         let mut inner = self.inner.lock();
-        let has_rows = inner.index.get().rows.keys().any(|it| *it != BEAT);
         // The clock may have been set back.
         let is_due = now < inner.last_beat || inner.last_beat.saturating_add(BEAT_MICROS) <= now;
         let is_stuck = !inner.held.is_empty() || inner.suspect.is_some();
-        if !has_rows || !is_due || is_stuck {
+        if !is_due || is_stuck || !inner.index.get().rows.keys().any(|it| *it != BEAT) {
             return;
         }
         inner.last_beat = now;
