@@ -226,7 +226,6 @@ fn boot_id() -> u128 {
 }
 
 /// The clock of the times in rows that a later process reads.
-#[expect(dead_code, reason = "rows of calls come next")]
 pub(super) fn boot_clock() -> BootClock {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();

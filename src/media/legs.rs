@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{base::ids::CallId, rtp::sdp::Agreed};
 
 /// The sound of calls, as signalling sees it.
@@ -31,7 +33,7 @@ pub trait Legs: Send + Sync + 'static {
 }
 
 /// The result of an offer and its answer.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LegSession {
     /// Codec, addresses and direction.
     pub agreed: Agreed,

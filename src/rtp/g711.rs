@@ -10,7 +10,7 @@ pub const RATE: u32 = 8_000;
 pub const FRAME: usize = 160;
 
 /// One of the two laws of ITU-T G.711.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, serde::Deserialize, serde::Serialize)]
 pub enum Law {
     /// A-law, `PCMA`: Europe and most of the world.
     A,

@@ -22,10 +22,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     g711::RATE,
     packet::{Packet, sequence_after, timestamp_after},
 };
+use crate::base::boot_clock::BootClock;
 
 /// The far end of one leg's media.
 #[derive(Clone, Debug)]
@@ -39,6 +42,16 @@ pub struct RtpSource {
     last: Option<LastPacket>,
     /// When the last packet of RTP or RTCP came.
     alive_at: Instant,
+}
+
+/// An [`RtpSource`] as plain data. Times are in nanoseconds of the [`BootClock`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RtpSourceRow {
+    named: SocketAddr,
+    hosts: [IpAddr; 2],
+    destination: SocketAddr,
+    /// Time, SSRC, sequence number and timestamp of the last packet.
+    last: Option<(u64, u32, u16, u32)>,
 }
 
 /// The verdict on a packet: whether the far end sent it.
@@ -88,6 +101,27 @@ impl RtpSource {
         }
     }
 
+    /// The row of this source.
+    pub fn row(&self, clock: BootClock) -> RtpSourceRow {
+        let Self { named, hosts, destination, last, alive_at: _ } = self;
+        let last = last.map(|LastPacket { at, ssrc, sequence, timestamp }| {
+            (clock.nanos(at), ssrc, sequence, timestamp)
+        });
+        RtpSourceRow { named: *named, hosts: *hosts, destination: *destination, last }
+    }
+
+    /// The source of a row: its address is as settled as it was. It counts as silent from now on.
+    pub fn restored(now: Instant, row: RtpSourceRow, clock: BootClock) -> Self {
+        let RtpSourceRow { named, hosts, destination, last } = row;
+        let last = last.map(|(at, ssrc, sequence, timestamp)| LastPacket {
+            at: clock.instant(at),
+            ssrc,
+            sequence,
+            timestamp,
+        });
+        Self { named, hosts, destination, last, alive_at: now }
+    }
+
     /// Judges a packet of sound or of telephone events, and learns from it.
     pub fn receive(&mut self, now: Instant, from: SocketAddr, packet: &Packet<'_>) -> PacketOrigin {
         let from = canonical(from);
@@ -123,6 +157,11 @@ impl RtpSource {
     /// Returns the address to send to. An IPv4 address is plain, whatever the socket's family.
     pub fn destination(&self) -> SocketAddr {
         self.destination
+    }
+
+    /// Whether a packet has come, so that only its stream moves the address.
+    pub fn is_settled(&self) -> bool {
+        self.last.is_some()
     }
 
     /// Returns how long neither RTP nor RTCP has come. Silence is legitimate while a leg is held.

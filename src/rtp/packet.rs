@@ -1,10 +1,10 @@
-//! RTP packets: the header, the numbers of a sent stream, and the statistics of a received one (RFC
-//! 3550).
+//! RTP packets: header, numbers of a sent stream, statistics of a received one (RFC 3550).
 //!
-//! For each datagram the demultiplexer asks [`is_rtcp`], then calls [`Packet::parse`]. A packet of
-//! an accepted source and payload type goes to [`ReceptionStats::count`] and to the jitter buffer.
-//! Each tick the mixer thread writes one packet with [`RtpStream::write`], or [`RtpStream::skip`]s
-//! the time.
+//! For each datagram the leg asks [`is_rtcp`], then calls [`Packet::parse`]. A packet of an accepted
+//! source and payload type goes to [`ReceptionStats::count`] and to the jitter buffer. Each tick the
+//! mixer thread writes one packet with [`RtpStream::write`], or [`RtpStream::skip`]s the time.
+
+pub mod row;
 
 /// Length of the fixed header, in bytes.
 pub const HEADER: usize = 12;

@@ -72,6 +72,11 @@ impl RtcpSession {
         Self { cname, last_report: None, sent_before: 0, far_end_report: None }
     }
 
+    /// Returns the name of our end, by which the far end knows its streams.
+    pub fn cname(&self) -> &str {
+        &self.cname
+    }
+
     /// Writes a report: on what we sent, if anything since the last report, and on what we
     /// received. `bye` appends a BYE. Returns the bytes used; None if `out` is too short
     /// ([`REPORT_MAX`] suffices).

@@ -11,6 +11,7 @@ pub mod crypto;
 mod encryption;
 mod lines;
 mod refusal;
+pub mod row;
 
 use std::{
     fmt::{self, Write},
@@ -59,7 +60,7 @@ pub struct LocalMedia {
 }
 
 /// The result of an offer and its answer.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Agreed {
     /// Address to send RTP to. None: an old-style hold, without an address.
     pub remote: Option<SocketAddr>,
@@ -96,7 +97,7 @@ impl Agreed {
 }
 
 /// The contents of a packet.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub enum Payload {
     /// Audio in G.711, by either of its laws.
     Sound(Law),
@@ -105,7 +106,7 @@ pub enum Payload {
 }
 
 /// Direction of media (RFC 8866, 6.7), seen from the end that wrote the description.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub enum MediaDirection {
     /// Both ends send; the default.
     SendRecv,

@@ -7,6 +7,7 @@
 //! come back, even while the sound is plain, and its numbers only rise.
 
 mod cipher;
+pub mod row;
 
 use std::{
     fmt,

@@ -1,5 +1,7 @@
 //! RTP leg: the media state of one call, from received packets to sent ones.
 
+mod rows;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
@@ -70,6 +72,7 @@ pub(super) struct RtpLeg<W> {
     /// None while nobody records it.
     recordings: Option<Box<LegRecordings>>,
     counters: Arc<LegCounters>,
+    kept: Option<rows::KeptLeg>,
     _gauge_guard: GaugeGuard,
 }
 
@@ -159,6 +162,7 @@ impl<W: RtpSocket> RtpLeg<W> {
             is_lost: false,
             recordings: None,
             counters: Arc::default(),
+            kept: None,
             _gauge_guard: gauge_guard,
         }
     }

@@ -14,6 +14,7 @@ use super::{
     command::{Command, MailboxMessage, RoomSound},
     gauges::{GaugeGuard, RtpGauges},
     leg::{RtpLeg, TickContext},
+    leg_row::LegRowLink,
     mailbox::{FrameOwner, Mailbox, MailboxSender, WaitFor},
     recording_tap::RecordingTap,
     room::MixerRoom,
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     audio::{mix::TalkChange, tone::Tones},
     base::ids::{CallId, RoomId},
-    media::{LegEvent, RecordingFeed, Report},
+    media::{LegEvent, RecordingFeed, Report, TICK},
 };
 
 /// The state of one mixer thread.
@@ -45,6 +46,8 @@ pub(super) struct MixerThread<W> {
     talks: Vec<TalkChange>,
     mailbox: Mailbox<MailboxMessage<W>>,
     links: ThreadLinks<W>,
+    /// The time of tick 0.
+    started_at: Instant,
 }
 
 /// The receivers of what a mixer thread sends.
@@ -54,6 +57,8 @@ pub(super) struct ThreadLinks<W> {
     pub(super) threads: Arc<[MailboxSender<MailboxMessage<W>>]>,
     /// Reports to the engine. None comes only from the engine's `Drop`.
     pub(super) reports: Sender<Option<Report>>,
+    /// Takes the rows of legs.
+    pub(super) rows: LegRowLink,
 }
 
 /// The state of a call on this thread.
@@ -87,6 +92,7 @@ impl<W: RtpSocket> MixerThread<W> {
             talks: Vec::new(),
             mailbox,
             links,
+            started_at: now,
         }
     }
 
@@ -120,6 +126,7 @@ impl<W: RtpSocket> MixerThread<W> {
         self.leaving.clear();
         self.talks.clear();
         for (call, _) in self.calls.drain() {
+            self.links.rows.get().into_iter().for_each(|it| it.gone(call));
             report(&self.links, call, [LegEvent::MediaLost]);
         }
     }
@@ -337,8 +344,20 @@ impl<W: RtpSocket> MixerThread<W> {
             if let Some(leg) = &mut legs[at] {
                 leg.report(context);
                 report(links, leg.call, context.heard.drain(..));
+                if let Some(sink) = links.rows.get() {
+                    // Lengths of ticks are counted in u32, which is two years of them.
+                    let next = u32::try_from(context.tick + 1).unwrap_or(u32::MAX);
+                    leg.keep(context.tick, self.started_at + TICK * next, sink);
+                }
             }
             return;
+        }
+    }
+
+    /// A leg has ended: no later process restores it.
+    pub(super) fn forget_row(&self, leg: &RtpLeg<W>) {
+        if let Some(sink) = self.links.rows.get().filter(|_| leg.is_kept()) {
+            sink.gone(leg.call);
         }
     }
 

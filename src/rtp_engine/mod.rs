@@ -18,10 +18,12 @@ mod demultiplexer;
 mod gauges;
 mod leg;
 mod leg_counters;
+mod leg_row;
 mod loader;
 mod mailbox;
 mod mixer_thread;
 mod recording_tap;
+mod restore;
 mod room;
 mod secure_socket;
 mod socket;
@@ -46,6 +48,7 @@ use self::{
     demultiplexer::Demultiplexer,
     gauges::GaugeGuard,
     leg::RtpLeg,
+    leg_row::{LegRowLink, LegRowSink},
     loader::ProgramLoader,
     mailbox::WaitFor,
     mixer_thread::{MixerThread, ThreadLinks},
@@ -88,6 +91,7 @@ pub struct RtpEngine {
     core: Arc<EngineCore>,
     threads: Vec<JoinHandle<()>>,
     reports: Sender<Option<Report>>,
+    rows: LegRowLink,
 }
 
 struct EngineCore {
@@ -136,13 +140,18 @@ impl RtpEngine {
         });
         let (reports, received_reports) = mpsc::channel();
         let epoch = Epoch::now();
+        let rows = LegRowLink::default();
         let ticker = |mailbox| {
-            let links = ThreadLinks { threads: Arc::clone(&senders), reports: reports.clone() };
+            let links = ThreadLinks {
+                threads: Arc::clone(&senders),
+                reports: reports.clone(),
+                rows: Arc::clone(&rows),
+            };
             let (tones, gauges) = (Arc::clone(&tones), Arc::clone(&core.gauges));
             Ticker::new(epoch, MixerThread::new(epoch.start(), mailbox, links, tones, gauges))
         };
         let tickers = mailboxes.into_iter().map(ticker).collect();
-        let mut engine = Self { core: Arc::clone(&core), threads: Vec::new(), reports };
+        let mut engine = Self { core: Arc::clone(&core), threads: Vec::new(), reports, rows };
         engine
             .spawn("sound-reports".to_owned(), move || core.forward_reports(&received_reports))?;
         Ok((engine, tickers))
@@ -170,6 +179,7 @@ impl Drop for RtpEngine {
         self.core.is_closed.store(true, Ordering::Relaxed);
         // The report thread has ended, or ends at this message.
         _ = self.reports.send(None);
+        self.rows.get().into_iter().for_each(LegRowSink::close);
         let here = std_thread::current().id();
         for thread in self.threads.drain(..) {
             // The report thread may be the last owner of the engine.
@@ -193,7 +203,11 @@ impl Legs for RtpEngine {
         let (socket, address) =
             UdpSocketPair::bind(local, &core.settings.rtp_ports, random(), &core.gauges)?;
         let gauge_guard = GaugeGuard::new(&core.gauges, 1, |it| &it.legs);
-        core.demultiplexer.open(Box::new(RtpLeg::new(call, socket, random(), gauge_guard)));
+        let mut leg = Box::new(RtpLeg::new(call, socket, random(), gauge_guard));
+        if self.rows.get().is_some() {
+            leg.keep_at(address);
+        }
+        core.demultiplexer.open(leg);
         Ok(address)
     }
 

@@ -26,6 +26,16 @@ impl<W: RtpSocket> SecureSocket<W> {
         Self { socket, srtp: None }
     }
 
+    /// Goes on with the keys of an earlier process.
+    pub(super) fn restore(&mut self, srtp: Option<SrtpSession>) {
+        self.srtp = srtp.map(Box::new);
+    }
+
+    /// Returns the keys. None before the first ones.
+    pub(super) fn srtp(&self) -> Option<&SrtpSession> {
+        self.srtp.as_deref()
+    }
+
     /// Applies the keys of an agreement. None: plain sound from now on.
     pub(super) fn agree(&mut self, now: Instant, keys: Option<&SrtpKeys>) {
         if keys.is_some() || self.srtp.is_some() {

@@ -78,7 +78,15 @@ impl UdpSocketPair {
         Err(NoPort)
     }
 
-    fn bind_at(address: SocketAddr, gauges: &Arc<RtpGauges>) -> io::Result<(Self, SocketAddr)> {
+    /// Binds one pair of ports.
+    ///
+    /// # Errors
+    ///
+    /// One of them is in use, or the address is not ours.
+    pub(super) fn bind_at(
+        address: SocketAddr,
+        gauges: &Arc<RtpGauges>,
+    ) -> io::Result<(Self, SocketAddr)> {
         let bind = |address: SocketAddr| {
             let socket = UdpSocket::bind(address)?;
             socket.set_nonblocking(true)?;

@@ -13,7 +13,8 @@ use super::{
     ALLOW,
     attempt::{Attempts, OutgoingLeg},
     body::capabilities,
-    call::SipCall,
+    call::LivenessQueue,
+    call_table::CallTable,
     digest::Nonces,
     effect::{Command, Effect},
     error::SipError,
@@ -47,7 +48,7 @@ pub struct Agent {
     pub(super) servers: ServerTransactions,
     pub(super) clients: ClientTransactions,
     pub(super) timers: Timers,
-    pub(super) calls: BTreeMap<CallId, SipCall>,
+    pub(super) calls: CallTable,
     /// Calls by our dialog tag.
     pub(super) dialogs: BTreeMap<String, CallId>,
     /// Calls of ours that have not been answered.
@@ -63,6 +64,7 @@ pub struct Agent {
     pub(super) upkeep: Upkeep,
     pub(super) usage: TrunkUsage,
     pub(super) queue_due: Option<Instant>,
+    pub(super) liveness: LivenessQueue,
     pub(super) registrar: Registrar,
     registrar_due: Option<Instant>,
     registered: usize,
@@ -116,7 +118,7 @@ impl Agent {
             servers: ServerTransactions::default(),
             clients: ClientTransactions::default(),
             timers: Timers::default(),
-            calls: BTreeMap::new(),
+            calls: CallTable::default(),
             dialogs: BTreeMap::new(),
             outgoing: BTreeMap::new(),
             attempts: Attempts::default(),
@@ -127,6 +129,7 @@ impl Agent {
             upkeep: Upkeep::default(),
             usage: TrunkUsage::default(),
             queue_due: None,
+            liveness: LivenessQueue::default(),
             registrar: Registrar::default(),
             registrar_due: None,
             registered: 0,
@@ -201,6 +204,7 @@ impl Agent {
                 Timer::Call(id) => self.call_tick(now, id, effects),
                 Timer::Attempt(id) => self.attempt_tick(now, id, effects),
                 Timer::Upkeep => self.upkeep_tick(now, effects),
+                Timer::Liveness => self.liveness_tick(now, effects),
                 Timer::TrunkQueue => {
                     self.queue_due = None;
                     self.serve_queues(now, effects);
@@ -371,6 +375,7 @@ impl Agent {
             extra.push((HeaderName::MinExpires, limits.0.as_secs().to_string()));
         }
         if code == 200 {
+            self.find_again(now, &hop, &request);
             for it in self.registrar.bindings(now, &user) {
                 let seconds = (it.ends_at - now).as_secs();
                 extra.push((HeaderName::Contact, format!("<{}>;expires={seconds}", it.contact)));

@@ -1,6 +1,7 @@
 //! Call state of the signalling: dialog, media description, and pending messages.
 
 use std::{
+    collections::{BTreeSet, VecDeque},
     fmt,
     net::SocketAddr,
     sync::Arc,
@@ -43,9 +44,43 @@ pub struct SipCall {
     /// Whether the far end supports UPDATE.
     pub has_update: bool,
     /// Our last ACK, sent again for a retransmitted 200.
-    pub ack: Option<(Hop, Arc<[u8]>)>,
+    pub ack: Option<SentAck>,
+    /// Whether the far end of a restored call is asked if it is still there.
+    pub check: Option<LivenessCheck>,
     /// The time of its row in the timer table.
     pub due: Option<Instant>,
+}
+
+/// An ACK of ours for a 2xx.
+#[derive(Clone, Debug)]
+pub struct SentAck {
+    /// The CSeq number of its INVITE.
+    pub cseq: u32,
+    /// The hop that it was sent on.
+    pub hop: Hop,
+    /// The complete message.
+    pub bytes: Arc<[u8]>,
+}
+
+/// The question to the far end of a restored call whether it is still there: a refresh.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LivenessCheck {
+    /// When it is sent. None: it waits for its turn, or for its answer.
+    pub at: Option<Instant>,
+    /// Whether it awaits its answer.
+    pub is_sent: bool,
+    /// Whether our sound has another address, which the question must tell.
+    pub has_moved: bool,
+}
+
+/// The restored calls whose question has not been sent, or not answered.
+#[derive(Debug, Default)]
+pub struct LivenessQueue {
+    pub(super) waiting: VecDeque<CallId>,
+    /// Calls whose connection has ended with the earlier process, and whose far end is not known to be
+    /// reachable.
+    pub(super) adrift: BTreeSet<CallId>,
+    pub(super) due: Option<Instant>,
 }
 
 /// Progress of a call.
@@ -107,7 +142,7 @@ pub struct Unacked {
 /// State of offer and answer of a call. `Debug` does not show our description, which has a key.
 #[derive(Clone)]
 pub struct CallMedia {
-    negotiation: Negotiation,
+    pub(super) negotiation: Negotiation,
     /// Our last description, as sent.
     pub text: String,
     /// Whether the engine knows that the far end has put us on hold.
@@ -135,7 +170,15 @@ impl SipCall {
             }
             SipPhase::Ringing(_) | SipPhase::EndAfterAck(_) | SipPhase::ByeSent => None,
         };
-        [unacked, progress, timer].into_iter().flatten().min()
+        let check = self.check.and_then(|it| it.at);
+        let check = check.filter(|_| matches!(self.phase, SipPhase::Established));
+        [unacked, progress, timer, check].into_iter().flatten().min()
+    }
+
+    /// Whether a change of the session is not complete, so that another one must wait.
+    pub fn is_changing(&self) -> bool {
+        let is_checked = self.check.is_some_and(|it| it.is_sent);
+        self.has_pending_invite || self.unacked.is_some() || is_checked
     }
 }
 
@@ -204,6 +247,12 @@ impl CallMedia {
     /// The answer is not acceptable.
     pub fn preview(&self, answer: &[u8], route: MediaRoute<'_>) -> Result<Agreed, Refusal> {
         self.negotiation.clone().accept(answer, route)
+    }
+
+    /// Names another address of ours in the next description. Returns whether it differs from the one
+    /// before.
+    pub fn move_to(&mut self, address: SocketAddr) -> bool {
+        self.negotiation.move_to(address)
     }
 
     /// Takes the answer to our offer. Returns true if it changes the agreement.

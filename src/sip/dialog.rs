@@ -39,6 +39,23 @@ pub struct Dialog {
     local_cseq: u32,
 }
 
+/// All that a [`Dialog`] is made of, with its addresses as texts.
+#[derive(Debug)]
+pub(super) struct DialogParts {
+    pub(super) call_id: String,
+    pub(super) local_tag: String,
+    pub(super) remote_tag: String,
+    pub(super) remote_cseq: Option<u32>,
+    pub(super) is_ours: bool,
+    pub(super) digest: DigestClient,
+    pub(super) hop: Hop,
+    pub(super) local: String,
+    pub(super) remote: String,
+    pub(super) target: String,
+    pub(super) routes: Vec<String>,
+    pub(super) local_cseq: u32,
+}
+
 /// A proxy that stays in the path (Record-Route).
 #[derive(Debug)]
 struct RouteEntry {
@@ -95,6 +112,93 @@ impl Dialog {
             routes,
             local_cseq: cseq,
         }
+    }
+
+    /// Returns the parts of the dialog.
+    pub(super) fn parts(&self) -> DialogParts {
+        let Self {
+            call_id,
+            local_tag,
+            remote_tag,
+            remote_cseq,
+            is_ours,
+            digest,
+            hop,
+            local,
+            remote,
+            target,
+            routes,
+            local_cseq,
+        } = self;
+        DialogParts {
+            call_id: call_id.clone(),
+            local_tag: local_tag.clone(),
+            remote_tag: remote_tag.clone(),
+            remote_cseq: *remote_cseq,
+            is_ours: *is_ours,
+            digest: digest.clone(),
+            hop: *hop,
+            local: local.clone(),
+            remote: remote.clone(),
+            target: target.to_string(),
+            routes: routes.iter().map(|it| it.text.clone()).collect(),
+            local_cseq: *local_cseq,
+        }
+    }
+
+    /// The dialog of these parts. None if an address cannot be read.
+    pub(super) fn from_parts(parts: DialogParts) -> Option<Self> {
+        let DialogParts {
+            call_id,
+            local_tag,
+            remote_tag,
+            remote_cseq,
+            is_ours,
+            digest,
+            hop,
+            local,
+            remote,
+            target,
+            routes,
+            local_cseq,
+        } = parts;
+        let route = |text: String| Some(RouteEntry { uri: NameAddr::parse(&text).ok()?.uri, text });
+        Some(Self {
+            call_id,
+            local_tag,
+            remote_tag,
+            remote_cseq,
+            is_ours,
+            digest,
+            hop,
+            local,
+            remote,
+            target: Uri::parse(&target).ok()?,
+            routes: routes.into_iter().map(route).collect::<Option<_>>()?,
+            local_cseq,
+        })
+    }
+
+    /// Whether this Contact, at this hop, is that of the far end: the user and the host are the same.
+    /// Ports differ from connection to connection.
+    pub(super) fn is_reached_at(&self, hop: &Hop, contact: &NameAddr) -> bool {
+        let user = |uri: &Uri| uri.sip().and_then(|it| it.user.clone());
+        let is_same_user = user(&contact.uri).is_some_and(|it| user(&self.target) == Some(it));
+        let is_same_host = hop.remote.ip() == self.hop.remote.ip();
+        is_same_user && is_same_host && hop.transport == self.hop.transport
+    }
+
+    /// Builds the ACK for a 2xx to an INVITE of ours with this CSeq number.
+    pub(super) fn ack(
+        &mut self,
+        cseq: u32,
+        branch: &str,
+        settings: &Settings,
+    ) -> (SipMessage, Hop) {
+        let last = std::mem::replace(&mut self.local_cseq, cseq);
+        let ack = self.request(SipMethod::Ack, branch, settings);
+        self.local_cseq = last;
+        ack
     }
 
     /// Whether a request with our tag belongs to this dialog.

@@ -82,6 +82,11 @@ impl DigestClient {
         self.account.as_ref().map(|it| &it.username)
     }
 
+    /// The account of its answers. None: it gives none.
+    pub(super) fn account(&self) -> Option<&DigestAccount> {
+        self.account.as_ref()
+    }
+
     /// The challenges of the far end so far.
     pub fn challenges(&self) -> &[Challenge] {
         &self.challenges

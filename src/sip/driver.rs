@@ -1,6 +1,17 @@
 //! SIP driver: connects the agent to the sockets, the clock, the RTP engine and the call engine.
 
-use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
+mod restore;
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -22,8 +33,13 @@ use super::{
     upkeep::TrunkStatus,
 };
 use crate::{
-    base::ids::AccountId,
-    media::{CannotDial, Exchange, NoFlow, SignallingBackend, SignallingOrder, legs::Legs},
+    base::{
+        boot_clock::BootClock,
+        ids::{AccountId, CallId},
+    },
+    media::{
+        BackendRows, CannotDial, Exchange, NoFlow, SignallingBackend, SignallingOrder, legs::Legs,
+    },
     tls::ServerTls,
 };
 
@@ -36,6 +52,7 @@ pub struct SipBackend {
     trunks: Arc<Mutex<Vec<TrunkStatus>>>,
     addresses: Vec<SocketAddr>,
     tls: Option<SocketAddr>,
+    keeps_rows: Arc<AtomicBool>,
 }
 
 /// The task of a [`SipBackend`]: a future that ends after [`SipBackend::stop`].
@@ -54,6 +71,9 @@ pub struct SipDriver {
     /// Questions about names, each of which ends with its answer.
     questions: JoinSet<Command>,
     keeps_minutes: KeepsMinutes,
+    /// None: calls end with the process.
+    rows: Option<(Arc<dyn BackendRows>, BootClock)>,
+    keeps_rows: Arc<AtomicBool>,
 }
 
 /// Notes for later processes how long an answered call through a trunk was.
@@ -170,8 +190,13 @@ impl SipBackend {
             resolver,
             questions: JoinSet::new(),
             keeps_minutes: Box::new(drop),
+            rows: None,
+            keeps_rows: Arc::default(),
         };
-        Ok((Self { orders: sender, legs, sockets, gauges, trunks, addresses, tls }, driver))
+        let keeps_rows = driver.keeps_rows.clone();
+        let backend =
+            Self { orders: sender, legs, sockets, gauges, trunks, addresses, tls, keeps_rows };
+        Ok((backend, driver))
     }
 
     /// Returns the bound addresses, each for both UDP and TCP.
@@ -255,6 +280,12 @@ impl SignallingBackend for SipBackend {
         }
     }
 
+    /// True for all its calls if rows are kept, also before the answer: of a call that has not been
+    /// answered there is no row of its dialog, so that a later process ends it.
+    fn restores(&self, _call: CallId) -> bool {
+        self.keeps_rows.load(Ordering::Relaxed)
+    }
+
     /// Whether the phone is registered shows when it is called.
     fn can_dial(&self, account: &AccountId, to: &str) -> Result<(), CannotDial> {
         self.sockets.settings.read().route(account, to).map(drop)
@@ -275,6 +306,8 @@ impl SipDriver {
             self.sockets.listen(std::mem::take(&mut self.listeners), self.secure.take());
         let far_off = Duration::from_secs(3_600);
         let mut stops_at = None;
+        self.agent.check_restored(Clock::now().into_std());
+        self.perform_all(&*exchange);
         while stops_at.is_none_or(|it| Clock::now() < it && self.agent.is_unregistering()) {
             let deadline = self.agent.deadline();
             let at = deadline.map_or_else(|| Clock::now() + far_off, Clock::from_std);
@@ -322,9 +355,17 @@ impl SipDriver {
     fn handle(&mut self, command: Command, exchange: &dyn Exchange) {
         let now = Clock::now().into_std();
         self.agent.handle(now, command, &mut self.effects);
+        self.keep_rows();
+        self.perform_all(exchange);
+    }
+
+    /// Performs all effects, and handles what follows from them. Rows are written before the effects
+    /// of a command, and nothing waits for the others.
+    fn perform_all(&mut self, exchange: &dyn Exchange) {
         while let Some(effect) = self.effects.pop_front() {
             if let Some(command) = self.perform(effect, exchange) {
-                self.agent.handle(now, command, &mut self.effects);
+                self.agent.handle(Clock::now().into_std(), command, &mut self.effects);
+                self.keep_rows();
             }
         }
     }

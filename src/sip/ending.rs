@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     agent::{Agent, Effects},
-    call::SipPhase,
+    call::{SentAck, SipPhase},
     dialog::contact,
     effect::Effect,
     header_value::{CSeq, NameAddr},
@@ -106,27 +106,44 @@ impl Agent {
             return self.send_bye(now, id, None, effects);
         } else if timer.is_some_and(|it| it.refresh_at.is_some_and(|at| at <= now)) {
             self.refresh(now, id, effects);
+        } else if call.check.is_some_and(|it| it.at.is_some_and(|at| at <= now)) {
+            self.check_alive(now, id, effects);
         }
         self.rearm(id);
     }
 
     /// Refreshes the session (RFC 4028, 7.4).
     fn refresh(&mut self, now: Instant, id: CallId, effects: &mut Effects) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let is_changing = call.is_changing();
+        let Some(timer) = &mut call.timer else { return };
+        timer.refresh_at = is_changing.then(|| now + REFRESH_WAIT);
+        if !is_changing {
+            let method = if call.has_update { SipMethod::Update } else { SipMethod::Invite };
+            self.send_refresh(now, id, method, effects);
+        }
+    }
+
+    /// Sends a request that changes nothing, or nothing but our address.
+    pub(super) fn send_refresh(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        method: SipMethod,
+        effects: &mut Effects,
+    ) {
         let us = &self.settings;
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let (Some(timer), Some(media)) = (&mut call.timer, &mut call.media) else { return };
-        if call.has_pending_invite || call.unacked.is_some() {
-            timer.refresh_at = Some(now + REFRESH_WAIT);
-            return;
-        }
-        timer.refresh_at = None;
-        let method = if call.has_update { SipMethod::Update } else { SipMethod::Invite };
+        let Some(media) = &mut call.media else { return };
         let branch = self.ids.branch();
         let (mut message, hop) = call.dialog.request(method.clone(), &branch, us);
         message.push(HeaderName::Contact, contact(us, &hop));
         message.push(HeaderName::Supported, "timer");
-        let seconds = timer.terms.interval.as_secs();
-        message.push(HeaderName::SessionExpires, format!("{seconds};refresher=uac"));
+        if let Some(timer) = call.timer {
+            let seconds = timer.terms.interval.as_secs();
+            let refresher = if timer.terms.is_ours { "uac" } else { "uas" };
+            message.push(HeaderName::SessionExpires, format!("{seconds};refresher={refresher}"));
+        }
         if method == SipMethod::Invite {
             media.offer();
             // The same description again: nothing changes.
@@ -168,7 +185,7 @@ impl Agent {
             // A request of a trunk's upkeep; a CANCEL, or a BYE to an answer that nobody waited for.
             Some(client) => self.upkeep_replied(now, &client, Some((code, &message)), effects),
             None if cseq.method == SipMethod::Invite && !is_awaited => {
-                return self.resend_ack(code, &message, effects);
+                return self.resend_ack(code, cseq.number, &message, effects);
             }
             None => return is_awaited,
         }
@@ -205,6 +222,9 @@ impl Agent {
         let Some(call) = self.calls.get_mut(&id) else { return };
         if !matches!(call.phase, SipPhase::Established) {
             return;
+        }
+        if call.check.is_some_and(|it| it.is_sent) {
+            return self.checked(now, hop, (id, method), (code, is_challenged), message, effects);
         }
         let Some(timer) = &mut call.timer else { return };
         match code {
@@ -247,6 +267,7 @@ impl Agent {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.has_pending_invite = false;
         let branch = if code < 300 { &new_branch } else { branch };
+        let cseq = call.dialog.local_cseq();
         let (ack, ack_hop) = call.dialog.request(SipMethod::Ack, branch, &us);
         let bytes: Arc<[u8]> = ack.to_bytes().into();
         if code >= 300 {
@@ -255,7 +276,7 @@ impl Agent {
             return;
         }
         effects.push_back(Effect::Send { hop: ack_hop, bytes: bytes.clone() });
-        call.ack = Some((ack_hop, bytes));
+        call.ack = Some(SentAck { cseq, hop: ack_hop, bytes });
         let route = |named| us.media_address(named, hop.remote.ip());
         let taken = call.media.as_mut().map(|it| it.accept(&message.body, &route));
         if let Some(Ok(true)) = taken {
@@ -264,19 +285,32 @@ impl Agent {
     }
 
     /// How long to wait after a glare: the owner of the Call-ID longer (RFC 3261, 14.1).
-    fn glare_wait(&mut self, id: CallId) -> Duration {
+    pub(super) fn glare_wait(&mut self, id: CallId) -> Duration {
         let is_ours = self.calls.get(&id).is_some_and(|it| it.dialog.is_ours);
         let (least, spread) = if is_ours { (210, 190) } else { (0, 200) };
         GLARE_STEP * (least + u32::from(self.ids.upto(spread)))
     }
 
-    /// Sends our ACK again for a retransmitted 200: the first one was lost. Returns false if there is
-    /// none.
-    fn resend_ack(&mut self, code: u16, message: &SipMessage, effects: &mut Effects) -> bool {
+    /// Sends our ACK again for a retransmitted 200: the first one was lost. For one of a re-INVITE that
+    /// an earlier process has sent, makes it. Returns false if there is none.
+    fn resend_ack(
+        &mut self,
+        code: u16,
+        cseq: u32,
+        message: &SipMessage,
+        effects: &mut Effects,
+    ) -> bool {
         let tag = message.get(&HeaderName::From).and_then(|it| NameAddr::parse(it).ok());
         let id = tag.as_ref().and_then(|it| it.tag()).and_then(|tag| self.dialogs.get(tag));
-        let ack = id.and_then(|id| self.calls.get(id)).and_then(|it| it.ack.clone());
-        let Some((hop, bytes)) = ack.filter(|_| (200..300).contains(&code)) else { return false };
+        let Some(&id) = id.filter(|_| (200..300).contains(&code)) else { return false };
+        let ack = self.calls.get(&id).and_then(|it| it.ack.clone());
+        let (hop, bytes) = match ack.filter(|it| it.cseq == cseq) {
+            Some(SentAck { hop, bytes, .. }) => (hop, bytes),
+            None => match self.late_ack(id, cseq, message) {
+                Some(ack) => ack,
+                None => return false,
+            },
+        };
         effects.push_back(Effect::Send { hop, bytes });
         true
     }
@@ -287,6 +321,9 @@ impl Agent {
         let Some(id) = client.call else { return self.upkeep_replied(now, &client, None, effects) };
         if client.method == SipMethod::Bye {
             self.forget(now, id);
+            return;
+        }
+        if self.stands_unchecked(now, id, client.is_over_stream()) {
             return;
         }
         // An unanswered refresh ends the call (RFC 4028, section 10).

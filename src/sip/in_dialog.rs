@@ -39,6 +39,8 @@ impl Agent {
             return self.refuse(&hop, &request, 500, &[], effects);
         }
         call.dialog.remote_cseq = Some(request.cseq);
+        self.found_again(now, id, &hop);
+        let Some(call) = self.calls.get(&id) else { return };
         let is_leaving = matches!(call.phase, SipPhase::ByeSent);
         let has_sound = matches!(call.phase, SipPhase::Ringing(_) | SipPhase::Established);
         let server = self.servers.begin(&request, key, &hop, Some(id));

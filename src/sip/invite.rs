@@ -72,6 +72,7 @@ impl Agent {
             timer: None,
             has_update,
             ack: None,
+            check: None,
             due: None,
         };
         self.calls.insert(call, it);
@@ -383,6 +384,7 @@ impl Agent {
     pub(super) fn forget(&mut self, now: Instant, id: CallId) -> Option<SipCall> {
         self.usage.release(now, id);
         let mut call = self.calls.remove(&id)?;
+        self.liveness.adrift.remove(&id);
         self.timers.set(Timer::Call(id), &mut call.due, None);
         self.dialogs.remove(&call.dialog.local_tag);
         Some(call)

@@ -2,7 +2,7 @@
 //! source of their REGISTER.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -12,15 +12,19 @@ use super::{
     error::SipError,
     header_value::{NameAddr, parse_number},
     name::HeaderName,
+    registrar_row::{BindingParts, RegistrationRow},
     request::{Hop, SipRequest, Transport},
     text::readable,
     uri::Uri,
 };
+use crate::base::boot_clock::BootClock;
 
-/// The bindings of all users, in memory only.
+/// The bindings of all users.
 #[derive(Debug, Default)]
 pub struct Registrar {
     users: BTreeMap<Arc<str>, Vec<Binding>>,
+    /// The users whose rows must be written. None: nobody keeps rows.
+    touched: Option<BTreeSet<Arc<str>>>,
 }
 
 /// The binding of one phone of a user.
@@ -41,6 +45,20 @@ pub struct Binding {
 }
 
 impl Binding {
+    /// Returns the parts of the binding.
+    pub(super) fn parts(&self) -> BindingParts {
+        let Self { contact, hop, ends_at, user_agent, keep_alive_at, call_id, cseq } = self;
+        BindingParts {
+            contact: contact.clone(),
+            hop: *hop,
+            ends_at: *ends_at,
+            user_agent: user_agent.clone(),
+            has_keep_alive: keep_alive_at.is_some(),
+            call_id: call_id.clone(),
+            cseq: *cseq,
+        }
+    }
+
     /// The way to the phone: its Contact if that names the address that it registered from, else the
     /// source of its REGISTER, which NAT keeps open. Over TCP, the connection of its REGISTER.
     pub fn way(&self) -> Hop {
@@ -124,6 +142,7 @@ impl Registrar {
         }
         let excess = bindings.len().saturating_sub(BINDINGS_MAX);
         bindings.drain(..excess);
+        self.touch(user);
         match bindings.is_empty() {
             true => self.users.remove(user),
             false => self.users.insert(user.clone(), bindings),
@@ -138,15 +157,59 @@ impl Registrar {
 
     /// Drops the bindings of a user, whose phones have to register again.
     pub fn forget(&mut self, user: &str) {
-        self.users.remove(user);
+        if let Some((user, _)) = self.users.remove_entry(user) {
+            self.touch(&user);
+        }
+    }
+
+    /// Notes changes from now on, for [`Self::take_rows`].
+    pub(super) fn keep_rows(&mut self) {
+        self.touched.get_or_insert_default();
+    }
+
+    /// Returns the rows of users whose bindings have changed, by their ids. None: they have no phone.
+    pub(super) fn take_rows(&mut self, clock: BootClock) -> Vec<(u128, Option<RegistrationRow>)> {
+        let touched = self.touched.as_mut().map(std::mem::take).unwrap_or_default();
+        let row = |user: Arc<str>| {
+            let bindings = self.users.get(&user);
+            let row =
+                bindings.map(|it| RegistrationRow::of(&user, it.iter().map(Binding::parts), clock));
+            (RegistrationRow::id(&user), row)
+        };
+        touched.into_iter().map(row).collect()
+    }
+
+    /// Takes the bindings of a user from an earlier process. Those that have expired are left out.
+    pub(super) fn restore(&mut self, now: Instant, user: &Arc<str>, bindings: Vec<BindingParts>) {
+        let binding = |it: BindingParts| {
+            let BindingParts { contact, hop, ends_at, user_agent, has_keep_alive, call_id, cseq } =
+                it;
+            let keep_alive_at = has_keep_alive.then_some(now);
+            Binding { contact, hop, ends_at, user_agent, keep_alive_at, call_id, cseq }
+        };
+        let bindings: Vec<_> =
+            bindings.into_iter().filter(|it| now < it.ends_at).map(binding).collect();
+        self.touch(user);
+        if !bindings.is_empty() {
+            self.users.insert(user.clone(), bindings);
+        }
+    }
+
+    fn touch(&mut self, user: &Arc<str>) {
+        if let Some(touched) = &mut self.touched {
+            touched.insert(user.clone());
+        }
     }
 
     /// Drops the bindings of a connection that has ended: their phones cannot be reached by another
     /// one (RFC 5626).
     pub fn close(&mut self, link: u64) {
         let is_of = |it: &Binding| it.hop.transport.is_stream() && it.hop.link == link;
-        self.users.retain(|_, bindings| {
+        let Self { users, touched } = self;
+        users.retain(|user, bindings| {
+            let before = bindings.len();
             bindings.retain(|it| !is_of(it));
+            note(touched, user, before != bindings.len());
             !bindings.is_empty()
         });
     }
@@ -167,8 +230,11 @@ impl Registrar {
     #[must_use]
     pub fn tick(&mut self, now: Instant) -> Vec<Hop> {
         let mut keep_alives = Vec::new();
-        self.users.retain(|_, bindings| {
+        let Self { users, touched } = self;
+        users.retain(|user, bindings| {
+            let before = bindings.len();
             bindings.retain(|it| it.ends_at > now);
+            note(touched, user, before != bindings.len());
             for it in bindings.iter_mut().filter(|it| it.keep_alive_at.is_some_and(|at| at <= now))
             {
                 it.keep_alive_at = Some(now + KEEP_ALIVE_EVERY);
@@ -177,6 +243,13 @@ impl Registrar {
             !bindings.is_empty()
         });
         keep_alives
+    }
+}
+
+/// Notes a user whose bindings have changed.
+fn note(touched: &mut Option<BTreeSet<Arc<str>>>, user: &Arc<str>, has_changed: bool) {
+    if let Some(touched) = touched.as_mut().filter(|_| has_changed) {
+        touched.insert(user.clone());
     }
 }
 

@@ -199,6 +199,7 @@ impl Agent {
             timer: Terms::granted(message).map(|it| it.begin(now)),
             has_update: message.words(&HeaderName::Allow).any(|it| it == "UPDATE"),
             ack: None,
+            check: None,
             due: None,
         };
         self.calls.insert(call, it);

@@ -202,7 +202,7 @@ fn connect(
 }
 
 /// The number of a new connection.
-fn new_link(sockets: &SipSockets) -> u64 {
+pub(super) fn new_link(sockets: &SipSockets) -> u64 {
     sockets.stream_last.fetch_add(1, Ordering::Relaxed) + 1
 }
 

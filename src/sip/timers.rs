@@ -21,6 +21,8 @@ pub enum Timer {
     Upkeep,
     /// The calls that wait for a trunk.
     TrunkQueue,
+    /// Restored calls whose far end is asked if it is still there.
+    Liveness,
 }
 
 /// The ordered deadlines of one agent.

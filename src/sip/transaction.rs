@@ -270,6 +270,11 @@ pub struct ClientTransaction {
 }
 
 impl ClientTransaction {
+    /// Whether it was sent over TCP or TLS.
+    pub fn is_over_stream(&self) -> bool {
+        self.hop.transport.is_stream()
+    }
+
     /// Returns the branch of the request.
     pub fn branch(&self) -> &str {
         self.key.split_once(' ').map_or("", |(_, branch)| branch)

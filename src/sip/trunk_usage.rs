@@ -56,10 +56,10 @@ struct TrunkRow {
 
 /// The trunk that a call has been sent through.
 #[derive(Debug)]
-struct UsedTrunk {
-    trunk: Arc<str>,
-    account: AccountId,
-    answered_at: Option<Instant>,
+pub(super) struct UsedTrunk {
+    pub(super) trunk: Arc<str>,
+    pub(super) account: AccountId,
+    pub(super) answered_at: Option<Instant>,
 }
 
 /// A limit of a trunk that is reached.
@@ -113,6 +113,17 @@ impl TrunkUsage {
         if let Some(used) = self.calls.get_mut(&call) {
             used.answered_at = Some(now);
         }
+    }
+
+    /// Returns the trunk that a call uses.
+    pub(super) fn of_call(&self, call: CallId) -> Option<&UsedTrunk> {
+        self.calls.get(&call)
+    }
+
+    /// Counts a call that uses a trunk since before this process began. No limit ends it.
+    pub(super) fn restore(&mut self, call: CallId, used: UsedTrunk) {
+        self.rows.entry(used.trunk.clone()).or_default().live += 1;
+        self.calls.insert(call, used);
     }
 
     /// Counts calls of an earlier process, the oldest first.

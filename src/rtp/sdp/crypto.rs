@@ -10,7 +10,7 @@ use base64::{
 use super::lines::MediaLine;
 
 /// A crypto suite of SRTP: cipher, key lengths and authentication.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub enum SrtpSuite {
     /// AES in counter mode, with a tag of 80 bits (RFC 3711): what all phones can.
     AesCm128HmacSha1Tag80,
@@ -59,7 +59,8 @@ impl SrtpSuite {
 }
 
 /// Master key and salt of one direction. `Debug` does not show them.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(try_from = "(SrtpSuite, Vec<u8>)", into = "(SrtpSuite, Vec<u8>)")]
 pub struct SrtpKey {
     suite: SrtpSuite,
     bytes: Arc<[u8]>,
@@ -88,6 +89,20 @@ impl SrtpKey {
     }
 }
 
+impl TryFrom<(SrtpSuite, Vec<u8>)> for SrtpKey {
+    type Error = &'static str;
+
+    fn try_from((suite, bytes): (SrtpSuite, Vec<u8>)) -> Result<Self, Self::Error> {
+        Self::new(suite, &bytes).ok_or("a key has another length than its suite's")
+    }
+}
+
+impl From<SrtpKey> for (SrtpSuite, Vec<u8>) {
+    fn from(key: SrtpKey) -> Self {
+        (key.suite, key.bytes.to_vec())
+    }
+}
+
 impl fmt::Debug for SrtpKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SrtpKey({}, …)", self.suite.name())
@@ -95,7 +110,7 @@ impl fmt::Debug for SrtpKey {
 }
 
 /// The keys of a call: each protects what one end sends.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct SrtpKeys {
     /// Protects what we send.
     pub ours: SrtpKey,

@@ -2,6 +2,7 @@
 
 mod agent;
 mod mutations;
+mod recovery;
 mod resolve;
 mod streams;
 mod tls;

@@ -127,7 +127,11 @@ impl EngineHarness {
         let (senders, start): (Arc<[_]>, _) = (senders.into(), Instant::now());
         let (sender, received_reports) = mpsc::channel();
         let mixer_thread = |mailbox| {
-            let links = ThreadLinks { threads: Arc::clone(&senders), reports: sender.clone() };
+            let links = ThreadLinks {
+                threads: Arc::clone(&senders),
+                reports: sender.clone(),
+                rows: Arc::default(),
+            };
             MixerThread::new(start, mailbox, links, Arc::clone(&tones), Arc::clone(&gauges))
         };
         let loader = Arc::new(HeldLoader::default());

@@ -7,6 +7,7 @@ mod changes;
 mod odd;
 mod outgoing;
 mod probes;
+mod recovery;
 mod registration;
 mod trunk_limits;
 mod trunks;

@@ -1,0 +1,339 @@
+//! Leg row: what a later process needs to go on with the sound of a call on the same ports.
+//!
+//! Rows are written behind, by a thread of their own: a leg is looked at when it has sent a packet, and
+//! its row follows a new agreement or address at once, and the packet numbers now and then. They may be
+//! old, therefore: a tick sends a known number of packets at most, so the time since the row says by how
+//! much the numbers may have risen.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        mpsc::{Receiver, Sender},
+    },
+    time::Instant,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    base::{boot_clock::BootClock, ids::CallId},
+    media::{BackendRow, BackendRowKind, BackendRows, TICK, legs::LegSession},
+    rtp::{
+        g711::FRAME,
+        latching::{RtpSource, RtpSourceRow},
+        packet::{RtpStream, row::RtpStreamRow},
+        srtp::{
+            SrtpSession,
+            row::{INDEXES_LEFT_OUT, SrtpRow},
+        },
+    },
+};
+
+/// The version of the rows that this release writes.
+const VERSION: u8 = 1;
+
+/// Ticks between rows of a leg of which nothing else has changed: of an encrypted one, whose keys must
+/// not meet a packet number twice, and of a plain one.
+pub(super) const TICKS_SECURE: u64 = 1 << 9;
+pub(super) const TICKS_PLAIN: u64 = 1 << 11;
+
+/// Rows that one frame takes.
+const FRAME_ROWS_MAX: usize = 64;
+
+/// Timestamp units of a tick.
+const UNITS: u64 = FRAME as u64;
+
+/// The state of a leg with an agreement. It has keys.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct LegRow {
+    version: u8,
+    /// The bound address of RTP.
+    pub(super) address: SocketAddr,
+    pub(super) cname: String,
+    /// The numbers of the next packet.
+    stream: RtpStreamRow,
+    /// When that is due at the earliest, in nanoseconds of the boot clock.
+    at: u64,
+    pub(super) session: LegSession,
+    source: RtpSourceRow,
+    srtp: Option<SrtpRow>,
+}
+
+/// What a leg sends, from where, and to whom: the parts of a [`LegRow`].
+pub(super) struct LegParts<'a> {
+    pub(super) address: SocketAddr,
+    pub(super) cname: &'a str,
+    pub(super) stream: &'a RtpStream,
+    /// The scheduled time of the next tick.
+    pub(super) at: Instant,
+    pub(super) session: &'a LegSession,
+    pub(super) source: &'a RtpSource,
+    pub(super) srtp: Option<&'a SrtpSession>,
+}
+
+/// What a row says of a leg, as of now.
+pub(super) struct RestoredParts {
+    pub(super) cname: String,
+    pub(super) stream: RtpStream,
+    pub(super) session: LegSession,
+    pub(super) source: RtpSource,
+    pub(super) srtp: Option<SrtpSession>,
+}
+
+impl LegRow {
+    pub(super) fn of(parts: &LegParts<'_>, clock: BootClock) -> Self {
+        let LegParts { address, cname, stream, at, session, source, srtp } = *parts;
+        Self {
+            version: VERSION,
+            address,
+            cname: cname.to_owned(),
+            stream: stream.into(),
+            at: clock.nanos(at),
+            session: session.clone(),
+            source: source.row(clock),
+            srtp: srtp.map(SrtpRow::from),
+        }
+    }
+
+    /// Reads a row.
+    pub(super) fn read(body: &[u8]) -> Result<Self, String> {
+        match body.first() {
+            Some(&VERSION) => postcard::from_bytes(body).map_err(|error| error.to_string()),
+            Some(version) => {
+                Err(format!("its version is {version}, and this release reads {VERSION}"))
+            }
+            None => Err("it is empty".to_owned()),
+        }
+    }
+
+    fn write(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).expect("numbers and texts")
+    }
+
+    /// The leg of the row at a later time: as if it had sent a packet in each tick since.
+    pub(super) fn restore(self, now: Instant, clock: BootClock) -> RestoredParts {
+        let Self { version: _, address: _, cname, stream, at, session, source, srtp } = self;
+        let since = now.saturating_duration_since(clock.instant(at));
+        let ticks = u64::try_from(since.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX);
+        let frame_ms = u64::try_from(TICK.as_millis()).unwrap_or(u64::MAX);
+        let per_tick = frame_ms.div_ceil(session.agreed.packet_ms.max(1).into());
+        // A tick that has begun may have sent its packet.
+        let sent = (ticks + 1).saturating_mul(per_tick);
+        let left_out = if srtp.is_some() { INDEXES_LEFT_OUT.into() } else { 0 };
+        let packets = sent.saturating_add(left_out);
+        RestoredParts {
+            cname,
+            stream: stream.restore(packets, ticks.wrapping_mul(UNITS) as u32),
+            source: RtpSource::restored(now, source, clock),
+            session,
+            srtp: srtp.map(|it| it.restore(packets)),
+        }
+    }
+}
+
+/// The rows of legs on their way to the thread that writes them.
+#[derive(Debug)]
+pub(super) struct LegRowSink {
+    pub(super) clock: BootClock,
+    pub(super) sender: Sender<LegRowMessage>,
+}
+
+/// The sink of an engine; unset while nobody keeps rows.
+pub(super) type LegRowLink = Arc<OnceLock<LegRowSink>>;
+
+pub(super) enum LegRowMessage {
+    Put(CallId, Box<LegRow>),
+    Gone(CallId),
+    /// The engine is dropped.
+    Close,
+}
+
+impl LegRowSink {
+    pub(super) fn put(&self, call: CallId, row: LegRow) {
+        _ = self.sender.send(LegRowMessage::Put(call, Box::new(row)));
+    }
+
+    pub(super) fn close(&self) {
+        _ = self.sender.send(LegRowMessage::Close);
+    }
+
+    pub(super) fn gone(&self, call: CallId) {
+        _ = self.sender.send(LegRowMessage::Gone(call));
+    }
+}
+
+/// Writes rows until the engine is dropped. Rows that wait together are one frame.
+pub(super) fn write_rows(messages: &Receiver<LegRowMessage>, rows: &dyn BackendRows) {
+    let row = |message| match message {
+        LegRowMessage::Put(call, row) => {
+            Some(BackendRow::of_call(BackendRowKind::Leg, call, Some(row.write())))
+        }
+        LegRowMessage::Gone(call) => Some(BackendRow::of_call(BackendRowKind::Leg, call, None)),
+        LegRowMessage::Close => None,
+    };
+    while let Some(first) = messages.recv().ok().and_then(row) {
+        let mut frame = vec![first];
+        let mut is_closed = false;
+        while frame.len() < FRAME_ROWS_MAX
+            && !is_closed
+            && let Ok(message) = messages.try_recv()
+        {
+            match row(message) {
+                Some(next) => frame.push(next),
+                None => is_closed = true,
+            }
+        }
+        rows.write(&frame);
+        if is_closed {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test may ask what time it is")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rtp::{
+        g711::Law,
+        latching::PacketOrigin::{Known, Moved, Stranger},
+        packet::Packet,
+        sdp::{
+            Agreed, MediaDirection, Payload,
+            crypto::{SrtpKey, SrtpKeys, SrtpSuite},
+        },
+        srtp::OVERHEAD_MAX,
+    };
+
+    fn session(packet_ms: u8, srtp: Option<SrtpKeys>) -> LegSession {
+        let remote: SocketAddr = "192.0.2.9:4000".parse().unwrap();
+        let agreed = Agreed {
+            remote: Some(remote),
+            remote_rtcp: None,
+            named: None,
+            rtcp_mux: true,
+            law: Law::A,
+            payload_type: 8,
+            packet_ms,
+            events: Some(101),
+            accepts: vec![(8, Payload::Sound(Law::A)), (101, Payload::Events)],
+            direction: MediaDirection::SendRecv,
+            held: false,
+            srtp,
+        };
+        LegSession { agreed, source: remote.ip(), is_early: false }
+    }
+
+    fn keys() -> SrtpKeys {
+        let suite = SrtpSuite::AesCm128HmacSha1Tag80;
+        let key = |byte| SrtpKey::new(suite, &[byte; 30]).unwrap();
+        SrtpKeys { ours: key(1), theirs: key(2) }
+    }
+
+    /// The row of a leg whose phone has sent a packet from another port than it has named.
+    fn row(
+        at: Instant,
+        clock: BootClock,
+        session: &LegSession,
+        srtp: Option<&SrtpSession>,
+    ) -> LegRow {
+        let remote = session.agreed.remote.unwrap();
+        let mut source = RtpSource::new(at, remote, [remote.ip(); 2]);
+        let packet = Packet {
+            marker: false,
+            payload_type: 8,
+            sequence: 5,
+            timestamp: 800,
+            ssrc: 3,
+            payload: &[],
+        };
+        source.receive(at, "192.0.2.9:4002".parse().unwrap(), &packet);
+        let stream = RtpStream::new(9, 65_530, 1_000);
+        let parts = LegParts {
+            address: "127.0.0.1:20000".parse().unwrap(),
+            cname: "0123456789abcdef01234567",
+            stream: &stream,
+            at,
+            session,
+            source: &source,
+            srtp,
+        };
+        let row = LegRow::of(&parts, clock);
+        let read = LegRow::read(&row.write()).unwrap();
+        assert!(read == row, "what is written can be read");
+        read
+    }
+
+    fn next(parts: &mut RestoredParts) -> (u32, u16, u32, bool) {
+        let mut out = [0; 200];
+        let len = parts.stream.write(8, &[0; 20], 160, &mut out).unwrap();
+        let Packet { ssrc, sequence, timestamp, marker, .. } = Packet::parse(&out[..len]).unwrap();
+        (ssrc, sequence, timestamp, marker)
+    }
+
+    #[test]
+    fn numbers_go_on_as_if_a_packet_had_been_sent_in_each_tick() {
+        let start = Instant::now();
+        let clock = BootClock::new(start, 9_000_000_000);
+        let later = BootClock::new(start + Duration::from_secs(3), 12_000_000_000);
+        for (packet_ms, packets) in [(20, 151), (10, 302), (5, 604)] {
+            let row = row(start, clock, &session(packet_ms, None), None);
+            let mut parts = row.restore(start + Duration::from_secs(3), later);
+            let sequence = 65_530_u16.wrapping_add(packets);
+            assert_eq!(next(&mut parts), (9, sequence, 1_000 + 150 * 160, true));
+            assert_eq!(parts.source.destination(), "192.0.2.9:4002".parse().unwrap());
+            assert_eq!(parts.cname, "0123456789abcdef01234567");
+            assert!(parts.srtp.is_none() && parts.session == session(packet_ms, None));
+        }
+    }
+
+    #[test]
+    fn a_settled_address_stays_settled() {
+        let start = Instant::now();
+        let clock = BootClock::new(start, 9_000_000_000);
+        let mut parts = row(start, clock, &session(20, None), None).restore(start, clock);
+        let mut from = |port: u16, ssrc, sequence| {
+            let now = start + Duration::from_millis(20);
+            let packet = Packet {
+                marker: false,
+                payload_type: 8,
+                sequence,
+                timestamp: 960,
+                ssrc,
+                payload: &[],
+            };
+            parts.source.receive(now, SocketAddr::from(([192, 0, 2, 9], port)), &packet)
+        };
+        assert_eq!(from(4_000, 8, 6), Stranger, "another stream of the same host");
+        assert_eq!(from(4_002, 3, 6), Known);
+        assert_eq!(from(4_004, 3, 7), Moved, "its own stream");
+    }
+
+    #[test]
+    fn the_keys_of_a_row_meet_no_packet_number_twice() {
+        let start = Instant::now();
+        let clock = BootClock::new(start, 9_000_000_000);
+        let session = session(20, Some(keys()));
+        let mut srtp = SrtpSession::default();
+        srtp.agree(start, Some(&keys()));
+        let (mut out, mut stream) = ([0; 200 + OVERHEAD_MAX], RtpStream::new(9, 65_529, 840));
+        let len = stream.write(8, &[0; 20], 160, &mut out).unwrap();
+        srtp.protect(&mut out, len).unwrap();
+        let row = row(start, clock, &session, Some(&srtp));
+        let mut parts = row.restore(start + Duration::from_secs(3), clock);
+        let (_, sequence, ..) = next(&mut parts);
+        assert_eq!(sequence, 65_530_u16.wrapping_add(151 + INDEXES_LEFT_OUT as u16));
+        assert!(parts.srtp.is_some_and(|it| it.is_on()));
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_says_why() {
+        assert_eq!(LegRow::read(&[]).err().unwrap(), "it is empty");
+        let version = "its version is 2, and this release reads 1";
+        assert_eq!(LegRow::read(&[2, 0]).err().unwrap(), version);
+        assert!(LegRow::read(&[1, 0]).is_err());
+    }
+}

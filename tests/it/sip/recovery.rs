@@ -1,0 +1,281 @@
+//! Answered calls over real sockets that survive their process: signalling and sound on the same ports.
+
+use std::{collections::BTreeMap, net::UdpSocket as StdSocket};
+
+use conflow::{
+    base::boot_clock::BootClock,
+    media::{BackendRow, BackendRowKind, BackendRows, SoundKind},
+    rtp::packet::{Packet, RtpStream},
+    rtp_engine::{self, OnSoundLoaded, RtpEngine, SoundLoader},
+};
+use tokio::task::JoinHandle;
+
+use super::*;
+
+/// The rows that are alive.
+#[derive(Default)]
+struct RowsInMemory(Mutex<BTreeMap<(BackendRowKind, u128), Vec<u8>>>);
+
+impl BackendRows for RowsInMemory {
+    fn write(&self, rows: &[BackendRow]) {
+        let mut alive = self.0.lock();
+        for BackendRow { kind, id, body } in rows {
+            match body {
+                Some(body) => alive.insert((*kind, *id), body.clone()),
+                None => alive.remove(&(*kind, *id)),
+            };
+        }
+    }
+}
+
+impl RowsInMemory {
+    fn alive(&self) -> Vec<BackendRow> {
+        let row = |((kind, id), body): (&(BackendRowKind, u128), &Vec<u8>)| BackendRow {
+            kind: *kind,
+            id: *id,
+            body: Some(body.clone()),
+        };
+        self.0.lock().iter().map(row).collect()
+    }
+
+    fn count(&self, kind: BackendRowKind) -> usize {
+        self.0.lock().keys().filter(|it| it.0 == kind).count()
+    }
+}
+
+struct NoSounds;
+
+impl SoundLoader for NoSounds {
+    fn load(&self, _: CallId, what: &SoundKind, done: OnSoundLoaded) {
+        done(Err(format!("{what:?} does not exist")));
+    }
+}
+
+/// One process: signalling and sound.
+struct Life {
+    harness: SipHarness,
+    driver: JoinHandle<()>,
+    legs: Arc<RtpEngine>,
+    standing: BTreeSet<CallId>,
+}
+
+impl Life {
+    /// Begins with the rows of the earlier process. The port of SIP may be taken for a moment.
+    async fn new(rows: &Arc<RowsInMemory>, clock: BootClock, bind: SocketAddr) -> Self {
+        let settings = rtp_engine::Settings { threads: 1, ..Default::default() };
+        let mut legs = RtpEngine::start(settings, Arc::new(NoSounds)).unwrap();
+        legs.keep_rows(rows.clone(), clock).unwrap();
+        let legs = Arc::new(legs);
+        let (sip, driver) = loop {
+            let settings = Settings { bind: vec![bind], ..Settings::default() };
+            match SipBackend::bind(settings, legs.clone(), SipSecret([9; 32])) {
+                Ok(bound) => break bound,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        let mut driver = driver.keeping(rows.clone(), clock);
+        let alive = rows.alive();
+        let ports = legs.restore(&alive, clock);
+        let standing = driver.restore(&alive, &ports, clock);
+        let (sip, (sender, events)) = (Arc::new(sip), mpsc::unbounded_channel());
+        assert!(sip.restores(CallId::of(1)));
+        let engine = Engine { sip: OnceLock::from(Arc::clone(&sip)), events: sender };
+        let driver = tokio::spawn(driver.run(Arc::new(engine)));
+        let harness = SipHarness { sip, events, open: Arc::default() };
+        Self { harness, driver, legs, standing }
+    }
+
+    /// Nobody is told.
+    async fn crash(self) {
+        self.driver.abort();
+        assert!(self.driver.await.unwrap_err().is_cancelled());
+    }
+}
+
+/// The sound of a phone.
+struct Line {
+    socket: StdSocket,
+    stream: RtpStream,
+}
+
+/// What a packet says of itself, and where it has come from.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    from: SocketAddr,
+    ssrc: u32,
+    sequence: u16,
+    timestamp: u32,
+    marker: bool,
+}
+
+impl Line {
+    fn new() -> Self {
+        let socket = StdSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(WAIT_MAX)).unwrap();
+        Self { socket, stream: RtpStream::new(77, 1, 1) }
+    }
+
+    fn offer(&self) -> String {
+        OFFER.replace("40000", &self.socket.local_addr().unwrap().port().to_string())
+    }
+
+    fn hear(&self) -> Heard {
+        let mut buffer = [0; 2_048];
+        let (len, from) = self.socket.recv_from(&mut buffer).unwrap();
+        let Packet { ssrc, sequence, timestamp, marker, .. } =
+            Packet::parse(&buffer[..len]).unwrap();
+        Heard { from, ssrc, sequence, timestamp, marker }
+    }
+
+    /// Drops what has come, and waits for the next packet.
+    fn hear_next(&self) -> Heard {
+        self.socket.set_nonblocking(true).unwrap();
+        while self.socket.recv(&mut [0; 2_048]).is_ok() {}
+        self.socket.set_nonblocking(false).unwrap();
+        self.hear()
+    }
+
+    fn say(&mut self, to: SocketAddr) {
+        let mut out = [0; 200];
+        let len = self.stream.write(0, &[255; 160], 160, &mut out).unwrap();
+        self.socket.send_to(&out[..len], to).unwrap();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "it stands for the start of the machine")]
+fn clock() -> BootClock {
+    BootClock::new(std::time::Instant::now(), 5_000_000_000)
+}
+
+/// A call that is up, heard both ways, and has its rows.
+async fn up(life: &mut Life, rows: &RowsInMemory) -> (Connection, Phone, Line, Heard) {
+    let (mut line, mut phone) = Connection::udp(life.harness.address()).await;
+    let mut sound = Line::new();
+    let calls = rows.count(BackendRowKind::Dialog) + 1;
+    let headers = format!("{}{SDP}", phone.contact.clone());
+    let ok = line.ask(&phone.request("INVITE", &headers, &sound.offer())).await;
+    assert_eq!(brief(&ok), "200", "{ok}");
+    assert_eq!(rows.count(BackendRowKind::Dialog), calls, "it is written before the 200 leaves");
+    phone.learn(&ok);
+    line.send(&phone.ack()).await;
+    let first = sound.hear();
+    while rows.count(BackendRowKind::Leg) != calls {
+        sound.hear();
+    }
+    // Its address is settled from the first packet on, and the row says so.
+    let before = rows.alive();
+    sound.say(first.from);
+    let mut last = sound.hear();
+    while rows.alive() == before {
+        last = sound.hear();
+    }
+    (line, phone, sound, last)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_goes_on_on_the_same_ports_in_the_same_dialog() {
+    let (rows, clock) = (Arc::new(RowsInMemory::default()), clock());
+    let mut life = Life::new(&rows, clock, "127.0.0.1:0".parse().unwrap()).await;
+    let at = life.harness.address();
+    let (mut line, mut phone, mut sound, mut last) = up(&mut life, &rows).await;
+    for cseq in 1..=2 {
+        life.crash().await;
+        while sound.socket.set_nonblocking(true).is_ok() && sound.socket.peek(&mut [0]).is_ok() {
+            last = sound.hear();
+        }
+        sound.socket.set_nonblocking(false).unwrap();
+        life = Life::new(&rows, clock, at).await;
+        assert_eq!(life.standing.len(), 1);
+
+        let next = sound.hear();
+        assert_eq!((next.from, next.ssrc), (last.from, last.ssrc));
+        assert!(next.marker, "a new talkspurt");
+        let ahead = next.sequence.wrapping_sub(last.sequence);
+        let later = next.timestamp.wrapping_sub(last.timestamp);
+        assert!((1..3_000).contains(&ahead) && 160 <= later, "{last:?} {next:?}");
+        // A sender that is silent for a while counts fewer packets than frames.
+        assert!(u32::from(ahead).abs_diff(later / 160) <= 60, "{last:?} {next:?}");
+        assert_eq!(sound.hear().sequence, next.sequence.wrapping_add(1));
+
+        let check = line.receive().await.unwrap();
+        assert_eq!(header(&check, "CSeq"), Some(&*format!("{cseq} INVITE")));
+        let port = format!("m=audio {} ", last.from.port());
+        assert!(body(&check).contains(&port), "{check}");
+        line.send(&agent::reply_to(&check, 200, SDP, &sound.offer())).await;
+        assert_eq!(brief(&line.receive().await.unwrap()), "ACK");
+    }
+    // A stranger does not take the leg, and the phone still has it.
+    let mut stranger = Line::new();
+    stranger.say(last.from);
+    sound.say(last.from);
+    for _ in 0..5 {
+        assert_eq!(sound.hear_next().ssrc, last.ssrc);
+    }
+
+    assert_eq!(brief(&line.ask(&phone.request("BYE", "", "")).await), "200");
+    life.harness.expect(&["HungUp"]).await;
+    assert_eq!(rows.count(BackendRowKind::Dialog), 0);
+    while rows.count(BackendRowKind::Leg) != 0 {
+        tokio::task::yield_now().await;
+    }
+    life.crash().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sound_moves_to_another_port_if_its_own_is_taken() {
+    let (rows, clock) = (Arc::new(RowsInMemory::default()), clock());
+    let mut life = Life::new(&rows, clock, "127.0.0.1:0".parse().unwrap()).await;
+    let at = life.harness.address();
+    let (mut line, _, sound, last) = up(&mut life, &rows).await;
+    life.crash().await;
+    let thief = loop {
+        match StdSocket::bind(last.from) {
+            Ok(thief) => break thief,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    let life = Life::new(&rows, clock, at).await;
+    assert_eq!(life.standing.len(), 1);
+    let check = line.receive().await.unwrap();
+    let offer = body(&check);
+    let port = offer.split("m=audio ").nth(1).unwrap().split(' ').next().unwrap();
+    assert_ne!(port, last.from.port().to_string());
+    assert!(offer.contains(" 2 IN IP4 "), "another version: {offer}");
+    let next = std::iter::repeat_with(|| sound.hear()).find(|it| it.from != last.from).unwrap();
+    assert_eq!((next.from.port().to_string().as_str(), next.ssrc), (port, last.ssrc));
+    life.crash().await;
+    drop(thief);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_halves_neither_goes_on_without_the_other() {
+    let (rows, clock) = (Arc::new(RowsInMemory::default()), clock());
+    let mut life = Life::new(&rows, clock, "127.0.0.1:0".parse().unwrap()).await;
+    let at = life.harness.address();
+    let (mut line, ..) = up(&mut life, &rows).await;
+    let _second = up(&mut life, &rows).await;
+    life.crash().await;
+    // The first call loses its leg, and the second one its dialog.
+    let ids: Vec<_> = rows.alive().into_iter().map(|it| (it.kind, it.id)).collect();
+    let is_of = |id: u128, local: &Connection| {
+        let Connection::Udp(socket) = local else { unreachable!("over UDP") };
+        let name = format!("u{}", socket.local_addr().unwrap().port());
+        let dialog = rows.0.lock()[&(BackendRowKind::Dialog, id)].clone();
+        String::from_utf8_lossy(&dialog).contains(&name)
+    };
+    for (_, id) in ids.iter().filter(|it| it.0 == BackendRowKind::Dialog) {
+        let lost = match is_of(*id, &line) {
+            true => BackendRowKind::Leg,
+            false => BackendRowKind::Dialog,
+        };
+        rows.0.lock().remove(&(lost, *id));
+    }
+    let life = Life::new(&rows, clock, at).await;
+    assert!(life.standing.is_empty());
+    assert_eq!(brief(&line.receive().await.unwrap()), "BYE");
+    while rows.count(BackendRowKind::Leg) != 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(life.legs.gauges().legs.load(std::sync::atomic::Ordering::Relaxed), 0);
+    life.crash().await;
+}
