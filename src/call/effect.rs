@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     base::ids::{ConferenceName, MemberId, RoomId},
-    flow::{DialOptions, DocumentRequest, JoinOptions},
+    flow::{DialOptions, DocumentRequest, JoinOptions, RecordOptions, RecordStop},
     media::{AudioOrder, Ending, SignallingOrder},
 };
 
@@ -51,6 +51,20 @@ pub enum Effect {
     },
     /// Requests a URL and ignores the answer.
     Notify(DocumentRequest),
+    /// Records the call. [`super::Call::recorded`] takes the reports, with this number.
+    Record {
+        /// Unique within the call; shared with orders.
+        number: u32,
+        /// The attributes of its element.
+        options: Arc<RecordOptions>,
+    },
+    /// Ends the recording of the `<Record>` that the flow waits for.
+    StopRecording {
+        /// The number of its [`Effect::Record`].
+        number: u32,
+        /// Why it ends.
+        why: RecordStop,
+    },
     /// Sends an order to the engine that carries the call's sound.
     Audio(AudioOrder),
     /// Publishes an event to subscribers.

@@ -1,6 +1,8 @@
-//! Facts of a call: the values of variables in its texts, and the forecast of its next step.
+//! Facts of a call: the values of variables in its texts, and the recordings that wait for a dial.
+
 use std::sync::Arc;
 
+use super::record::PendingRecording;
 use crate::{base::ids::ConferenceName, flow::Cause};
 
 /// The results of the last conference and of the last input of digits.
@@ -10,4 +12,6 @@ pub(super) struct CallFacts {
     pub(super) cause: Option<Cause>,
     pub(super) reason: Option<Arc<str>>,
     pub(super) digits: Arc<str>,
+    /// Those that begin when the next `<Dial>` connects the call.
+    pub(super) recordings: Vec<PendingRecording>,
 }

@@ -4,6 +4,7 @@
 //! while it is a member. It cannot be cloned, and a live one must not be dropped: its last owner
 //! calls [`Call::end`].
 
+mod action_fields;
 pub mod applications;
 mod callee;
 mod effect;
@@ -12,6 +13,7 @@ mod facts;
 pub mod numbers;
 mod party;
 mod preview;
+mod record;
 
 use std::{
     sync::Arc,
@@ -25,6 +27,7 @@ pub use self::{
         AnswerUrls, CallDirection, CallSession, CallStatus, Headers, Hook, OutgoingCall, Party,
         SessionDetails,
     },
+    record::PendingRecording,
 };
 use crate::{
     base::ids::{AccountId, CallId},
@@ -67,6 +70,8 @@ pub struct Call {
     has_rung: bool,
     is_answered: bool,
     is_scheduled: bool,
+    /// As its leg has reported since it is in no conference.
+    is_talking: bool,
     #[cfg(debug_assertions)]
     is_over: bool,
 }
@@ -83,6 +88,7 @@ enum Awaits {
     Document(u32),
     Nothing,
     Order(u32),
+    Recording(u32),
 }
 
 /// The result of one effect of the flow.
@@ -121,6 +127,7 @@ impl Call {
             has_rung: false,
             is_answered: false,
             is_scheduled: false,
+            is_talking: false,
             #[cfg(debug_assertions)]
             is_over: false,
         })
@@ -175,7 +182,7 @@ impl Call {
         membership: Option<PastMembership>,
         effects: &mut Vec<Effect>,
     ) -> CallAct {
-        self.admission = None;
+        (self.admission, self.is_talking) = (None, false);
         match (exit.ends_call(), self.pending_transfer.take()) {
             (true, _) => {
                 if exit.dialled.is_some() {
@@ -202,8 +209,8 @@ impl Call {
         let act = self.handle(now, FlowEvent::Left(exit.clone()), effects);
         let asked = effects[first..].iter_mut();
         match &exit.dialled {
-            Some(_) => asked.for_each(|effect| add_dial_field(effect, self.id)),
-            None => asked.for_each(|effect| add_membership_fields(effect, membership)),
+            Some(_) => asked.for_each(|effect| action_fields::add_dial(effect, self.id)),
+            None => asked.for_each(|effect| action_fields::add_membership(effect, membership)),
         }
         act
     }
@@ -225,7 +232,10 @@ impl Call {
             }
             LegEvent::Digit(digit) => FlowEvent::Digit(digit),
             LegEvent::Finished(number) if self.awaits == Awaits::Order(number) => FlowEvent::Over,
-            LegEvent::Talk(on) => FlowEvent::Talk(on),
+            LegEvent::Talk(on) => {
+                self.is_talking = on;
+                FlowEvent::Talk(on)
+            }
             LegEvent::Answered => return self.picked_up(now, effects),
             LegEvent::EarlyMedia => return self.early_media(effects),
             LegEvent::Failed(failure) if self.outgoing.is_some() => {
@@ -274,9 +284,7 @@ impl Call {
         }
         self.transfers += 1;
         self.fallback = None;
-        if let Awaits::Order(_) = self.awaits {
-            effects.push(Effect::Audio(AudioOrder::Stop { call: self.id }));
-        }
+        self.stop_element(effects);
         self.run.transfer();
         self.fetch(request, effects);
         CallAct::Stay
@@ -424,6 +432,12 @@ impl Call {
                 self.awaits = Awaits::Order(number);
                 Effect::Audio(AudioOrder::Play { call, number, program })
             }
+            flow::Effect::Record(options) => self.record(now, options),
+            flow::Effect::StopRecording(why) => {
+                // The flow still waits for the recording.
+                let Awaits::Recording(number) = self.awaits else { return EffectResult::Nothing };
+                Effect::StopRecording { number, why }
+            }
             // Its text is not known yet.
             flow::Effect::Prepare(program) if has_variables(&program) => {
                 return EffectResult::Nothing;
@@ -458,27 +472,6 @@ impl Call {
 fn request(hook: Hook, purpose: Purpose) -> DocumentRequest {
     let Hook { url, method } = hook;
     DocumentRequest { url, method, purpose, fields: Vec::new(), is_private: false }
-}
-
-/// Adds the conference and the member id to the request of a conference's `action` (contract 4.3).
-fn add_membership_fields(effect: &mut Effect, membership: Option<PastMembership>) {
-    let (Effect::Fetch { request, .. } | Effect::Notify(request)) = effect else { return };
-    if !request.fields.iter().any(|(name, _)| *name == "ConferenceName") {
-        return;
-    }
-    let text = |it: Option<String>| it.unwrap_or_default();
-    let fields = &mut request.fields;
-    fields.push(("ConferenceUUID", text(membership.map(|it| it.room.to_string()))));
-    fields.push(("ConferenceMemberID", text(membership.map(|it| it.member.to_string()))));
-    fields.extend(membership.map(|it| ("ConferenceSequence", it.sequence.to_string())));
-}
-
-/// Adds the call's own id to the request of a dial's `action`.
-fn add_dial_field(effect: &mut Effect, call: CallId) {
-    let (Effect::Fetch { request, .. } | Effect::Notify(request)) = effect else { return };
-    if request.fields.iter().any(|(name, _)| *name == "DialStatus") {
-        request.fields.push(("DialALegUUID", call.to_string()));
-    }
 }
 
 #[cfg(debug_assertions)]

@@ -4,9 +4,12 @@ use std::{sync::Arc, time::SystemTime};
 
 use super::*;
 use crate::{
-    base::ids::{Dialect, MemberId, RoomId},
-    flow::{Cause, Flow, RequestMethod},
+    base::ids::{Dialect, MemberId, RecordingId, RoomId},
+    flow::{Cause, Flow, RecordReport, RecordedFacts, RequestMethod},
 };
+
+/// The id of every recording.
+const ID: Option<RecordingId> = Some(RecordingId(uuid::Uuid::from_u128(5)));
 
 struct Bench {
     call: Option<Box<Call>>,
@@ -57,6 +60,16 @@ impl Bench {
         self.does(|call, now, effects| call.heard(now, heard, effects))
     }
 
+    fn begun(&mut self, number: u32) -> String {
+        let report = RecordReport::Begun(RecordedFacts { id: ID, ..RecordedFacts::nothing() });
+        self.does(|call, now, effects| call.recorded(now, number, report, effects))
+    }
+
+    fn recorded(&mut self, number: u32) -> String {
+        let report = RecordReport::Over(RecordedFacts::nothing());
+        self.does(|call, now, effects| call.recorded(now, number, report, effects))
+    }
+
     fn left(&mut self, cause: Cause) -> String {
         let membership =
             Some(PastMembership { room: RoomId::of(7), member: MemberId(3), sequence: 9 });
@@ -85,6 +98,8 @@ fn brief(effect: Effect) -> Option<String> {
             let fields: Vec<_> = request.fields.iter().map(field).collect();
             Some(format!("fetch {number} {} {}", request.url, fields.join("&")))
         }
+        Effect::Record { number, options } => Some(format!("record {number} {:?}", options.kind)),
+        Effect::StopRecording { number, why } => Some(format!("stop recording {number} {why:?}")),
         Effect::Notify(request) => Some(format!("notify {}", request.url)),
         Effect::Audio(AudioOrder::Play { number, .. }) => Some(format!("play {number}")),
         Effect::Signal(SignallingOrder::Answer { .. }) => Some("answer".to_owned()),
@@ -105,6 +120,75 @@ fn a_stale_report_advances_nothing() {
     assert_eq!(bench.left(Cause::Kicked), "play 2");
     assert_eq!(bench.heard(LegEvent::Finished(1)), "");
     assert_eq!(bench.heard(LegEvent::Finished(2)), "end 4010");
+}
+
+#[test]
+fn a_report_on_another_recording_advances_nothing() {
+    let (mut bench, first) =
+        Bench::new("<Record playBeep='false' action='flow:a' redirect='true'/><Speak>c</Speak>");
+    assert_eq!(first, "answer, record 1 Message");
+    assert_eq!(bench.recorded(0), "");
+    assert_eq!(bench.begun(1), "");
+    assert_eq!(bench.heard(LegEvent::Finished(1)), "");
+    assert_eq!(bench.heard(LegEvent::Digit('7')), "stop recording 1 Key");
+    let action = bench.call.as_ref().unwrap().recording_action();
+    assert_eq!(action.map(|(number, it)| (number, it.key)), Some((1, Some('7'))));
+    assert_eq!(bench.recorded(2), "");
+    assert!(bench.recorded(1).starts_with("fetch 2 flow:a RecordUrl="));
+    assert_eq!(bench.call.as_ref().unwrap().recording_action(), None, "it is requested");
+}
+
+#[test]
+fn a_transfer_stops_the_beep_and_the_recording_of_an_element() {
+    let other = || DocumentRequest {
+        url: "flow:b".into(),
+        method: RequestMethod::Post,
+        purpose: Purpose::Transfer,
+        fields: Vec::new(),
+        is_private: false,
+    };
+    let (mut bench, first) = Bench::new("<Record action='flow:a'/>");
+    assert_eq!(first, "answer, play 1");
+    let stopped = bench.does(|call, _, effects| call.transfer(other(), effects));
+    assert!(stopped.starts_with("Stop { call: ") && stopped.ends_with("fetch 2 flow:b "));
+    let (mut bench, _) = Bench::new("<Record action='flow:a'/>");
+    assert_eq!(bench.heard(LegEvent::Finished(1)), "record 2 Message");
+    let stopped = bench.does(|call, _, effects| call.transfer(other(), effects));
+    assert_eq!(stopped, "stop recording 2 Transfer, fetch 3 flow:b ");
+    assert_eq!(bench.call.as_ref().unwrap().recording_action(), None);
+    assert_eq!([bench.begun(2), bench.recorded(2)], ["", ""]);
+}
+
+#[test]
+fn a_caller_who_talks_before_the_element_is_not_silent_in_it() {
+    let (mut bench, _) = Bench::new("<Speak>a</Speak><Record timeout='2' playBeep='false'/>");
+    bench.heard(LegEvent::Talk(true));
+    assert_eq!(bench.heard(LegEvent::Finished(1)), "record 2 Message");
+    bench.begun(2);
+    assert_eq!(bench.advance(5), "");
+    bench.heard(LegEvent::Talk(false));
+    assert_eq!(bench.advance(2), "stop recording 2 Silence");
+    // The room has its own reports.
+    let (mut bench, _) =
+        Bench::new("<Wait/><Conference>b</Conference><Record timeout='2' playBeep='false'/>");
+    bench.heard(LegEvent::Talk(true));
+    assert_eq!(bench.advance(1), "answer, join b");
+    assert_eq!(bench.left(Cause::Kicked), "record 1 Message");
+    bench.begun(1);
+    assert_eq!(bench.advance(2), "stop recording 1 Silence");
+}
+
+#[test]
+fn a_recording_that_waits_for_a_dial_keeps_the_id_that_was_told() {
+    let element = "<Record recordSession='true' startOnDialAnswer='true'/>";
+    let (mut bench, first) = Bench::new(&format!("{element}{element}<Wait/>"));
+    assert_eq!(first, "answer, record 1 OnDial");
+    assert_eq!(bench.begun(1), "record 2 OnDial");
+    assert_eq!(bench.begun(2), "");
+    let call = bench.call.as_mut().unwrap();
+    let ids: Vec<_> = call.take_pending_recordings().iter().map(|it| it.id).collect();
+    assert_eq!(ids, [ID, ID]);
+    assert!(call.take_pending_recordings().is_empty(), "each begins once");
 }
 
 #[test]

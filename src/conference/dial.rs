@@ -110,6 +110,7 @@ impl Conference {
         self.set_conversation_limit(now + invitation.terms.time_limit);
         self.hear_the_caller(id, &info, effects);
         self.enter(now, id, effects);
+        self.record_dialled(caller, effects);
         self.tell(DialStep::Connected, info, invitation.terms.callback.clone(), effects);
     }
 
@@ -134,6 +135,7 @@ impl Conference {
             leaver.exit.cause = Cause::DialTimeUp;
         }
         let cause = leaver.exit.cause;
+        self.stop_dialled(caller, effects);
         self.end_others(now, cause, effects);
         let Some(result) = self.pair().map(|it| self.result(it, cause)) else { return };
         if let Some(leaver) = self.leavers.iter_mut().find(|it| it.id == caller) {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     base::ids::{CallId, MemberId, Trusted},
-    call::{Call, CallEvent, Party},
+    call::{Call, CallEvent, Party, PendingRecording},
     flow::{
         CalleeTerms, Cause, ConferenceSound, DialOptions, Exit, Flow, JoinOptions, RecordingFormat,
     },
@@ -201,6 +201,18 @@ pub enum Effect {
         /// `recordFileFormat`, if it begins now.
         format: RecordingFormat,
     },
+    /// Has a caller recorded whom a `<Dial>` has connected.
+    RecordDialled {
+        /// The caller.
+        who: MemberInfo,
+        /// What is recorded, and how.
+        pending: PendingRecording,
+    },
+    /// Ends the recordings of the conversation of a `<Dial>`.
+    StopDialled {
+        /// The caller.
+        call: CallId,
+    },
     /// Leaves the time from now on out of the recording that members have asked for, or ends that.
     CutRecording {
         /// True: one member is alone. False: there are others.
@@ -242,6 +254,8 @@ impl Effect {
             | Self::Publish(_)
             | Self::Record { .. }
             | Self::CutRecording { .. }
+            | Self::RecordDialled { .. }
+            | Self::StopDialled { .. }
             | Self::Release { .. } => 1,
             Self::Call { .. } | Self::End { .. } | Self::Signal(_) | Self::Tell { .. } => 1,
             Self::Reply { .. } | Self::Stop | Self::Unname => 1,

@@ -1,12 +1,12 @@
-//! Recording of a room that its members ask for (`record="true"`).
+//! Recording of a room that its members ask for (`record="true"`), and of a `<Dial>`'s conversation.
 //!
-//! It begins with the second member, and the time in which one is alone is cut out, unless a member
-//! says otherwise (`recordWhenAlone`). It ends with the room.
+//! That of a room begins with the second member, and the time in which one is alone is cut out, unless
+//! a member says otherwise (`recordWhenAlone`). It ends with the room.
 
 use std::collections::VecDeque;
 
 use super::{Conference, Effect, room_recording::RecordingChange};
-use crate::base::ids::MemberId;
+use crate::{base::ids::MemberId, call::PendingRecording};
 
 impl Conference {
     /// Takes the wish of a member who has just entered.
@@ -31,5 +31,24 @@ impl Conference {
                 effects.push_back(Effect::Record { who: member.info(id), format });
             }
         }
+    }
+
+    /// Begins the recordings of a caller whom their `<Dial>` has connected.
+    pub(super) fn record_dialled(&mut self, caller: MemberId, effects: &mut VecDeque<Effect>) {
+        let own = self.pair().and_then(|it| it.options.recording.clone());
+        let own = own.map(|options| PendingRecording { id: None, options });
+        let Some(member) = self.members.get_mut(&caller) else { return };
+        let waited = member.call.take_pending_recordings();
+        let who = member.info(caller);
+        let begin = |pending| Effect::RecordDialled { who: who.clone(), pending };
+        effects.extend(waited.into_iter().chain(own).map(begin));
+    }
+
+    /// Ends the recordings of a conversation.
+    pub(super) fn stop_dialled(&self, caller: MemberId, effects: &mut VecDeque<Effect>) {
+        let is_recorded =
+            self.pair().is_some_and(|it| it.connected.is_some() && it.options.recording.is_some());
+        let leaver = self.leavers.iter().find(|it| it.id == caller).filter(|_| is_recorded);
+        effects.extend(leaver.map(|it| Effect::StopDialled { call: it.member.call.id }));
     }
 }

@@ -329,6 +329,7 @@ impl CallWorkerActor {
                 call.fetched(now, number, *fetched, effects)
             }
             Some(CallMessage::Heard(heard)) => call.heard(now, heard, effects),
+            Some(CallMessage::Recorded(it)) => call.recorded(now, it.0, it.1, effects),
             Some(CallMessage::Transfer(transfer)) => {
                 let (request, receipt, reply) = *transfer;
                 asked = Some((receipt, reply));

@@ -122,7 +122,7 @@ impl EventCallback {
                 if let Some(who) = member {
                     return Self::of_member(owner, 0, who);
                 }
-                let RecordingCallback { url, method, dialect } = callback.as_ref()?;
+                let RecordingCallback { url, method, dialect, party } = callback.as_ref()?;
                 end.as_ref()?;
                 Some(Self {
                     queue: QueueKey { owner, url: url.clone(), by_call: None },
@@ -130,7 +130,10 @@ impl EventCallback {
                     sequence: 0,
                     method: *method,
                     dialect: *dialect,
-                    trace: Traceparent::of(event.api_id),
+                    trace: match party {
+                        Some(party) => party.session.trace(*call),
+                        None => Traceparent::of(event.api_id),
+                    },
                 })
             }
             AccountEvent::Conference { room, notice, .. } => {
@@ -221,7 +224,7 @@ struct EventFields {
 
 impl WebhookFields for EventFields {
     fn fields(&self) -> Vec<FormField> {
-        fields::of_event(&self.account, &self.event, self.callback.dialect)
+        fields::of_callback(&self.account, &self.event, self.callback.dialect)
     }
 
     fn trace(&self) -> Option<Traceparent> {

@@ -380,6 +380,8 @@ impl RoomActor {
                 | Effect::Media(_)
                 | Effect::Record { .. }
                 | Effect::CutRecording { .. }
+                | Effect::RecordDialled { .. }
+                | Effect::StopDialled { .. }
                 | Effect::Release { .. }
                 | Effect::Reply { .. }
                 | Effect::Signal(_)
@@ -440,6 +442,10 @@ impl RoomActor {
             Effect::Media(order) => self.registry.audio(order),
             Effect::Record { who, format } => self.registry.record_for_member(room, who, format),
             Effect::CutRecording { on } => self.registry.cut_recording(*id, on),
+            Effect::RecordDialled { who, pending } => {
+                self.registry.record_dialled(&key.account, &who, pending);
+            }
+            Effect::StopDialled { call } => self.registry.stop_dialled(call),
             Effect::Unname => self.registry.unname(key, *id),
             Effect::Release { member, mut call, exit, sequence } => {
                 let by = self.blame.of(exit.cause);

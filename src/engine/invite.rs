@@ -77,7 +77,7 @@ impl Registry {
     ///
     /// Nobody is called: see [`InviteError`].
     pub fn invite(
-        &self,
+        self: &Arc<Self>,
         now: Instant,
         by: AskedBy,
         key: &RoomKey,
@@ -112,7 +112,7 @@ impl Registry {
     }
 
     /// Registers the calls, moves them into the room, and tells it to dial them.
-    fn send_invitation(&self, room: &Arc<RoomHandle>, invite: Box<InviteMessage>) {
+    fn send_invitation(self: &Arc<Self>, room: &Arc<RoomHandle>, invite: Box<InviteMessage>) {
         let register = |callee: &NewCallee| {
             self.places.of_call(callee.call.id).register(callee.call.id);
             observed(&callee.call, CallEvent::Begun)
@@ -136,7 +136,7 @@ impl Registry {
     }
 
     /// Ends the calls of an invitation to a room that is over. To drop the reply says that it is gone.
-    pub(super) fn end_uninvited(&self, invite: InviteMessage) {
+    pub(super) fn end_uninvited(self: &Arc<Self>, invite: InviteMessage) {
         for NewCallee { call, .. } in invite.callees {
             let source = HangupSource::Platform(call.party.dialect);
             self.end(call, Ending { cause: HangupCause::Canceled, source });

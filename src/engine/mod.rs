@@ -13,6 +13,7 @@ pub mod counters;
 mod deliveries;
 mod dial;
 pub mod directory;
+mod element_recordings;
 mod ended_calls;
 mod event_store;
 mod group_guard;

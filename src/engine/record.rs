@@ -28,7 +28,14 @@ impl Registry {
                 it.observe(event);
             }
         });
-        self.recordings.get_or_init(|| Recordings::new(ports, self.links.media.clone(), observer))
+        let itself = Arc::downgrade(self);
+        let on_end = Box::new(move |recording: &Recording| {
+            if let Some(it) = itself.upgrade() {
+                it.element_recorded(recording);
+            }
+        });
+        let media = self.links.media.clone();
+        self.recordings.get_or_init(|| Recordings::new(ports, media, observer, on_end))
     }
 
     /// The recordings, if this process keeps any.

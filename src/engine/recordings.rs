@@ -43,6 +43,7 @@ pub struct Recordings {
     ports: RecordingPorts,
     media: Arc<dyn AudioEngine>,
     observer: RecordingObserver,
+    on_end: OnRecordingEnd,
     itself: Weak<Self>,
     /// Taken inside the lock of a name or a call; inside it no other lock of the engine is taken.
     active: Mutex<ActiveRecordings>,
@@ -81,6 +82,9 @@ pub type AudioUrl = Box<dyn Fn(Dialect, &Recording) -> String + Send + Sync>;
 
 /// Gets the events of recordings.
 type RecordingObserver = Box<dyn Fn(Observed) + Send + Sync>;
+
+/// Gets each recording whose end is kept and told.
+type OnRecordingEnd = Box<dyn Fn(&Recording) + Send + Sync>;
 
 /// The parts of the process that only recordings use. None of their methods waits.
 pub struct RecordingPorts {
@@ -158,12 +162,14 @@ impl Recordings {
         ports: RecordingPorts,
         media: Arc<dyn AudioEngine>,
         observer: RecordingObserver,
+        on_end: OnRecordingEnd,
     ) -> Arc<Self> {
         let active = Mutex::new(ActiveRecordings::new(ports.recordings_max));
         Arc::new_cyclic(|it| Self {
             ports,
             media,
             observer,
+            on_end,
             itself: it.clone(),
             active,
             changed: Notify::new(),
@@ -267,6 +273,13 @@ impl Recordings {
         self.ports.files.has_mp3()
     }
 
+    /// The recording of a call as it will be, before it begins.
+    pub(super) fn planned(&self, new: NewRecording) -> Recording {
+        let subject = RecordedSubject::Call(new.call);
+        let format = if self.has_mp3() { new.format } else { RecordingFormat::Wav };
+        new.into_recording(&subject, format)
+    }
+
     /// An id that was never used before.
     pub(super) fn new_id(&self) -> RecordingId {
         (self.ports.new_id)()
@@ -346,6 +359,7 @@ impl Recordings {
             if let Some(it) = itself.upgrade() {
                 it.tell(&row, room);
                 told.into_iter().for_each(|who| it.tell_member(&row, room, who));
+                (it.on_end)(&row);
                 it.ends.fetch_sub(1, SeqCst);
             }
         });

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use super::{
     ban_list::BanList,
+    element_recordings::ElementRecordings,
     observed::{TurnRecord, observed, take_events},
     partitions::Partitions,
     recorder::{AskedBy, Receipt, TurnRow},
@@ -60,6 +61,7 @@ pub struct Registry {
     pub(super) is_closing: AtomicBool,
     /// Not set: nothing can be recorded.
     pub(super) recordings: OnceLock<Arc<Recordings>>,
+    pub(super) elements: ElementRecordings,
     /// The actors of rooms that have not ended.
     pub(super) rooms: AtomicUsize,
 }
@@ -115,6 +117,7 @@ impl Registry {
             private_rooms: Mutex::default(),
             is_closing: AtomicBool::new(false),
             recordings: OnceLock::new(),
+            elements: ElementRecordings::default(),
             rooms: AtomicUsize::new(0),
         })
     }
@@ -331,14 +334,15 @@ impl Registry {
         for effect in effects.drain(..) {
             let (recipient, request) = match effect {
                 Effect::Begin { step } => {
-                    if let Some(element) = call.element(step) {
-                        let (verb, at) = (element.verb, element.at);
-                        self.observe(Observed::Began { call: call.id, step, element });
-                        if let Some(passed_over) = call.passed_over(step).cloned() {
-                            let call = call.id;
-                            self.observe(Observed::PassedOver { call, verb, at, passed_over });
-                        }
-                    }
+                    self.note_element(call, step);
+                    continue;
+                }
+                Effect::Record { number, options } => {
+                    self.record_element(call, number, &options);
+                    continue;
+                }
+                Effect::StopRecording { number, why } => {
+                    self.stop_element(call.id, number, why);
                     continue;
                 }
                 Effect::Audio(order) => {
@@ -461,11 +465,12 @@ impl Registry {
         }
     }
 
-    pub(super) fn end(&self, call: Box<Call>, ending: Ending) {
+    pub(super) fn end(self: &Arc<Self>, call: Box<Call>, ending: Ending) {
         self.observe(observed(&call, CallEvent::Ended(ending)));
         self.signal(SignallingOrder::End { call: call.id, ending });
         // Last: once the call is not found, all its events have been published.
         self.places.of_call(call.id).remove(call.id);
+        self.element_call_ends(&call);
         self.recorded_call_ended(call.id);
         call.end();
     }

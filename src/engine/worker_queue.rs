@@ -10,7 +10,7 @@ use super::recorder::Receipt;
 use crate::{
     base::ids::CallId,
     call::Call,
-    flow::{Cause, DocumentRequest, Fetched},
+    flow::{Cause, DocumentRequest, Fetched, RecordReport},
     media::LegEvent,
 };
 
@@ -32,6 +32,8 @@ pub(super) enum CallMessage {
         cause: Cause,
     },
     Heard(LegEvent),
+    /// A report on the recording of this number.
+    Recorded(Box<(u32, RecordReport)>),
     /// The sender is used if the call was queued, and has ended.
     Cancel(Box<(Option<Receipt>, oneshot::Sender<()>)>),
     /// The sender is used once the transfer is done.

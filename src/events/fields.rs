@@ -11,12 +11,12 @@ use crate::{
         ids::{AccountId, Dialect, Incarnation},
         utc,
     },
-    call::{self, CallDirection, CallStatus},
+    call::{self, CallDirection, CallStatus, Party},
     cdr::Cdr,
     conference::{ConferenceEvent, DialEvent, DialStep, MemberInfo, Notice},
     events::log::Event,
     fetch::signature::FormField,
-    recording::event::RecordingEvent,
+    recording::{RecordingEndReason, event::RecordingEvent},
 };
 
 /// Calls cost nothing here, but the vendors' fields are sent.
@@ -50,6 +50,21 @@ pub fn of_event(
             None => of_recording(event),
         },
     }
+}
+
+/// The fields of an event's callback that only its receiver is sent: those of a recording that an
+/// element has started are not named as in the stream of events.
+pub fn of_callback(
+    account: &AccountId,
+    event: &Event<AccountEvent>,
+    dialect: Dialect,
+) -> Vec<FormField> {
+    if let AccountEvent::Recording(it) = &event.what
+        && let Some(party) = it.callback.as_ref().and_then(|it| it.party.as_ref())
+    {
+        return of_element_recording(account, it, party);
+    }
+    of_event(account, event, dialect)
 }
 
 /// The value of `Event` for an event, such as `ConferenceEnter`.
@@ -170,7 +185,7 @@ fn of_member_recording(
     event: &RecordingEvent,
     who: &MemberInfo,
 ) -> Vec<FormField> {
-    let RecordingEvent { recording, conference, room, url, started_at, end, .. } = event;
+    let RecordingEvent { conference, room, .. } = event;
     let MemberInfo { member, call, party, callback: _ } = who;
     let mut fields =
         vec![field("Event", recording_event(event)), field("ConferenceAction", "record")];
@@ -179,16 +194,31 @@ fn of_member_recording(
     fields.push(field("ConferenceMemberID", member));
     let subject = CallSubject { account, call: *call, party, status: CallStatus::InProgress };
     fields.extend(standard(subject, "").into_iter().filter(|(name, _)| name != "Event"));
-    let (start, length) = (since_1970_ms(*started_at), end.as_ref().map(|it| it.0));
-    let or_unknown = |it: Option<u128>| it.map_or_else(|| "-1".to_owned(), |it| it.to_string());
-    fields.extend([
-        field("RecordUrl", url),
-        field("RecordingID", recording),
-        field("RecordingDuration", or_unknown(length.map(|it| it.as_secs().into()))),
-        field("RecordingDurationMs", or_unknown(length.map(|it| it.as_millis()))),
-        field("RecordingStartMs", start),
-        field("RecordingEndMs", or_unknown(length.map(|it| start + it.as_millis()))),
-    ]);
+    fields.extend(event.facts().fields().into_iter().map(|(name, value)| field(name, value)));
+    fields
+}
+
+/// The fields for the `callbackUrl` of a `<Record>` (contract of recording, section 3).
+fn of_element_recording(
+    account: &AccountId,
+    event: &RecordingEvent,
+    party: &Party,
+) -> Vec<FormField> {
+    let is_over = event.end.is_some_and(|(_, reason)| match reason {
+        RecordingEndReason::HungUp | RecordingEndReason::Interrupted => true,
+        RecordingEndReason::Drained => true,
+        RecordingEndReason::DiskFull | RecordingEndReason::FinishedOnKey => false,
+        RecordingEndReason::MaxLength | RecordingEndReason::Stopped => false,
+        RecordingEndReason::Timeout => false,
+    });
+    let status = if is_over { CallStatus::Completed } else { CallStatus::InProgress };
+    let subject = CallSubject { account, call: event.call, party, status };
+    let mut fields = standard(subject, recording_event(event));
+    // Only Vobiz names the event.
+    fields.retain(|(name, _)| name != "Event" || party.dialect == Dialect::Vobiz);
+    let facts = event.facts();
+    let of_recording = facts.fields().into_iter().chain(facts.more_fields(party.dialect));
+    fields.extend(of_recording.map(|(name, value)| field(name, value)));
     fields
 }
 

@@ -52,6 +52,8 @@ pub enum AttrKind {
     Key,
     /// Keys without separators, such as `12#`.
     Keys,
+    /// Keys without separators, the word `none`, or empty for none.
+    KeysOrNone,
     /// Milliseconds, from minimum to maximum.
     Milliseconds(u32, u32),
     /// A whole number, from minimum to maximum.
@@ -84,6 +86,7 @@ impl fmt::Display for AttrKind {
             Self::Id => return f.write_str("1 to 64 of the letters A to Z, digits, and . _ -"),
             Self::Key => return f.write_str("one of 0123456789*# or none"),
             Self::Keys => return f.write_str("keys out of 0123456789*#"),
+            Self::KeysOrNone => return f.write_str("keys out of 0123456789*#, or none"),
             Self::Patterns => return f.write_str("keys out of 0123456789*#, such as 1,2,99#"),
             Self::Sound(false) => return write!(f, "http://, https://, flow:NAME or {BUILT_IN}"),
             Self::Sound(true) => {

@@ -119,6 +119,11 @@ impl<'r, 'd> ElementReader<'r, 'd> {
         }
     }
 
+    /// Whether the attribute is present.
+    pub(super) fn is_stated(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
     fn find(&self, name: &str) -> Option<&'r XmlAttribute<'d>> {
         self.element.attributes.iter().find(|it| it.name == name)
     }

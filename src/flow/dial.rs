@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, CallbackTarget, ConferenceSound};
+use super::{Action, CallbackTarget, ConferenceSound, record::RecordOptions};
 use crate::{
     base::ids::CallId,
     media::{DialCredentials, HangupCause, HangupSource},
@@ -25,6 +25,8 @@ pub struct DialOptions {
     pub terms: Arc<CalleeTerms>,
     /// `action`, `method`, `redirect`: the request when the dial is over.
     pub action: Option<Action>,
+    /// `record`, or a `<Record>` inside: how the conversation is recorded; None: it is not.
+    pub recording: Option<Arc<RecordOptions>>,
     /// `callerId`: the number that the callees see; None: the caller's own.
     pub caller_id: Option<Arc<str>>,
     /// `callerName`: the name that the callees see; None: the caller's own.

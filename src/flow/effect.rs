@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     DialOptions,
     options::{DocumentRequest, JoinOptions},
+    record::{RecordOptions, RecordStop},
 };
 use crate::{
     base::ids::ConferenceName,
@@ -47,6 +48,11 @@ pub enum Effect {
     },
     /// Calls somebody and connects the call; [`super::FlowEvent::Left`] follows when that is over.
     Dial(Arc<DialOptions>),
+    /// Records the call; [`super::FlowEvent::Recording`] follows.
+    Record(Arc<RecordOptions>),
+    /// Ends the recording that the flow waits for; [`super::FlowEvent::Recording`] follows once its
+    /// file is complete.
+    StopRecording(RecordStop),
     /// Requests a document; [`super::FlowEvent::Fetched`] follows.
     Fetch(DocumentRequest),
     /// Sends a request and ignores the response.

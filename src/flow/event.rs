@@ -1,6 +1,6 @@
 //! Events that a flow takes.
 
-use super::{Fetched, exit::Exit};
+use super::{Fetched, exit::Exit, record::RecordReport};
 
 /// An event of a call that its flow handles.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +13,8 @@ pub enum FlowEvent {
     Left(Exit),
     /// The sound or the keys that the flow sent have ended.
     Over,
+    /// The recording that the flow has asked for has begun or ended, or cannot begin.
+    Recording(RecordReport),
     /// The caller began (true) or stopped (false) talking.
     Talk(bool),
     /// The deadline of [`super::Run::deadline`] has passed.

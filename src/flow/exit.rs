@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::{DialResult, Flow, cause::Cause};
-use crate::{base::ids::Dialect, media::Ending};
+use crate::{
+    base::ids::{ConferenceName, Dialect},
+    media::Ending,
+};
 
 /// An exit from a conference or a `<Dial>`: its cause, and what follows.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +39,16 @@ pub enum AfterExit {
 }
 
 impl Exit {
+    /// The request fields that describe it.
+    pub(super) fn fields(&self, room: &ConferenceName) -> Vec<(&'static str, String)> {
+        let mut fields = vec![
+            ("ConferenceName", room.to_string()),
+            ("ConferenceExitCause", self.cause.text().to_owned()),
+        ];
+        fields.extend(self.reason.iter().map(|it| ("ConferenceExitReason", it.to_string())));
+        fields
+    }
+
     /// Whether the call ends with it.
     pub fn ends_call(&self) -> bool {
         matches!(self.then, AfterExit::End(_) | AfterExit::HangUp)

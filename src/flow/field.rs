@@ -37,6 +37,7 @@ const KEYS: &str = "0123456789*#ABCD";
 
 impl KeySet {
     pub(super) const ALL: Self = Self(u16::MAX);
+    pub(super) const NONE: Self = Self(0);
 
     pub(super) fn has(self, key: char) -> bool {
         KEYS.find(key).is_some_and(|bit| self.0 >> bit & 1 == 1)
@@ -46,6 +47,10 @@ impl KeySet {
 /// The key that ends an input; None if no key does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct FinishKey(pub(super) Option<char>);
+
+/// The keys that end a recording; maybe none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct FinishKeys(pub(super) KeySet);
 
 /// A number of seconds; None is `auto`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -86,7 +91,8 @@ impl AttrValue for u32 {
             | AttrKind::Bool
             | AttrKind::Choice(_)
             | AttrKind::Key
-            | AttrKind::Keys => return None,
+            | AttrKind::Keys
+            | AttrKind::KeysOrNone => return None,
             AttrKind::Element | AttrKind::Id => return None,
             AttrKind::Patterns | AttrKind::Sound(_) | AttrKind::Target | AttrKind::Text => {
                 return None;
@@ -140,7 +146,8 @@ impl AttrValue for Arc<str> {
             AttrKind::Choice(words) => words.contains(&text),
             AttrKind::Element | AttrKind::Id => is_id(text),
             AttrKind::Web => url::is_web(text),
-            AttrKind::Bool | AttrKind::Key | AttrKind::Keys | AttrKind::Milliseconds(..) => true,
+            AttrKind::Bool | AttrKind::Key | AttrKind::Keys | AttrKind::KeysOrNone => true,
+            AttrKind::Milliseconds(..) => true,
             AttrKind::Number(..) | AttrKind::Patterns | AttrKind::Seconds(..) => true,
             AttrKind::SecondsOrAuto(..) | AttrKind::Sound(_) | AttrKind::Target => true,
             AttrKind::Text => true,
@@ -177,7 +184,8 @@ impl<T: AttrValue> AttrValue for Option<T> {
             | AttrKind::Choice(_)
             | AttrKind::Id
             | AttrKind::Key
-            | AttrKind::Keys => false,
+            | AttrKind::Keys
+            | AttrKind::KeysOrNone => false,
             AttrKind::Element => true,
             AttrKind::Milliseconds(..) | AttrKind::Number(..) | AttrKind::Patterns => false,
             AttrKind::Seconds(..) | AttrKind::SecondsOrAuto(..) => false,
@@ -303,6 +311,21 @@ impl AttrValue for FinishKey {
             (None, _) => Some(Self(None)),
             (Some(key), None) if KEYS.contains(key) => Some(Self(Some(key))),
             _ => (text == "none").then_some(Self(None)),
+        }
+    }
+}
+
+impl AttrValue for FinishKeys {
+    type Default = &'static str;
+
+    fn of(keys: &'static str) -> Self {
+        Self(KeySet::of(keys))
+    }
+
+    fn read(text: &str, kind: AttrKind) -> Option<Self> {
+        match text {
+            "" | "none" => Some(Self(KeySet::NONE)),
+            _ => KeySet::read(text, kind).map(Self),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod check;
 mod continuation;
 mod dial;
 mod digits;
+mod document_ending;
 mod effect;
 mod element;
 pub mod encoding;
@@ -23,6 +24,8 @@ mod forecast;
 mod links;
 mod options;
 mod position;
+mod record;
+mod recorder;
 pub mod reference;
 mod run;
 mod source;
@@ -57,6 +60,10 @@ pub use self::{
         RecordingFormat, RequestMethod, RoomGuard,
     },
     position::TextPosition,
+    record::{
+        RecordAction, RecordKind, RecordOptions, RecordReport, RecordStop, RecordedEnd,
+        RecordedFacts,
+    },
     run::Run,
     source::{FlowOrigin, FlowText, SourceDocument, WeakFlowText, is_audio_file},
     url::{is_audio, is_audio_name, is_target},

@@ -207,6 +207,18 @@ pub struct Action {
     pub redirects: bool,
 }
 
+impl Action {
+    /// Its request, with these fields.
+    pub(super) fn request(
+        self,
+        fields: Vec<(&'static str, String)>,
+        is_private: bool,
+    ) -> DocumentRequest {
+        let Self { url, method, redirects: _ } = self;
+        DocumentRequest { url, method, purpose: Purpose::Action, fields, is_private }
+    }
+}
+
 /// `recordFileFormat`: file format of a recording.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum RecordingFormat {

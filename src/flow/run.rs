@@ -10,11 +10,13 @@ use super::{
     JoinOptions, Purpose, RequestMethod,
     continuation::Continuation,
     digits::{Collector, CollectorProgress},
+    record::{RecordAction, RecordedFacts},
+    recorder::Recorder,
     verbs::{Verb, VerbStart},
     xml::ELEMENTS_MAX,
 };
 use crate::{
-    base::ids::{ConferenceName, Dialect},
+    base::ids::Dialect,
     media::{Ending, HangupCause, HangupSource, Program},
 };
 
@@ -57,6 +59,7 @@ enum WaitingFor {
     /// The end of playback, or of the keys that are sent.
     Over,
     Pause(Box<Pause>),
+    Recording(Box<Recorder>),
     Room,
     /// The run is over.
     Ended,
@@ -118,12 +121,15 @@ impl Run {
     /// event that the current element does not wait for has no effect.
     pub fn handle(&mut self, now: Instant, event: FlowEvent, effects: &mut Vec<Effect>) {
         match event {
-            FlowEvent::Digit(key) => {
-                if let WaitingFor::Keys(collector) = &mut self.wait {
+            FlowEvent::Digit(key) => match &mut self.wait {
+                WaitingFor::Keys(collector) => {
                     let progress = collector.digit(now, key, effects);
                     self.collected(now, progress, effects);
                 }
-            }
+                WaitingFor::Recording(recorder) => recorder.digit(key, effects),
+                WaitingFor::Document(_) | WaitingFor::Ended | WaitingFor::Over => (),
+                WaitingFor::Pause(_) | WaitingFor::Room => (),
+            },
             FlowEvent::Fetched(fetched) => {
                 let WaitingFor::Document(purpose) = self.wait else { return };
                 match fetched {
@@ -142,16 +148,25 @@ impl Run {
                     let progress = collector.over(now, effects);
                     self.collected(now, progress, effects);
                 }
+                WaitingFor::Recording(recorder) => recorder.over(effects),
                 WaitingFor::Document(_)
                 | WaitingFor::Ended
                 | WaitingFor::Pause(_)
                 | WaitingFor::Room => (),
             },
-            FlowEvent::Talk(is_talking) => {
-                if let WaitingFor::Pause(pause) = &mut self.wait {
-                    pause.silent_since = (!is_talking).then_some(now);
+            FlowEvent::Recording(report) => {
+                if let WaitingFor::Recording(recorder) = &mut self.wait
+                    && let Some(facts) = recorder.report(now, report, effects)
+                {
+                    self.recorded(now, &facts, effects);
                 }
             }
+            FlowEvent::Talk(is_talking) => match &mut self.wait {
+                WaitingFor::Pause(it) => it.silent_since = (!is_talking).then_some(now),
+                WaitingFor::Recording(recorder) => recorder.talk(now, is_talking),
+                WaitingFor::Document(_) | WaitingFor::Ended | WaitingFor::Keys(_) => (),
+                WaitingFor::Over | WaitingFor::Room => (),
+            },
             FlowEvent::Tick => self.tick(now, effects),
         }
     }
@@ -161,6 +176,7 @@ impl Run {
         match &self.wait {
             WaitingFor::Keys(collector) => collector.deadline(),
             WaitingFor::Pause(pause) => Some(pause.deadline()),
+            WaitingFor::Recording(recorder) => recorder.deadline(),
             WaitingFor::Document(_) | WaitingFor::Ended | WaitingFor::Over | WaitingFor::Room => {
                 None
             }
@@ -192,6 +208,12 @@ impl Run {
         self.documents.into()
     }
 
+    /// The `action` of the recording whose end the call waits for, to be told if the call ends first.
+    pub fn recording_action(&self) -> Option<RecordAction> {
+        let WaitingFor::Recording(recorder) = &self.wait else { return None };
+        recorder.action().filter(|_| recorder.is_message())
+    }
+
     fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         match &mut self.wait {
             WaitingFor::Keys(collector) => {
@@ -199,6 +221,7 @@ impl Run {
                 self.collected(now, progress, effects);
             }
             WaitingFor::Pause(pause) if pause.deadline() <= now => self.advance(now, effects),
+            WaitingFor::Recording(recorder) => recorder.tick(now, effects),
             WaitingFor::Pause(_)
             | WaitingFor::Document(_)
             | WaitingFor::Ended
@@ -271,9 +294,7 @@ impl Run {
         let (action, fields) = match self.current().map(|it| &it.verb) {
             // The owner of the call ends it, so no element runs.
             Some(Verb::Conference(_)) if exit.ends_call() => return,
-            Some(Verb::Conference(verb)) => {
-                (verb.options.action.clone(), exit_fields(&verb.room, exit))
-            }
+            Some(Verb::Conference(verb)) => (verb.options.action.clone(), exit.fields(&verb.room)),
             Some(Verb::Dial(verb)) => {
                 let Some(result) = &exit.dialled else { return };
                 (verb.options.action.clone(), result.fields())
@@ -285,13 +306,13 @@ impl Run {
         // if the call has ended.
         let is_told = |action: &Action| !action.redirects || exit.ends_call();
         if let Some(action) = action.filter(is_told) {
-            notify(action, fields.clone(), false, effects);
+            effects.push(Effect::Notify(action.request(fields.clone(), false)));
         }
         if exit.ends_call() {
             return;
         }
         match way {
-            Continuation::Ask(action) => self.fetch(now, request(action, fields, false), effects),
+            Continuation::Ask(action) => self.fetch(now, action.request(fields, false), effects),
             Continuation::Document(flow) => self.enter(now, flow, effects),
             Continuation::Fetch(url) => {
                 let (method, purpose) = (RequestMethod::Post, Purpose::Kick);
@@ -317,13 +338,30 @@ impl Run {
             Some(action) => {
                 let fields = settings.fields.of(digits);
                 if action.redirects {
-                    return self.fetch(now, request(action, fields, settings.is_private), effects);
+                    return self.fetch(now, action.request(fields, settings.is_private), effects);
                 }
-                notify(action, fields, settings.is_private, effects);
+                effects.push(Effect::Notify(action.request(fields, settings.is_private)));
                 self.advance(now, effects);
             }
             None => self.advance(now, effects),
         }
+    }
+
+    /// Requests the `action` of a `<Record>`, or continues at the next element.
+    fn recorded(&mut self, now: Instant, facts: &RecordedFacts, effects: &mut Vec<Effect>) {
+        let WaitingFor::Recording(recorder) = &self.wait else { return };
+        let action = recorder.action();
+        if facts.end.is_some_and(|it| !it.length.is_zero()) {
+            self.silent_documents = None;
+        }
+        let Some(action) = action else { return self.advance(now, effects) };
+        let redirects = action.action.redirects;
+        let request = action.request(facts, self.dialect);
+        if redirects {
+            return self.fetch(now, request, effects);
+        }
+        effects.push(Effect::Notify(request));
+        self.advance(now, effects);
     }
 
     fn fetch(&mut self, now: Instant, request: DocumentRequest, effects: &mut Vec<Effect>) {
@@ -427,6 +465,10 @@ impl Run {
                 self.wait = WaitingFor::Over;
                 effects.push(Effect::Play(program));
             }
+            VerbStart::Record(settings) => {
+                let recorder = Recorder::begin(settings, now, effects);
+                self.wait = WaitingFor::Recording(Box::new(recorder));
+            }
         }
         true
     }
@@ -441,60 +483,5 @@ impl Run {
     fn end(&mut self, cause: HangupCause, source: HangupSource, effects: &mut Vec<Effect>) {
         self.wait = WaitingFor::Ended;
         effects.push(Effect::End(Ending { cause, source }));
-    }
-}
-
-/// Request fields that describe an exit.
-fn exit_fields(room: &ConferenceName, exit: &Exit) -> Vec<(&'static str, String)> {
-    let mut fields = vec![
-        ("ConferenceName", room.to_string()),
-        ("ConferenceExitCause", exit.cause.text().to_owned()),
-    ];
-    fields.extend(exit.reason.iter().map(|it| ("ConferenceExitReason", it.to_string())));
-    fields
-}
-
-fn request(
-    action: Action,
-    fields: Vec<(&'static str, String)>,
-    is_private: bool,
-) -> DocumentRequest {
-    let Action { url, method, redirects: _ } = action;
-    DocumentRequest { url, method, purpose: Purpose::Action, fields, is_private }
-}
-
-/// Sends the request of an action whose response is ignored.
-fn notify(
-    action: Action,
-    fields: Vec<(&'static str, String)>,
-    is_private: bool,
-    effects: &mut Vec<Effect>,
-) {
-    effects.push(Effect::Notify(request(action, fields, is_private)));
-}
-
-impl DocumentError {
-    /// How a call ends if a document is not available (contract 3.14).
-    fn ending(&self, purpose: Purpose) -> HangupCause {
-        match (self, purpose) {
-            (Self::Invalid(_), Purpose::Action) => HangupCause::ActionXmlInvalid,
-            (Self::Invalid(_), Purpose::Answer | Purpose::Sound) => HangupCause::AnswerXmlInvalid,
-            (Self::Invalid(_), Purpose::Redirect) => HangupCause::RedirectXmlInvalid,
-            (Self::Invalid(_), Purpose::Kick | Purpose::Transfer) => {
-                HangupCause::TransferXmlInvalid
-            }
-            (Self::NotUrl(_), Purpose::Action) => HangupCause::ActionUrlInvalid,
-            (Self::NotUrl(_), Purpose::Redirect) => HangupCause::RedirectUrlInvalid,
-            (Self::NotUrl(_), Purpose::Kick | Purpose::Transfer) => HangupCause::TransferUrlInvalid,
-            (Self::Unreachable(_), Purpose::Action) => HangupCause::ActionUrlUnreachable,
-            // The vendors have no code for an invalid answer URL; a run requests no sounds.
-            (Self::NotUrl(_) | Self::Unreachable(_), Purpose::Answer | Purpose::Sound) => {
-                HangupCause::AnswerUrlUnreachable
-            }
-            (Self::Unreachable(_), Purpose::Redirect) => HangupCause::RedirectUrlUnreachable,
-            (Self::Unreachable(_), Purpose::Kick | Purpose::Transfer) => {
-                HangupCause::TransferUrlUnreachable
-            }
-        }
     }
 }

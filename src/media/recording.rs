@@ -22,9 +22,11 @@ pub enum RecordingSource {
 /// The channels of a recording.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum RecordingChannels {
-    /// One: what is said and heard together, what is said alone, or the mix of a conference.
+    /// One: what is said and heard together, or the mix of a conference.
     #[default]
     Mono,
+    /// One: what the call says alone.
+    Said,
     /// Two: what the call says on the left, what it hears on the right.
     Stereo,
 }
@@ -33,7 +35,7 @@ impl RecordingChannels {
     /// Their number, 1 or 2.
     pub fn count(self) -> u16 {
         match self {
-            Self::Mono => 1,
+            Self::Mono | Self::Said => 1,
             Self::Stereo => 2,
         }
     }

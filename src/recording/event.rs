@@ -8,10 +8,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Recording, RecordingCallback, RecordingEndReason};
+use super::{Recording, RecordingCallback, RecordingEndReason, row};
 use crate::{
     base::ids::{CallId, ConferenceName, RecordingId, RoomId},
     conference::MemberInfo,
+    flow::{RecordedEnd, RecordedFacts},
 };
 
 /// A recording that has begun or ended.
@@ -53,6 +54,20 @@ impl RecordingEvent {
             end: recording.end.as_ref().map(|it| (it.duration, it.reason)),
             member: None,
             callback: recording.callback.clone(),
+        }
+    }
+
+    /// The recording, as the fields of an element have it.
+    pub fn facts(&self) -> RecordedFacts {
+        let end = |(length, reason): (Duration, RecordingEndReason)| RecordedEnd {
+            length,
+            reason: reason.text(),
+        };
+        RecordedFacts {
+            id: Some(self.recording),
+            url: self.url.clone(),
+            start_ms: Some(row::micros(self.started_at) / 1_000),
+            end: self.end.map(end),
         }
     }
 }

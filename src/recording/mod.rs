@@ -34,6 +34,7 @@ use crate::{
         ids::{AccountId, CallId, ConferenceName, Dialect, RecordingId},
         utc,
     },
+    call::Party,
     flow::{RecordingFormat, RequestMethod},
     media::RecordingChannels,
     store::rows::{OnCommit, RowStoreError},
@@ -77,6 +78,10 @@ pub struct RecordingCallback {
     pub method: RequestMethod,
     /// The dialect of the request, whose signature the callback has.
     pub dialect: Dialect,
+    /// The call of a recording that an element has started: its fields are told as well, and all
+    /// names are those of `<Record>`. None: a request has started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<Arc<Party>>,
 }
 
 impl Recording {

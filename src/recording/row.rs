@@ -194,6 +194,7 @@ mod tests {
                 url: "https://app.example/recorded?a=%20".into(),
                 method: RequestMethod::Get,
                 dialect: Dialect::Vobiz,
+                party: None,
             }),
             end,
         }

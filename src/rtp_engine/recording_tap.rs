@@ -70,7 +70,9 @@ impl RecordingTap {
             samples.reserve_exact(BLOCK_SAMPLES * per_sample);
         }
         match (channels, heard) {
-            (RecordingChannels::Mono, None) => samples.extend_from_slice(said),
+            (RecordingChannels::Mono, None) | (RecordingChannels::Said, _) => {
+                samples.extend_from_slice(said);
+            }
             (RecordingChannels::Mono, Some(heard)) => {
                 samples.extend(said.iter().zip(heard).map(|(it, other)| it.saturating_add(*other)));
             }

@@ -8,7 +8,10 @@ use std::{
 
 use conflow::{
     base::ids::Dialect,
-    flow::{Cause, DocumentError, Effect, Exit, Flow, FlowEvent, Run, TextPosition},
+    flow::{
+        Cause, DocumentError, Effect, Exit, Flow, FlowEvent, RecordReport, RecordedFacts, Run,
+        TextPosition,
+    },
     media::{HangupCause, HangupSource},
 };
 
@@ -90,6 +93,8 @@ fn keeps_rules(effects: &[Effect], flow: &Flow) {
             Effect::Dial(_) | Effect::Fetch(_) | Effect::Join { .. } => {
                 assert!(is_last, "{effects:?}");
             }
+            Effect::Record(_) => assert!(is_last, "a report is waited for: {effects:?}"),
+            Effect::StopRecording(_) => assert!(is_last, "its end is waited for: {effects:?}"),
             Effect::Play(program) => {
                 assert!(is_last && !program.is_empty(), "a sound is waited for: {effects:?}");
             }
@@ -117,7 +122,7 @@ impl Dice {
     }
 
     fn event(&mut self, flow: &Arc<Flow>) -> FlowEvent {
-        match self.next(16) {
+        match self.next(20) {
             0..3 => FlowEvent::Tick,
             3..7 => FlowEvent::Over,
             7..10 => {
@@ -131,6 +136,9 @@ impl Dice {
             }
             13 => FlowEvent::Talk(self.next(2) == 0),
             14 => FlowEvent::Fetched(Ok(flow.clone())),
+            15 => FlowEvent::Recording(RecordReport::Refused),
+            16..18 => FlowEvent::Recording(RecordReport::Begun(RecordedFacts::nothing())),
+            18 => FlowEvent::Recording(RecordReport::Over(RecordedFacts::nothing())),
             _ => FlowEvent::Fetched(Err(DocumentError::Unreachable("it rains".into()))),
         }
     }

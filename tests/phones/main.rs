@@ -30,4 +30,5 @@ mod sipp;
 mod speech;
 mod suite;
 mod trunks;
+mod voicemail;
 mod web;

@@ -36,7 +36,7 @@ fn record(conflow: &Conflow, path: &str, channels: &str) -> String {
 }
 
 /// The file of a complete recording.
-fn file(folder: &Path, id: &str) -> PathBuf {
+pub(crate) fn file(folder: &Path, id: &str) -> PathBuf {
     let name = format!("{id}.wav");
     eventually(&name, || {
         let mut found = vec![folder.join("recordings")];
@@ -60,7 +60,7 @@ fn run(program: &str, arguments: &[&str], file: &Path) -> String {
 
 /// The samples of a channel, after two other programs have read the file.
 #[track_caller]
-fn read(file: &Path, channels: usize, took: Duration) -> Vec<Vec<i16>> {
+pub(crate) fn read(file: &Path, channels: usize, took: Duration) -> Vec<Vec<i16>> {
     let about = |what| run("sox", &["--i", what], file);
     assert_eq!([about("-r"), about("-c"), about("-b")], ["8000", &*channels.to_string(), "16"]);
     let seconds: f64 = about("-D").parse().unwrap();

@@ -16,7 +16,7 @@ use crate::{
         reply,
     },
     base::ids::{CallId, Dialect, RecordingId, RoomKey},
-    call::Party,
+    call::{Hook, Party},
     conference::{Ask, ConferenceAnswer, Refusal, RosterEntry},
     engine::{
         inbound::wall_clock,
@@ -265,7 +265,9 @@ fn callback(
 ) -> Result<Option<RecordingCallback>, Failure> {
     let hook = params.hook("callback")?;
     let dialect = client.dialect;
-    Ok(hook.map(|it| RecordingCallback { url: it.url, method: it.method, dialect }))
+    let callback =
+        |it: Hook| RecordingCallback { url: it.url, method: it.method, dialect, party: None };
+    Ok(hook.map(callback))
 }
 
 /// Waits until the row of a recording is kept: what is acknowledged is not lost. A recording whose row

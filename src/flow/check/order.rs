@@ -134,8 +134,9 @@ fn action(verb: &Verb) -> Option<&Action> {
         Verb::Gather(verb) => verb.collect.action.as_ref(),
         Verb::GetDigits(verb) => verb.collect.action.as_ref(),
         Verb::GetInput(verb) => verb.collect.action.as_ref(),
+        Verb::Record(verb) => verb.settings.action.as_ref(),
         Verb::Dtmf(_) | Verb::Hangup(_) | Verb::Message(_) => None,
-        Verb::MultiPartyCall(_) | Verb::Play(_) | Verb::PreAnswer(_) | Verb::Record(_) => None,
+        Verb::MultiPartyCall(_) | Verb::Play(_) | Verb::PreAnswer(_) => None,
         Verb::Redirect(_) | Verb::Speak(_) | Verb::Stream(_) | Verb::Wait(_) => None,
     }
 }
@@ -144,7 +145,7 @@ fn action(verb: &Verb) -> Option<&Action> {
 pub(super) fn leads_away(verb: &Verb) -> Option<&'static str> {
     let endless = "plays for as long as the call is up";
     match verb {
-        Verb::Conference(_) | Verb::Dial(_) => action(verb)
+        Verb::Conference(_) | Verb::Dial(_) | Verb::Record(_) => action(verb)
             .filter(|action| action.redirects)
             .map(|_| "requests its action, whose response runs instead"),
         Verb::Hangup(verb) => verb.schedule.is_none().then_some("ends the call"),
@@ -154,7 +155,7 @@ pub(super) fn leads_away(verb: &Verb) -> Option<&'static str> {
         Verb::Redirect(_) => Some("leads to another document"),
         Verb::Dtmf(_) | Verb::Gather(_) | Verb::GetDigits(_) => None,
         Verb::GetInput(_) | Verb::Message(_) | Verb::MultiPartyCall(_) => None,
-        Verb::PreAnswer(_) | Verb::Record(_) | Verb::Stream(_) | Verb::Wait(_) => None,
+        Verb::PreAnswer(_) | Verb::Stream(_) | Verb::Wait(_) => None,
     }
 }
 
@@ -166,8 +167,9 @@ pub(super) fn takes_time(verb: &Verb) -> bool {
         Verb::Gather(_) | Verb::GetDigits(_) | Verb::GetInput(_) => true,
         Verb::Dtmf(verb) => verb.awaits && verb.digits.is_some(),
         Verb::Play(_) | Verb::Speak(_) => verb.sound().is_some(),
+        Verb::Record(verb) => verb.is_message(),
         Verb::Hangup(_) | Verb::Message(_) | Verb::MultiPartyCall(_) => false,
-        Verb::PreAnswer(_) | Verb::Record(_) | Verb::Redirect(_) | Verb::Stream(_) => false,
+        Verb::PreAnswer(_) | Verb::Redirect(_) | Verb::Stream(_) => false,
     }
 }
 
@@ -175,13 +177,13 @@ pub(super) fn takes_time(verb: &Verb) -> bool {
 pub(super) fn offers_exit(verb: &Verb) -> bool {
     match verb {
         Verb::Conference(_) | Verb::Dial(_) => true,
-        Verb::Gather(_) | Verb::GetDigits(_) | Verb::GetInput(_) => {
+        Verb::Gather(_) | Verb::GetDigits(_) | Verb::GetInput(_) | Verb::Record(_) => {
             action(verb).is_some_and(|action| action.redirects)
         }
         // A scheduled hang-up ends the call after a while.
         Verb::Hangup(_) => true,
         Verb::Dtmf(_) | Verb::Message(_) | Verb::MultiPartyCall(_) => false,
-        Verb::Play(_) | Verb::PreAnswer(_) | Verb::Record(_) | Verb::Redirect(_) => false,
+        Verb::Play(_) | Verb::PreAnswer(_) | Verb::Redirect(_) => false,
         Verb::Speak(_) | Verb::Stream(_) | Verb::Wait(_) => false,
     }
 }

@@ -109,6 +109,7 @@ impl Outline {
                 | AttrKind::Choice(_)
                 | AttrKind::Key
                 | AttrKind::Keys
+                | AttrKind::KeysOrNone
                 | AttrKind::Patterns => continue,
                 AttrKind::Milliseconds(..) | AttrKind::Number(..) | AttrKind::Seconds(..) => {
                     continue;

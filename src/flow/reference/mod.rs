@@ -34,6 +34,7 @@ fn kind_name(kind: AttrKind) -> &'static str {
         AttrKind::Choice(_) => "choice",
         AttrKind::Key => "key",
         AttrKind::Keys => "keys",
+        AttrKind::KeysOrNone => "keys or none",
         AttrKind::Milliseconds(..) => "milliseconds",
         AttrKind::Number(..) => "number",
         AttrKind::Patterns => "patterns",
@@ -52,9 +53,8 @@ fn bounds(kind: AttrKind) -> Option<(u32, Option<u32>)> {
     let (min, max) = match kind {
         AttrKind::Milliseconds(min, max) | AttrKind::Number(min, max) => (min, max),
         AttrKind::Seconds(min, max) | AttrKind::SecondsOrAuto(min, max) => (min, max),
-        AttrKind::Audio | AttrKind::Bool | AttrKind::Choice(_) | AttrKind::Key | AttrKind::Keys => {
-            return None;
-        }
+        AttrKind::Audio | AttrKind::Bool | AttrKind::Choice(_) | AttrKind::Key => return None,
+        AttrKind::Keys | AttrKind::KeysOrNone => return None,
         AttrKind::Patterns | AttrKind::Sound(_) | AttrKind::Target | AttrKind::Text => return None,
         AttrKind::Element | AttrKind::Id | AttrKind::Web => return None,
     };
@@ -69,6 +69,7 @@ fn words(kind: AttrKind) -> Option<&'static [&'static str]> {
         AttrKind::Audio
         | AttrKind::Key
         | AttrKind::Keys
+        | AttrKind::KeysOrNone
         | AttrKind::Milliseconds(..)
         | AttrKind::Number(..) => None,
         AttrKind::Patterns

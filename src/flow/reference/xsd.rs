@@ -176,6 +176,7 @@ impl XsdWriter {
             AttrKind::Element => self.pattern("token", ID_PATTERN),
             AttrKind::Id => self.pattern("string", ID_PATTERN),
             AttrKind::Key => self.pattern("string", &format!("|none|{KEY}")),
+            AttrKind::KeysOrNone => self.pattern("string", &format!("|none|{KEY}+")),
             AttrKind::Keys => self.pattern("string", &format!("{KEY}+")),
             AttrKind::Milliseconds(..) | AttrKind::Number(..) | AttrKind::Seconds(..) => {
                 self.number(kind);

@@ -1,11 +1,19 @@
 //! `<Dial>`: calls somebody and connects the two calls. `<Number>` and `<User>` are inside it.
 
+mod destination;
+
 use std::{sync::Arc, time::Duration};
 
-use super::{Vendors, VerbInfo, VerbStart};
+pub(super) use self::destination::PARTS;
+pub use self::destination::{NumberPart, UserPart};
+use self::destination::{destination, headers, number};
+use super::{
+    Vendors, VerbInfo, VerbStart,
+    record::{self, RecordVerb},
+};
 use crate::flow::{
-    AttrKind, CallbackTarget, ConferenceSound, FlowError, FlowErrorKind, FlowWarningKind,
-    RequestMethod,
+    AttrKind, ConferenceSound, FlowError, FlowErrorKind, FlowWarningKind, RecordKind,
+    RecordOptions, RecordingFormat, RequestMethod,
     attr::METHOD,
     attrs::{ElementReader, verb},
     dial::{CalleeTerms, DESTINATIONS_MAX, DialDestination, DialHeaders, DialOptions},
@@ -14,7 +22,6 @@ use crate::flow::{
     field::Patterns,
     url,
 };
-use crate::media::DialCredentials;
 
 verb! {
     /// Calls the numbers and users inside it, all at once. The first to answer is connected with the
@@ -71,6 +78,15 @@ verb! {
     digits_match: Patterns = "digitsMatch" [AttrKind::Patterns], like "1,2,99#";
     /// The callee's keys that are reported to `callbackUrl`.
     callee_digits_match: Patterns = "digitsMatchBLeg" [AttrKind::Patterns], like "1,2,99#";
+    /// Records the conversation. `callbackUrl` is told when the file is complete, with the fields of
+    /// `<Record>`. A `<Record>` inside says the same in more words.
+    record: bool = "record" [AttrKind::Bool] or false, like "true";
+    /// File format of the recording.
+    record_format: RecordingFormat = "recordFileFormat" [AttrKind::Choice(&["mp3", "wav"])]
+        or "mp3", like "wav";
+    /// Both sides mixed, or the caller on the left and the callee on the right.
+    record_channels: Arc<str> = "recordChannelType" [AttrKind::Choice(&["mono", "stereo"])]
+        or "stereo" / "mono", like "mono";
     /// SIP headers to send, as `name=value`, separated by commas.
     headers: Option<Arc<str>> = "sipHeaders" [AttrKind::Text], like "Ticket=42";
     /// Kind of the outgoing call.
@@ -86,84 +102,6 @@ verb! {
         /// … when nobody was connected, or the document of `action` cannot be fetched.
         "onError", like "sorry";
     }
-}
-
-mod number {
-    use super::{Arc, AttrKind, ElementReader, Vendors, verb};
-
-    verb! {
-        /// A phone number that `<Dial>` calls.
-        pub struct NumberPart {
-            pub(super) rows: super::PartRows,
-        }
-        "Number", Vendors::Both, text Words, holds &[], answers false;
-
-        /// Keys to press when the call is answered: `w` is half a second, `W` a second.
-        digits: Option<Arc<str>> = "sendDigits" [AttrKind::Text], like "wW1";
-        /// Presses the keys as soon as the destination sends early media.
-        sends_early: bool = "sendOnPreanswer" [AttrKind::Bool] or false, like "true";
-        /// SIP headers to send, as `name=value`, separated by commas.
-        headers: Option<Arc<str>> = "sipHeaders" [AttrKind::Text], like "Ticket=42";
-
-        idle {
-            /// Transport of the keys.
-            "sendDigitsMode" [AttrKind::Text] or "rfc2833", like "rfc2833":
-                "keys are telephone events";
-        }
-    }
-
-    impl NumberPart {
-        pub(super) fn read(reading: &mut ElementReader<'_, '_>) -> Self {
-            let Rows { digits, sends_early, headers } = Rows::read(reading);
-            Self { rows: super::PartRows { digits, sends_early, headers, credentials: None } }
-        }
-    }
-}
-
-mod user {
-    use super::{Arc, AttrKind, ElementReader, Vendors, verb};
-
-    verb! {
-        /// A SIP user that `<Dial>` calls.
-        pub struct UserPart {
-            pub(super) rows: super::PartRows,
-        }
-        "User", Vendors::Both, text Words, holds &[], answers false;
-
-        /// Keys to press when the call is answered: `w` is half a second, `W` a second.
-        digits: Option<Arc<str>> = "sendDigits" [AttrKind::Text], like "wW1";
-        /// Presses the keys as soon as the destination sends early media.
-        sends_early: bool = "sendOnPreanswer" [AttrKind::Bool] or false, like "true";
-        /// SIP headers to send, as `name=value`, separated by commas.
-        headers: Option<Arc<str>> = "sipHeaders" [AttrKind::Text], like "Ticket=42";
-        /// User name for a host of `sip.dial_allow` that asks for one. Trunks and endpoints have
-        /// their own passwords, and are sent neither.
-        username: Option<Arc<str>> = "sipAuthUsername" [AttrKind::Text], like "alice";
-        /// The password that goes with it: 8 to 128 characters.
-        password: Option<Arc<str>> = "sipAuthPassword" [AttrKind::Text], like "correct horse";
-    }
-
-    impl UserPart {
-        pub(super) fn read(reading: &mut ElementReader<'_, '_>) -> Self {
-            let Rows { digits, sends_early, headers, username, password } = Rows::read(reading);
-            let credentials = super::credentials(reading, username, password);
-            Self { rows: super::PartRows { digits, sends_early, headers, credentials } }
-        }
-    }
-}
-
-pub use self::{number::NumberPart, user::UserPart};
-
-/// The elements inside `<Dial>`.
-pub(super) const PARTS: &[VerbInfo] = &[NumberPart::INFO, UserPart::INFO];
-
-/// The attributes of a destination.
-#[derive(Clone, Debug, PartialEq)]
-struct PartRows {
-    digits: Option<Arc<str>>,
-    sends_early: bool,
-    headers: Option<Arc<str>>,
-    credentials: Option<Arc<DialCredentials>>,
 }
 
 impl DialVerb {
@@ -183,22 +121,27 @@ impl DialVerb {
         let is_real = rows.music.as_deref().is_some_and(|it| it.trim() == "real");
         let music = music(reading, rows.music.filter(|_| !is_real));
         let headers = headers(reading, rows.headers);
-        let destinations = reading.destinations(&headers)?;
+        let (destinations, recording) = reading.destinations(&headers)?;
         let terms = CalleeTerms {
             ring_timeout: rows.ring_timeout,
             time_limit: rows.time_limit,
             confirm_sound: rows.confirm_sound,
             confirm_key: rows.confirm_key.and_then(|it| it.chars().next()),
             confirm_timeout: rows.confirm_timeout,
-            callback: rows.callback_url.map(|url| {
-                let (method, by_call, reports_floor) = (rows.callback_method, false, false);
-                Arc::new(CallbackTarget { url, method, by_call, reports_floor })
-            }),
+            callback: record::target(rows.callback_url, rows.callback_method),
         };
+        let own = rows.record.then(|| RecordOptions {
+            kind: RecordKind::Dial,
+            format: rows.record_format,
+            channels: record::channels(&rows.record_channels),
+            length: None,
+            callback: terms.callback.clone(),
+        });
         let options = DialOptions {
             hears_early_media: is_real && destinations.len() == 1,
             destinations,
             terms: Arc::new(terms),
+            recording: recording.or(own).map(Arc::new),
             caller_id: rows.caller_id.map(|it| it.trim().into()),
             caller_name: rows.caller_name.map(|it| first_chars(&it, NAME_CHARS_MAX)),
             leaves_on_star: rows.leaves_on_star,
@@ -223,10 +166,13 @@ fn first_chars(text: &str, chars: usize) -> Arc<str> {
 }
 
 impl ElementReader<'_, '_> {
-    /// The destinations: the text, or the numbers and users.
-    fn destinations(&mut self, shared: &DialHeaders) -> Result<Vec<DialDestination>, FlowError> {
+    /// The destinations: the text, or the numbers and users; and the recording of a `<Record>`.
+    fn destinations(
+        &mut self,
+        shared: &DialHeaders,
+    ) -> Result<(Vec<DialDestination>, Option<RecordOptions>), FlowError> {
         let text = self.element.normalized_text();
-        let mut found = Vec::new();
+        let (mut found, mut recording) = (Vec::new(), None);
         if !text.is_empty() {
             let (to, headers) = (number(&text), shared.clone());
             found.push(DialDestination { to, headers, ..DialDestination::default() });
@@ -239,8 +185,12 @@ impl ElementReader<'_, '_> {
             let rows = match element.tag {
                 "Number" => NumberPart::read(&mut part).rows,
                 "User" => UserPart::read(&mut part).rows,
+                _ if recording.is_some() => {
+                    part.warn_idle_element("the conversation is recorded once");
+                    continue;
+                }
                 _ => {
-                    part.warn_idle_element("nothing is recorded");
+                    recording = Some(RecordVerb::of_dial(&mut part));
                     continue;
                 }
             };
@@ -248,7 +198,7 @@ impl ElementReader<'_, '_> {
         }
         match found.len() {
             0 => Err(self.nobody(self.element)),
-            1..=DESTINATIONS_MAX => Ok(found),
+            1..=DESTINATIONS_MAX => Ok((found, recording)),
             _ => {
                 let (what, max) = ("destinations in a <Dial>", DESTINATIONS_MAX);
                 let advice = "dial the others with a second <Dial>";
@@ -260,78 +210,6 @@ impl ElementReader<'_, '_> {
 
     fn nobody(&self, element: &XmlElement<'_>) -> FlowError {
         FlowError { at: element.at, error: FlowErrorKind::Nobody { tag: self.info.tag } }
-    }
-}
-
-fn destination(
-    part: &mut ElementReader<'_, '_>,
-    rows: PartRows,
-    shared: &DialHeaders,
-) -> Result<DialDestination, FlowError> {
-    let text = part.element.normalized_text();
-    if text.is_empty() {
-        return Err(part.nobody(part.element));
-    }
-    let to = if part.info.tag == "User" { user(&text) } else { number(&text) };
-    let is_key = |it: char| matches!(it, '0'..='9' | '*' | '#' | 'w' | 'W');
-    let digits = rows.digits.filter(|it| {
-        let fits = it.chars().all(is_key);
-        if !fits {
-            let (name, value) = ("sendDigits", clip(it));
-            let (wanted, default) = (AttrKind::Keys, None);
-            part.warn_attribute(
-                name,
-                FlowWarningKind::AttributeValue { name, value, wanted, default },
-            );
-        }
-        fits
-    });
-    // Those of the destination win.
-    let mut all = headers(part, rows.headers);
-    for (name, value) in shared {
-        if !all.iter().any(|(it, _)| it.eq_ignore_ascii_case(name)) {
-            all.push((name.clone(), value.clone()));
-        }
-    }
-    let PartRows { sends_early, credentials, .. } = rows;
-    Ok(DialDestination { to, digits, sends_early, headers: all, credentials })
-}
-
-/// The credentials of a `<User>`. No warning shows a password.
-fn credentials(
-    reading: &mut ElementReader<'_, '_>,
-    username: Option<Arc<str>>,
-    password: Option<Arc<str>>,
-) -> Option<Arc<DialCredentials>> {
-    let both = username.as_ref().zip(password.as_ref());
-    if let Some(it) = both.and_then(|(name, password)| DialCredentials::new(name, password)) {
-        return Some(Arc::new(it));
-    }
-    let (name, note) = match (username, password) {
-        (None, None) => return None,
-        (Some(_), None) => ("sipAuthUsername", "sipAuthPassword is missing"),
-        (None, Some(_)) => ("sipAuthPassword", "sipAuthUsername is missing"),
-        (Some(_), Some(_)) => ("sipAuthPassword", "a password has 8 to 128 characters"),
-    };
-    reading.warn_attribute(name, FlowWarningKind::AttributeIdle { name, note });
-    None
-}
-
-/// A number without what people write between its digits, or another address as it is.
-fn number(text: &str) -> Arc<str> {
-    let is_number = |it: char| it.is_ascii_digit() || " -.()+".contains(it);
-    match text.chars().all(is_number) {
-        true => text.chars().filter(char::is_ascii_digit).collect::<String>().into(),
-        false => text.into(),
-    }
-}
-
-/// The address of a user: the bare name of an endpoint is one of this server's.
-fn user(text: &str) -> Arc<str> {
-    match (text.contains(':'), text.contains('@')) {
-        (true, _) => text.into(),
-        (false, true) => format!("sip:{text}").into(),
-        (false, false) => format!("sip:{text}@localhost").into(),
     }
 }
 
@@ -351,45 +229,15 @@ fn music(reading: &mut ElementReader<'_, '_>, text: Option<Arc<str>>) -> Confere
     ringback
 }
 
-/// Reads `name=value,name=value`. Plivo drops names of its own silently; here they get a warning.
-fn headers(reading: &mut ElementReader<'_, '_>, text: Option<Arc<str>>) -> DialHeaders {
-    let mut found = DialHeaders::new();
-    let Some(text) = text else { return found };
-    for part in text.split(',').filter(|it| !it.trim().is_empty()) {
-        match part.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
-            Some((name, value)) if is_header(name, value) => {
-                found.push((name.into(), value.into()));
-            }
-            Some(_) | None => {
-                let (name, value) = ("sipHeaders", clip(part.trim()));
-                let (wanted, default) = (AttrKind::Text, None);
-                reading.warn_attribute(
-                    name,
-                    FlowWarningKind::AttributeValue { name, value, wanted, default },
-                );
-            }
-        }
-    }
-    found
-}
-
-/// The vendors' limits: names of up to 24 letters and digits, values of up to 120 characters.
-fn is_header(name: &str, value: &str) -> bool {
-    let taken = ["ph-", "plivo", "fs-", "sipauth", "zt-", "twilio"];
-    let lower = name.to_ascii_lowercase();
-    (1..=24).contains(&name.len())
-        && name.bytes().all(|it| it.is_ascii_alphanumeric())
-        && value.len() <= 120
-        && value.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'%')
-        && !taken.iter().any(|it| lower.starts_with(it))
-        && lower != "clientregion"
-}
-
 #[cfg(test)]
 mod tests {
     use crate::{
         base::ids::Dialect,
-        flow::{ConferenceSound, Flow, Verb, dial::DialOptions},
+        flow::{
+            ConferenceSound, Flow, RecordKind, RecordOptions, RecordingFormat, Verb,
+            dial::DialOptions,
+        },
+        media::RecordingChannels,
     };
 
     #[track_caller]
@@ -456,7 +304,7 @@ mod tests {
     fn what_has_no_effect_is_warned_of() {
         let (_, warnings) = read(
             "<Dial dialMusic='real' callType='whatsapp' confirmKey='1' sipHeaders='a-b=1'>\
-             <Number sendDigits='x' sendOnPreanswer='true'>1</Number><Record/></Dial>",
+             <Number sendDigits='x' sendOnPreanswer='true'>1</Number><Record/><Record/></Dial>",
         );
         let expected = [
             "1:11: <Dial> has no confirmSound: the callee hears silence until it presses the key",
@@ -464,9 +312,33 @@ mod tests {
              numbers",
             "1:69: sipHeaders=\"a-b=1\" is ignored: write a text",
             "1:96: sendDigits=\"x\" is ignored: write keys out of 0123456789*#",
-            "1:144: <Record> is skipped: nothing is recorded",
+            "1:153: <Record> is skipped: the conversation is recorded once",
         ];
         assert_eq!(warnings, expected);
+    }
+
+    #[test]
+    fn a_conversation_is_recorded_as_the_attributes_or_a_record_inside_say() {
+        let (options, warnings) = read(
+            "<Dial record='true' recordFileFormat='wav' recordChannelType='mono' \
+             callbackUrl='http://a'>1</Dial>",
+        );
+        assert_eq!(warnings, [""; 0]);
+        let recording = options.recording.unwrap();
+        let (kind, channels) = (RecordKind::Dial, RecordingChannels::Mono);
+        let (format, callback) = (RecordingFormat::Wav, options.terms.callback.clone());
+        let expected = RecordOptions { kind, format, channels, length: None, callback };
+        assert_eq!(*recording, expected);
+        assert_eq!(expected.callback.unwrap().url, "http://a".into());
+        let (options, warnings) =
+            read("<Dial record='true'>1<Record maxLength='7' action='flow:a'/></Dial>");
+        let idle = "the conversation of <Dial> is recorded";
+        let expected = format!("1:50: action is accepted, and has no effect yet: {idle}");
+        assert_eq!(warnings, [expected]);
+        let recording = options.recording.unwrap();
+        assert_eq!(recording.length, Some(std::time::Duration::from_secs(7)));
+        assert_eq!(recording.channels, RecordingChannels::Stereo, "Plivo's default");
+        assert_eq!(read("<Dial>1</Dial>").0.recording, None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod get_input;
 mod hangup;
 mod play;
 mod pre_answer;
+mod record;
 mod redirect;
 mod skipped;
 mod speak;
@@ -43,7 +44,7 @@ verbs! {
     MultiPartyCall: skipped::MultiPartyCallVerb,
     Play: play::PlayVerb,
     PreAnswer: pre_answer::PreAnswerVerb,
-    Record: skipped::RecordVerb,
+    Record: record::RecordVerb,
     Redirect: redirect::RedirectVerb,
     Speak: speak::SpeakVerb,
     Stream: skipped::StreamVerb,

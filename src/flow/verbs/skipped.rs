@@ -107,43 +107,6 @@ skipped! {
         /// URL that receives the transcription.
         "transcriptionUrl" [AttrKind::Web], like "https://example.com/text";
     }
-    /// Records what the caller says.
-    RecordVerb, "Record", Vendors::Both, text None, holds &[], answers true {
-        /// Requested when the recording ends.
-        "action" [AttrKind::Target], like "https://example.com/recorded";
-        /// HTTP method for `action`.
-        "method" [METHOD] or "POST", like "GET";
-        /// The response of `action` is the next document. If false, it is ignored.
-        "redirect" [AttrKind::Bool] or true / false, like "false";
-        /// File format of the recording.
-        "fileFormat" [AttrKind::Choice(&["mp3", "wav"])] or "mp3", like "wav";
-        /// Seconds of silence that end the recording.
-        "timeout" [AttrKind::Seconds(1, 86_400)] or 15 / 60, like "5";
-        /// Longest recording in seconds.
-        "maxLength" [AttrKind::Seconds(1, 86_400)] or 60, like "120";
-        /// Beeps before the recording begins.
-        "playBeep" [AttrKind::Bool] or true, like "false";
-        /// Keys that end the recording.
-        "finishOnKey" [AttrKind::Text] or "#" / "1234567890*#", like "#";
-        /// Records the call from now on while the flow continues.
-        "recordSession" [AttrKind::Bool] or false, like "true";
-        /// With `recordSession`: the recording begins when a `<Dial>` is answered.
-        "startOnDialAnswer" [AttrKind::Bool] or false, like "true";
-        /// Both sides mixed, or on one track each.
-        "recordChannelType" [AttrKind::Choice(&["mono", "stereo"])] or "stereo" / none, like "mono";
-        /// How the recording is transcribed.
-        "transcriptionType" [AttrKind::Choice(&["auto", "hybrid", "manual"])], like "auto";
-        /// URL that receives the transcription.
-        "transcriptionUrl" [AttrKind::Web], like "https://example.com/text";
-        /// HTTP method for `transcriptionUrl`.
-        "transcriptionMethod" [METHOD] or "POST", like "GET";
-        /// Parts of the transcription that are reported.
-        "transcriptionReportType" [AttrKind::Text], like "text";
-        /// Requested when the file is available.
-        "callbackUrl" [AttrKind::Web], like "https://example.com/file";
-        /// HTTP method for `callbackUrl`.
-        "callbackMethod" [METHOD] or "POST", like "GET";
-    }
     /// Sends the call's audio to a WebSocket.
     StreamVerb, "Stream", Vendors::Both, text Url, holds &[], answers true {
         /// Plays the audio that comes back to the call.
@@ -218,9 +181,7 @@ mod tests {
 
     #[test]
     fn each_is_warned_of_and_its_attributes_are_known() {
-        for info in
-            [MessageVerb::INFO, MultiPartyCallVerb::INFO, RecordVerb::INFO, StreamVerb::INFO]
-        {
+        for info in [MessageVerb::INFO, MultiPartyCallVerb::INFO, StreamVerb::INFO] {
             let tag = info.tag;
             let attributes: String =
                 info.attrs.iter().map(|attr| format!("{}='1' ", attr.name)).collect();

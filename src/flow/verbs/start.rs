@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     base::ids::ConferenceName,
-    flow::{DialOptions, DocumentRequest, JoinOptions, digits::CollectSettings},
+    flow::{
+        DialOptions, DocumentRequest, JoinOptions, digits::CollectSettings,
+        recorder::RecordSettings,
+    },
     media::{HangupCause, Program},
 };
 
@@ -28,6 +31,7 @@ pub(in crate::flow) enum VerbStart {
         silence: Option<Duration>,
     },
     Play(Program),
+    Record(Arc<RecordSettings>),
     Schedule(Duration),
     Send {
         digits: Arc<str>,

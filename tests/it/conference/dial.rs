@@ -118,6 +118,25 @@ fn transfer_legs(bench: &mut Bench, member: u64, has_own: bool) -> Vec<String> {
 }
 
 #[test]
+fn a_conversation_is_recorded_from_the_connection_to_the_separation() {
+    let (mut bench, _) = dial("record='true'", 1);
+    let effects = bench.heard(2, LegEvent::Answered);
+    let at = |effects: &[String], it: &str| effects.iter().position(|effect| effect == it);
+    let begins = at(&effects, "record 1 Dial").expect("it is recorded");
+    assert!(at(&effects, "room 1, 2").unwrap_or(0) < begins, "{effects:?}");
+    assert!(begins < at(&effects, "tell connected 2").unwrap(), "{effects:?}");
+    let effects = hang_up(&mut bench, 2, Cause::CallerLeft);
+    assert_eq!(effects.iter().filter(|it| *it == "stop recording 1").count(), 1, "{effects:?}");
+
+    let (mut bench, _) = dial("record='true'", 1);
+    let effects = hang_up(&mut bench, 1, Cause::CallerLeft);
+    assert_eq!(at(&effects, "stop recording 1"), None, "nothing was connected");
+    let mut bench = connected("");
+    let effects = hang_up(&mut bench, 2, Cause::CallerLeft);
+    assert_eq!(at(&effects, "stop recording 1"), None, "nothing was recorded");
+}
+
+#[test]
 fn the_first_to_answer_is_connected_and_the_others_lose() {
     let (mut bench, effects) = dial("", 2);
     assert_eq!(effects, ["early 1", "wait 1 sound:ring", "dial 2 to2", "dial 3 to3"]);

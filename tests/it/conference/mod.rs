@@ -240,6 +240,11 @@ fn brief(effect: Effect) -> String {
             ConferenceEvent::Started => format!("#{sequence} started"),
         },
         Effect::Record { who, .. } => format!("record for {}", n(who.call)),
+        Effect::RecordDialled { who, pending } => {
+            let id = pending.id.map_or_else(String::new, |it| format!(" as {}", it.0.as_u128()));
+            format!("record {} {:?}{id}", n(who.call), pending.options.kind)
+        }
+        Effect::StopDialled { call } => format!("stop recording {}", n(call)),
         Effect::CutRecording { on } => format!("cut recording {on}"),
         Effect::Release { call, exit, .. } => {
             let result = exit.dialled.as_ref().map_or_else(String::new, |it| {

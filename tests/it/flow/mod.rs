@@ -7,6 +7,7 @@ mod error_messages;
 mod gallery;
 mod loops;
 mod mutations;
+mod record;
 mod reference;
 mod run;
 mod verbs;

@@ -6,10 +6,10 @@ use std::{
 };
 
 use conflow::{
-    base::ids::Dialect,
+    base::ids::{Dialect, RecordingId},
     flow::{
         AfterExit, Cause, DocumentError, DocumentRequest, Effect, Exit, Flow, FlowEvent, Purpose,
-        RequestMethod, Run,
+        RecordReport, RecordedEnd, RecordedFacts, RequestMethod, Run,
     },
     media::{Ending, Sound, SoundKind},
 };
@@ -71,6 +71,15 @@ impl FlowRunner {
                 FlowEvent::Left(Exit { reason, ..Exit::from(cause) })
             }
             ("over", _) => FlowEvent::Over,
+            ("begun", _) => FlowEvent::Recording(RecordReport::Begun(facts(None))),
+            ("recorded", words) => {
+                let (reason, ms) = words.split_once(' ').unwrap();
+                let reason = String::from(reason).leak();
+                let length = Duration::from_millis(ms.parse().unwrap());
+                let end = Some(RecordedEnd { length, reason });
+                FlowEvent::Recording(RecordReport::Over(facts(end)))
+            }
+            ("refused", _) => FlowEvent::Recording(RecordReport::Refused),
             ("silence", _) => FlowEvent::Talk(false),
             ("talk", _) => FlowEvent::Talk(true),
             ("not-url", _) => FlowEvent::Fetched(Err(DocumentError::NotUrl("a".into()))),
@@ -88,6 +97,12 @@ impl FlowRunner {
     }
 }
 
+/// Of a recording that began a second after 1970.
+fn facts(end: Option<RecordedEnd>) -> RecordedFacts {
+    let id = Some(RecordingId::of(7));
+    RecordedFacts { id, url: "http://a/7.wav".into(), start_ms: Some(1_000), end }
+}
+
 fn show(effect: &Effect) -> String {
     match effect {
         Effect::Begin { step } => format!("begin {step}"),
@@ -102,6 +117,8 @@ fn show(effect: &Effect) -> String {
         Effect::Join { room, options: entry } => format!("join {room}, muted {}", entry.muted),
         Effect::Fetch(request) => format!("fetch {}", show_request(request)),
         Effect::Notify(request) => format!("notify {}", show_request(request)),
+        Effect::Record(options) => format!("record {:?} {:?}", options.kind, options.channels),
+        Effect::StopRecording(why) => format!("stop recording: {why:?}"),
         Effect::Schedule(after) => format!("schedule {after:?}"),
         Effect::End(Ending { cause, source }) => format!("end {} {}", cause.code(), source.text()),
     }

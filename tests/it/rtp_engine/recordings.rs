@@ -182,6 +182,24 @@ fn a_call_says_in_the_left_channel_and_hears_in_the_right_wherever_it_is() {
 }
 
 #[test]
+fn a_message_has_what_the_caller_says_and_nothing_that_they_hear() {
+    let mut studio = Studio::new(1);
+    let a = studio.phones[0].call;
+    let source = RecordingSource::Call(a);
+    let it = studio.start(1, source, RecordingChannels::Said);
+    studio.seconds(1);
+    studio.harness.engine.send(remove(a));
+    let program = [SoundKind::Beep(1).into()].into();
+    studio.harness.engine.send(AudioOrder::Play { call: a, number: 1, program });
+    studio.seconds(1);
+    let (end, channels) = studio.stop(&it, source);
+    assert_eq!([0, 1].map(|second| tones(&channels[0], second)), [[true, false, false]; 2]);
+    let beep = amplitude(&channels[0][8_000..9_600], 8_000, 880.0);
+    assert!(beep < 0.005, "the beep is not recorded: {beep}");
+    assert_eq!((end.duration, channels.len()), (Duration::from_secs(2), 1));
+}
+
+#[test]
 fn several_recordings_of_a_call_have_what_is_of_their_time_and_mono_is_the_sum() {
     let mut studio = Studio::new(1);
     let source = RecordingSource::Call(studio.phones[0].call);

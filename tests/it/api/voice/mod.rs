@@ -7,6 +7,7 @@ mod events;
 mod kick;
 mod provisioning;
 mod record;
+mod record_element;
 mod recordings;
 mod rooms;
 mod trace;

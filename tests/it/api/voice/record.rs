@@ -21,18 +21,18 @@ use uuid::Uuid;
 use crate::api::engine::{TestEngine, TestEngineOptions, account};
 
 /// An engine that keeps recordings in a folder of its own.
-struct RecordingEngine {
-    engine: TestEngine,
-    store: Arc<StoredRecordings>,
+pub(super) struct RecordingEngine {
+    pub(super) engine: TestEngine,
+    pub(super) store: Arc<StoredRecordings>,
     folder: TempDir,
 }
 
 impl RecordingEngine {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(|settings| settings)
     }
 
-    fn with(change: impl FnOnce(WriterSettings) -> WriterSettings) -> Self {
+    pub(super) fn with(change: impl FnOnce(WriterSettings) -> WriterSettings) -> Self {
         let engine = TestEngine::new(TestEngineOptions::default());
         let (folder, store) = (tempdir().unwrap(), Arc::new(StoredRecordings::in_memory()));
         let settings = WriterSettings {
@@ -55,7 +55,7 @@ impl RecordingEngine {
     }
 
     /// Sends the request of a line; returns its status, its body, and its warnings.
-    async fn ask(&self, line: &str) -> (u16, Value, String) {
+    pub(super) async fn ask(&self, line: &str) -> (u16, Value, String) {
         let response = self.engine.send(self.engine.request(line)).await;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
@@ -66,7 +66,7 @@ impl RecordingEngine {
     }
 
     /// Waits for a callback to `http://app.example/PATH`, and returns these fields of it.
-    async fn told(&self, path: &str, names: &str) -> String {
+    pub(super) async fn told(&self, path: &str, names: &str) -> String {
         let names: Vec<_> = names.split(',').collect();
         for _ in 0..2_000 {
             tokio::task::yield_now().await;
@@ -80,19 +80,19 @@ impl RecordingEngine {
         "nothing".to_owned()
     }
 
-    async fn wait(&self, ms: u64) {
+    pub(super) async fn wait(&self, ms: u64) {
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
 
     /// The complete recordings: channels and samples per channel of each file.
-    fn files(&self) -> Vec<(u16, usize)> {
+    pub(super) fn files(&self) -> Vec<(u16, usize)> {
         let mut found = Vec::new();
         visit(self.folder.path(), &mut found);
         found.sort_unstable();
         found
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         self.engine.close().await;
     }
 }
