@@ -442,7 +442,7 @@ mod tests {
             lazy.note(&lines, place);
             eager.apply(&lines, place);
             match n % 13 {
-                0 | 3 => _ = lazy.hand_over(),
+                3 | 8 => _ = lazy.hand_over(),
                 5 | 6 => left.push(shared.catch_up(3)),
                 12 => assert_eq!(lazy.get().rows, eager.rows, "after {n}"),
                 _ => (),
