@@ -129,13 +129,12 @@ impl EventLine<'_> {
 
 impl RowKey {
     fn push(self, frame: &mut Vec<u8>) {
-        let bytes = varint(self.id);
         let length = (128 - self.id.leading_zeros()).div_ceil(7).max(1) as usize;
-        frame.push(self.kind);
-        let start = frame.len();
-        frame.extend_from_slice(&bytes);
-        frame.truncate(start + length);
-        frame[start + length - 1] &= 0x7F;
+        let mut bytes = [0; 25];
+        bytes[0] = self.kind;
+        bytes[1..].copy_from_slice(&varint(self.id));
+        bytes[length] &= 0x7F;
+        frame.extend_from_slice(&bytes[..=length]);
     }
 }
 

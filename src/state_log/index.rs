@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    hash::BuildHasherDefault,
     mem,
     sync::Arc,
 };
@@ -9,7 +10,10 @@ use std::{
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
-use super::frame::{self, EventLine, Line, RowKey};
+use super::{
+    frame::{self, EventLine, KEYS_MAX, Line, RowKey},
+    key_hasher::KeyHasher,
+};
 
 /// The place of a frame.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -49,7 +53,7 @@ pub(super) struct AccountEvents {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     /// The latest line of each key.
-    pub(super) rows: HashMap<RowKey, Place>,
+    pub(super) rows: HashMap<RowKey, Place, BuildHasherDefault<KeyHasher>>,
     /// The events of each account that has had one.
     pub(super) accounts: BTreeMap<Box<str>, AccountEvents>,
 }
@@ -255,18 +259,20 @@ impl LazyIndex {
     /// Notes a frame that has been written.
     pub(super) fn note(&mut self, lines: &[Line<'_>], place: Place) {
         for line in lines {
-            self.notes.keys.extend(line.keys().map(|key| KeyNote::new(key, false)));
             match line {
-                Line::Gone(key) => self.notes.keys.push(KeyNote::new(*key, true)),
-                Line::Event(EventLine { account, number, at, .. }) => {
+                Line::Event(EventLine { account, number, at, keys, body: _ }) => {
+                    self.notes.add_keys(keys);
                     let (account, at) = (self.account(account), Some(*at));
                     self.notes.events.push(EventNote { account, number: *number, at });
                 }
+                Line::Copied(event) => self.notes.add_keys(&event.keys),
+                Line::Row { key, body: _ } => self.notes.keys.push(KeyNote::new(*key, false)),
+                Line::Gone(key) => self.notes.keys.push(KeyNote::new(*key, true)),
                 Line::LastNumber { account, number } => {
                     let account = self.account(account);
                     self.notes.events.push(EventNote { account, number: *number, at: None });
                 }
-                Line::Header(_) | Line::Copied(_) | Line::Row { .. } | Line::Closed => (),
+                Line::Header(_) | Line::Closed => (),
             }
         }
         self.notes.end_frame(place);
@@ -322,6 +328,11 @@ impl IndexState {
 impl Notes {
     fn is_empty(&self) -> bool {
         self.frames.is_empty()
+    }
+
+    fn add_keys(&mut self, keys: &[Option<RowKey>; KEYS_MAX]) {
+        let keys = keys.iter().flatten();
+        keys.for_each(|it| self.keys.push(KeyNote::new(*it, false)));
     }
 
     fn end_frame(&mut self, place: Place) {
@@ -431,7 +442,7 @@ mod tests {
             lazy.note(&lines, place);
             eager.apply(&lines, place);
             match n % 13 {
-                0 | 3 => _ = lazy.hand_over(),
+                3 | 8 => _ = lazy.hand_over(),
                 5 | 6 => left.push(shared.catch_up(3)),
                 12 => assert_eq!(lazy.get().rows, eager.rows, "after {n}"),
                 _ => (),

@@ -12,6 +12,7 @@
 pub mod frame;
 mod index;
 pub mod inspect;
+mod key_hasher;
 mod log;
 mod open;
 mod reader;
