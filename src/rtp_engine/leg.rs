@@ -11,6 +11,7 @@ use std::{
 use super::{
     gauges::{GaugeGuard, PacketDrop, RtpGauges},
     leg_counters::LegCounters,
+    leg_row::KeptLeg,
     loader::{LegPrograms, LegSounds},
     recording_tap::{LegRecordings, RecordingTap},
     secure_socket::SecureSocket,
@@ -72,7 +73,7 @@ pub(super) struct RtpLeg<W> {
     /// None while nobody records it.
     recordings: Option<Box<LegRecordings>>,
     counters: Arc<LegCounters>,
-    kept: Option<rows::KeptLeg>,
+    kept: Option<KeptLeg>,
     _gauge_guard: GaugeGuard,
 }
 

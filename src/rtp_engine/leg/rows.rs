@@ -6,28 +6,16 @@ use super::RtpLeg;
 use crate::{
     audio::playout::DtmfMode,
     base::{boot_clock::BootClock, ids::CallId},
-    media::legs::LegSession,
     rtp::rtcp::RtcpSession,
     rtp_engine::{
         gauges::GaugeGuard,
-        leg_row::{LegParts, LegRow, LegRowSink, RestoredParts, TICKS_PLAIN, TICKS_SECURE},
+        leg_row::{
+            KeptLeg, LegParts, LegRow, LegRowSink, RestoredParts, TICKS_PLAIN, TICKS_SECURE,
+            WrittenLeg,
+        },
         socket::RtpSocket,
     },
 };
-
-/// What is known of the row of a leg.
-#[derive(Debug)]
-pub(in crate::rtp_engine) struct KeptLeg {
-    /// The bound address of RTP.
-    address: SocketAddr,
-    /// The tick in which the row is written again.
-    due_at: u64,
-    /// What the row says that must not wait.
-    written: Option<WrittenLeg>,
-}
-
-/// The agreement and the address of a row, and whether that address is settled.
-type WrittenLeg = (Arc<LegSession>, SocketAddr, bool);
 
 impl<W: RtpSocket> RtpLeg<W> {
     /// Keeps a row of the leg from now on. Its RTP socket is bound to this address.
