@@ -333,7 +333,7 @@ mod tests {
         let (options, warnings) =
             read("<Dial record='true'>1<Record maxLength='7' action='flow:a'/></Dial>");
         let idle = "the conversation of <Dial> is recorded";
-        let expected = format!("1:50: action is accepted, and has no effect yet: {idle}");
+        let expected = format!("1:54: action is accepted, and has no effect yet: {idle}");
         assert_eq!(warnings, [expected]);
         let recording = options.recording.unwrap();
         assert_eq!(recording.length, Some(std::time::Duration::from_secs(7)));

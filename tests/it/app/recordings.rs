@@ -309,10 +309,63 @@ fn a_kill_leaves_a_recording_that_can_be_played_and_is_told_of() {
     assert_eq!((status, listed["objects"].as_array().map(Vec::len)), (200, Some(1)), "{listed}");
 }
 
+/// Contract of recording, section 12: after a crash, the callback of a `<Record>` is told once, with
+/// the fields of its call.
+#[test]
+fn a_kill_interrupts_a_message_whose_callback_is_told_with_the_fields_of_its_call() {
+    let home = home();
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = receiver.local_addr().unwrap();
+    let flow = format!(
+        "<Response><Record callbackUrl=\"http://{address}/file\" action=\"http://{address}/action\" \
+         playBeep=\"false\" timeout=\"600\" maxLength=\"600\" fileFormat=\"wav\"/></Response>"
+    );
+    fs::write(home.path().join("flows/default.xml"), flow).unwrap();
+    let program = Program::start(home.path(), "");
+    let token = token(home.path());
+    let phones = format!("/sim/v1/Account/{ID}/Phone/");
+    let (status, body) =
+        program.ask(&token, "POST", &phones, "{\"to\":\"x\",\"from\":\"14155550100\"}");
+    assert_eq!(status, 201, "{body}");
+    let phone: Value = serde_json::from_str(&body).unwrap();
+    let folder = home.path().join("data/recordings");
+    let length = || {
+        let part = find_by(&folder, &|it| it.extension().is_some_and(|it| it == "part"))?;
+        Some(fs::metadata(part).ok()?.len())
+    };
+    wait_until(|| length().is_some_and(|it| 44 + 16_000 <= it));
+    program.signal("KILL");
+    program.end();
+
+    let program = Program::start(home.path(), "");
+    let (_, told) = receive_one(&receiver);
+    let fields: std::collections::BTreeMap<_, _> =
+        url::form_urlencoded::parse(told.as_bytes()).into_owned().collect();
+    assert_eq!(fields["CallUUID"], phone["call_uuid"].as_str().unwrap(), "{told}");
+    for (name, value) in [
+        ("From", "14155550100"),
+        ("To", "x"),
+        ("CallStatus", "completed"),
+        ("Event", "RecordStop"),
+        ("RecordingEndReason", "Interrupted"),
+    ] {
+        assert_eq!(fields[name], value, "{name}: {told}");
+    }
+    let file = find(&folder, &format!("{}.wav", fields["RecordingID"])).unwrap();
+    let millis = (fs::metadata(file).unwrap().len() - 44) / 16;
+    assert_eq!(fields["RecordingDurationMs"], millis.to_string(), "{told}");
+    program.signal("TERM");
+    assert_eq!(program.end().0, Some(0));
+}
+
 /// The file of this name below a folder.
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    find_by(folder, &|it| it.ends_with(name))
+}
+
+fn find_by(folder: &Path, is_meant: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
     let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|it| it.path());
     entries
-        .filter_map(|it| if it.is_dir() { find(&it, name) } else { Some(it) })
-        .find(|it| it.ends_with(name))
+        .filter_map(|it| if it.is_dir() { find_by(&it, is_meant) } else { Some(it) })
+        .find(|it| is_meant(it))
 }

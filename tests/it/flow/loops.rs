@@ -58,7 +58,12 @@ fn a_sound_or_a_wait_ends_the_loop() {
     check_loop("<GetDigits><Speak>a</Speak></GetDigits>", &["over", "key #"], GOES_ON);
     check_loop("<GetDigits/>", &["key #"], ENDS);
     check_loop("<DTMF async='false'>1</DTMF>", &["over"], ENDS);
-    check_loop("<Speak/><Record/>", &[], ENDS);
+    check_loop("<Speak/><Message/>", &[], ENDS);
+    let record = "<Record playBeep='false'/>";
+    check_loop(record, &["begun", "key #", "recorded FinishedOnKey 1000"], GOES_ON);
+    check_loop(record, &["begun", "recorded DiskFull 0"], ENDS);
+    check_loop(record, &["refused"], ENDS);
+    check_loop("<Record recordSession='true'/>", &["begun"], ENDS);
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn markdown_has_every_row_under_its_element() {
     let expected = "| `stayAlone` | true or false | Plivo `true`, Vobiz `false` | `true` | \
                     The call stays in the room when all others have left. |";
     assert!(section("Conference").contains(expected), "{}", section("Conference"));
-    assert!(section("Record").contains("**Not run yet:**"));
+    assert!(section("Stream").contains("**Not run yet:**"));
     assert!(
         section("Gather").contains("Only vobiz documents it; the other vendor has `<GetInput>`.")
     );

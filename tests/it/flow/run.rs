@@ -407,7 +407,7 @@ fn keys_are_sent_in_the_background_or_awaited() {
 fn verbs_that_conflow_does_not_run_are_skipped() {
     check(
         V,
-        "<Record/><Stream>wss://a.example</Stream><Wait/>",
+        "<Message/><Stream>wss://a.example</Stream><Wait/>",
         "> start
         begin 0
         answer

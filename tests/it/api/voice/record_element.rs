@@ -8,10 +8,11 @@ use conflow::recording::writer::WriterSettings;
 use super::record::RecordingEngine;
 use crate::api::engine::account;
 
-const MESSAGE: &str = r#"<Record action="http://app.example/done" redirect="true" callbackUrl="http://app.example/file" timeout="5" maxLength="20" finishOnKey="#" fileFormat="wav"/><Speak>next</Speak>"#;
+const MESSAGE: &str = r##"<Record action="http://app.example/done" redirect="true" callbackUrl="http://app.example/file" timeout="5" maxLength="20" finishOnKey="#" fileFormat="wav"/><Speak>next</Speak>"##;
 
 /// The fields of the vendors.
-const FIELDS: &str = "signed,Event,CallStatus,RecordingDuration,RecordingDurationMs,Digits,RecordingEndReason";
+const FIELDS: &str =
+    "signed,Event,CallStatus,RecordingDuration,RecordingDurationMs,Digits,RecordingEndReason";
 
 /// A phone that calls a number whose document has these elements.
 async fn called(elements: &str) -> RecordingEngine {
@@ -98,7 +99,10 @@ async fn a_message_ends_at_its_length_however_long_one_talks() {
     let mut world = called(MESSAGE).await;
     world.engine.line(r#"POST S/Phone/{1}/Talk/ {"ms":60000}"#).await;
     world.wait(20_300).await;
-    assert_eq!(world.told("/done", "RecordingDurationMs,RecordingEndReason").await, "20000 maxLength");
+    assert_eq!(
+        world.told("/done", "RecordingDurationMs,RecordingEndReason").await,
+        "20000 maxLength"
+    );
     assert_eq!(world.files(), [(1, 160_000)]);
     world.close().await;
 }
@@ -120,7 +124,10 @@ async fn a_hang_up_ends_a_message_and_its_action_is_told_once() {
 #[tokio::test(start_paused = true)]
 async fn a_transfer_ends_a_message_without_its_action() {
     let mut world = called(MESSAGE).await;
-    world.engine.line("has /other <Response><Speak>other</Speak><Wait length=\"60\"/></Response>").await;
+    world
+        .engine
+        .line("has /other <Response><Speak>other</Speak><Wait length=\"60\"/></Response>")
+        .await;
     world.wait(1_199).await;
     let transfer = r#"POST P/Call/{1}/ {"legs":"aleg","aleg_url":"http://app.example/other"}"#;
     let answer = world.engine.line(transfer).await;
@@ -198,7 +205,9 @@ const SESSION: &str = r#"<Record recordSession="true" action="http://app.example
 
 #[tokio::test(start_paused = true)]
 async fn a_session_is_recorded_over_a_kick_a_transfer_and_a_second_room_until_the_hang_up() {
-    let elements = format!("{SESSION}<Conference stayAlone=\"true\">team</Conference><Conference stayAlone=\"true\">next</Conference>");
+    let elements = format!(
+        "{SESSION}<Conference stayAlone=\"true\">team</Conference><Conference stayAlone=\"true\">next</Conference>"
+    );
     let mut world = called(&elements).await;
     let names = "RecordingDuration,RecordingDurationMs,RecordingEndMs,Digits,RecordingEndReason";
     assert_eq!(world.told("/begun", names).await, "-1 -1 -1  -");
@@ -207,7 +216,10 @@ async fn a_session_is_recorded_over_a_kick_a_transfer_and_a_second_room_until_th
     world.wait(1_000).await;
     assert_eq!(world.ask("GET V/Conference/next/").await.0, 200, "in the next room");
     world.engine.line("has /other <Response><Wait length=\"60\"/></Response>").await;
-    world.engine.line(r#"POST P/Call/{1}/ {"legs":"aleg","aleg_url":"http://app.example/other"}"#).await;
+    world
+        .engine
+        .line(r#"POST P/Call/{1}/ {"legs":"aleg","aleg_url":"http://app.example/other"}"#)
+        .await;
     world.wait(1_000).await;
     assert_eq!(world.reasons(), [""; 0], "it goes on");
     world.engine.line("DELETE P/Call/{1}/").await;
