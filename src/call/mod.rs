@@ -12,19 +12,25 @@ mod facts;
 pub mod numbers;
 mod party;
 mod preview;
+mod requests;
+mod row;
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use self::facts::CallFacts;
 pub use self::{
     effect::{CallAct, CallEvent, Effect, PastMembership},
     party::{
         AnswerUrls, CallDirection, CallSession, CallStatus, Headers, Hook, OutgoingCall, Party,
         SessionDetails,
     },
+    row::{CallPlaceRow, CallRow, KeptCall, MemberRow},
+};
+use self::{
+    facts::CallFacts,
+    requests::{add_dial_field, add_membership_fields, request},
 };
 use crate::{
     base::ids::{AccountId, CallId},
@@ -60,19 +66,21 @@ pub struct Call {
     outgoing: Option<Box<OutgoingCall>>,
     /// None once the first document has come.
     fallback: Option<Box<Hook>>,
-    /// The document to fetch once the call has left its conference.
-    pending_transfer: Option<Box<DocumentRequest>>,
+    /// The document that it awaits, or will fetch once it has left its conference.
+    request: Option<Box<DocumentRequest>>,
     facts: Option<Box<CallFacts>>,
     transfers: u8,
     has_rung: bool,
     is_answered: bool,
     is_scheduled: bool,
+    /// None if the state log has no row of the call.
+    pub kept: Option<Box<KeptCall>>,
     #[cfg(debug_assertions)]
     is_over: bool,
 }
 
 // One machine holds a million of them.
-const _: () = assert!(size_of::<Call>() <= 160);
+const _: () = assert!(size_of::<Call>() <= 168);
 
 /// More transfers than this end a call as a loop (contract 5.1).
 pub const TRANSFERS_MAX: u8 = 70;
@@ -115,12 +123,13 @@ impl Call {
             awaits: Awaits::Nothing,
             outgoing: None,
             fallback: None,
-            pending_transfer: None,
+            request: None,
             facts: None,
             transfers: 0,
             has_rung: false,
             is_answered: false,
             is_scheduled: false,
+            kept: None,
             #[cfg(debug_assertions)]
             is_over: false,
         })
@@ -176,7 +185,7 @@ impl Call {
         effects: &mut Vec<Effect>,
     ) -> CallAct {
         self.admission = None;
-        match (exit.ends_call(), self.pending_transfer.take()) {
+        match (exit.ends_call(), self.request.take()) {
             (true, _) => {
                 if exit.dialled.is_some() {
                     self.flow_left(now, exit, membership, effects);
@@ -257,6 +266,7 @@ impl Call {
         if self.awaits != Awaits::Document(number) {
             return CallAct::Stay;
         }
+        self.request = None;
         match (self.fallback.take(), &document) {
             (Some(hook), Err(_)) => {
                 self.fetch(request(*hook, Purpose::Answer), effects);
@@ -284,7 +294,7 @@ impl Call {
 
     /// Notes a transfer of a member: [`Call::left`] fetches the document.
     pub fn transfer_once_out(&mut self, request: DocumentRequest) {
-        self.pending_transfer = Some(Box::new(request));
+        self.request = Some(Box::new(request));
     }
 
     /// Handles a deadline that has passed: the call's own, or one of its element.
@@ -361,14 +371,28 @@ impl Call {
     }
 
     fn fetch(&mut self, request: DocumentRequest, effects: &mut Vec<Effect>) {
+        effects.push(self.await_document(request));
+    }
+
+    fn await_document(&mut self, request: DocumentRequest) -> Effect {
         let number = self.number();
         self.awaits = Awaits::Document(number);
-        effects.push(Effect::Fetch { number, request });
+        self.request = Some(Box::new(request.clone()));
+        Effect::Fetch { number, request }
     }
 
     fn handle(&mut self, now: Instant, event: FlowEvent, effects: &mut Vec<Effect>) -> CallAct {
         let mut asked = Vec::new();
         self.run.handle(now, event, &mut asked);
+        self.apply(now, asked, effects)
+    }
+
+    fn apply(
+        &mut self,
+        now: Instant,
+        asked: Vec<flow::Effect>,
+        effects: &mut Vec<Effect>,
+    ) -> CallAct {
         let mut act = CallAct::Stay;
         for effect in asked {
             debug_assert_eq!(act, CallAct::Stay, "a move is the last effect of a flow");
@@ -408,11 +432,7 @@ impl Call {
             flow::Effect::Join { room, options: entry } => {
                 return EffectResult::Move(CallAct::Join { room, entry });
             }
-            flow::Effect::Fetch(request) => {
-                let number = self.number();
-                self.awaits = Awaits::Document(number);
-                Effect::Fetch { number, request }
-            }
+            flow::Effect::Fetch(request) => self.await_document(request),
             flow::Effect::Notify(request) => Effect::Notify(request),
             flow::Effect::Entered(digits) => {
                 self.facts.get_or_insert_default().digits = digits;
@@ -452,32 +472,6 @@ impl Call {
     fn number(&mut self) -> u32 {
         self.number_last = self.number_last.wrapping_add(1);
         self.number_last
-    }
-}
-
-fn request(hook: Hook, purpose: Purpose) -> DocumentRequest {
-    let Hook { url, method } = hook;
-    DocumentRequest { url, method, purpose, fields: Vec::new(), is_private: false }
-}
-
-/// Adds the conference and the member id to the request of a conference's `action` (contract 4.3).
-fn add_membership_fields(effect: &mut Effect, membership: Option<PastMembership>) {
-    let (Effect::Fetch { request, .. } | Effect::Notify(request)) = effect else { return };
-    if !request.fields.iter().any(|(name, _)| *name == "ConferenceName") {
-        return;
-    }
-    let text = |it: Option<String>| it.unwrap_or_default();
-    let fields = &mut request.fields;
-    fields.push(("ConferenceUUID", text(membership.map(|it| it.room.to_string()))));
-    fields.push(("ConferenceMemberID", text(membership.map(|it| it.member.to_string()))));
-    fields.extend(membership.map(|it| ("ConferenceSequence", it.sequence.to_string())));
-}
-
-/// Adds the call's own id to the request of a dial's `action`.
-fn add_dial_field(effect: &mut Effect, call: CallId) {
-    let (Effect::Fetch { request, .. } | Effect::Notify(request)) = effect else { return };
-    if request.fields.iter().any(|(name, _)| *name == "DialStatus") {
-        request.fields.push(("DialALegUUID", call.to_string()));
     }
 }
 

@@ -295,7 +295,7 @@ impl CallWorkerActor {
                     self.deadlines.remove(&(before, id));
                     self.deadlines.insert((*due, id));
                 }
-                registry.perform(call, effects);
+                registry.perform(call, effects, 1);
             }
             // Its messages in the queue are stale. A hang-up is not lost: the directory has it.
             act @ (CallAct::Dial(_) | CallAct::End(_) | CallAct::Join { .. }) => {

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use super::{
     ban_list::BanList,
+    keeping::RowKeeper,
     observed::TurnRecord,
     partitions::Partitions,
     recorder::{AskedBy, Receipt, TurnRow},
@@ -60,6 +61,8 @@ pub struct Registry {
     pub(super) is_closing: AtomicBool,
     /// Not set: nothing can be recorded.
     pub(super) recordings: OnceLock<Arc<Recordings>>,
+    /// Not set: no rows are kept.
+    pub(super) keeper: OnceLock<RowKeeper>,
     /// The actors of rooms that have not ended.
     pub(super) rooms: AtomicUsize,
 }
@@ -115,6 +118,7 @@ impl Registry {
             private_rooms: Mutex::default(),
             is_closing: AtomicBool::new(false),
             recordings: OnceLock::new(),
+            keeper: OnceLock::new(),
             rooms: AtomicUsize::new(0),
         })
     }
@@ -181,7 +185,7 @@ impl Registry {
 
     pub(super) fn register(&self, call: &Call) {
         self.places.of_call(call.id).register(call.id);
-        self.observe_call(call, CallEvent::Begun);
+        self.observe(observed(call, CallEvent::Begun));
     }
 
     /// Sends an audio order for a call. No machine waits for its report.
@@ -282,11 +286,11 @@ impl Registry {
         loop {
             match act {
                 CallAct::End(ending) => {
-                    self.perform(&call, effects);
+                    self.perform_last(&call, effects);
                     return self.end(call, ending);
                 }
                 CallAct::Dial(options) => {
-                    self.perform(&call, effects);
+                    self.perform(&mut call, effects, 1);
                     let Err((mut back, exit)) = self.start_dial(now, call, options) else {
                         return;
                     };
@@ -294,69 +298,35 @@ impl Registry {
                     call = back;
                 }
                 CallAct::Join { room, entry } => {
-                    self.perform(&call, effects);
+                    self.perform(&mut call, effects, 1);
                     let Err((mut back, exit)) = self.enter(now, call, room, entry) else { return };
                     act = self.refused(now, &mut back, &exit, effects);
                     call = back;
                 }
-                CallAct::Stay => {
-                    let worker = self.worker_of(call.id);
-                    // Before the orders are sent: a report may come at once.
-                    worker.expect(call.id, self);
-                    let settled = self.places.of_call(call.id).move_to(call.id, CallPlace::Worker);
-                    if let Err(cause) = settled {
-                        worker.forget(call.id);
-                        effects.clear();
-                        let ending = call.ending(&cause.into());
-                        return self.end(call, ending);
-                    }
-                    self.perform(&call, effects);
-                    return worker.arrive(call);
-                }
+                CallAct::Stay => return self.settle(call, effects, 1),
             }
         }
     }
 
-    /// Writes the events of a call, and performs its other effects in order.
-    pub(super) fn perform(self: &Arc<Self>, call: &Call, effects: &mut Vec<Effect>) {
-        for effect in &*effects {
-            if let Effect::Publish(event) = effect {
-                self.observe_call(call, *event);
-            }
+    /// Moves a call that has no place to its worker. Its requests are the `attempt`th of them.
+    pub(super) fn settle(
+        self: &Arc<Self>,
+        mut call: Box<Call>,
+        effects: &mut Vec<Effect>,
+        attempt: u8,
+    ) {
+        let worker = self.worker_of(call.id);
+        // Before the orders are sent: a report may come at once.
+        worker.expect(call.id, self);
+        let settled = self.places.of_call(call.id).move_to(call.id, CallPlace::Worker);
+        if let Err(cause) = settled {
+            worker.forget(call.id);
+            effects.clear();
+            let ending = call.ending(&cause.into());
+            return self.end(call, ending);
         }
-        for effect in effects.drain(..) {
-            let (recipient, request) = match effect {
-                Effect::Begin { step } => {
-                    if let Some(element) = call.element(step) {
-                        let (verb, at) = (element.verb, element.at);
-                        self.observe(Observed::Began { call: call.id, step, element });
-                        if let Some(passed_over) = call.passed_over(step).cloned() {
-                            let call = call.id;
-                            self.observe(Observed::PassedOver { call, verb, at, passed_over });
-                        }
-                    }
-                    continue;
-                }
-                Effect::Audio(order) => {
-                    self.audio(order);
-                    continue;
-                }
-                Effect::Signal(order) => {
-                    self.signal(order);
-                    continue;
-                }
-                Effect::Publish(_) => continue,
-                Effect::Fetch { number, request } => {
-                    let (url, purpose) = (without_query(&request.url).into(), request.purpose);
-                    self.observe(Observed::Fetching { call: call.id, url, purpose });
-                    (DocumentRecipient::Call { number }, request)
-                }
-                Effect::Notify(request) => (DocumentRecipient::Nobody, request),
-            };
-            let (account, party) = (call.account.clone(), call.party.clone());
-            let status = call.status();
-            self.fetch(DocumentFetch { account, call: call.id, party, status, recipient, request });
-        }
+        self.perform(&mut call, effects, attempt);
+        worker.arrive(call);
     }
 
     pub(super) fn unname(&self, key: &RoomKey, id: RoomId) {
@@ -402,10 +372,6 @@ impl Registry {
 
     pub(super) fn observe(&self, trace: Observed) {
         (self.links.observer)(trace);
-    }
-
-    fn observe_call(&self, call: &Call, event: CallEvent) {
-        self.observe(observed(call, event));
     }
 
     /// Starts a fetch. The answer goes to its recipient, wherever that is by then.
@@ -462,7 +428,7 @@ impl Registry {
     }
 
     pub(super) fn end(&self, call: Box<Call>, ending: Ending) {
-        self.observe_call(&call, CallEvent::Ended(ending));
+        self.record_end(&call, observed(&call, CallEvent::Ended(ending)));
         self.signal(SignallingOrder::End { call: call.id, ending });
         // Last: once the call is not found, all its events have been published.
         self.places.of_call(call.id).remove(call.id);
@@ -481,7 +447,7 @@ pub(super) fn observed(call: &Call, event: CallEvent) -> Observed {
 pub(super) type AccessLists = RwLock<BTreeMap<AccountId, AccessList>>;
 
 /// The URL for the log: its query and fragment may hold secrets.
-fn without_query(url: &str) -> &str {
+pub(super) fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or(url)
 }
 

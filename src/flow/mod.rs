@@ -12,6 +12,7 @@ pub mod check;
 mod continuation;
 mod dial;
 mod digits;
+mod document_row;
 mod effect;
 mod element;
 pub mod encoding;
@@ -25,6 +26,7 @@ mod options;
 mod position;
 pub mod reference;
 mod run;
+mod run_row;
 mod source;
 mod twiml;
 mod url;
@@ -58,6 +60,7 @@ pub use self::{
     },
     position::TextPosition,
     run::Run,
+    run_row::{RowError, RunRow, write_row},
     source::{FlowOrigin, FlowText, SourceDocument, WeakFlowText, is_audio_file},
     url::{is_audio, is_audio_name, is_target},
     variable::{Variable, VariableValues},
