@@ -165,6 +165,14 @@ impl Ops {
         page.family("conflow_calls_total", MetricKind::Counter, "Calls that have begun.")
             .sample(&[("direction", "inbound")], counters.calls(CallDirection::Inbound))
             .sample(&[("direction", "outbound")], counters.calls(CallDirection::Outbound));
+        let help = "Calls of the last process, by what became of them at the start.";
+        page.family("conflow_recovered_calls_total", MetricKind::Counter, help);
+        for (result, calls) in counters.recovered_calls() {
+            page.sample(&[("result", result)], calls);
+        }
+        let help = "Time that the start took to restore calls.";
+        page.family("conflow_recovery_seconds", MetricKind::Gauge, help)
+            .sample(&[], counters.recovery().as_secs_f64());
         page.family("conflow_conferences", MetricKind::Gauge, "Conferences that are on.")
             .sample(&[], counters.conferences_now());
         page.family(

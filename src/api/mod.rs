@@ -34,6 +34,7 @@ mod path;
 mod path_row;
 mod principal;
 mod rate_limit;
+mod recovering;
 mod reply;
 mod router;
 mod routes;
@@ -45,7 +46,14 @@ mod traffic;
 mod trust;
 pub mod voice;
 
-use std::{borrow::Cow, fmt, net::IpAddr, ops::Deref, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt,
+    net::IpAddr,
+    ops::Deref,
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use axum::{
     body::{Body, HttpBody},
@@ -241,6 +249,9 @@ impl Api {
 
     /// Like [`Self::answer`]; says whether the client has shown good credentials.
     async fn answer_known(&self, peer: IpAddr, request: Request<Body>) -> (Response, bool) {
+        if let Some(refusal) = self.links.app.recovering(request.uri().path()) {
+            return (refusal, false);
+        }
         let now = time::Instant::now();
         let trust = self.links.app.trust.read().clone();
         let RoutedRequest { context, path_row, body, upgrade } =
@@ -368,6 +379,7 @@ pub struct AppState {
     requests: RwLock<Option<PerAccount>>,
     failures: Failures,
     trust: RwLock<Arc<Trust>>,
+    is_recovering: AtomicBool,
 }
 
 impl AppState {
@@ -409,6 +421,7 @@ impl AppState {
             requests,
             failures,
             trust: RwLock::default(),
+            is_recovering: AtomicBool::new(false),
         }
     }
 

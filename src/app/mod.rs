@@ -11,6 +11,7 @@ mod random;
 mod recording_archive;
 mod recordings;
 pub mod recordings_command;
+mod recovery;
 mod reload;
 pub mod row_commands;
 mod rows;
@@ -45,7 +46,7 @@ use self::{
         api_settings, fetch_settings, inbound_settings, is_open_to_itself, simulated_phones, trust,
     },
     signals::{Signals, StopSignals},
-    store::{StateRemains, Stores},
+    store::Stores,
     users::AccountPeople,
 };
 use super::log::LogSender;
@@ -63,12 +64,12 @@ use crate::{
         counters::CallCounters,
         inbound::{self, Inbound},
         journal::Journal,
-        recorder,
         registry::{self, Observed, Registry, TokioSpawner},
-        resume::Resumed,
     },
     fetch::{self, FetchClient, Internet},
-    media::Exchange,
+    media::{Exchange, router::Router},
+    rtp_engine,
+    sip::SipBackend,
     state_log::StateLog,
     store::{
         folder::{DataFolder, StoreError},
@@ -91,7 +92,12 @@ struct Engine {
     member_ids: Arc<MemberIdBlocks>,
     client: FetchClient,
     api: Api,
+    /// Until they are opened, and then None.
+    closed_phones: Option<(RealPhones, Arc<dyn Exchange>)>,
     phones: Option<phones::OpenPhones>,
+    router: Arc<Router>,
+    counters: Arc<CallCounters>,
+    has_rows: bool,
     journal: Arc<Journal>,
     state_log: Arc<StateLog>,
 }
@@ -137,20 +143,23 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let (closed, closing) = oneshot::channel::<()>();
     let dispatching = tokio::spawn(dispatcher.run(async move { drop(closing.await) }));
     engine.api = engine.api.with_groups(people.api(&config));
-    engine.resume(remains);
     recordings::start(&config.recordings, recordings.archive(), &engine.registry)?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async move { drop(stopped.await) };
+    engine.api.state().set_recovering(true);
+    let tls = https.clone();
+    let serving = tokio::spawn(server::serve(listener, https, engine.api.clone(), stopped));
+    engine.recover(remains, config.restores);
+    engine.open_phones();
+    engine.api.state().set_recovering(false);
     drop(tokio::spawn(accounts::watch(stored_accounts.clone(), accounts.clone(), people)));
 
     let sip = engine.phones.as_ref().map(|it| it.gauges().0.addresses().to_vec());
     log_start(&config, &documents, http, &sip.unwrap_or_default(), token_file.as_deref());
     warn_of_few(descriptors);
-    let tls = https.clone();
     let (accounts, log) = ((accounts, stored_accounts), (recordings, log));
     let parts = engine.reloadable(accounts, provisioner, (http, tls), log);
     drop(tokio::spawn(Reloader::new(base, &config, load, parts).run(signals.hangup, follow)));
-    let (stop, stopped) = oneshot::channel::<()>();
-    let stopped = async move { drop(stopped.await) };
-    let serving = tokio::spawn(server::serve(listener, https, engine.api.clone(), stopped));
     let is_drained = engine.drain(drain_time(&config), &mut signals.stop).await;
     drop(stop);
     if is_drained {
@@ -260,19 +269,6 @@ fn flows_folder(config: &Config) -> FlowsFolder {
 }
 
 impl Engine {
-    /// Tells of the calls that the last process has left, and of what it has not told.
-    fn resume(&self, StateRemains { rows, last_sign, .. }: StateRemains) {
-        let (jobs, rows) = rows.into_iter().partition::<Vec<_>, _>(recorder::is_of_job);
-        let Resumed { calls, callbacks } = self.journal.resume(rows, last_sign);
-        let requests = self.api.resume(&jobs);
-        if 0 < calls + callbacks + requests {
-            let what = "the last process has left calls, callbacks and requests";
-            tracing::info!(calls, callbacks, requests, "{what}");
-        }
-        let journal = self.journal.clone();
-        drop(tokio::spawn(async move { journal.send_backlog().await }));
-    }
-
     /// Waits for a signal, and lets all callers leave; false if a second signal ends that.
     async fn drain(&self, patience: Duration, stop: &mut StopSignals) -> bool {
         let name = stop.next().await;
@@ -335,9 +331,10 @@ impl Engine {
         if let (Some(sim), Some(exchange)) = (&sim, &backends.sim) {
             sim.connect(Arc::downgrade(exchange));
         }
-        let phones = phones.zip(backends.sip).map(|(it, exchange)| it.open(exchange));
-        if let Some(phones) = &phones {
-            provisioner.connect(phones.gauges().0, &config.sip);
+        let closed_phones = phones.zip(backends.sip);
+        let gauges = closed_phones.as_ref().map(|(it, _)| it.gauges());
+        if let Some((sip, _)) = &gauges {
+            provisioner.connect(sip.clone(), &config.sip);
         }
 
         let links = api::ApiDependencies {
@@ -352,10 +349,23 @@ impl Engine {
             on_answered: Box::new(move |entry| log.audit(entry)),
             phones: sim,
         };
-        let ops = ops(config, http, counters, results, (rows, state_log.clone()), phones.as_ref());
+        let ops = ops(config, http, counters.clone(), results, (rows, state_log.clone()), gauges);
         let api = Api::new(links, api_settings(config)).with_ops(ops);
         api.state().set_trust(trust(config));
-        let it = Self { registry, inbound, member_ids, client, api, phones, journal, state_log };
+        let it = Self {
+            registry,
+            inbound,
+            member_ids,
+            client,
+            api,
+            closed_phones,
+            phones: None,
+            router,
+            counters,
+            has_rows: config.has_state_log,
+            journal,
+            state_log,
+        };
         Ok((it, dispatcher))
     }
 
@@ -404,14 +414,14 @@ fn ops(
     counters: Arc<CallCounters>,
     results: Arc<fetch::ResultCounters>,
     (rows, state_log): (Arc<dyn RowStore>, Arc<StateLog>),
-    phones: Option<&phones::OpenPhones>,
+    phones: Option<(Arc<SipBackend>, Arc<rtp_engine::RtpGauges>)>,
 ) -> Ops {
     Ops {
         token: config.ops_token.as_ref().map(|it| it.0.clone()),
         is_open_to_accounts: is_open_to_itself(config, http),
         counters,
         results,
-        phones: phones.map(phones::OpenPhones::gauges),
+        phones,
         kernel_drops: KernelDrops::default(),
         rows,
         state_log: Some(state_log),

@@ -134,7 +134,6 @@ impl RealPhones {
         }
     }
 
-    #[expect(dead_code, reason = "the start of the engine calls it, with its own rows")]
     /// Goes on with the calls and the registrations of an earlier process, whose rows these are:
     /// their sound at once, and their signalling from [`Self::open`] on. Returns the calls that stand; the
     /// others end, and so does each of these that the router gets an order to end.
@@ -157,6 +156,10 @@ impl RealPhones {
         }
         let legs = self.rtp_engine.restore(&read, clock);
         self.driver.restore(&read, &legs, clock)
+    }
+
+    pub(super) fn gauges(&self) -> (Arc<SipBackend>, Arc<rtp_engine::RtpGauges>) {
+        (self.sip.clone(), self.rtp_engine.gauges().clone())
     }
 
     /// Accepts calls from now on.

@@ -64,6 +64,9 @@ const SEGMENT_BYTES_MAX: u32 = 64 << 20;
 const SEGMENTS_MIN: u64 = 8;
 /// Events that wait while the disk is full.
 const EVENTS_HELD_MAX: usize = 65_536;
+/// Calls are restored if the last sign of their process is no older, in microseconds: phones give up
+/// after as long a silence.
+const RESTORED_WITHIN: u64 = 60_000_000;
 /// CDRs may be so much older than the setting says.
 const CDRS_SWEPT_EVERY: Duration = Duration::from_secs(60);
 /// File in the data folder, without which the tokens of stored accounts are lost.
@@ -90,6 +93,8 @@ pub(super) struct StateRemains {
     pub(super) last_sign: u64,
     /// Whether it has all that the last process has written.
     is_complete: bool,
+    /// Whether that process has ended a moment ago, and the machine has not been started since.
+    pub(super) is_of_now: bool,
 }
 
 impl Stores {
@@ -167,9 +172,11 @@ fn open_state_log(
     log.start().context("the thread of the state log")?;
     // A loss of power takes the last frames, and with them what a request did.
     let is_complete = was_closed || !is_other_boot;
+    let gone_for = micros(wall_clock()).checked_sub(last_sign);
+    let is_of_now = !is_other_boot && gone_for.is_some_and(|it| it <= RESTORED_WITHIN);
     // The clock may have been ahead.
     let last_sign = last_sign.min(micros(wall_clock()));
-    Ok((Arc::new(log), StateRemains { rows, last_sign, is_complete }))
+    Ok((Arc::new(log), StateRemains { rows, last_sign, is_complete, is_of_now }))
 }
 
 /// Gives the requests that the last process was carrying out the answers that the state log has.

@@ -4,7 +4,6 @@
 //! while it is a member. It cannot be cloned, and a live one must not be dropped: its last owner
 //! calls [`Call::end`].
 
-mod action_fields;
 pub mod applications;
 mod callee;
 mod effect;
@@ -14,13 +13,14 @@ pub mod numbers;
 mod party;
 mod preview;
 mod record;
+mod requests;
+mod row;
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use self::facts::CallFacts;
 pub use self::{
     effect::{CallAct, CallEvent, Effect, PastMembership},
     party::{
@@ -28,6 +28,11 @@ pub use self::{
         SessionDetails,
     },
     record::PendingRecording,
+    row::{CallPlaceRow, CallRow, KeptCall, MemberRow},
+};
+use self::{
+    facts::CallFacts,
+    requests::{add_dial, add_membership, request},
 };
 use crate::{
     base::ids::{AccountId, CallId},
@@ -63,8 +68,8 @@ pub struct Call {
     outgoing: Option<Box<OutgoingCall>>,
     /// None once the first document has come.
     fallback: Option<Box<Hook>>,
-    /// The document to fetch once the call has left its conference.
-    pending_transfer: Option<Box<DocumentRequest>>,
+    /// The document that it awaits, or will fetch once it has left its conference.
+    request: Option<Box<DocumentRequest>>,
     facts: Option<Box<CallFacts>>,
     transfers: u8,
     has_rung: bool,
@@ -72,12 +77,14 @@ pub struct Call {
     is_scheduled: bool,
     /// As its leg has reported since it is in no conference.
     is_talking: bool,
+    /// None if the state log has no row of the call.
+    pub kept: Option<Box<KeptCall>>,
     #[cfg(debug_assertions)]
     is_over: bool,
 }
 
 // One machine holds a million of them.
-const _: () = assert!(size_of::<Call>() <= 160);
+const _: () = assert!(size_of::<Call>() <= 168);
 
 /// More transfers than this end a call as a loop (contract 5.1).
 pub const TRANSFERS_MAX: u8 = 70;
@@ -121,13 +128,14 @@ impl Call {
             awaits: Awaits::Nothing,
             outgoing: None,
             fallback: None,
-            pending_transfer: None,
+            request: None,
             facts: None,
             transfers: 0,
             has_rung: false,
             is_answered: false,
             is_scheduled: false,
             is_talking: false,
+            kept: None,
             #[cfg(debug_assertions)]
             is_over: false,
         })
@@ -183,7 +191,7 @@ impl Call {
         effects: &mut Vec<Effect>,
     ) -> CallAct {
         (self.admission, self.is_talking) = (None, false);
-        match (exit.ends_call(), self.pending_transfer.take()) {
+        match (exit.ends_call(), self.request.take()) {
             (true, _) => {
                 if exit.dialled.is_some() {
                     self.flow_left(now, exit, membership, effects);
@@ -209,8 +217,8 @@ impl Call {
         let act = self.handle(now, FlowEvent::Left(exit.clone()), effects);
         let asked = effects[first..].iter_mut();
         match &exit.dialled {
-            Some(_) => asked.for_each(|effect| action_fields::add_dial(effect, self.id)),
-            None => asked.for_each(|effect| action_fields::add_membership(effect, membership)),
+            Some(_) => asked.for_each(|effect| add_dial(effect, self.id)),
+            None => asked.for_each(|effect| add_membership(effect, membership)),
         }
         act
     }
@@ -267,6 +275,7 @@ impl Call {
         if self.awaits != Awaits::Document(number) {
             return CallAct::Stay;
         }
+        self.request = None;
         match (self.fallback.take(), &document) {
             (Some(hook), Err(_)) => {
                 self.fetch(request(*hook, Purpose::Answer), effects);
@@ -292,7 +301,7 @@ impl Call {
 
     /// Notes a transfer of a member: [`Call::left`] fetches the document.
     pub fn transfer_once_out(&mut self, request: DocumentRequest) {
-        self.pending_transfer = Some(Box::new(request));
+        self.request = Some(Box::new(request));
     }
 
     /// Handles a deadline that has passed: the call's own, or one of its element.
@@ -369,14 +378,28 @@ impl Call {
     }
 
     fn fetch(&mut self, request: DocumentRequest, effects: &mut Vec<Effect>) {
+        effects.push(self.await_document(request));
+    }
+
+    fn await_document(&mut self, request: DocumentRequest) -> Effect {
         let number = self.number();
         self.awaits = Awaits::Document(number);
-        effects.push(Effect::Fetch { number, request });
+        self.request = Some(Box::new(request.clone()));
+        Effect::Fetch { number, request }
     }
 
     fn handle(&mut self, now: Instant, event: FlowEvent, effects: &mut Vec<Effect>) -> CallAct {
         let mut asked = Vec::new();
         self.run.handle(now, event, &mut asked);
+        self.apply(now, asked, effects)
+    }
+
+    fn apply(
+        &mut self,
+        now: Instant,
+        asked: Vec<flow::Effect>,
+        effects: &mut Vec<Effect>,
+    ) -> CallAct {
         let mut act = CallAct::Stay;
         for effect in asked {
             debug_assert_eq!(act, CallAct::Stay, "a move is the last effect of a flow");
@@ -416,11 +439,7 @@ impl Call {
             flow::Effect::Join { room, options: entry } => {
                 return EffectResult::Move(CallAct::Join { room, entry });
             }
-            flow::Effect::Fetch(request) => {
-                let number = self.number();
-                self.awaits = Awaits::Document(number);
-                Effect::Fetch { number, request }
-            }
+            flow::Effect::Fetch(request) => self.await_document(request),
             flow::Effect::Notify(request) => Effect::Notify(request),
             flow::Effect::Entered(digits) => {
                 self.facts.get_or_insert_default().digits = digits;
@@ -467,11 +486,6 @@ impl Call {
         self.number_last = self.number_last.wrapping_add(1);
         self.number_last
     }
-}
-
-fn request(hook: Hook, purpose: Purpose) -> DocumentRequest {
-    let Hook { url, method } = hook;
-    DocumentRequest { url, method, purpose, fields: Vec::new(), is_private: false }
 }
 
 #[cfg(debug_assertions)]

@@ -198,7 +198,7 @@ mod tests {
             let found = argument.get_env().map(|it| it.to_str().unwrap().to_owned());
             let expected = Some(variable(&format!("--{flag}")));
             // Acts of one start. A lasting variable would make `--new-store` worthless.
-            let is_action = ["help", "new-store", "print-config"].contains(&flag);
+            let is_action = ["help", "new-store", "no-restore", "print-config"].contains(&flag);
             assert_eq!(found, expected.filter(|_| !is_action), "{flag}");
             assert!(argument.get_help().is_some(), "--{flag} has no help");
         }

@@ -21,6 +21,9 @@ pub struct ServeArgs {
     /// Start with an empty database although the data folder has an account-key, so it had one.
     #[arg(long)]
     pub new_store: bool,
+    /// End the calls that the last process has left, instead of restoring them.
+    #[arg(long)]
+    pub no_restore: bool,
     /// Settings from flags and environment.
     #[command(flatten)]
     pub settings: Settings,

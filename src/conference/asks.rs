@@ -112,6 +112,7 @@ impl Conference {
             let member = self.members.get_mut(id).expect("chosen from the members");
             if mem::replace(flag(member), on) != on {
                 calls.push(member.call.id);
+                self.note_changed(*id);
             }
         }
         calls

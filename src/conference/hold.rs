@@ -47,6 +47,7 @@ impl Conference {
                 changed.push(*id);
             }
             self.floor.permit(*id, may_speak);
+            self.note_changed(*id);
             self.maybe_inject_fault();
         }
         match sound {

@@ -22,6 +22,7 @@ impl Conference {
     pub(super) fn take_out(&mut self, id: MemberId, exit: &Exit) {
         let Some(member) = self.members.remove(&id) else { return };
         self.moderators -= u32::from(member.moderates() == Some(true));
+        self.kept -= u32::from(member.call.is_kept());
         if let Some(typed) = self.typed.remove(&id) {
             self.deadlines.remove(&(typed.ends_at, DueItem::Digits(id)));
         }
@@ -32,7 +33,7 @@ impl Conference {
     pub(super) fn take_out_all(&mut self, exit: &Exit) {
         let leaver = |(id, member)| Leaver { id, member, exit: exit.clone() };
         self.leavers.extend(mem::take(&mut self.members).into_iter().map(leaver));
-        self.moderators = 0;
+        (self.moderators, self.kept) = (0, 0);
         // What is left are sounds that are on their way.
         self.deadlines.retain(|(_, due)| matches!(due, DueItem::Fetch(_)));
         self.typed.clear();

@@ -18,7 +18,7 @@ pub(super) struct Member {
     pub(super) call: Box<Call>,
     pub(super) entry: Arc<JoinOptions>,
     /// Nanoseconds from the room's creation to the entry; enough for 584 years.
-    joined_after: u64,
+    pub(super) joined_after: u64,
     pub(super) muted: bool,
     pub(super) deaf: bool,
     /// The far end has put us on hold: out of the mix, but still a member.

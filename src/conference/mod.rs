@@ -25,6 +25,7 @@ mod event;
 mod floor;
 mod guard;
 mod hold;
+mod invariants;
 mod invite;
 mod kick;
 mod leaving;
@@ -33,6 +34,7 @@ mod pending_sounds;
 mod protocol;
 mod record;
 mod room_recording;
+mod row;
 mod sounds;
 mod state;
 
@@ -43,5 +45,6 @@ pub use self::{
         Ask, AskTicket, ConferenceAnswer, ConferenceRoster, Departure, Kick, KickTarget,
         LegTransfer, MemberSelector, Outcome, Refusal, RosterEntry,
     },
+    row::{DepartureRow, DeparturesRow, RoomRow},
     state::{Conference, INJECTED_FAULT, Settings},
 };

@@ -26,24 +26,28 @@ use crate::{
 /// The state machine of one conference.
 #[derive(Debug)]
 pub struct Conference {
-    incarnation: Arc<Incarnation>,
+    pub(super) incarnation: Arc<Incarnation>,
     pub(super) phase: RoomPhase,
     pub(super) created_at: Instant,
-    limit: RoomTimeLimit,
+    pub(super) limit: RoomTimeLimit,
     /// The cap from [`Settings::members_max`].
     pub(super) members_cap: u32,
     /// The `maxMembers` of the first member that states one.
-    members_max: Option<u32>,
+    pub(super) members_max: Option<u32>,
     /// Counts down to one from [`Settings::inject_fault_after`] and one more.
-    fault_countdown: Option<NonZeroU32>,
+    pub(super) fault_countdown: Option<NonZeroU32>,
     /// In boxes: otherwise a removal from the middle would move large values.
     pub(super) members: BTreeMap<MemberId, Box<Member>>,
     /// The members who moderate the room.
     pub(super) moderators: u32,
+    /// The members whose calls have rows.
+    pub(super) kept: u32,
+    /// Those of them whose rows must be written.
+    pub(super) changed: Vec<MemberId>,
     pub(super) call_ends: CallEnds,
     /// The room's other deadlines, except its time limit.
     pub(super) deadlines: BTreeSet<(Instant, DueItem)>,
-    sequence: u64,
+    pub(super) sequence: u64,
     /// The group's revision at the last expulsion.
     pub(super) expelled_at: u64,
     pub(super) typed: BTreeMap<MemberId, TypedKeys>,
@@ -60,7 +64,7 @@ pub struct Conference {
 }
 
 // One machine has many rooms.
-const _: () = assert!(size_of::<Conference>() <= 328);
+const _: () = assert!(size_of::<Conference>() <= 360);
 
 /// Settings of all conferences.
 #[derive(Clone, Debug)]
@@ -95,7 +99,7 @@ pub(super) enum RoomPhase {
 
 /// The time limit of the room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum RoomTimeLimit {
+pub(super) enum RoomTimeLimit {
     /// The first member's default: no member has stated a limit.
     Default(Instant),
     /// A member has stated 0 and no member another limit, or there is no default.
@@ -131,6 +135,8 @@ impl Conference {
                 .map(|it| NonZeroU32::MIN.saturating_add(it)),
             members: BTreeMap::new(),
             moderators: 0,
+            kept: 0,
+            changed: Vec::new(),
             call_ends: CallEnds::new(now),
             deadlines: BTreeSet::new(),
             sequence: 0,
@@ -160,7 +166,13 @@ impl Conference {
         self.members.is_empty()
     }
 
-    pub(super) fn id(&self) -> RoomId {
+    /// The name and id of the room.
+    pub fn incarnation(&self) -> &Arc<Incarnation> {
+        &self.incarnation
+    }
+
+    /// The id of this incarnation.
+    pub fn id(&self) -> RoomId {
         self.incarnation.id
     }
 
@@ -232,6 +244,7 @@ impl Conference {
 
     pub(super) fn insert_member(&mut self, id: MemberId, member: Box<Member>) {
         self.moderators += u32::from(member.moderates() == Some(true));
+        self.kept += u32::from(member.call.is_kept());
         self.members.insert(id, member);
     }
 
@@ -251,6 +264,7 @@ impl Conference {
         let (entry, call, call_ends_at) =
             (member.entry.clone(), member.call.id, member.call.ends_at);
         self.call_ends.add(call_ends_at, id);
+        self.note_changed(id);
         let is_first = self.members.len() == 1;
         self.set_time_limit(&entry, is_first);
         if self.members_max.is_none() {
@@ -365,6 +379,7 @@ impl Conference {
             LegEvent::Hold(on) => {
                 let member = self.members.get_mut(&id).expect("just seen");
                 member.held = on;
+                self.note_changed(id);
                 self.floor.permit(id, self.members[&id].may_speak());
             }
             LegEvent::HungUp => self.take_out(id, &Cause::CallerLeft.into()),
@@ -454,38 +469,6 @@ impl Conference {
     pub(super) fn maybe_inject_fault(&mut self) {
         let Some(left) = &mut self.fault_countdown else { return };
         *left = NonZeroU32::new(left.get() - 1).expect(INJECTED_FAULT);
-    }
-
-    /// Asserts the invariants after a command, in tests and simulations.
-    pub fn check(&self) {
-        assert!(self.members.len() <= self.members_cap as usize);
-        assert_eq!(self.members.is_empty(), self.phase == RoomPhase::Over);
-        assert!(self.leavers.is_empty() && self.reply.is_none());
-        self.check_callees();
-        let ends_first = self.members.values().map(|it| it.call.ends_at).min();
-        let expected = self.call_ends.first();
-        let is_in_time = ends_first.is_none_or(|at| expected.is_some_and(|it| it <= at));
-        assert!(is_in_time, "no call outlives its end");
-        let of_digits = self.deadlines.iter().filter(|(_, due)| matches!(due, DueItem::Digits(_)));
-        assert_eq!(of_digits.count(), self.typed.len(), "one deadline for each member that types");
-        assert!(self.typed.keys().all(|id| self.members.contains_key(id)));
-        for member in self.members.values() {
-            assert!(member.announced, "a refused call is taken out");
-            assert!(member.listening != Listening::None, "everybody hears something");
-            assert!(
-                self.phase != RoomPhase::Waiting || member.listening == Listening::Wait,
-                "before the start"
-            );
-            let is_alone = self.members.len() == 1;
-            let may_wait = is_alone || member.hold != Hold::Off;
-            let hears_room = !self.is_live() || member.listening == Listening::Room;
-            assert!(hears_room || may_wait, "only members on hold and one who is alone wait");
-            let is_out = member.hold == Hold::Off || member.is_waiting();
-            assert!(is_out, "a member on hold is out of the mix");
-        }
-        self.floor.check(&self.members);
-        let moderators = self.members.values().filter(|it| it.moderates() == Some(true));
-        assert_eq!(moderators.count(), self.moderators as usize, "moderators");
     }
 }
 

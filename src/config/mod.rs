@@ -133,6 +133,9 @@ pub struct Config {
     /// A data folder without its database may be used; only as a flag.
     #[serde(skip)]
     pub is_new_store: bool,
+    /// Calls of the last process go on; false only by a flag.
+    #[serde(skip)]
+    pub restores: bool,
     /// Events and callbacks outlive the process; false in a bench that measures the cost of that.
     #[serde(skip)]
     pub has_state_log: bool,
@@ -260,10 +263,10 @@ impl Config {
                 .map_err(|source| ConfigError::Unreadable { path: default.clone(), source })?
                 .then_some(default),
         };
-        let is_new_store = flags.new_store;
+        let (is_new_store, restores) = (flags.new_store, !flags.no_restore);
         let Some(path) = file else {
             let config = Self::new(flags.settings, development(token), None);
-            return Ok(Self { is_new_store, ..config });
+            return Ok(Self { is_new_store, restores, ..config });
         };
         if token.is_some() {
             let why = "CONFLOW_AUTH_TOKEN is for development mode, which has no configuration \
@@ -289,7 +292,7 @@ impl Config {
         (config.sip.local_networks, config.sip.nameservers) = (local_networks, nameservers);
         config.sip.dial_allow = dial_allow;
         let unresolved_owners = source.unresolved_owners.take();
-        config.is_new_store = is_new_store;
+        (config.is_new_store, config.restores) = (is_new_store, restores);
         Ok(Self { numbers, endpoints, applications, trunks, unresolved_owners, ..config })
     }
 
@@ -452,6 +455,7 @@ impl Config {
             numbers: Vec::new(),
             file,
             is_new_store: false,
+            restores: true,
             has_state_log: true,
             unresolved_owners: Vec::new(),
         }

@@ -413,6 +413,7 @@ mod tests {
             status: CallStatus::InProgress,
             recipient: DocumentRecipient::Call { number: 7 },
             request,
+            attempt: 1,
         };
         folder.fetch(
             fetch.clone(),

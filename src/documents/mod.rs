@@ -30,6 +30,8 @@ pub struct DocumentFetch {
     pub recipient: DocumentRecipient,
     /// URL, method and fields of the request.
     pub request: DocumentRequest,
+    /// 1; or 2 for a document that an earlier process has asked for, perhaps in vain.
+    pub attempt: u8,
 }
 
 /// Receiver of a fetched document.

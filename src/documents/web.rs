@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
+
 use super::{
     DocumentFetch, DocumentRecipient, DocumentStore, LocalFlow, OnDocument,
     cache::{DocumentCache, HashedText},
@@ -51,12 +53,22 @@ impl WebDocuments {
             target: Arc::new(target),
             method: fetch.request.method,
             fields: fields::of_fetch(fetch),
-            headers: fetch::trace_headers(Some(fetch.party.session.trace(fetch.call))),
+            headers: headers(fetch),
             dialect,
             signer: self.accounts.signer(&fetch.account, dialect),
             answer_bytes_max: wants_answer.then_some(DOCUMENT_BYTES_MAX),
         })
     }
+}
+
+/// The trace, and which attempt it is if there was one before.
+fn headers(fetch: &DocumentFetch) -> HeaderMap {
+    let mut headers = fetch::trace_headers(Some(fetch.party.session.trace(fetch.call)));
+    if 1 < fetch.attempt {
+        let attempt = HeaderName::from_static("x-conflow-attempt");
+        headers.insert(attempt, HeaderValue::from(u16::from(fetch.attempt)));
+    }
+    headers
 }
 
 impl DocumentStore for WebDocuments {

@@ -139,8 +139,10 @@ pub(super) struct CallWorkerActor {
     decided: Vec<DecidedCall>,
     /// Their effects, in order, without the events.
     effects: Vec<Effect>,
-    /// For the frame of the turn: events of one account, and answers of requests.
+    /// For the frame of the turn: events of one account, rows of calls, and answers of requests.
     record: TurnRecord,
+    /// Documents that rows name no longer, once the frame is written.
+    released: Vec<u128>,
     registry: Arc<Registry>,
 }
 
@@ -194,6 +196,7 @@ impl CallWorkerActor {
             decided: Vec::new(),
             effects: Vec::new(),
             record: TurnRecord::default(),
+            released: Vec::new(),
             registry,
         }
     }
@@ -356,6 +359,9 @@ impl CallWorkerActor {
             }
         }
         take_events(call, effects, from, &mut self.record.events);
+        if !matches!(act, CallAct::End(_)) {
+            self.released.extend(self.registry.add_row(call, &mut self.record.rows));
+        }
         let (receipt, reply) = asked.unzip();
         let rows = receipt.flatten().map(|it| it.rows(None));
         self.record.rows.extend(rows.into_iter().flatten());
@@ -369,7 +375,9 @@ impl CallWorkerActor {
         }
         let TurnRecord { events, rows } = mem::take(&mut self.record);
         let record = AssertUnwindSafe(|| self.registry.record(events, rows));
-        if catch_unwind(record).is_err() {
+        let is_written = catch_unwind(record).is_ok();
+        self.released.drain(..).for_each(|it| self.registry.release_document(it));
+        if !is_written {
             self.effects.clear();
             let decided = mem::take(&mut self.decided);
             return decided.into_iter().for_each(|it| self.end_faulty(now, it.id));
@@ -394,13 +402,13 @@ impl CallWorkerActor {
         let perform = AssertUnwindSafe(|| match act {
             CallAct::Stay => {
                 if let Some(CallSlot::Occupied { call, .. }) = self.slots.get_mut(id) {
-                    self.registry.perform(call, effects);
+                    self.registry.perform_written(call, effects, 1);
                 }
             }
             // Its messages in the queue are stale. A hang-up is not lost: the directory has it.
             act @ (CallAct::Dial(_) | CallAct::End(_) | CallAct::Join { .. }) => {
                 if let Some(CallSlot::Occupied { call, .. }) = self.slots.remove(id) {
-                    self.registry.go_on(now, call, act, effects);
+                    self.registry.go_on_written(now, call, act, effects);
                 }
             }
         });

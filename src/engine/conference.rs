@@ -24,9 +24,10 @@ use super::{
     invite::{AdmittedCallee, of_callee},
     observed::Blame,
     queue::QueueReceiver,
-    recorder::{self, AskedBy, Receipt, TurnRow},
+    recorder::{self, AskedBy, Receipt},
     registry::{Observed, Registry},
     room_queue::{DialMessage, InviteMessage, RoomHandle, RoomMessage},
+    room_rows::{self, RoomRows},
     room_sounds,
     spawner::Actor,
 };
@@ -38,6 +39,7 @@ use crate::{
         Settings, ban_list::TooManyBans,
     },
     flow::JoinOptions,
+    group::GroupId,
 };
 
 /// The actor that runs one conference.
@@ -63,6 +65,7 @@ pub(super) struct RoomActor {
     receipt: Option<Receipt>,
     /// How far the notices of the current decision are written.
     recording: WriteProgress,
+    rows: RoomRows,
     decisions: u8,
     ticket_last: AskTicket,
     /// The initiator of the current decision.
@@ -83,26 +86,38 @@ pub(super) fn open(
     now: Instant,
     id: RoomId,
     key: RoomKey,
-    settings: Settings,
+    (group, settings): (Option<GroupId>, Settings),
     registry: Arc<Registry>,
 ) -> (Arc<RoomHandle>, RoomActor) {
     let incarnation = Arc::new(Incarnation { key, id });
-    let machine = Conference::new(now, incarnation.clone(), &settings);
+    let machine = Conference::new(now, incarnation, &settings);
+    run(machine, VecDeque::new(), RoomRows::of_group(group), settings.asks_max, registry)
+}
+
+/// The actor of a room that has decided on these effects.
+pub(super) fn run(
+    machine: Conference,
+    effects: VecDeque<Effect>,
+    rows: RoomRows,
+    asks_max: usize,
+    registry: Arc<Registry>,
+) -> (Arc<RoomHandle>, RoomActor) {
     registry.rooms.fetch_add(1, Ordering::SeqCst);
-    let (room, queue) = RoomHandle::new(incarnation, settings.asks_max);
+    let (room, queue) = RoomHandle::new(machine.incarnation().clone(), asks_max);
     let actor = RoomActor {
         machine,
         room: room.clone(),
         queue,
         has_message: false,
-        effects: VecDeque::new(),
+        recording: if effects.is_empty() { WriteProgress::Done } else { WriteProgress::Begins },
+        effects,
+        rows,
         split_orders: 0,
         carried_out: 0,
         call_effects: Vec::new(),
         reply: None,
         arrival: None,
         receipt: None,
-        recording: WriteProgress::Done,
         decisions: 0,
         ticket_last: AskTicket::default(),
         blame: Blame::default(),
@@ -299,6 +314,7 @@ impl RoomActor {
             match self.effects.front_mut() {
                 Some(Effect::Stop) => {
                     self.queue.close();
+                    self.record_released();
                     if !self.requeue_next(now) {
                         return TurnOutcome::Over;
                     }
@@ -336,7 +352,13 @@ impl RoomActor {
     /// performed. Returns whether all are written.
     fn record(&mut self, now: Instant, slice: usize) -> bool {
         let is_first = self.recording == WriteProgress::Begins;
-        let mut rows = if is_first { self.decided_rows(now) } else { Vec::new() };
+        let mut rows = Vec::new();
+        if is_first {
+            let Self { rows: of_room, machine, effects, registry, room, receipt, .. } = self;
+            rows.extend(recorder::answered(receipt.take(), effects));
+            rows.extend(room_rows::bans(registry, now, &room.incarnation.key, effects));
+            rows.extend(of_room.begin(registry, machine, effects, room.incarnation.id));
+        }
         let (room, mut events, mut is_all) = (&self.room.incarnation, Vec::new(), true);
         let blame = &mut self.blame;
         let account = &room.key.account;
@@ -345,26 +367,28 @@ impl RoomActor {
                 blame.exits(who.call, *ends, *cause);
             }
             events.push(Observed::Notice { room: room.clone(), notice });
-            events.len()
         };
         // A room tells of the few calls that it makes.
         let mut others = Vec::new();
         let mut left = slice.max(1);
         self.effects.retain_mut(|effect| {
             match effect {
-                Effect::Publish(notice) if 0 < left => {
+                // What follows the exits is told with the last of them.
+                Effect::Publish(notice) if is_all => {
                     let none = Notice { sequence: 0, event: ConferenceEvent::Over };
-                    left = slice.saturating_sub(take(mem::replace(notice, none)));
+                    take(mem::replace(notice, none));
                     return false;
                 }
                 Effect::Leave(leave) => {
-                    if is_first && left < leave.exits_left() {
+                    if is_first && !leave.is_kept() && left < leave.exits_left() {
                         rows.push(recorder::leaving(room.id, leave));
                     }
-                    while 0 < left
+                    // The end of the room is told with the last exit.
+                    while (0 < left || leave.exits_left() == 0)
                         && let Some(notice) = leave.notice()
                     {
-                        left = slice.saturating_sub(take(notice));
+                        take(notice);
+                        left = left.saturating_sub(1);
                     }
                     is_all &= leave.is_told();
                 }
@@ -372,7 +396,7 @@ impl RoomActor {
                     others.extend(of_callee(account, effect));
                     return false;
                 }
-                Effect::Publish(_) => is_all = false,
+                Effect::Publish(_) => (),
                 Effect::Admit { .. }
                 | Effect::Ban { .. }
                 | Effect::End { .. }
@@ -394,21 +418,18 @@ impl RoomActor {
         if is_all && !is_first {
             rows.push(recorder::left(room.id));
         }
+        if is_all {
+            rows.extend(self.rows.end(&self.registry, &self.machine));
+        }
         self.recording = if is_all { WriteProgress::Done } else { WriteProgress::GoesOn };
         self.registry.record(events, rows);
         is_all
     }
 
-    /// The rows of the answer and of the bans among the decided effects.
-    fn decided_rows(&mut self, now: Instant) -> Vec<TurnRow> {
-        let mut rows = recorder::answered(self.receipt.take(), &self.effects);
-        let (ban_list, key) = (self.registry.ban_list(), &self.room.incarnation.key);
-        let row = |effect: &Effect| {
-            let Effect::Ban { member, who, reason, length } = effect else { return None };
-            ban_list.row(now, key, *member, who.clone(), reason.clone(), *length)
-        };
-        rows.extend(self.effects.iter().filter_map(row));
-        rows
+    /// Writes that all have been released who have left by the last decision.
+    fn record_released(&mut self) {
+        let released = self.rows.all_released(&self.registry, self.room.incarnation.id);
+        self.registry.record(Vec::new(), released.into_iter().collect());
     }
 
     /// Replaces the order at the front by those into which the media port splits it.

@@ -1,8 +1,14 @@
 //! Counters: figures about calls and rooms, counted from the registry's events without a lock.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
-use super::registry::Observed;
+use super::{
+    registry::Observed,
+    restore::{RestorePlan, Restored},
+};
 use crate::{
     call::{self, CallDirection},
     conference::ConferenceEvent,
@@ -20,6 +26,9 @@ pub struct CallCounters {
     refused: ByCause,
     started: AtomicU64,
     over: AtomicU64,
+    /// Of the last process: restored, their callers had left, and ended as crashed.
+    recovered: [AtomicU64; 3],
+    recovery_micros: AtomicU64,
 }
 
 /// One total for each of [`Cause::ALL`].
@@ -50,6 +59,41 @@ impl CallCounters {
             Observed::Fetched { .. } | Observed::PassedOver { .. } => (),
             Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => (),
         }
+    }
+
+    /// Counts what a start has done with the calls of the last process. Restored ones count as begun.
+    pub fn recovered(&self, restored: Restored, crashed: usize, took: Duration) {
+        let Restored { calls, left, rooms: _ } = restored;
+        for (total, count) in self.recovered.iter().zip([calls, left, crashed]) {
+            total.fetch_add(count as u64, Relaxed);
+        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.recovery_micros.store(micros, Relaxed);
+    }
+
+    /// Counts calls and rooms that go on from the last process.
+    pub fn restoring(&self, plan: &RestorePlan) {
+        for call in plan.each_call() {
+            match call.party.direction {
+                CallDirection::Inbound => increment(&self.inbound),
+                CallDirection::Outbound => increment(&self.outbound),
+            }
+        }
+        for (members, is_live) in plan.each_room() {
+            self.entered.fetch_add(members as u64, Relaxed);
+            self.started.fetch_add(u64::from(is_live), Relaxed);
+        }
+    }
+
+    /// Calls of the last process by what has become of them, with a name for each.
+    pub fn recovered_calls(&self) -> [(&'static str, u64); 3] {
+        let names = ["restored", "caller-left", "crashed"];
+        std::array::from_fn(|at| (names[at], self.recovered[at].load(Relaxed)))
+    }
+
+    /// How long the start has taken to restore the calls of the last process.
+    pub fn recovery(&self) -> Duration {
+        Duration::from_micros(self.recovery_micros.load(Relaxed))
     }
 
     /// Calls of a direction that have begun, ended ones included.

@@ -50,7 +50,7 @@ impl Registry {
         let name = "dial".parse().expect("a name");
         let key = RoomKey { account: call.account.clone(), name };
         let settings = self.settings.read().clone();
-        let (room, actor) = conference::open(now, id, key, settings, self.clone());
+        let (room, actor) = conference::open(now, id, key, (None, settings), self.clone());
         let places: Vec<_> = callees.iter().map(|it| (it.call.id, it.member)).collect();
         {
             // A hang-up of the caller from now on queues after the dial.

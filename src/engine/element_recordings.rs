@@ -193,7 +193,8 @@ impl Registry {
         let EndedCallAction { call, account, party, action } = action;
         let request = action.request(facts, party.dialect);
         let (recipient, status) = (DocumentRecipient::Nobody, CallStatus::Completed);
-        self.fetch(DocumentFetch { account, call, party, status, recipient, request });
+        let attempt = 1;
+        self.fetch(DocumentFetch { account, call, party, status, recipient, request, attempt });
     }
 }
 

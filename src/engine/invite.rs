@@ -9,8 +9,8 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    recorder::AskedBy,
     observed::observed,
+    recorder::AskedBy,
     registry::{AskError, CallPlace, Observed, Registry},
     room_queue::{InviteMessage, RoomHandle},
 };
@@ -161,7 +161,7 @@ impl Registry {
             self.go_on(now, call, act, effects);
             return None;
         };
-        self.perform(&call, effects);
+        self.perform(&mut call, effects, 1);
         match self.may_enter(now, key, &mut call, &entry) {
             Ok(()) => Some((call, entry)),
             Err(cause) => {

@@ -98,7 +98,8 @@ impl Registry {
             None => {
                 let id = (self.links.room_id)();
                 let settings = self.settings.read().clone();
-                let (room, actor) = conference::open(now, id, key.clone(), settings, self.clone());
+                let (room, actor) =
+                    conference::open(now, id, key.clone(), (group, settings), self.clone());
                 (room, Some((id, actor)))
             }
         };

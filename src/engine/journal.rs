@@ -8,10 +8,10 @@ use std::{
     fmt, io,
     num::NonZeroU64,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -20,6 +20,7 @@ use tokio::{
     time::Instant,
 };
 
+pub use super::active_call::ActiveCall;
 use super::{
     backlog::Backlog,
     callbacks::{Callbacks, EventCallback},
@@ -43,7 +44,7 @@ use crate::{
         AccountEvent, CallSequence,
         log::{EventCursor, EventFilter, EventPage},
     },
-    media::{BackendRow, BackendRows, Ending},
+    media::{BackendRow, BackendRows},
     state_log::StateLog,
     trace::archive::TraceArchive,
     webhooks::dispatcher::WebhookQueue,
@@ -72,28 +73,11 @@ pub(super) struct AccountJournal {
     live: Mutex<CallMap<ActiveCall>>,
 }
 
-/// A live call, as the API lists it.
-#[derive(Clone, Debug)]
-pub struct ActiveCall {
-    /// From, to, direction and session of the call.
-    pub party: Arc<Party>,
-    /// The status after its last event.
-    pub status: CallStatus,
-    /// The journal's age when the call began, in nanoseconds.
-    since: u64,
-    /// Nanoseconds from `since` to the answer, plus one: so None takes no room.
-    answered: Option<NonZeroU64>,
-    /// The number of its events so far.
-    events: CallSequence,
-    /// The last conference that it entered.
-    conference: Option<Arc<Incarnation>>,
-}
-
-// A million calls are up on one machine.
-const _: () = assert!(size_of::<ActiveCall>() <= 48);
-
 /// Requests that read from the disk at once; others wait.
 const DISK_READS_MAX: usize = 4;
+
+/// The first age: ten years, in nanoseconds.
+const AGE_FIRST: u64 = 315_360_000_000_000_000;
 
 /// The result of one event of a call.
 struct CallUpdate {
@@ -236,12 +220,27 @@ impl Journal {
 
     /// The account of a call; None if the call is unknown or its trace is no longer in memory.
     pub fn account_of(&self, call: CallId) -> Option<AccountId> {
-        self.trace_log.account_of(call)
+        // The trace of a restored call began in another process.
+        let is_its = |journal: &&Arc<AccountJournal>| journal.live.lock().contains(call);
+        let found = || {
+            let journals = self.journals.read();
+            journals.iter().find(|(_, it)| is_its(it)).map(|(account, _)| account.clone())
+        };
+        self.trace_log.account_of(call).or_else(found)
     }
 
     /// Adds a call of the last process, which must be ended.
     pub(super) fn add_lost(&self, account: &AccountId, call: CallId, lost: ActiveCall) {
         self.account_journal(account).live.lock().insert(call, lost);
+    }
+
+    /// Adds a call of the last process that goes on. Its begin is that of the party.
+    pub(super) fn add_restored(&self, account: &AccountId, call: CallId, mut found: ActiveCall) {
+        let began_at = found.party.session.began_at;
+        let since = wall_clock().duration_since(began_at).unwrap_or_default();
+        let since = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        found.since = self.age().saturating_sub(since);
+        self.account_journal(account).live.lock().insert(call, found);
     }
 
     /// The sender of callbacks.
@@ -265,9 +264,10 @@ impl Journal {
         self.journals.write().entry(account.clone()).or_insert_with(|| Arc::new(new())).clone()
     }
 
-    /// Nanoseconds since the journal was opened.
+    /// Nanoseconds since the journal was opened, and some: calls may be older than it.
     fn age(&self) -> u64 {
-        u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        let elapsed = u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        AGE_FIRST.saturating_add(elapsed)
     }
 
     /// Notes an event of a call of the last process.
@@ -439,55 +439,6 @@ impl AccountJournal {
             call::CallEvent::Rang => live.status = CallStatus::Ringing,
         }
         Some(CallUpdate { status: live.status, at, call_sequence, cdr: None })
-    }
-}
-
-impl ActiveCall {
-    /// A call of the last process. `answered`: nanoseconds from its begin to its answer. The ages of
-    /// its events are counted from its begin.
-    pub(super) fn lost(
-        party: Arc<Party>,
-        status: CallStatus,
-        answered: Option<u64>,
-        events: CallSequence,
-        conference: Option<Arc<Incarnation>>,
-    ) -> Self {
-        let answered = answered.map(|it| NonZeroU64::MIN.saturating_add(it));
-        Self { party, status, since: 0, answered, events, conference }
-    }
-
-    fn number(&mut self) -> CallSequence {
-        self.events = self.events.saturating_add(1);
-        self.events
-    }
-
-    /// The wall clock time for this call's events: its start plus elapsed time, so it never jumps.
-    fn wall(&self, age: u64) -> SystemTime {
-        self.party.session.began_at + Duration::from_nanos(age.saturating_sub(self.since))
-    }
-
-    fn into_cdr(
-        self,
-        age: u64,
-        account: AccountId,
-        call: CallId,
-        ending: Ending,
-        detail: Option<Arc<str>>,
-    ) -> Cdr {
-        let offset = |it: NonZeroU64| Duration::from_nanos(it.get() - 1);
-        let answered_at = self.answered.map(|it| self.party.session.began_at + offset(it));
-        let ended_at = self.wall(age);
-        Cdr {
-            account,
-            call,
-            party: self.party,
-            answered_at,
-            ended_at,
-            ending,
-            detail,
-            conference: self.conference.map(|it| it.id),
-            leg_summary: OnceLock::new(),
-        }
     }
 }
 

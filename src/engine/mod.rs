@@ -4,8 +4,10 @@
 //! argument and never waits; it ends in a [`TurnOutcome`]. The actor's `run` waits between turns,
 //! on tokio. The simulation takes the turns of many actors itself, in an order that a seed picks.
 
+mod active_call;
 mod backlog;
 pub mod ban_list;
+mod call_effects;
 mod call_worker;
 mod callbacks;
 pub mod conference;
@@ -22,6 +24,7 @@ pub mod inbound;
 pub mod invite;
 mod join;
 pub mod journal;
+mod keeping;
 mod kick;
 pub mod membership;
 mod notes;
@@ -33,8 +36,11 @@ pub mod recorder;
 pub mod recordings;
 pub mod redelivery;
 pub mod registry;
+mod restorable;
+pub mod restore;
 pub mod resume;
 mod room_queue;
+mod room_rows;
 mod room_sounds;
 pub mod scheduler;
 pub mod spawner;

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::{
     base::ids::{AccountId, CallId, MemberId, RoomId},
-    conference::{ConferenceAnswer, Effect, Leave},
+    conference::{ConferenceAnswer, DeparturesRow, Effect, Leave},
     flow::Cause,
     media::{BackendRow, BackendRowKind},
     state_log::{Line, RowKey, RowRecord},
@@ -69,13 +69,17 @@ pub(super) enum KeyKind {
     Leg = 18,
     /// A phone that has registered.
     Registration = 19,
+    /// The exits of members who leave by one decision, until all are released; by room.
+    Departures = 20,
+    /// A restore that is under way.
+    Restoring = 21,
     /// An event whose callback has not been delivered.
     Callback = RowKey::LATER,
 }
 
 impl KeyKind {
     /// Every kind, for lookups.
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 21] = [
         Self::Call,
         Self::Answer,
         Self::Member,
@@ -94,8 +98,15 @@ impl KeyKind {
         Self::Dialog,
         Self::Leg,
         Self::Registration,
+        Self::Departures,
+        Self::Restoring,
         Self::Callback,
     ];
+
+    /// Whether rows of this kind are read when calls are restored.
+    pub(super) fn is_of_restore(self) -> bool {
+        matches!(self, Self::CallState | Self::Departures | Self::Document | Self::RoomState)
+    }
 
     /// The key of an id.
     pub(super) fn key(self, id: u128) -> RowKey {
@@ -149,6 +160,36 @@ pub fn backend_rows(rows: &[RowRecord]) -> Vec<BackendRow> {
         Some(BackendRow { kind: *kind, id: it.key.id, body: Some(it.body.clone()) })
     };
     rows.iter().filter_map(row).collect()
+}
+
+/// A restore that a process has begun and not survived.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RestoreAttempt {
+    /// 1 or more: how many restores in a row.
+    pub attempt: u8,
+    /// The id of the call or the room that was being restored; 0 if it was done with all.
+    pub unit: u128,
+}
+
+impl RestoreAttempt {
+    /// The one that a start has found.
+    pub fn of(rows: &[RowRecord]) -> Option<Self> {
+        let row = rows.iter().find(|it| it.key == KeyKind::Restoring.key(0))?;
+        let (attempt, unit) = row.body.split_first()?;
+        let unit = unit.first_chunk().map(|it| u128::from_be_bytes(*it))?;
+        Some(Self { attempt: *attempt, unit })
+    }
+
+    /// Its row.
+    pub(super) fn row(self) -> TurnRow {
+        let body = [&[self.attempt][..], &self.unit.to_be_bytes()].concat();
+        TurnRow::put(KeyKind::Restoring.key(0), body)
+    }
+
+    /// The end of its row: the process has survived it.
+    pub fn gone() -> TurnRow {
+        TurnRow::gone(KeyKind::Restoring.key(0))
+    }
 }
 
 /// A row of the state log, or its end.
@@ -256,7 +297,9 @@ struct LeavingRow {
 }
 
 /// The exits of a decision that a crash has cut off.
-pub(super) type UnfinishedExits = BTreeMap<CallId, (Cause, Option<Arc<str>>)>;
+///
+/// None: by the only member that a call was.
+pub(super) type UnfinishedExits = BTreeMap<(CallId, Option<MemberId>), (Cause, Option<Arc<str>>)>;
 
 /// The row of members who leave a room.
 pub(super) fn leaving(room: RoomId, leave: &Leave) -> TurnRow {
@@ -287,10 +330,20 @@ pub(super) fn read_leaving(body: &[u8], exits: &mut UnfinishedExits) {
         Ok(LeavingRow { exits: found, calls }) => {
             exits.extend(calls.into_iter().filter_map(|(call, at)| {
                 let exit = found.get(usize::try_from(at).ok()?)?;
-                Some((call, exit.clone()))
+                Some(((call, None), exit.clone()))
             }));
         }
         Err(error) => tracing::error!("exits that a crash cut off cannot be read: {error}"),
+    }
+}
+
+/// Adds the exits of a [`KeyKind::Departures`] row, as [`read_leaving`] does.
+pub(super) fn read_departures(body: &[u8], exits: &mut UnfinishedExits) {
+    match DeparturesRow::read(body) {
+        Ok(row) => {
+            exits.extend(row.departures().map(|it| ((it.call, Some(it.member)), it.cause())))
+        }
+        Err(error) => tracing::error!("exits that a crash cut off: {error}"),
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use super::{
     ban_list::BanList,
     element_recordings::ElementRecordings,
+    keeping::RowKeeper,
     observed::{TurnRecord, observed, take_events},
     partitions::Partitions,
     recorder::{AskedBy, Receipt, TurnRow},
@@ -62,6 +63,8 @@ pub struct Registry {
     /// Not set: nothing can be recorded.
     pub(super) recordings: OnceLock<Arc<Recordings>>,
     pub(super) elements: ElementRecordings,
+    /// Not set: no rows are kept.
+    pub(super) keeper: OnceLock<RowKeeper>,
     /// The actors of rooms that have not ended.
     pub(super) rooms: AtomicUsize,
 }
@@ -118,6 +121,7 @@ impl Registry {
             is_closing: AtomicBool::new(false),
             recordings: OnceLock::new(),
             elements: ElementRecordings::default(),
+            keeper: OnceLock::new(),
             rooms: AtomicUsize::new(0),
         })
     }
@@ -131,8 +135,7 @@ impl Registry {
         document: Fetched,
     ) {
         let missing = document.as_ref().err();
-        let record =
-            missing.map(|it| documents::unsent(Purpose::Answer.text(), url.into(), it));
+        let record = missing.map(|it| documents::unsent(Purpose::Answer.text(), url.into(), it));
         let mut effects = Vec::new();
         let act = call.begin(now, document, &mut effects);
         self.register(&call, &mut effects);
@@ -285,86 +288,74 @@ impl Registry {
         self: &Arc<Self>,
         now: Instant,
         mut call: Box<Call>,
+        act: CallAct,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.record_move(&mut call, &act, effects);
+        self.go_on_written(now, call, act, effects);
+    }
+
+    /// As [`Registry::go_on`]; the frame of what the call has decided is written.
+    pub(super) fn go_on_written(
+        self: &Arc<Self>,
+        now: Instant,
+        mut call: Box<Call>,
         mut act: CallAct,
         effects: &mut Vec<Effect>,
     ) {
         loop {
             match act {
                 CallAct::End(ending) => {
-                    self.perform(&call, effects);
+                    self.perform_last(&call, effects);
                     return self.end(call, ending);
                 }
                 CallAct::Dial(options) => {
-                    self.perform(&call, effects);
+                    self.perform_written(&call, effects, 1);
                     let Err((mut back, exit)) = self.start_dial(now, call, options) else {
                         return;
                     };
                     act = self.refused(now, &mut back, &exit, effects);
+                    self.record_move(&mut back, &act, effects);
                     call = back;
                 }
                 CallAct::Join { room, entry } => {
-                    self.perform(&call, effects);
+                    self.perform_written(&call, effects, 1);
                     let Err((mut back, exit)) = self.enter(now, call, room, entry) else { return };
                     act = self.refused(now, &mut back, &exit, effects);
+                    self.record_move(&mut back, &act, effects);
                     call = back;
                 }
-                CallAct::Stay => {
-                    let worker = self.worker_of(call.id);
-                    // Before the orders are sent: a report may come at once.
-                    worker.expect(call.id, self);
-                    let settled = self.places.of_call(call.id).move_to(call.id, CallPlace::Worker);
-                    if let Err(cause) = settled {
-                        worker.forget(call.id);
-                        effects.clear();
-                        let ending = call.ending(&cause.into());
-                        return self.end(call, ending);
-                    }
-                    self.perform(&call, effects);
-                    return worker.arrive(call);
-                }
+                CallAct::Stay => return self.settle(call, effects, 1),
             }
         }
     }
 
-    /// Writes the events of a call, and performs its other effects in order.
-    pub(super) fn perform(self: &Arc<Self>, call: &Call, effects: &mut Vec<Effect>) {
-        let mut events = Vec::new();
-        take_events(call, effects, 0, &mut events);
-        self.record(events, Vec::new());
-        for effect in effects.drain(..) {
-            let (recipient, request) = match effect {
-                Effect::Begin { step } => {
-                    self.note_element(call, step);
-                    continue;
-                }
-                Effect::Record { number, options } => {
-                    self.record_element(call, number, &options);
-                    continue;
-                }
-                Effect::StopRecording { number, why } => {
-                    self.stop_element(call.id, number, why);
-                    continue;
-                }
-                Effect::Audio(order) => {
-                    self.audio(order);
-                    continue;
-                }
-                Effect::Signal(order) => {
-                    self.signal(order);
-                    continue;
-                }
-                Effect::Publish(_) => unreachable!("`take_events` has taken them"),
-                Effect::Fetch { number, request } => {
-                    let (url, purpose) = (without_query(&request.url).into(), request.purpose);
-                    self.observe(Observed::Fetching { call: call.id, url, purpose });
-                    (DocumentRecipient::Call { number }, request)
-                }
-                Effect::Notify(request) => (DocumentRecipient::Nobody, request),
-            };
-            let (account, party) = (call.account.clone(), call.party.clone());
-            let status = call.status();
-            self.fetch(DocumentFetch { account, call: call.id, party, status, recipient, request });
+    /// Writes what a call has decided that moves on; one that stays or ends does so later.
+    fn record_move(&self, call: &mut Call, act: &CallAct, effects: &mut Vec<Effect>) {
+        if let CallAct::Dial(_) | CallAct::Join { .. } = act {
+            self.record_turn(call, effects);
         }
+    }
+
+    /// Moves a call that has no place to its worker. Its requests are the `attempt`th of them.
+    pub(super) fn settle(
+        self: &Arc<Self>,
+        mut call: Box<Call>,
+        effects: &mut Vec<Effect>,
+        attempt: u8,
+    ) {
+        let worker = self.worker_of(call.id);
+        // Before the orders are sent: a report may come at once.
+        worker.expect(call.id, self);
+        let settled = self.places.of_call(call.id).move_to(call.id, CallPlace::Worker);
+        if let Err(cause) = settled {
+            worker.forget(call.id);
+            effects.clear();
+            let ending = call.ending(&cause.into());
+            return self.end(call, ending);
+        }
+        self.perform(&mut call, effects, attempt);
+        worker.arrive(call);
     }
 
     pub(super) fn unname(&self, key: &RoomKey, id: RoomId) {
@@ -466,7 +457,7 @@ impl Registry {
     }
 
     pub(super) fn end(self: &Arc<Self>, call: Box<Call>, ending: Ending) {
-        self.observe(observed(&call, CallEvent::Ended(ending)));
+        self.record_end(&call, observed(&call, CallEvent::Ended(ending)));
         self.signal(SignallingOrder::End { call: call.id, ending });
         // Last: once the call is not found, all its events have been published.
         self.places.of_call(call.id).remove(call.id);
@@ -481,7 +472,7 @@ impl Registry {
 pub(super) type AccessLists = RwLock<BTreeMap<AccountId, AccessList>>;
 
 /// The URL for the log: its query and fragment may hold secrets.
-fn without_query(url: &str) -> &str {
+pub(super) fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or(url)
 }
 

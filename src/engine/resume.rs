@@ -13,6 +13,7 @@ use super::{
     event_store::time,
     journal::{ActiveCall, Journal},
     recorder::{self, KeyKind, TurnRow, UnfinishedExits, callback_key},
+    restorable::RestorePlan,
 };
 use crate::{
     base::ids::{AccountId, CallId, Incarnation, RoomId},
@@ -51,6 +52,8 @@ pub fn kind_name(kind: u8) -> String {
         Some(KeyKind::Dialog) => "signalling of calls".to_owned(),
         Some(KeyKind::Leg) => "sound of calls".to_owned(),
         Some(KeyKind::Registration) => "registered phones".to_owned(),
+        Some(KeyKind::Departures) => "members who leave rooms".to_owned(),
+        Some(KeyKind::Restoring) => "restores under way".to_owned(),
         None => format!("rows of kind {kind}"),
     }
 }
@@ -97,6 +100,17 @@ impl Journal {
     /// of `last_sign`, in microseconds since 1970: the last time at which it was alive. `rows`: what
     /// the state log has kept.
     pub fn resume(&self, rows: Vec<RowRecord>, last_sign: u64) -> Resumed {
+        self.resume_but(&RestorePlan::default(), rows, last_sign).0
+    }
+
+    /// As [`Journal::resume`], but calls and rooms of this plan go on. Returns the number of the last
+    /// notice of each such room, too.
+    pub fn resume_but(
+        &self,
+        plan: &RestorePlan,
+        rows: Vec<RowRecord>,
+        last_sign: u64,
+    ) -> (Resumed, BTreeMap<RoomId, u64>) {
         let mut remains = Remains::default();
         let mut done = Vec::new();
         for RowRecord { key, event, body } in rows {
@@ -110,7 +124,8 @@ impl Journal {
                 continue;
             }
             let Some((account, number, at)) = event else {
-                done.extend(remains.take_row(kind, key, &body));
+                let row = remains.take_row(kind, key, &body);
+                done.extend(row.filter(|_| plan.is_done_with(kind, key)));
                 continue;
             };
             let Ok(account) = account.parse::<AccountId>() else { continue };
@@ -132,15 +147,17 @@ impl Journal {
                 KeyKind::Ban | KeyKind::Job | KeyKind::JobAnswered => (),
                 KeyKind::CallState | KeyKind::RoomState | KeyKind::Document => (),
                 KeyKind::Dialog | KeyKind::Leg | KeyKind::Registration => (),
+                KeyKind::Departures | KeyKind::Restoring => (),
             }
         }
         let waiting = || self.state_log().map_or_else(Vec::new, |it| it.keys(CALLBACK));
-        let resumed = Resumed { calls: remains.calls.len(), callbacks: waiting().len() };
+        let ended = remains.calls.keys().filter(|it| !plan.has(**it)).count();
+        let resumed = Resumed { calls: ended, callbacks: waiting().len() };
 
         // The callbacks of the calls that end now go to the same receivers as those that wait, and
         // after them.
         self.callbacks().is_resuming.store(self.state_log().is_some(), SeqCst);
-        self.end(remains, time(last_sign));
+        let sequences = self.end(plan, remains, time(last_sign));
         self.write_rows(&done);
         self.callbacks().is_resuming.store(false, SeqCst);
         if let Some(log) = self.state_log() {
@@ -148,7 +165,7 @@ impl Journal {
             backlog.fill();
             *self.backlog.lock() = Some(backlog);
         }
-        resumed
+        (resumed, sequences)
     }
 
     /// Gives a callback of an older log the key that it has now.
@@ -171,7 +188,13 @@ impl Journal {
         }
     }
 
-    fn end(&self, remains: Remains, last_sign: SystemTime) {
+    fn end(
+        &self,
+        plan: &RestorePlan,
+        remains: Remains,
+        last_sign: SystemTime,
+    ) -> BTreeMap<RoomId, u64> {
+        let mut sequences = BTreeMap::new();
         let Remains { calls, mut rooms, answers, entries, unfinished, mut causes } = remains;
         let mut in_room = BTreeMap::new();
         for (room, who) in entries {
@@ -191,25 +214,34 @@ impl Journal {
                 lost.events,
                 in_room.remove(call),
             );
-            self.add_lost(&lost.account, *call, active);
+            match plan.has(*call) {
+                true => self.add_restored(&lost.account, *call, active),
+                false => self.add_lost(&lost.account, *call, active),
+            }
         }
-        for LostRoom { room, mut sequence, members } in rooms.into_values() {
+        for LostRoom { room, mut sequence, mut members } in rooms.into_values() {
+            let goes_on = plan.has_room(room.id);
+            members.retain(|who| !goes_on || !plan.has(who.call));
             let count = members.len();
             let exits = members.into_iter().enumerate().map(|(at, who)| {
-                let is_last = at + 1 == count;
+                let is_last = at + 1 == count && !goes_on;
                 // A member's call has a cause if a request has ended it.
                 let ended = || causes.get(&who.call).map(|cause| (*cause, None));
-                let exit = unfinished.get(&who.call).cloned().or_else(ended);
+                let by_member = unfinished.get(&(who.call, Some(who.member)));
+                let exit = by_member.or_else(|| unfinished.get(&(who.call, None)));
+                let exit = exit.cloned().or_else(ended);
                 let (cause, reason) = exit.unwrap_or((Cause::Crashed, None));
                 causes.entry(who.call).or_insert(cause);
                 ConferenceEvent::Exited { who, cause, reason, is_last, ends: false }
             });
-            for event in exits.chain([ConferenceEvent::Over]) {
+            for event in exits.chain((!goes_on).then_some(ConferenceEvent::Over)) {
                 sequence += 1;
                 self.conference_at(last_sign, &room, &Notice { sequence, event });
             }
+            sequences.insert(room.id, sequence);
         }
-        for (call, LostCall { account, party, .. }) in calls {
+        let lost = calls.into_iter().filter(|(call, _)| !plan.has(*call));
+        for (call, LostCall { account, party, .. }) in lost {
             // A call that has left a room and went on has died in the crash.
             let decided = causes.get(&call).and_then(|it| it.ending(party.dialect));
             let crashed = || Cause::Crashed.ending(party.dialect).expect("such a call has ended");
@@ -218,6 +250,7 @@ impl Journal {
             let age = last_sign.duration_since(began_at).unwrap_or_default();
             self.call_at(nanos(age), &account, call, &party, CallEvent::Ended(ending));
         }
+        sequences
     }
 }
 
@@ -229,12 +262,15 @@ impl Remains {
                 self.causes.insert(CallId::of(key.id), Cause::HungUpByApi);
             }
             KeyKind::Leaving => recorder::read_leaving(body, &mut self.unfinished),
+            KeyKind::Departures => recorder::read_departures(body, &mut self.unfinished),
+            // Calls that go on need them; the others end.
+            KeyKind::CallState | KeyKind::RoomState | KeyKind::Document => (),
             // The API takes answers and jobs, and the ban list bans; the others have an event.
             KeyKind::Ban | KeyKind::Answered | KeyKind::Job | KeyKind::JobAnswered => return None,
             KeyKind::Answer | KeyKind::Call | KeyKind::Delivery => return None,
             KeyKind::Callback | KeyKind::Cdr | KeyKind::Member | KeyKind::Room => return None,
-            KeyKind::CallState | KeyKind::RoomState | KeyKind::Document => return None,
             KeyKind::Dialog | KeyKind::Leg | KeyKind::Registration => return None,
+            KeyKind::Restoring => return None,
         }
         Some(TurnRow::gone(key))
     }
@@ -275,6 +311,7 @@ impl Remains {
                     | (KeyKind::JobAnswered | KeyKind::Leaving, _)
                     | (KeyKind::CallState | KeyKind::RoomState | KeyKind::Document, _)
                     | (KeyKind::Dialog | KeyKind::Leg | KeyKind::Registration, _)
+                    | (KeyKind::Departures | KeyKind::Restoring, _)
                     | (KeyKind::Call | KeyKind::Member, None) => (),
                 }
             }

@@ -36,5 +36,5 @@ pub(super) fn fetch(
     let request = DocumentRequest { url, method, purpose, fields, is_private: false };
     let (account, status) = (key.account.clone(), CallStatus::InProgress);
     let recipient = DocumentRecipient::Room { key: key.clone(), room: *id, number };
-    DocumentFetch { account, call, party, status, recipient, request }
+    DocumentFetch { account, call, party, status, recipient, request, attempt: 1 }
 }

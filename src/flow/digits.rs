@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{Action, Effect, field::KeySet};
 use crate::media::Program;
 
@@ -63,17 +65,18 @@ impl InputFields {
 #[derive(PartialEq)]
 pub(super) struct Collector {
     pub(super) settings: Arc<CollectSettings>,
-    phase: CollectorPhase,
-    tries_left: u32,
-    digits: String,
+    pub(super) phase: CollectorPhase,
+    pub(super) tries_left: u32,
+    pub(super) digits: String,
     /// Deadline for the next key.
-    key_by: Option<Instant>,
+    pub(super) key_by: Option<Instant>,
     /// Deadline for the try.
-    all_by: Option<Instant>,
+    pub(super) all_by: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum CollectorPhase {
+/// Rows of the state log have the number of a variant: new ones come last.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) enum CollectorPhase {
     Prompts,
     Silence,
     InvalidSound,
@@ -150,6 +153,17 @@ impl Collector {
         match self.deadline().is_some_and(|deadline| deadline <= now) {
             true => self.end_try(now, effects),
             false => CollectorProgress::Asking,
+        }
+    }
+
+    /// Plays once more what a restored collector was playing; the keys typed so far count.
+    pub(super) fn resume(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        match self.phase {
+            CollectorPhase::Prompts => self.prompt(now, effects),
+            CollectorPhase::Silence => (),
+            CollectorPhase::InvalidSound => {
+                effects.extend(self.settings.invalid_sound.clone().map(Effect::Play));
+            }
         }
     }
 

@@ -49,6 +49,12 @@ impl Exit {
         fields
     }
 
+    /// The key of the document with which the call goes on; None if it goes on otherwise.
+    pub fn document(&self) -> Option<u128> {
+        let AfterExit::Document(flow) = &self.then else { return None };
+        Some(flow.source.text.key())
+    }
+
     /// Whether the call ends with it.
     pub fn ends_call(&self) -> bool {
         matches!(self.then, AfterExit::End(_) | AfterExit::HangUp)

@@ -13,6 +13,7 @@ mod continuation;
 mod dial;
 mod digits;
 mod document_ending;
+mod document_row;
 mod effect;
 mod element;
 pub mod encoding;
@@ -28,6 +29,7 @@ mod record;
 mod recorder;
 pub mod reference;
 mod run;
+mod run_row;
 mod source;
 mod twiml;
 mod url;
@@ -65,6 +67,7 @@ pub use self::{
         RecordedFacts,
     },
     run::Run,
+    run_row::{RowError, RunRow, write_row},
     source::{FlowOrigin, FlowText, SourceDocument, WeakFlowText, is_audio_file},
     url::{is_audio, is_audio_name, is_target},
     variable::{Variable, VariableValues},

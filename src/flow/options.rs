@@ -55,7 +55,9 @@ impl RequestMethod {
 }
 
 /// What a document is fetched for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+///
+/// Rows of the state log have the number of a variant: new ones come last.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Purpose {
     /// Response of an element's `action`.
     Action,

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     effect::Effect,
     field::KeySet,
@@ -39,8 +41,9 @@ pub(super) struct Recorder {
     key: Option<char>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum RecorderPhase {
+/// In rows by its number: new ones come last.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) enum RecorderPhase {
     Beep,
     /// The recording is ordered.
     Starting,
@@ -62,6 +65,43 @@ impl Recorder {
             false => this.start(effects),
         }
         this
+    }
+
+    /// What a row keeps of a recording: its phase, and the end by `maxLength`.
+    pub(super) fn kept(&self) -> (RecorderPhase, Option<Instant>) {
+        let Self { settings: _, phase, silent_since: _, ends_at, key: _ } = self;
+        (*phase, *ends_at)
+    }
+
+    /// The recording of an earlier process.
+    pub(super) fn restored(
+        settings: Arc<RecordSettings>,
+        phase: RecorderPhase,
+        ends_at: Option<Instant>,
+    ) -> Self {
+        Self { settings, phase, silent_since: None, ends_at, key: None }
+    }
+
+    /// Goes on after a crash: with the beep, or in another file, for as long as is left. Returns whether
+    /// the element is over, since its file was being closed; the file of before is told of by itself.
+    pub(super) fn resume(&mut self, now: Instant, effects: &mut Vec<Effect>) -> bool {
+        let left = self.ends_at.map(|it| it.saturating_duration_since(now));
+        match self.phase {
+            RecorderPhase::Stopping => return true,
+            _ if left == Some(Duration::ZERO) => return true,
+            RecorderPhase::Beep => effects.push(Effect::Play([SoundKind::Beep(1).into()].into())),
+            RecorderPhase::Starting => self.start(effects),
+            RecorderPhase::Running => {
+                self.phase = RecorderPhase::Starting;
+                let options = RecordOptions {
+                    length: left.or(self.settings.options.length),
+                    ..RecordOptions::clone(&self.settings.options)
+                };
+                effects.push(Effect::Record(options.into()));
+            }
+        }
+        self.silent_since = Some(now);
+        false
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -119,7 +159,9 @@ impl Recorder {
                 self.phase = RecorderPhase::Running;
                 // Silence before the recording does not count.
                 self.silent_since = self.silent_since.map(|_| now);
-                self.ends_at = self.settings.options.length.map(|it| now + it);
+                // That of a restored one is set.
+                let length = self.settings.options.length;
+                self.ends_at = self.ends_at.or_else(|| length.map(|it| now + it));
                 if self.key.is_some() {
                     self.stop(RecordStop::Key, effects);
                 }

@@ -43,17 +43,17 @@ const _: () = assert!(size_of::<Run>() <= 40);
 pub struct Run {
     /// None until the first document has arrived.
     pub(super) flow: Option<Arc<Flow>>,
-    wait: WaitingFor,
+    pub(super) wait: WaitingFor,
     /// Documents since the last audible element; None if there was none.
-    silent_documents: Option<Box<SilentDocuments>>,
+    pub(super) silent_documents: Option<Box<SilentDocuments>>,
     pub(super) step: u32,
-    documents: u16,
+    pub(super) documents: u16,
     pub(super) dialect: Dialect,
-    is_answered: bool,
+    pub(super) is_answered: bool,
 }
 
 #[derive(Debug, PartialEq)]
-enum WaitingFor {
+pub(super) enum WaitingFor {
     Document(Purpose),
     Keys(Box<Collector>),
     /// The end of playback, or of the keys that are sent.
@@ -66,12 +66,12 @@ enum WaitingFor {
 }
 
 #[derive(Debug, PartialEq)]
-struct Pause {
-    ends_at: Instant,
+pub(super) struct Pause {
+    pub(super) ends_at: Instant,
     /// Length of silence that ends the pause early.
-    silence: Option<Duration>,
+    pub(super) silence: Option<Duration>,
     /// When the current silence began; None while the caller talks.
-    silent_since: Option<Instant>,
+    pub(super) silent_since: Option<Instant>,
 }
 
 impl Pause {
@@ -84,9 +84,9 @@ impl Pause {
 }
 
 #[derive(Debug, PartialEq)]
-struct SilentDocuments {
-    since: Instant,
-    documents: u32,
+pub(super) struct SilentDocuments {
+    pub(super) since: Instant,
+    pub(super) documents: u32,
 }
 
 impl Run {

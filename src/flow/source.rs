@@ -82,6 +82,15 @@ impl FlowText {
         Ok(Self { hash: hash.into(), ..Self::new(bytes)? })
     }
 
+    /// A text that an earlier process has read, with the hash of the bytes as they came to it.
+    pub(super) fn restored(text: &str, hash: Hash, is_hidden: bool) -> Self {
+        Self { bytes: Bytes::copy_from_slice(text.as_bytes()), hash: hash.into(), is_hidden }
+    }
+
+    pub(super) fn is_hidden(&self) -> bool {
+        self.is_hidden
+    }
+
     /// The text, with its byte order mark if it has one.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.bytes).expect("it was checked when it was made")
@@ -90,6 +99,12 @@ impl FlowText {
     /// BLAKE3 of the bytes as they came, computed when somebody asks for the first time.
     pub fn hash(&self) -> Hash {
         *self.hash.get_or_init(|| blake3::hash(&self.bytes))
+    }
+
+    /// The key of the document in the state log: the first half of its hash.
+    pub fn key(&self) -> u128 {
+        let half = self.hash().as_bytes().first_chunk().copied();
+        u128::from_be_bytes(half.expect("it has 32 bytes"))
     }
 
     /// The same text, of which traces show nothing: the answer to what a caller typed while

@@ -25,7 +25,7 @@ struct GroupAccess {
 }
 
 /// The right of a call to be in a room that a group guards.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Admission {
     /// The member whose call it is.
     pub person: PersonId,

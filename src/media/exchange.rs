@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{ending::DialFailure, legs::LegSummary};
 use crate::base::ids::{AccountId, CallId, Trusted};
@@ -80,7 +80,7 @@ pub struct Arrival {
 }
 
 /// What a call that has been forwarded says about it (RFC 5806).
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Diversion {
     /// The number without `+`, or the SIP URI, that was called before.
     pub from: Arc<str>,

@@ -8,9 +8,7 @@ use std::{
 
 use conflow::{
     base::ids::{AccountId, CallId, Dialect, MemberId, RoomId},
-    call::{
-        AnswerUrls, Call, CallDirection, CallEvent, CallSession, Hook, OutgoingCall, Party,
-    },
+    call::{AnswerUrls, Call, CallDirection, CallEvent, CallSession, Hook, OutgoingCall, Party},
     conference::{Ask, ConferenceEvent, Settings},
     documents::{DocumentFetch, DocumentStore, LocalFlow, OnDocument},
     engine::{

@@ -12,11 +12,16 @@ use std::{
 
 use conflow::{
     accounts::Accounts,
-    base::ids::MemberId,
+    base::{
+        boot_clock::BootClock,
+        ids::{MemberId, RoomId},
+    },
+    call::CallRow,
     cdr::store::CachedCdrStore,
-    engine::{inbound::wall_clock, journal::Journal, resume::Resumed},
+    engine::{inbound::wall_clock, journal::Journal, restore::RestorePlan, resume::Resumed},
     events::log::{EventCursor, EventFilter},
-    state_log::{LogState, Opened, StateLog, StateLogSettings},
+    flow::SourceDocument,
+    state_log::{LogState, Opened, RowRecord, StateLog, StateLogSettings},
     webhooks::{
         delivery::{
             ATTEMPTS_MAX, Command, Delivery, DeliveryItem, DeliveryLimits, DeliveryTicket, Effect,
@@ -59,6 +64,17 @@ pub(super) struct Durable {
     told: Told,
     process: DurableProcess,
     pub(super) crashes: usize,
+    /// Times in rows are of it; it shows the same to all processes.
+    pub(super) clock: BootClock,
+}
+
+/// What a start has found of the last process, and goes on.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) plan: RestorePlan,
+    pub(super) sequences: BTreeMap<RoomId, u64>,
+    /// The machine was started meanwhile, so nothing goes on.
+    pub(super) is_other_boot: bool,
 }
 
 /// What the current process has in memory.
@@ -83,7 +99,7 @@ static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_current_thread().build().unwrap());
 
 impl Durable {
-    pub(super) fn new(rng: &mut Rng) -> Self {
+    pub(super) fn new(rng: &mut Rng, now: Instant) -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let bytes_max = if rng.bool() { SMALL_LOG } else { LARGE_LOG };
         let opened = open(folder.path(), bytes_max, 1, 1);
@@ -96,6 +112,7 @@ impl Durable {
             told: Told::new(READERS, bytes_max == LARGE_LOG),
             process: DurableProcess::new(opened.log),
             crashes: 0,
+            clock: BootClock::new(now, 3_600_000_000_000),
         };
         durable.note_synced();
         durable
@@ -227,35 +244,41 @@ impl Durable {
         self.told.check_left(members);
     }
 
-    /// The next process starts; it may die while it tells of the last one's death. Returns what
-    /// has happened.
-    pub(super) fn restart(&mut self, rng: &mut Rng) -> Vec<&'static str> {
+    /// The next process starts after the `death`th death in a row; it may die while it tells of the
+    /// last one's, or while it restores its calls. Returns what it has found; nothing if it is dead.
+    pub(super) fn restart(
+        &mut self,
+        rng: &mut Rng,
+        death: usize,
+        lived: &mut Vec<&'static str>,
+    ) -> Found {
         self.kill();
-        let mut lived = vec!["crash"];
-        for death in 1.. {
-            self.crashes += 1;
-            self.told.crash();
-            if rng.u8(0..12) == 0 {
-                self.lose_power(rng);
-                lived.push("power lost");
-            }
-            let tear = (death < DEATHS_MAX && rng.u8(0..4) == 0).then(|| rng.usize(0..2_000));
-            let resumed = self.start(tear);
-            if !is_dead(&self.process.log) {
-                lived.extend((0 < resumed.callbacks).then_some("callbacks left"));
-                lived.extend((0 < resumed.calls).then_some("calls left"));
-                break;
-            }
-            lived.push("crash again");
+        lived.push(if death == 1 { "crash" } else { "crash again" });
+        self.crashes += 1;
+        self.told.crash();
+        if rng.u8(0..12) == 0 {
+            self.lose_power(rng);
+            lived.push("power lost");
         }
+        let tear = (death < DEATHS_MAX && rng.u8(0..3) == 0).then(|| rng.usize(0..3_000));
+        let (resumed, found) = self.start(tear);
+        if is_dead(&self.process.log) {
+            return Found::default();
+        }
+        lived.extend((0 < resumed.callbacks).then_some("callbacks left"));
+        lived.extend((0 < resumed.calls).then_some("calls left"));
+        found
+    }
+
+    /// A process has started.
+    pub(super) fn started(&mut self, rng: &mut Rng) {
         self.witness();
         if self.told.is_complete && rng.u8(0..4) == 0 {
             self.read(EventCursor::Oldest, Told::check);
         }
-        lived
     }
 
-    fn start(&mut self, tear: Option<usize>) -> Resumed {
+    fn start(&mut self, tear: Option<usize>) -> (Resumed, Found) {
         self.epoch_last += 1;
         // It is dead, and writes nothing: this gives its files back.
         drop(self.process.log.close());
@@ -271,7 +294,13 @@ impl Durable {
         self.process = DurableProcess::new(log);
         self.note_synced();
         tear.into_iter().for_each(|bytes| self.process.log.tear_after(bytes));
-        self.process.journal.resume(rows, last_sign)
+        let plan = match is_other_boot {
+            true => RestorePlan::default(),
+            false => RestorePlan::of(&rows, self.clock, |_| false),
+        };
+        check_rows(&rows, self.clock);
+        let (resumed, sequences) = self.process.journal.resume_but(&plan, rows, last_sign);
+        (resumed, Found { plan, sequences, is_other_boot })
     }
 
     /// A loss of power takes what was written after some byte that was not synced, or zeroes it.
@@ -309,7 +338,9 @@ impl Durable {
         }
         self.told.check_end();
         self.kill();
-        assert_eq!(self.start(None), Resumed::default(), "all has been told");
+        let (resumed, Found { plan, .. }) = self.start(None);
+        assert_eq!(resumed, Resumed::default(), "all has been told");
+        assert!(plan.is_empty(), "calls go on that have ended");
         self.witness();
         if self.told.is_complete {
             self.read(EventCursor::Oldest, Told::check);
@@ -366,3 +397,23 @@ fn open(folder: &Path, bytes_max: u64, epoch: u64, boot: u128) -> Opened {
 pub(super) fn micros(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
 }
+
+/// A call that is built from its row has that row again, but for the number of its last order.
+fn check_rows(rows: &[RowRecord], clock: BootClock) {
+    let of_kind = |kind| rows.iter().filter(move |it| it.key.kind == kind);
+    let documents: BTreeMap<_, _> =
+        of_kind(DOCUMENT).map(|it| SourceDocument::from_row(&it.body).unwrap()).collect();
+    for RowRecord { body, .. } in of_kind(CALL_STATE) {
+        let row = CallRow::read(body).unwrap();
+        let place = row.place;
+        let flow = row.document().map(|(key, dialect)| documents[&key].flow(dialect).unwrap());
+        let call = row.clone().restore(clock, flow).unwrap();
+        let again = CallRow::read(&call.row(clock, place).unwrap()).unwrap();
+        assert_eq!(again.numbered_before(), row);
+        call.end();
+    }
+}
+
+/// Kinds of keys in the state log.
+const CALL_STATE: u8 = 14;
+const DOCUMENT: u8 = 16;

@@ -14,8 +14,8 @@ use conflow::{
     },
     group::{
         Ask, Change, GroupAction, GroupAnswer, GroupAuditEntry, GroupId, GroupInfo, GroupRef,
-        JoinPolicy, Person, PersonId, PersonRef, Rank, UnixMillis, rule::Rule,
-        state::AccountGroups,
+        JoinPolicy, Person, PersonId, PersonRef, Rank, UnixMillis, access_list::AccessList,
+        rule::Rule, state::AccountGroups,
     },
     store::rows::WriteError,
 };
@@ -97,6 +97,16 @@ impl GroupWriterDriver {
         }
         assert_eq!(driver.members.len() as u64, PEOPLE * GROUPS);
         driver
+    }
+
+    /// The writer of a new process, with what is stored.
+    pub(super) fn restart(&mut self, registry: Arc<Registry>) {
+        registry.set_access_list(account(), AccessList::of(&self.stored));
+        self.writer = GroupWriter::new(account(), self.stored.clone(), Some(registry));
+        (self.asks, self.under_way) = (Vec::new(), BatchState::Nothing);
+        self.pending.clear();
+        self.asked.clear();
+        self.out.clear();
     }
 
     /// A random ask in a random dialect.

@@ -34,6 +34,7 @@ use conflow::{
         ban_list::BanList,
         inbound::wall_clock,
         registry::{AskError, PendingTransfer, Registry, RegistryPorts},
+        restore::RestoreFacts,
         scheduler::Scheduler,
     },
     flow::{Cause, DocumentRequest, Fetched, Purpose, RequestMethod},
@@ -47,7 +48,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 
 use self::{
-    crashes::{Durable, is_dead},
+    crashes::{Durable, Found, is_dead},
     world::{Observer, World},
 };
 use crate::{
@@ -118,6 +119,11 @@ fn every_life_with_crashes_keeps_what_was_told() {
             "calls left",
             "callbacks left",
             "crashed",
+            "restored",
+            "restored in a room",
+            "restored while it leaves",
+            "restored once out",
+            "restored to hang up",
             "resumed",
             "repeated",
             "gap after cleaning",
@@ -169,7 +175,7 @@ impl Life {
     #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
     fn new(seed: u64, crashes: bool) -> Self {
         let (mut rng, now) = (Rng::with_seed(seed), Instant::now());
-        let durable = crashes.then(|| Durable::new(&mut rng));
+        let durable = crashes.then(|| Durable::new(&mut rng, now));
         let settings = Settings {
             members_max: rng.usize(1..6),
             asks_max: rng.usize(1..5),
@@ -181,6 +187,7 @@ impl Life {
         let (world, numbers) = (Arc::new(Mutex::new(world)), Numbers::default());
         let scheduler = Scheduler::default();
         let registry = registry(now, &settings, &numbers, &world, &scheduler, durable.as_ref());
+        durable.iter().for_each(|it| registry.keep_rows(it.clock));
         let document = Ok(Arc::new(flows::flow(&mut rng)));
         Self {
             rng,
@@ -244,13 +251,31 @@ impl Life {
         if !durable.step(&mut self.rng, self.now) {
             return;
         }
+        // What nobody has been answered may have been done or not.
+        let is_settled =
+            self.asked.iter().all(|(ask, _)| !matches!(ask, Ask::Mute { .. } | Ask::Deafen { .. }));
         self.bury();
-        let durable = self.durable.as_mut().expect("it has died");
-        let lived = durable.restart(&mut self.rng);
-        let mut world = self.world.lock();
-        world.lived.extend(lived);
-        world.begin(durable.log());
-        drop(world);
+        let mut lived = Vec::new();
+        for death in 1.. {
+            if self.revive(death, is_settled && death == 1, &mut lived) {
+                break;
+            }
+            self.bury();
+        }
+        self.world.lock().lived.extend(lived);
+    }
+
+    /// The next process starts, and restores the calls whose phones stand. False: it has died of that.
+    fn revive(&mut self, death: usize, is_settled: bool, lived: &mut Vec<&'static str>) -> bool {
+        let Some(durable) = &mut self.durable else { return true };
+        let found = durable.restart(&mut self.rng, death, lived);
+        if is_dead(&durable.log()) {
+            return false;
+        }
+        let stands: BTreeSet<_> = found.plan.places().map(|(call, _)| call.id).collect();
+        let stands: BTreeSet<_> = stands.into_iter().filter(|_| self.rng.u8(0..8) != 0).collect();
+        self.world.lock().revive(durable.log(), &found, &stands, is_settled);
+        let clock = durable.clock;
         self.registry = registry(
             self.now,
             &self.settings,
@@ -259,7 +284,23 @@ impl Life {
             &self.scheduler,
             self.durable.as_ref(),
         );
-        self.groups = groups::GroupWriterDriver::new(self.registry.clone());
+        self.registry.keep_rows(clock);
+        self.groups.restart(self.registry.clone());
+        let Found { plan, sequences, .. } = found;
+        let facts = RestoreFacts { stands: &stands, sequences: &sequences, attempt: 1 };
+        self.registry.restore(self.now, plan, facts);
+        // Rooms say first what their members hear, and who must leave.
+        self.scheduler.add_new_actors();
+        for n in (0..self.scheduler.len()).rev() {
+            self.scheduler.turn(n, self.now, || usize::MAX);
+        }
+        self.look();
+        let Some(durable) = &mut self.durable else { return true };
+        if is_dead(&durable.log()) {
+            return false;
+        }
+        durable.started(&mut self.rng);
+        true
     }
 
     /// Ends the calls of a dead process, since none may be dropped alive. Nobody sees it.
@@ -310,6 +351,7 @@ impl Life {
         let mut world = self.world.lock();
         let seen = world.calls.entry(id).or_default();
         seen.is_out = is_out;
+        seen.stands = self.durable.is_some() && self.rng.u8(0..3) != 0;
         seen.person = (1..=groups::PEOPLE).contains(&person).then_some(PersonId(person));
         seen.flow = self.document.clone().ok().filter(|_| !is_out);
         drop(world);

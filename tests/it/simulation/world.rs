@@ -7,14 +7,14 @@ use std::{
 
 use conflow::{
     base::ids::{CallId, MemberId, RoomId},
-    call::CallEvent,
+    call::{Call, CallEvent},
     conference::{
         Ask, ConferenceAnswer, ConferenceEvent as RoomNews, MemberInfo, MemberSelector, Notice,
         Outcome,
     },
     documents::{DocumentFetch, DocumentRecipient, DocumentStore, LocalFlow, OnDocument},
-    engine::registry::Observed,
-    flow::{AfterExit, Branch, Cause, Exit, Fetched, Flow, Purpose},
+    engine::{registry::Observed, restore::PlannedPlace},
+    flow::{AfterExit, Branch, Cause, Exit, Fetched, Flow, Purpose, Verb},
     group::{GroupId, PersonId},
     media::{
         AudioEngine, AudioOrder, MemberAudio, Program, SignallingBackend, SignallingOrder,
@@ -25,7 +25,7 @@ use conflow::{
 };
 use parking_lot::Mutex;
 
-use super::crashes::is_dead;
+use super::crashes::{Found, is_dead};
 
 /// Everything observed so far.
 #[derive(Default)]
@@ -82,6 +82,10 @@ pub(super) struct CallSeen {
     /// The number of transfers.
     transfers: u32,
     transfers_answered: u32,
+    /// Whether its phone outlives the process.
+    pub(super) stands: bool,
+    /// The process that begins has restored it.
+    is_restored: bool,
 }
 
 /// A document that has been requested, and may have arrived.
@@ -99,6 +103,8 @@ struct RoomSeen {
     unmutes: Option<CallId>,
     exits: usize,
     is_over: bool,
+    /// The process that begins has restored it.
+    is_restored: bool,
     in_room: BTreeSet<MemberId>,
     group: Option<GroupId>,
 }
@@ -107,11 +113,15 @@ impl World {
     /// A process begins, whose log is this; everything in the last one has died.
     pub(super) fn begin(&mut self, log: Arc<StateLog>) {
         for seen in self.calls.values_mut() {
-            (seen.ended, seen.exits, seen.must_go_on) = (true, false, false);
+            if !std::mem::take(&mut seen.is_restored) {
+                (seen.ended, seen.exits, seen.must_go_on) = (true, false, false);
+            }
         }
         for room in self.rooms.values_mut() {
-            room.is_over = true;
-            room.in_room.clear();
+            if !std::mem::take(&mut room.is_restored) {
+                room.is_over = true;
+                room.in_room.clear();
+            }
         }
         self.inside.clear();
         self.muted.clear();
@@ -120,6 +130,63 @@ impl World {
         self.playing.clear();
         self.pending_fetches.clear();
         self.log = Some(log);
+    }
+
+    /// A process begins that restores calls of the last one: those of `found`, of whose phones those in
+    /// `stands` are still there. `is_settled`: all who have asked for flags are answered.
+    pub(super) fn revive(
+        &mut self,
+        log: Arc<StateLog>,
+        found: &Found,
+        stands: &BTreeSet<CallId>,
+        is_settled: bool,
+    ) {
+        let mut members: BTreeMap<RoomId, BTreeSet<MemberId>> = BTreeMap::new();
+        for (call, seen) in &self.calls {
+            let must_stand = seen.stands && seen.answered && !seen.ended && !found.is_other_boot;
+            assert!(!must_stand || found.plan.has(*call), "{call} is not restored: {seen:?}");
+        }
+        for (call, place) in found.plan.places() {
+            self.lived.insert("restored");
+            let seen = self.calls.get_mut(&call.id).unwrap();
+            assert!(!seen.ended && seen.stands && seen.answered, "{} is restored", call.id);
+            seen.restore(call, &self.played, matches!(place, PlannedPlace::Left(..)));
+            if !stands.contains(&call.id) {
+                self.hung_up.insert(call.id);
+                self.lived.insert("restored to hang up");
+            }
+            match place {
+                PlannedPlace::Alone => (),
+                PlannedPlace::Left(room, member) => {
+                    assert_eq!(self.members[&member], (room, call.id));
+                    assert!(self.exits.contains(&member), "{member} has not left");
+                    self.lived.insert("restored once out");
+                }
+                PlannedPlace::Member(row) => {
+                    assert_eq!(self.members[&row.member], (row.room, call.id));
+                    members.entry(row.room).or_default().insert(row.member);
+                    self.lived.insert("restored in a room");
+                    if is_settled {
+                        let is =
+                            |flags: &BTreeMap<CallId, bool>| flags.get(&call.id) == Some(&true);
+                        assert_eq!((row.muted, row.deaf), (is(&self.muted), is(&self.deaf)));
+                    }
+                }
+            }
+        }
+        for (id, room) in &mut self.rooms {
+            let Some(members) = members.remove(id) else { continue };
+            assert!(!room.is_over, "a room is restored after its end");
+            assert!(members.is_subset(&room.in_room), "{members:?} of {:?}", room.in_room);
+            let lost: Vec<_> = room.in_room.difference(&members).copied().collect();
+            room.exits += lost.len();
+            self.exits.extend(lost);
+            (room.in_room, room.is_restored) = (members, true);
+            room.sequence = found.sequences[id];
+            room.unmutes = None;
+        }
+        assert!(members.is_empty(), "rooms nobody has seen: {members:?}");
+        self.begin(log);
     }
 
     /// Whether the process has died: what it does then is not seen.
@@ -153,7 +220,7 @@ impl World {
                 let is_taken = [Cause::Alone, Cause::Ended].contains(&cause);
                 let is_named = matches!(by, Some(Initiator::Call(other)) if other != call);
                 assert!(
-                    is_taken == is_named || self.may_inject_faults,
+                    is_taken == is_named || self.may_inject_faults || self.log.is_some(),
                     "{call} left by {by:?}: {cause:?}"
                 );
             }
@@ -515,6 +582,26 @@ impl World {
 }
 
 impl CallSeen {
+    /// It is restored: no element begins twice, and none is skipped that was not over.
+    fn restore(&mut self, call: &Call, played: &BTreeSet<(CallId, u32)>, is_out: bool) {
+        let begun = call.flow().map_or(0, |_| call.step() + 1);
+        let text = |flow: Option<&Arc<Flow>>| flow.map(|it| it.source.text.clone());
+        let is_same = text(self.flow.as_ref()) == text(call.flow());
+        if is_same && self.reads.is_none() && self.left.is_none() {
+            let last = self.flow.as_ref().and_then(|it| it.steps.get(self.begun as usize - 1));
+            // The end that it had ordered was not told yet.
+            let is_ending = last.is_some_and(|it| matches!(it.verb, Verb::Hangup(_)));
+            assert!(self.begun <= begun || is_ending, "{} goes back to {begun}: {self:?}", call.id);
+            let is_over = |number| played.contains(&(call.id, number));
+            let may_go_on = self.awaits.is_none_or(is_over);
+            assert!(begun <= self.begun || may_go_on, "{} skips to {begun}: {self:?}", call.id);
+        }
+        (self.begun, self.flow) = (begun, call.flow().cloned());
+        (self.awaits, self.reads, self.left) = (None, None, None);
+        (self.exits, self.must_go_on, self.doomed) = (is_out, false, false);
+        self.is_restored = true;
+    }
+
     /// The step at which its flow must continue now.
     fn next(&mut self) -> u32 {
         if let Some(AwaitedDocument { number, purpose, came }) = self.reads.take() {
@@ -582,6 +669,10 @@ pub(super) struct Observer(pub(super) Arc<Mutex<World>>);
 impl SignallingBackend for Observer {
     fn signal(&self, order: SignallingOrder) {
         self.0.lock().signal(&order);
+    }
+
+    fn restores(&self, call: CallId) -> bool {
+        self.0.lock().calls.get(&call).is_some_and(|it| it.stands)
     }
 }
 

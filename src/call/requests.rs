@@ -1,7 +1,15 @@
-//! Fields that a call adds to the request of an `action`.
+//! Requests of a call: those of hooks, and the fields that only the call knows.
 
-use super::{Effect, PastMembership};
-use crate::base::ids::CallId;
+use super::{Effect, Hook, PastMembership};
+use crate::{
+    base::ids::CallId,
+    flow::{DocumentRequest, Purpose},
+};
+
+pub(super) fn request(hook: Hook, purpose: Purpose) -> DocumentRequest {
+    let Hook { url, method } = hook;
+    DocumentRequest { url, method, purpose, fields: Vec::new(), is_private: false }
+}
 
 /// Adds the conference and the member id to the request of a conference's `action` (contract 4.3).
 pub(super) fn add_membership(effect: &mut Effect, membership: Option<PastMembership>) {

@@ -1,0 +1,415 @@
+//! Rows of a room, as a later process reads them from the state log: its own state, and the exits of
+//! members who leave. Its members are in the rows of their calls.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Conference, Effect, Leave, Settings,
+    call_ends::CallEnds,
+    floor::Floor,
+    member::{Hold, Listening, Member},
+    pending_sounds::PendingSounds,
+    state::{RoomPhase, RoomTimeLimit},
+};
+use crate::{
+    base::{
+        boot_clock::BootClock,
+        ids::{CallId, Dialect, Incarnation, MemberId},
+    },
+    call::{Call, CallPlaceRow, MemberRow},
+    flow::{AfterExit, Cause, Exit, Flow, RowError, write_row},
+    group::GroupId,
+    media::{AudioOrder, Ending},
+};
+
+/// The version that this build writes.
+const VERSION: u8 = 1;
+
+/// A room with a name that has members with rows.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct RoomRow {
+    /// Its name and id, which it keeps.
+    pub room: Incarnation,
+    /// The group that guards it.
+    pub group: Option<GroupId>,
+    is_live: bool,
+    created_at: u64,
+    limit: LimitRow,
+    members_cap: u32,
+    members_max: Option<u32>,
+    /// The number of its last notice.
+    pub sequence: u64,
+    expelled_at: u64,
+    floor: Option<MemberId>,
+}
+
+/// Rows have the number of a variant: new ones come last.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+enum LimitRow {
+    Default(u64),
+    None,
+    Stated(u64),
+}
+
+/// Members who leave by one decision. One whose call has no row with this member id any more has been
+/// released.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct DeparturesRow {
+    /// The number of the notice of the first exit.
+    first: u64,
+    /// Each exit once; one or two, as a rule.
+    exits: Vec<ExitRow>,
+    /// In the order of their exits, with the number of the exit in `exits`.
+    members: Vec<(CallId, MemberId, u32)>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+struct ExitRow {
+    cause: Cause,
+    reason: Option<Arc<str>>,
+    then: AfterExitRow,
+}
+
+/// Rows have the number of a variant: new ones come last.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+enum AfterExitRow {
+    Document(u128, Dialect),
+    Element(u32),
+    End(Ending),
+    Fetch(Arc<str>),
+    HangUp,
+    Onward,
+}
+
+/// A member who leaves, of a [`DeparturesRow`].
+#[derive(Clone, Debug)]
+pub struct DepartureRow {
+    /// The call of the member.
+    pub call: CallId,
+    /// The id that the member had.
+    pub member: MemberId,
+    /// The number of the notice of its exit.
+    pub sequence: u64,
+    exit: ExitRow,
+}
+
+impl Conference {
+    /// The row of the room. None if it has no members with rows.
+    pub fn row(&self, clock: BootClock, group: Option<GroupId>) -> Option<Vec<u8>> {
+        if self.kept == 0 || self.is_private() {
+            return None;
+        }
+        // Destructured as a whole: a new field is kept, or named here as one that is not.
+        let Self {
+            incarnation,
+            phase,
+            created_at,
+            limit,
+            members_cap,
+            members_max,
+            sequence,
+            expelled_at,
+            floor,
+            // In the rows of the calls, or derived from them.
+            members: _,
+            moderators: _,
+            kept: _,
+            changed: _,
+            call_ends: _,
+            // Dropped: keys of 3 seconds, sounds on their way, and what is made anew.
+            deadlines: _,
+            typed: _,
+            sounds: _,
+            recording: _,
+            // Callees that ring end with the process.
+            dial: _,
+            // Only within a command.
+            leavers: _,
+            reply: _,
+            fault_countdown: _,
+        } = self;
+        let limit = match limit {
+            RoomTimeLimit::Default(at) => LimitRow::Default(clock.nanos(*at)),
+            RoomTimeLimit::None => LimitRow::None,
+            RoomTimeLimit::Stated(at) => LimitRow::Stated(clock.nanos(*at)),
+        };
+        let row = RoomRow {
+            room: Incarnation::clone(incarnation),
+            group,
+            is_live: *phase == RoomPhase::Live,
+            created_at: clock.nanos(*created_at),
+            limit,
+            members_cap: *members_cap,
+            members_max: *members_max,
+            sequence: *sequence,
+            expelled_at: *expelled_at,
+            floor: floor.holder,
+        };
+        Some(write_row(VERSION, &row))
+    }
+
+    /// The rows of the members who have changed since the last call.
+    pub fn changed_rows(&mut self, clock: BootClock) -> Vec<(CallId, Vec<u8>)> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.into_iter().filter_map(|id| self.member_row(clock, id)).collect()
+    }
+
+    fn member_row(&self, clock: BootClock, id: MemberId) -> Option<(CallId, Vec<u8>)> {
+        let Member {
+            call,
+            joined_after,
+            muted,
+            deaf,
+            held,
+            hold,
+            // Without it, the row of the call says that it is alone.
+            announced: true,
+            // From the element of the call.
+            entry: _,
+            // Decided and fetched again.
+            listening: _,
+            wait_sound: _,
+        } = &**self.members.get(&id)?
+        else {
+            return None;
+        };
+        let place = CallPlaceRow::Room(MemberRow {
+            room: self.id(),
+            member: id,
+            joined_after: *joined_after,
+            muted: *muted,
+            deaf: *deaf,
+            held: *held,
+            is_on_hold: *hold != Hold::Off,
+        });
+        Some((call.id, call.row(clock, place)?))
+    }
+
+    /// Notes that the row of a member must be written.
+    pub(super) fn note_changed(&mut self, id: MemberId) {
+        if self.members.get(&id).is_some_and(|it| it.call.is_kept()) {
+            self.changed.push(id);
+        }
+    }
+
+    /// Puts a restored room to work: members hear it again, and those who must leave do. `has_lost`:
+    /// other members have died with the last process.
+    pub fn resume(
+        &mut self,
+        now: Instant,
+        leavers: Vec<(MemberId, Exit)>,
+        has_lost: bool,
+        effects: &mut VecDeque<Effect>,
+    ) {
+        leavers.iter().for_each(|(id, exit)| self.take_out(*id, exit));
+        self.cascade();
+        if has_lost
+            && let Some((&id, only)) = self.members.first_key_value()
+            && self.members.len() == 1
+            && !only.entry.stays_alone
+        {
+            self.take_out(id, &Cause::Alone.into());
+        }
+        let calls = |which: fn(&Member) -> bool, members: &BTreeMap<MemberId, Box<Member>>| {
+            let chosen = members.values().filter(|it| which(it));
+            chosen.map(|it| it.call.id).collect::<Vec<_>>()
+        };
+        let room = self.id();
+        let muted = calls(|it| it.muted, &self.members);
+        if !muted.is_empty() {
+            effects.push_back(AudioOrder::Mute { room, calls: muted, on: true }.into());
+        }
+        let ids: Vec<_> = self.members.keys().copied().collect();
+        self.update_listening(ids.iter().copied(), effects);
+        let deaf = calls(|it| it.deaf, &self.members);
+        if !deaf.is_empty() {
+            effects.push_back(AudioOrder::Deafen { room, calls: deaf, on: true }.into());
+        }
+        ids.into_iter().for_each(|id| self.ask_for_recording(id, effects));
+        self.floor.is_stale = true;
+        self.conclude(now, effects);
+        // The media engine does not know those who leave.
+        effects.retain(|it| !matches!(it, Effect::Media(AudioOrder::Remove { .. })));
+    }
+}
+
+impl RoomRow {
+    /// Reads a row of any version that an earlier build has written.
+    ///
+    /// # Errors
+    ///
+    /// [`RowError::Format`].
+    pub fn read(bytes: &[u8]) -> Result<Self, RowError> {
+        RowError::read(VERSION, bytes)
+    }
+
+    /// Whether it has begun.
+    pub fn is_live(&self) -> bool {
+        self.is_live
+    }
+
+    /// The room with these members, who are at their `<Conference>`. `sequence` is the number of the
+    /// last notice that was told. [`Conference::resume`] puts it to work.
+    pub fn restore(
+        self,
+        now: Instant,
+        clock: BootClock,
+        sequence: u64,
+        members: Vec<(Box<Call>, MemberRow)>,
+    ) -> Conference {
+        let room = Arc::new(self.room);
+        let mut conference = Conference::new(now, room, &Settings::default());
+        conference.phase = if self.is_live { RoomPhase::Live } else { RoomPhase::Waiting };
+        conference.created_at = clock.instant(self.created_at);
+        conference.limit = match self.limit {
+            LimitRow::Default(at) => RoomTimeLimit::Default(clock.instant(at)),
+            LimitRow::None => RoomTimeLimit::None,
+            LimitRow::Stated(at) => RoomTimeLimit::Stated(clock.instant(at)),
+        };
+        (conference.members_cap, conference.members_max) = (self.members_cap, self.members_max);
+        (conference.sequence, conference.expelled_at) = (sequence, self.expelled_at);
+        (conference.call_ends, conference.sounds) = (CallEnds::new(now), PendingSounds::default());
+        for (call, row) in members {
+            let (at, id) = (call.ends_at, row.member);
+            if let Some(member) = restored_member(call, row) {
+                conference.call_ends.add(at, id);
+                conference.insert_member(id, Box::new(member));
+            }
+        }
+        let holder = self.floor.filter(|id| conference.members.contains_key(id));
+        conference.floor = Floor::default();
+        (conference.floor.holder, conference.floor.is_stale) = (holder, true);
+        conference
+    }
+}
+
+/// None, and the call is over, if it is at no `<Conference>`: [`crate::call::CallRow::restore`] has
+/// refused such a row.
+fn restored_member(call: Box<Call>, row: MemberRow) -> Option<Member> {
+    let MemberRow { room: _, member: _, joined_after, muted, deaf, held, is_on_hold } = row;
+    let Some((_, entry)) = call.conference_here() else {
+        debug_assert!(false, "a member is at its element");
+        call.end();
+        return None;
+    };
+    let mut member = Member::new(Duration::from_nanos(joined_after), call, entry);
+    (member.muted, member.deaf, member.held) = (muted, deaf, held);
+    member.hold = if is_on_hold { Hold::WaitSound } else { Hold::Off };
+    (member.listening, member.announced) = (Listening::None, true);
+    Some(member)
+}
+
+impl Leave {
+    /// Whether calls with rows leave.
+    pub fn is_kept(&self) -> bool {
+        self.leavers.iter().any(|it| it.member.call.is_kept())
+    }
+
+    /// The row of all who leave, before the first of their exits is told.
+    pub fn departures(&self) -> DeparturesRow {
+        let mut row = DeparturesRow {
+            first: self.next_sequence,
+            exits: Vec::new(),
+            members: Vec::with_capacity(self.leavers.len()),
+        };
+        for it in self.leavers.iter().filter(|it| it.member.announced) {
+            let exit = ExitRow::of(&it.exit);
+            // The last one first: they come in runs.
+            let at = row.exits.iter().rposition(|other| *other == exit).unwrap_or_else(|| {
+                row.exits.push(exit);
+                row.exits.len() - 1
+            });
+            let at = u32::try_from(at).unwrap_or(u32::MAX);
+            row.members.push((it.member.call.id, it.id, at));
+        }
+        row
+    }
+
+    /// The documents in which calls go on that leave.
+    pub fn documents(&self) -> BTreeMap<u128, Arc<Flow>> {
+        let flows = self.leavers.iter().filter_map(|it| match &it.exit.then {
+            AfterExit::Document(flow) => Some((flow.source.text.key(), flow.clone())),
+            AfterExit::Element(_) | AfterExit::End(_) | AfterExit::Fetch(_) => None,
+            AfterExit::HangUp | AfterExit::Onward => None,
+        });
+        flows.collect()
+    }
+}
+
+impl DeparturesRow {
+    /// The bytes of the row.
+    pub fn write(&self) -> Vec<u8> {
+        write_row(VERSION, self)
+    }
+
+    /// Reads a row of any version that an earlier build has written.
+    ///
+    /// # Errors
+    ///
+    /// [`RowError::Format`].
+    pub fn read(bytes: &[u8]) -> Result<Self, RowError> {
+        RowError::read(VERSION, bytes)
+    }
+
+    /// Those who leave, in the order of their exits.
+    pub fn departures(self) -> impl Iterator<Item = DepartureRow> {
+        let Self { first, exits, members } = self;
+        let numbered = (first..).zip(members);
+        numbered.filter_map(move |(sequence, (call, member, at))| {
+            let exit = exits.get(usize::try_from(at).ok()?)?.clone();
+            Some(DepartureRow { call, member, sequence, exit })
+        })
+    }
+}
+
+impl DepartureRow {
+    /// Why the member leaves, and the text that the request gave for it.
+    pub fn cause(&self) -> (Cause, Option<Arc<str>>) {
+        (self.exit.cause, self.exit.reason.clone())
+    }
+
+    /// The exit. `flow` finds the document in which the call goes on.
+    ///
+    /// # Errors
+    ///
+    /// That document is missing.
+    pub fn exit(
+        &self,
+        flow: impl FnOnce(u128, Dialect) -> Result<Arc<Flow>, RowError>,
+    ) -> Result<Exit, RowError> {
+        let ExitRow { cause, reason, then } = &self.exit;
+        let then = match then {
+            AfterExitRow::Document(key, dialect) => AfterExit::Document(flow(*key, *dialect)?),
+            AfterExitRow::Element(step) => AfterExit::Element(*step),
+            AfterExitRow::End(ending) => AfterExit::End(*ending),
+            AfterExitRow::Fetch(url) => AfterExit::Fetch(url.clone()),
+            AfterExitRow::HangUp => AfterExit::HangUp,
+            AfterExitRow::Onward => AfterExit::Onward,
+        };
+        Ok(Exit { cause: *cause, reason: reason.clone(), then, dialled: None })
+    }
+}
+
+impl ExitRow {
+    fn of(exit: &Exit) -> Self {
+        // Only the room of a `<Dial>` has a result, and its members have no rows.
+        let Exit { cause, reason, then, dialled: _ } = exit;
+        let then = match then {
+            AfterExit::Document(flow) => {
+                AfterExitRow::Document(flow.source.text.key(), flow.dialect)
+            }
+            AfterExit::Element(step) => AfterExitRow::Element(*step),
+            AfterExit::End(ending) => AfterExitRow::End(*ending),
+            AfterExit::Fetch(url) => AfterExitRow::Fetch(url.clone()),
+            AfterExit::HangUp => AfterExitRow::HangUp,
+            AfterExit::Onward => AfterExitRow::Onward,
+        };
+        Self { cause: *cause, reason: reason.clone(), then }
+    }
+}

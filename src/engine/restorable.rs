@@ -1,0 +1,326 @@
+//! Restorable: what a start finds in the rows of the last process, and which of its calls can go on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    sync::Arc,
+};
+
+use super::recorder::{KeyKind, TurnRow};
+use crate::{
+    base::{
+        boot_clock::BootClock,
+        ids::{AccountId, CallId, Dialect, MemberId, RoomId},
+    },
+    call::{Call, CallPlaceRow, CallRow, MemberRow},
+    conference::{DepartureRow, DeparturesRow, RoomRow},
+    events::{AccountEvent, row},
+    flow::{Exit, Flow, RowError, SourceDocument},
+    state_log::{RowKey, RowRecord},
+};
+
+/// The calls and rooms that go on. It owns the calls: [`super::registry::Registry::restore`] takes it.
+#[derive(Default)]
+pub struct RestorePlan {
+    /// Calls that are in no room, or on their way into one.
+    pub(super) alone: Vec<Box<Call>>,
+    /// Calls that have left a room, and were told to have, and are not released.
+    pub(super) left: Vec<ReleasedCall>,
+    pub(super) rooms: BTreeMap<RoomId, RestorableRoom>,
+    /// Calls of `alone` and `rooms` that a request ends.
+    pub(super) ending: BTreeSet<CallId>,
+    /// All calls of the plan.
+    calls: BTreeSet<CallId>,
+    /// Rows that are of no use, and those that are not once the plan is carried out.
+    pub(super) gone: (Vec<TurnRow>, Vec<TurnRow>),
+    pub(super) clock: Option<BootClock>,
+}
+
+/// A room that goes on, with its members.
+pub(super) struct RestorableRoom {
+    pub(super) row: RoomRow,
+    pub(super) members: Vec<(Box<Call>, MemberRow)>,
+    /// Members who leave, and are not told to have, in the order of their exits.
+    pub(super) leavers: Vec<(MemberId, Exit)>,
+}
+
+/// A call that has left a room.
+pub(super) struct ReleasedCall {
+    pub(super) call: Box<Call>,
+    pub(super) room: RoomId,
+    pub(super) member: MemberId,
+    pub(super) exit: Exit,
+    pub(super) sequence: u64,
+}
+
+/// The rows that a plan is made of, by their kinds.
+#[derive(Default)]
+struct FoundRows {
+    calls: BTreeMap<CallId, Vec<u8>>,
+    rooms: BTreeMap<RoomId, RoomRow>,
+    documents: DocumentTexts,
+    departures: BTreeMap<(CallId, MemberId), DepartureRow>,
+    /// Members whose exit is not told.
+    entries: BTreeMap<CallId, MemberId>,
+    ending: BTreeSet<CallId>,
+    keys: Vec<RowKey>,
+}
+
+/// The documents of rows, parsed once for each dialect.
+#[derive(Default)]
+struct DocumentTexts {
+    texts: BTreeMap<u128, SourceDocument>,
+    flows: BTreeMap<(u128, bool), Arc<Flow>>,
+}
+
+impl RestorePlan {
+    /// Reads the rows that a start has found. Calls that cannot go on are logged, and end as if they had
+    /// no row; so do those that `is_refused` names, by their own id or that of their room.
+    pub fn of(rows: &[RowRecord], clock: BootClock, is_refused: impl Fn(u128) -> bool) -> Self {
+        let FoundRows { calls, rooms, mut documents, departures, entries, ending, keys } =
+            FoundRows::of(rows);
+        let mut plan = Self::default();
+        plan.clock = Some(clock);
+        let mut needed = BTreeSet::new();
+        plan.rooms = rooms
+            .into_iter()
+            .map(|(id, row)| (id, RestorableRoom { row, members: Vec::new(), leavers: Vec::new() }))
+            .collect();
+        let mut leavers: BTreeMap<RoomId, Vec<(u64, MemberId, Exit)>> = BTreeMap::new();
+        for (id, body) in calls {
+            let restored = restored(&body, clock, &mut documents, &departures);
+            let (call, place, departure) = match restored {
+                Ok(restored) => restored,
+                Err(error) => {
+                    tracing::error!(call = %id, "a call of the last process is not restored: {error}");
+                    continue;
+                }
+            };
+            let room = match place {
+                CallPlaceRow::Alone => id.0,
+                CallPlaceRow::Room(member) => member.room.0,
+            };
+            if is_refused(room.as_u128()) || is_refused(id.0.as_u128()) {
+                tracing::error!(call = %id, "a restore of this call has failed: it ends");
+                call.end();
+                continue;
+            }
+            let CallPlaceRow::Room(member) = place else {
+                plan.take(&call, &mut needed);
+                plan.alone.push(call);
+                continue;
+            };
+            let is_in = entries.get(&id) == Some(&member.member);
+            if let (false, Some((exit, sequence))) = (is_in, &departure) {
+                plan.take(&call, &mut needed);
+                let (room, member) = (member.room, member.member);
+                let (exit, sequence) = (exit.clone(), *sequence);
+                needed.extend(exit.document());
+                plan.left.push(ReleasedCall { call, room, member, exit, sequence });
+                continue;
+            }
+            let Some(room) = plan.rooms.get_mut(&member.room).filter(|_| is_in) else {
+                tracing::error!(call = %id, "a call of the last process is not restored: no room");
+                call.end();
+                continue;
+            };
+            if let Some((exit, sequence)) = departure {
+                needed.extend(exit.document());
+                leavers.entry(member.room).or_default().push((sequence, member.member, exit));
+            }
+            needed.extend(call.kept.as_ref().and_then(|it| it.document));
+            plan.calls.insert(id);
+            room.members.push((call, member));
+        }
+        plan.rooms.retain(|_, room| !room.members.is_empty());
+        for (room, mut leavers) in leavers {
+            leavers.sort_by_key(|(sequence, ..)| *sequence);
+            if let Some(room) = plan.rooms.get_mut(&room) {
+                room.leavers = leavers.into_iter().map(|(_, id, exit)| (id, exit)).collect();
+            }
+        }
+        plan.ending = ending.into_iter().filter(|it| plan.calls.contains(it)).collect();
+        plan.gone = plan.useless(&keys, &needed);
+        plan
+    }
+
+    fn take(&mut self, call: &Call, needed: &mut BTreeSet<u128>) {
+        self.calls.insert(call.id);
+        needed.extend(call.kept.as_ref().and_then(|it| it.document));
+    }
+
+    /// The rows that no call or room of the plan needs; and those of departures, once they are done.
+    fn useless(&self, keys: &[RowKey], documents: &BTreeSet<u128>) -> (Vec<TurnRow>, Vec<TurnRow>) {
+        let is_useless = |key: &RowKey| match KeyKind::of(*key) {
+            Some(KeyKind::CallState) => !self.calls.contains(&CallId::of(key.id)),
+            Some(KeyKind::RoomState) => !self.rooms.contains_key(&RoomId::of(key.id)),
+            Some(KeyKind::Document) => !documents.contains(&key.id),
+            Some(_) | None => false,
+        };
+        // Rooms in which members still leave write one of their own.
+        let is_done = |key: &RowKey| {
+            let room = self.rooms.get(&RoomId::of(key.id));
+            KeyKind::of(*key) == Some(KeyKind::Departures)
+                && room.is_none_or(|it| it.leavers.is_empty())
+        };
+        let rows = |which: &dyn Fn(&RowKey) -> bool| {
+            keys.iter().filter(|it| which(it)).map(|it| TurnRow::gone(*it)).collect()
+        };
+        (rows(&is_useless), rows(&is_done))
+    }
+
+    /// Whether a row has done its work once the calls that do not go on have ended.
+    pub(super) fn is_done_with(&self, kind: KeyKind, key: RowKey) -> bool {
+        match kind {
+            KeyKind::Ending => !self.has(CallId::of(key.id)),
+            // This plan says itself when.
+            _ if kind.is_of_restore() => self.clock.is_none(),
+            _ => true,
+        }
+    }
+
+    /// Whether this call goes on.
+    pub fn has(&self, call: CallId) -> bool {
+        self.calls.contains(&call)
+    }
+
+    /// Whether this room goes on.
+    pub(super) fn has_room(&self, room: RoomId) -> bool {
+        self.rooms.contains_key(&room)
+    }
+
+    /// The calls that go on, each with its place in the last process.
+    pub fn places(&self) -> impl Iterator<Item = (&Call, PlannedPlace)> {
+        let alone = self.alone.iter().map(|call| (&**call, PlannedPlace::Alone));
+        let left = self.left.iter().map(|it| (&*it.call, PlannedPlace::Left(it.room, it.member)));
+        let members = self.rooms.values().flat_map(|room| {
+            room.members.iter().map(|(call, row)| (&**call, PlannedPlace::Member(*row)))
+        });
+        alone.chain(left).chain(members)
+    }
+
+    /// The number of calls that go on.
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Whether no call goes on.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// The number of members of each room, and whether it is live.
+    pub(super) fn each_room(&self) -> impl Iterator<Item = (usize, bool)> {
+        self.rooms.values().map(|it| (it.members.len(), it.row.is_live()))
+    }
+
+    pub(super) fn each_call(&self) -> impl Iterator<Item = &Call> {
+        self.places().map(|(call, _)| call)
+    }
+}
+
+/// Where a call was in the last process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PlannedPlace {
+    /// In no room.
+    Alone,
+    /// It has left this room, where it was this member, and is not released.
+    Left(RoomId, MemberId),
+    /// In a room; it may have to leave.
+    Member(MemberRow),
+}
+
+/// A plan that is not carried out ends its calls.
+impl Drop for RestorePlan {
+    fn drop(&mut self) {
+        let members = mem::take(&mut self.rooms).into_values().flat_map(|it| it.members);
+        let left = mem::take(&mut self.left).into_iter().map(|it| it.call);
+        let calls = members.map(|(call, _)| call).chain(left).chain(mem::take(&mut self.alone));
+        calls.for_each(Call::end);
+    }
+}
+
+/// A call of a row, its place, and its exit if it leaves a room.
+type RestoredRow = (Box<Call>, CallPlaceRow, Option<(Exit, u64)>);
+
+fn restored(
+    body: &[u8],
+    clock: BootClock,
+    documents: &mut DocumentTexts,
+    departures: &BTreeMap<(CallId, MemberId), DepartureRow>,
+) -> Result<RestoredRow, RowError> {
+    let row = CallRow::read(body)?;
+    let (place, id) = (row.place, row.id);
+    let departure = match place {
+        CallPlaceRow::Alone => None,
+        CallPlaceRow::Room(member) => departures.get(&(id, member.member)),
+    };
+    let exit = departure.map(|it| {
+        let exit = it.exit(|key, dialect| documents.flow(key, dialect))?;
+        Ok::<_, RowError>((exit, it.sequence))
+    });
+    let exit = exit.transpose()?;
+    let flow = row.document().map(|(key, dialect)| documents.flow(key, dialect)).transpose()?;
+    Ok((row.restore(clock, flow)?, place, exit))
+}
+
+impl DocumentTexts {
+    fn flow(&mut self, key: u128, dialect: Dialect) -> Result<Arc<Flow>, RowError> {
+        let is_vobiz = dialect == Dialect::Vobiz;
+        if let Some(flow) = self.flows.get(&(key, is_vobiz)) {
+            return Ok(flow.clone());
+        }
+        let flow = self.texts.get(&key).ok_or(RowError::Document)?.flow(dialect)?;
+        self.flows.insert((key, is_vobiz), flow.clone());
+        Ok(flow)
+    }
+}
+
+impl FoundRows {
+    fn of(rows: &[RowRecord]) -> Self {
+        let mut found = Self::default();
+        for row in rows {
+            if let Err(error) = found.take(row) {
+                tracing::error!("a row of the last process: {error}");
+            }
+        }
+        found
+    }
+
+    fn take(&mut self, row: &RowRecord) -> Result<(), RowError> {
+        let RowRecord { key, event, body } = row;
+        let Some(kind) = KeyKind::of(*key) else { return Ok(()) };
+        if kind.is_of_restore() {
+            self.keys.push(*key);
+        }
+        match kind {
+            KeyKind::CallState => _ = self.calls.insert(CallId::of(key.id), body.clone()),
+            KeyKind::RoomState => {
+                self.rooms.insert(RoomId::of(key.id), RoomRow::read(body)?);
+            }
+            KeyKind::Document => {
+                let (document, source) = SourceDocument::from_row(body)?;
+                self.documents.texts.insert(document, source);
+            }
+            KeyKind::Departures => {
+                let all = DeparturesRow::read(body)?.departures();
+                self.departures.extend(all.map(|it| ((it.call, it.member), it)));
+            }
+            KeyKind::Member => {
+                let account = event.as_ref().and_then(|(account, ..)| account.parse().ok());
+                let entered = account.and_then(|it: AccountId| row::read(&it, body).ok());
+                if let Some(AccountEvent::Conference { notice, .. }) = entered
+                    && let Some(who) = notice.event.who()
+                {
+                    self.entries.insert(who.call, who.member);
+                }
+            }
+            KeyKind::Ending => _ = self.ending.insert(CallId::of(key.id)),
+            KeyKind::Answer | KeyKind::Answered | KeyKind::Ban | KeyKind::Call => (),
+            KeyKind::Callback | KeyKind::Cdr | KeyKind::Delivery | KeyKind::Dialog => (),
+            KeyKind::Job | KeyKind::JobAnswered | KeyKind::Leaving | KeyKind::Leg => (),
+            KeyKind::Registration | KeyKind::Restoring | KeyKind::Room => (),
+        }
+        Ok(())
+    }
+}

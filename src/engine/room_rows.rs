@@ -1,0 +1,108 @@
+//! Rows of a room: what the turns of its actor write beside events, if it has members whose calls have
+//! rows.
+
+use std::{collections::VecDeque, time::Instant};
+
+use super::{
+    recorder::{KeyKind, TurnRow},
+    registry::Registry,
+};
+use crate::{
+    base::ids::{RoomId, RoomKey},
+    conference::{Conference, Effect},
+    group::GroupId,
+    state_log::RowKey,
+};
+
+/// The rows that the state log has of one room.
+#[derive(Debug, Default)]
+pub(super) struct RoomRows {
+    pub(super) group: Option<GroupId>,
+    /// The row of the room, as it was written last.
+    written: Option<Vec<u8>>,
+    /// The documents in which those go on who leave by the last decision. None: there is no row of
+    /// departures.
+    departed: Option<Vec<u128>>,
+}
+
+impl RoomRows {
+    /// Of a new room.
+    pub(super) fn of_group(group: Option<GroupId>) -> Self {
+        Self { group, written: None, departed: None }
+    }
+
+    /// Of a restored room, whose row is older than the room.
+    pub(super) fn restored(group: Option<GroupId>) -> Self {
+        Self { group, written: Some(Vec::new()), departed: None }
+    }
+
+    /// The rows of the first frame of a decision: members who have changed, and those who leave.
+    pub(super) fn begin(
+        &mut self,
+        registry: &Registry,
+        machine: &mut Conference,
+        effects: &VecDeque<Effect>,
+        room: RoomId,
+    ) -> Vec<TurnRow> {
+        let Some(clock) = registry.row_clock() else { return Vec::new() };
+        let changed = machine.changed_rows(clock).into_iter();
+        let mut rows: Vec<_> = changed
+            .map(|(call, row)| TurnRow::put(KeyKind::CallState.of_call(call), row))
+            .collect();
+        // All of the decision before have been released.
+        rows.extend(self.all_released(registry, room));
+        let leave = effects.iter().find_map(|effect| {
+            let Effect::Leave(leave) = effect else { return None };
+            leave.is_kept().then_some(leave)
+        });
+        if let Some(leave) = leave {
+            let documents = leave.documents();
+            for (key, flow) in &documents {
+                registry.hold_document(*key, || flow.source.row());
+            }
+            self.departed = Some(documents.into_keys().collect());
+            rows.push(TurnRow::put(departures_key(room), leave.departures().write()));
+        }
+        rows
+    }
+
+    /// The row of the last frame of a decision: the room itself, if that has changed.
+    pub(super) fn end(&mut self, registry: &Registry, machine: &Conference) -> Option<TurnRow> {
+        let clock = registry.row_clock()?;
+        let key = KeyKind::RoomState.key(machine.id().0.as_u128());
+        match machine.row(clock, self.group) {
+            Some(row) if self.written.as_ref() == Some(&row) => None,
+            Some(row) => {
+                self.written = Some(row.clone());
+                Some(TurnRow::put(key, row))
+            }
+            None => self.written.take().map(|_| TurnRow::gone(key)),
+        }
+    }
+
+    /// The end of the row of departures, if there is one: all have rows of their own again, or none.
+    pub(super) fn all_released(&mut self, registry: &Registry, room: RoomId) -> Option<TurnRow> {
+        let documents = self.departed.take()?;
+        documents.into_iter().for_each(|it| registry.release_document(it));
+        Some(TurnRow::gone(departures_key(room)))
+    }
+}
+
+/// The rows of the bans among decided effects.
+pub(super) fn bans(
+    registry: &Registry,
+    now: Instant,
+    key: &RoomKey,
+    effects: &VecDeque<Effect>,
+) -> Vec<TurnRow> {
+    let row = |effect: &Effect| {
+        let Effect::Ban { member, who, reason, length } = effect else { return None };
+        registry.ban_list().row(now, key, *member, who.clone(), reason.clone(), *length)
+    };
+    effects.iter().filter_map(row).collect()
+}
+
+/// The key of the members who leave a room.
+pub(super) fn departures_key(room: RoomId) -> RowKey {
+    KeyKind::Departures.key(room.0.as_u128())
+}
