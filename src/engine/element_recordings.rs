@@ -142,9 +142,13 @@ impl Registry {
     pub(super) fn stop_dialled(&self, call: CallId) {
         let Some(recordings) = self.recordings() else { return };
         let ids = self.elements.dialled.lock().remove(&call).unwrap_or_default();
+        let has_hung_up = self.places.of_call(call).hang_up_cause(call).is_some();
+        let reason = match has_hung_up {
+            true => RecordingEndReason::HungUp,
+            false => RecordingEndReason::Stopped,
+        };
         for id in ids {
-            let source = RecordingSource::Call(call);
-            recordings.stop_of(source, Some(id), RecordingEndReason::HungUp);
+            recordings.stop_of(RecordingSource::Call(call), Some(id), reason);
         }
     }
 

@@ -177,7 +177,10 @@ pub(super) fn target(url: Option<Arc<str>>, method: RequestMethod) -> Option<Arc
 mod tests {
     use super::*;
     use crate::base::ids::Dialect;
-    use crate::flow::{Action, Flow, Verb, field::KeySet};
+    use crate::flow::{
+        Action, Flow, Verb,
+        field::{AttrValue, KeySet},
+    };
 
     #[track_caller]
     fn read(dialect: Dialect, attributes: &str) -> (RecordSettings, Vec<String>) {
