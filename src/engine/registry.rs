@@ -19,12 +19,12 @@ use tokio::sync::oneshot;
 
 use super::{
     ban_list::BanList,
-    element_recordings::ElementRecordings,
     observed::TurnRecord,
     partitions::Partitions,
     recorder::{AskedBy, Receipt, TurnRow},
     recordings::Recordings,
     room_queue::RoomHandle,
+    waited_recordings::ElementRecordings,
     worker_queue::{CallMessage, CallWorker},
 };
 pub use super::{

@@ -61,8 +61,8 @@ pub use self::{
     },
     position::TextPosition,
     record::{
-        RecordAction, RecordKind, RecordOptions, RecordReport, RecordStop, RecordedEnd,
-        RecordedFacts,
+        PendingRecording, RecordAction, RecordKind, RecordOptions, RecordReport, RecordStop,
+        RecordedEnd, RecordedFacts,
     },
     run::Run,
     source::{FlowOrigin, FlowText, SourceDocument, WeakFlowText, is_audio_file},
