@@ -62,7 +62,7 @@ pub enum Effect {
     StopRecording {
         /// The number of its [`Effect::Record`].
         number: u32,
-        /// Why it ends.
+        /// The reason that the recording will have.
         why: RecordStop,
     },
     /// Sends an order to the engine that carries the call's sound.

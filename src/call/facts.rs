@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use super::record::PendingRecording;
-use crate::{base::ids::ConferenceName, flow::Cause};
+use crate::{
+    base::ids::ConferenceName,
+    flow::{Cause, PendingRecording},
+};
 
 /// The results of the last conference and of the last input of digits.
 #[derive(Debug, Default, PartialEq)]

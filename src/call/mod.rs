@@ -27,7 +27,6 @@ pub use self::{
         AnswerUrls, CallDirection, CallSession, CallStatus, Headers, Hook, OutgoingCall, Party,
         SessionDetails,
     },
-    record::PendingRecording,
     row::{CallPlaceRow, CallRow, KeptCall, MemberRow},
 };
 use self::{

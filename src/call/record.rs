@@ -4,19 +4,12 @@ use std::{sync::Arc, time::Instant};
 
 use super::{Awaits, Call, CallAct, Effect};
 use crate::{
-    base::ids::RecordingId,
-    flow::{FlowEvent, RecordAction, RecordKind, RecordOptions, RecordReport, RecordStop},
+    flow::{
+        FlowEvent, PendingRecording, RecordAction, RecordKind, RecordOptions, RecordReport,
+        RecordStop,
+    },
     media::AudioOrder,
 };
-
-/// A recording that begins when a `<Dial>` connects the call.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PendingRecording {
-    /// The id that it will have, as its `action` was told; None: any.
-    pub id: Option<RecordingId>,
-    /// The attributes of its element.
-    pub options: Arc<RecordOptions>,
-}
 
 impl Call {
     /// Takes the report on a recording that its flow has asked for.

@@ -10,9 +10,10 @@ use super::{
 };
 use crate::{
     base::ids::{CallId, MemberId, Trusted},
-    call::{Call, CallEvent, Party, PendingRecording},
+    call::{Call, CallEvent, Party},
     flow::{
-        CalleeTerms, Cause, ConferenceSound, DialOptions, Exit, Flow, JoinOptions, RecordingFormat,
+        CalleeTerms, Cause, ConferenceSound, DialOptions, Exit, Flow, JoinOptions,
+        PendingRecording, RecordingFormat,
     },
     media::{AudioOrder, Ending, LegEvent, Program, SignallingOrder},
 };
@@ -203,14 +204,14 @@ pub enum Effect {
     },
     /// Has a caller recorded whom a `<Dial>` has connected.
     RecordDialled {
-        /// The caller.
+        /// The caller as a member of the room.
         who: MemberInfo,
         /// What is recorded, and how.
         pending: PendingRecording,
     },
     /// Ends the recordings of the conversation of a `<Dial>`.
     StopDialled {
-        /// The caller.
+        /// The call of the caller.
         call: CallId,
     },
     /// Leaves the time from now on out of the recording that members have asked for, or ends that.

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::{Conference, Effect, room_recording::RecordingChange};
-use crate::{base::ids::MemberId, call::PendingRecording};
+use crate::{base::ids::MemberId, flow::PendingRecording};
 
 impl Conference {
     /// Takes the wish of a member who has just entered.

@@ -1,61 +1,27 @@
 //! Recordings that flows of calls ask for: starts them, and tells the calls of their ends.
-//!
-//! A call that waits for its recording has an entry here from before the start until the call ends.
-//! So the end of the file and the end of the call meet in one place, whichever comes first, and the
-//! `action` is requested once.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use parking_lot::Mutex;
+use tokio::runtime::Handle;
 
 use super::{
     inbound::wall_clock,
     recordings::{BegunRecording, NewRecording, RecordError, Recordings},
     registry::Registry,
+    waited_recordings::{EndedCallAction, WaitedRecording},
     worker_queue::CallMessage,
 };
 use crate::{
     base::ids::{AccountId, CallId, Dialect, RecordingId},
-    call::{Call, CallStatus, Party, PendingRecording},
+    call::{Call, CallStatus, Party},
     conference::MemberInfo,
     documents::{DocumentFetch, DocumentRecipient},
-    flow::{RecordAction, RecordKind, RecordOptions, RecordReport, RecordStop, RecordedFacts},
+    flow::{PendingRecording, RecordKind, RecordOptions, RecordReport, RecordStop, RecordedFacts},
     media::RecordingSource,
     recording::{
         Recording, RecordingCallback, RecordingEndReason, active::LENGTH_MAX, event::RecordingEvent,
     },
 };
-
-/// The recordings of calls that flows have started and that somebody waits for.
-#[derive(Debug, Default)]
-pub(super) struct ElementRecordings {
-    /// Taken inside the lock of the recordings; inside it no other lock is taken.
-    waiting: Mutex<BTreeMap<CallId, WaitedRecording>>,
-    /// Those of conversations, by the caller.
-    dialled: Mutex<BTreeMap<CallId, Vec<RecordingId>>>,
-}
-
-/// The recording that the flow of a call waits for.
-#[derive(Debug)]
-struct WaitedRecording {
-    recording: RecordingId,
-    /// The number by which the call knows it.
-    number: u32,
-    dialect: Dialect,
-    /// None while the file is open.
-    facts: Option<RecordedFacts>,
-    /// The request to make at the end of the file: the call has ended before.
-    action: Option<Box<EndedCallAction>>,
-}
-
-/// The `action` of a call that ended while its flow waited for the recording.
-#[derive(Debug)]
-struct EndedCallAction {
-    call: CallId,
-    account: AccountId,
-    party: Arc<Party>,
-    action: RecordAction,
-}
 
 impl Registry {
     /// Starts the recording that an element of a call asks for, and reports to the call.
@@ -142,9 +108,13 @@ impl Registry {
     pub(super) fn stop_dialled(&self, call: CallId) {
         let Some(recordings) = self.recordings() else { return };
         let ids = self.elements.dialled.lock().remove(&call).unwrap_or_default();
+        let has_hung_up = self.places.of_call(call).hang_up_cause(call).is_some();
+        let reason = match has_hung_up {
+            true => RecordingEndReason::HungUp,
+            false => RecordingEndReason::Stopped,
+        };
         for id in ids {
-            let source = RecordingSource::Call(call);
-            recordings.stop_of(source, Some(id), RecordingEndReason::HungUp);
+            recordings.stop_of(RecordingSource::Call(call), Some(id), reason);
         }
     }
 
@@ -178,7 +148,8 @@ impl Registry {
             return;
         };
         let (account, party) = (call.account.clone(), call.party.clone());
-        let action = EndedCallAction { call: call.id, account, party, action };
+        let runtime = Handle::try_current().ok();
+        let action = EndedCallAction { call: call.id, account, party, action, runtime };
         match waited.facts.take() {
             Some(facts) => {
                 waiting.remove(&call.id);
@@ -190,7 +161,9 @@ impl Registry {
     }
 
     fn tell_action(self: &Arc<Self>, action: EndedCallAction, facts: &RecordedFacts) {
-        let EndedCallAction { call, account, party, action } = action;
+        let EndedCallAction { call, account, party, action, runtime } = action;
+        // Requests are tasks.
+        let _entered = runtime.as_ref().map(Handle::enter);
         let request = action.request(facts, party.dialect);
         let (recipient, status) = (DocumentRecipient::Nobody, CallStatus::Completed);
         let attempt = 1;

@@ -45,6 +45,7 @@ mod room_sounds;
 pub mod scheduler;
 pub mod spawner;
 pub mod trace_log;
+mod waited_recordings;
 mod worker_queue;
 
 /// The result of an actor's turn.

@@ -19,13 +19,13 @@ use tokio::sync::oneshot;
 
 use super::{
     ban_list::BanList,
-    element_recordings::ElementRecordings,
     keeping::RowKeeper,
     observed::{TurnRecord, observed, take_events},
     partitions::Partitions,
     recorder::{AskedBy, Receipt, TurnRow},
     recordings::Recordings,
     room_queue::RoomHandle,
+    waited_recordings::ElementRecordings,
     worker_queue::{CallMessage, CallWorker},
 };
 pub use super::{

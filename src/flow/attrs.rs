@@ -99,6 +99,15 @@ impl<'r, 'd> ElementReader<'r, 'd> {
         }
     }
 
+    /// Warns that an attribute of the table has no effect here, if it is present and not the default.
+    pub(super) fn warn_without_effect(&mut self, name: &'static str, note: &'static str) {
+        let default = self.info.attrs.iter().find(|it| it.name == name);
+        let default = default.and_then(|it| it.default(self.dialect));
+        if self.find(name).is_some_and(|it| default != Some(&*it.value)) {
+            self.warn_attribute(name, FlowWarningKind::AttributeIdle { name, note });
+        }
+    }
+
     pub(super) fn warn(&mut self, at: TextPosition, warning: FlowWarningKind) {
         self.warnings.push(FlowWarning { at, warning });
     }

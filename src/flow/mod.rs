@@ -63,8 +63,8 @@ pub use self::{
     },
     position::TextPosition,
     record::{
-        RecordAction, RecordKind, RecordOptions, RecordReport, RecordStop, RecordedEnd,
-        RecordedFacts,
+        PendingRecording, RecordAction, RecordKind, RecordOptions, RecordReport, RecordStop,
+        RecordedEnd, RecordedFacts,
     },
     run::Run,
     run_row::{RowError, RunRow, write_row},

@@ -36,12 +36,21 @@ pub enum RecordKind {
     Dial,
 }
 
+/// A recording that begins when a `<Dial>` connects the call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PendingRecording {
+    /// The id that it will have, as its `action` was told; None: any.
+    pub id: Option<RecordingId>,
+    /// The attributes of its element.
+    pub options: Arc<RecordOptions>,
+}
+
 /// Why a flow ends its recording.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RecordStop {
     /// The caller pressed a key of `finishOnKey`.
     Key,
-    /// `maxLength` is reached.
+    /// It is as long as `maxLength` says.
     Length,
     /// The caller was silent for `timeout` seconds.
     Silence,
@@ -78,7 +87,7 @@ pub struct RecordedFacts {
 pub struct RecordedEnd {
     /// The length of the audio.
     pub length: Duration,
-    /// `RecordingEndReason`.
+    /// The text of `RecordingEndReason`.
     pub reason: &'static str,
 }
 

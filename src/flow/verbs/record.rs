@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use super::{Vendors, VerbStart};
 use crate::{
     flow::{
-        AttrKind, CallbackTarget, FlowError, FlowWarningKind, RecordKind, RecordOptions,
-        RecordingFormat, RequestMethod,
+        AttrKind, CallbackTarget, FlowError, RecordKind, RecordOptions, RecordingFormat,
+        RequestMethod,
         attr::METHOD,
         attrs::{ElementReader, verb},
         field::FinishKeys,
@@ -154,7 +154,7 @@ impl ElementReader<'_, '_> {
             ),
         };
         for &name in names {
-            self.warn_attribute(name, FlowWarningKind::AttributeIdle { name, note });
+            self.warn_without_effect(name, note);
         }
     }
 }
@@ -177,7 +177,10 @@ pub(super) fn target(url: Option<Arc<str>>, method: RequestMethod) -> Option<Arc
 mod tests {
     use super::*;
     use crate::base::ids::Dialect;
-    use crate::flow::{Action, Flow, Verb, field::KeySet};
+    use crate::flow::{
+        Action, Flow, Verb,
+        field::{AttrValue, KeySet},
+    };
 
     #[track_caller]
     fn read(dialect: Dialect, attributes: &str) -> (RecordSettings, Vec<String>) {
@@ -259,7 +262,7 @@ mod tests {
         let idle = "is accepted, and has no effect yet:";
         let goes_on = format!("{idle} the flow goes on while it records");
         check(
-            "recordSession='true' timeout='3' playBeep='true' finishOnKey='1'",
+            "recordSession='true' timeout='3' playBeep='false' finishOnKey='1' maxLength='5'",
             &["timeout", "finishOnKey", "playBeep"].map(|it| &*format!("{it} {goes_on}").leak()),
         );
         check(
