@@ -11,7 +11,12 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Script, SimulatedFlows, documents::SimulatedWeb, note::Note};
+use super::{
+    Script, SimulatedFlows,
+    documents::SimulatedWeb,
+    note::Note,
+    recordings::{self, SimulatedFiles},
+};
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     call::CallEvent,
@@ -36,6 +41,7 @@ pub(super) struct SimulatedWorld {
     pub(super) phones: Mutex<PhoneTable>,
     pub(super) due: Mutex<Vec<DueDocument>>,
     pub(super) seen: Mutex<Seen>,
+    pub(super) files: Arc<SimulatedFiles>,
     script: Arc<Script>,
     flows: Arc<SimulatedFlows>,
     web: Mutex<SimulatedWeb>,
@@ -80,6 +86,7 @@ impl SimulatedWorld {
             phones: Mutex::new(PhoneTable::new(sim_phones::Settings::default())),
             due: Mutex::default(),
             seen: Mutex::new(seen),
+            files: Arc::default(),
             script,
             flows,
             web: Mutex::default(),
@@ -145,7 +152,10 @@ impl SimulatedWorld {
             Observed::Fetched { .. } | Observed::Fetching { .. } => (),
             Observed::Attempted { .. } | Observed::PassedOver { .. } => (),
             Observed::Left { .. } | Observed::Refused { .. } => (),
-            Observed::Recording { .. } => (),
+            Observed::Recording { event, .. } => {
+                recordings::notes(self, event).into_iter().for_each(|it| self.note(it));
+            }
+            Observed::RecordingChanged { .. } => (),
             Observed::Turn(_) => unreachable!("it comes event by event"),
             Observed::Warned { .. } | Observed::Requested { .. } => (),
         }
