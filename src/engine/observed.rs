@@ -12,7 +12,7 @@ use crate::{
     flow::{Cause, Exit, PassedOver, Purpose, TextPosition, verbs::VerbKind},
     media::{DialAttempt, RecordingSource},
     recording::event::RecordingEvent,
-    trace::{FetchRecord, Initiator, RecordingChange, TraceElement},
+    trace::{FetchRecord, Initiator, RecordingNote, TraceElement},
 };
 
 /// An event of a registry.
@@ -107,7 +107,7 @@ pub enum Observed {
         /// The call or the room that is recorded.
         source: RecordingSource,
         /// The recording, and what happens to it.
-        change: RecordingChange,
+        change: RecordingNote,
     },
     /// A conference has published a notice.
     Notice {

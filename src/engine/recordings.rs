@@ -37,7 +37,7 @@ use crate::{
         port::{NoSpace, RecordingFiles, RecordingListener},
     },
     store::rows::WriteError,
-    trace::{Interruption, RecordingChange, RecordingStep},
+    trace::{Interruption, RecordingNote, RecordingStep},
 };
 
 /// The recordings of a process.
@@ -336,7 +336,7 @@ impl Recordings {
 
     /// Tells traces of a change.
     fn note(&self, source: RecordingSource, recording: RecordingId, step: RecordingStep) {
-        let change = RecordingChange { recording, step };
+        let change = RecordingNote { recording, step };
         (self.observer)(Observed::RecordingChanged { source, change });
     }
 

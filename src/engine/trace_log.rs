@@ -20,7 +20,7 @@ use crate::{
     flow::FlowText,
     media::RecordingSource,
     trace::{
-        self, CalleeNote, FetchRecord, Leaving, RecordingChange, RequestWarning, Requested,
+        self, CalleeNote, FetchRecord, Leaving, RecordingNote, RequestWarning, Requested,
         StoredTrace, TraceEvent, TraceSnapshot, Traces, archive::TraceArchive,
     },
 };
@@ -264,7 +264,7 @@ pub fn note(traces: &mut Traces, now: Instant, observed: &Observed) {
 }
 
 /// A change of a room's recording, which is in the traces of all members.
-fn of_room(observed: &Observed) -> Option<(RoomId, RecordingChange)> {
+fn of_room(observed: &Observed) -> Option<(RoomId, RecordingNote)> {
     let Observed::RecordingChanged { source: RecordingSource::Room(room), change } = observed
     else {
         return None;

@@ -10,7 +10,7 @@ use crate::{
     engine::registry::Observed,
     media::{DialAttempt, Ending},
     recording::event::RecordingEvent,
-    trace::{self, FetchRecord, RecordingChange},
+    trace::{self, FetchRecord, RecordingNote},
 };
 
 /// An event before it is formatted.
@@ -92,7 +92,7 @@ fn emit_trace(trace: Observed) {
         Observed::Dialled { call, event, .. } => dialled(call, &event),
         Observed::Recording { event, .. } => recorded(&event),
         Observed::RecordingChanged { source, change } => {
-            let RecordingChange { recording, step } = change;
+            let RecordingNote { recording, step } = change;
             tracing::debug!(%recording, ?source, ?step, "a recording changes");
         }
         Observed::Left { call, member, exit, .. } => {

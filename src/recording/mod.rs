@@ -75,7 +75,7 @@ pub struct Recording {
 /// The incarnation of a conference that is recorded, and its members whose element has `record`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct RecordingAudience {
-    /// The incarnation.
+    /// The incarnation that is recorded.
     pub room: RoomId,
     /// Those who have a `callbackUrl`: the first ones, at most [`AUDIENCE_MAX`].
     pub members: Vec<MemberInfo>,

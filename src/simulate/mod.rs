@@ -14,9 +14,12 @@ mod fields;
 mod invitation;
 mod note;
 mod print;
+mod record;
+mod recorded;
 mod recordings;
 mod report;
 mod run;
+mod run_recordings;
 mod schedule;
 mod script;
 mod world;
@@ -25,7 +28,7 @@ pub use self::{
     documents::{ScriptDocument, SimulatedFlows},
     explore::{Endings, Explored, FoundEnding, explore},
     invitation::ScriptInvitation,
-    recordings::{ScriptRecorded, ScriptRecording, ScriptRecordingCommand},
+    recorded::{ScriptRecorded, ScriptRecording, ScriptRecordingCommand},
     report::{CallerReport, Note, SimulationReport},
     run::{Endless, TURNS_MAX, run},
     schedule::Schedule,

@@ -15,7 +15,6 @@ use super::{
     answers::{banned, names, would_leave},
     dial,
     note::Note,
-    recordings,
     report::{self, id},
     schedule::TurnPicker,
     script::{EventText, ScriptEvent},
@@ -66,7 +65,7 @@ pub fn run(
     let world = Arc::new(SimulatedWorld::new(script.clone(), flows.clone()));
     let scheduler = Scheduler::default();
     let registry = world.registry(&scheduler);
-    let recordings = recordings::keep(&world, &registry);
+    let recordings = world.recordings(&registry);
     let simulation = SimulationRun {
         script,
         flows,

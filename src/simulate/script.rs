@@ -435,7 +435,7 @@ impl fmt::Display for EventText<'_> {
                 write!(f, "dial {} into {}", names.join(", "), it.room)
             }
             ScriptAction::End(room) => write!(f, "end {room}"),
-            ScriptAction::Record(it) => it.text(script, f),
+            ScriptAction::Record(it) => it.text(f, name),
             ScriptAction::Phone(who, ScriptPhoneAction::HangUp) => {
                 write!(f, "{} hangs up", name(who))
             }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     FetchRecord,
-    recorded::{RecordingChange, RoomRecordings},
+    recorded::{RecordingNote, RoomRecordings},
 };
 use crate::{
     base::{
@@ -89,7 +89,7 @@ pub enum TraceEvent {
     /// The element that has just begun has no effect, or some of its attributes have none.
     PassedOver(Arc<PassedOver>),
     /// A recording of the call has begun or changed.
-    Recording(Box<RecordingChange>),
+    Recording(Box<RecordingNote>),
     /// The call was not admitted to a conference.
     Refused(Cause),
     /// A request about the call was accepted, with parameters that conflow ignores.
@@ -231,7 +231,7 @@ impl Traces {
     }
 
     /// Adds a change of a room's recording, for the traces of its members.
-    pub fn note_room(&mut self, now: Instant, room: RoomId, change: RecordingChange) {
+    pub fn note_room(&mut self, now: Instant, room: RoomId, change: RecordingNote) {
         self.rooms.note(now, room, change, self.ended_max);
     }
 

@@ -20,7 +20,7 @@ pub use self::{
         CalleeNote, ENDED_MAX, HEAD_MAX, Initiator, Leaving, RequestWarning, Requested, TAIL_MAX,
         TraceElement, TraceEvent, Traces,
     },
-    recorded::{Interruption, RecordingChange, RecordingStep, TraceInterruption, TraceRecording},
+    recorded::{Interruption, RecordingNote, RecordingStep, TraceInterruption, TraceRecording},
     step::{ATTEMPT, CauseLink, FETCH, RECORDING, TraceCallee, TraceStep, TraceWarning},
     stored::{ShownTrace, StoredTrace, TraceSnapshot},
 };

@@ -18,7 +18,7 @@ const CHANGES_MAX: usize = 100;
 
 /// A change of a recording.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct RecordingChange {
+pub struct RecordingNote {
     /// The recording that changes.
     pub recording: RecordingId,
     /// What happens to it.
@@ -28,7 +28,7 @@ pub struct RecordingChange {
 /// What happens to a recording.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RecordingStep {
-    /// It begins.
+    /// It begins, as the registry has noted it.
     Began {
         /// The `api_id` of the request; random if an element has started it.
         api_id: Uuid,
@@ -86,9 +86,9 @@ impl Interruption {
 /// A time in which nothing was recorded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct TraceInterruption {
-    /// Why.
+    /// The reason for it.
     pub why: Interruption,
-    /// Its start.
+    /// Its start, in milliseconds.
     pub from_ms: u32,
     /// Its end; None while it lasts.
     pub to_ms: Option<u32>,
@@ -115,10 +115,10 @@ impl RoomRecordings {
         &mut self,
         now: Instant,
         room: RoomId,
-        change: RecordingChange,
+        change: RecordingNote,
         ended_max: usize,
     ) {
-        let RecordingChange { recording, step } = change;
+        let RecordingNote { recording, step } = change;
         if let RecordingStep::Began { .. } = step {
             let lines = RoomRecordingLines { recording, changes: vec![(now, step)] };
             return self.rooms.entry(room).or_default().push(lines);

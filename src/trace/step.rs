@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     FetchRecord,
     lines::{CallTrace, CalleeNote, Initiator, Leaving, Requested, TraceEvent, TraceLine, Traces},
-    recorded::{RecordingChange, RecordingStep, TraceInterruption, TraceRecording},
+    recorded::{RecordingNote, RecordingStep, TraceInterruption, TraceRecording},
 };
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId, RecordingId, RoomId},
@@ -339,8 +339,8 @@ impl StepBuilder<'_> {
     }
 
     /// A recording is no part of the element that may run meanwhile.
-    fn recording(&mut self, at_ms: u32, change: RecordingChange) {
-        let RecordingChange { recording, step: what } = change;
+    fn recording(&mut self, at_ms: u32, change: RecordingNote) {
+        let RecordingNote { recording, step: what } = change;
         let is_it = |it: &&mut TraceStep| {
             it.recording.as_ref().is_some_and(|it| it.recording_id == recording)
         };

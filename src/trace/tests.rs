@@ -240,11 +240,11 @@ fn a_stored_trace_has_no_more_steps_than_memory() {
     assert!(entries.iter().all(|it| it.len() < 2_000));
 }
 
-fn change(recording: u128, step: RecordingStep) -> RecordingChange {
-    RecordingChange { recording: RecordingId::of(recording), step }
+fn change(recording: u128, step: RecordingStep) -> RecordingNote {
+    RecordingNote { recording: RecordingId::of(recording), step }
 }
 
-fn recording_begins(recording: u128) -> RecordingChange {
+fn recording_begins(recording: u128) -> RecordingNote {
     change(recording, RecordingStep::Began { api_id: Uuid::from_u128(recording) })
 }
 
