@@ -7,6 +7,7 @@ mod events;
 mod kick;
 mod provisioning;
 mod record;
+mod recorded;
 mod recordings;
 mod rooms;
 mod trace;

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duratio
 
 use conflow::{
     base::ids::RecordingId,
-    engine::recordings::{RecordingPorts, Recordings},
+    engine::recordings::{RecordingPorts, Recordings, tokio_clock},
     recording::{
         RecordingStore, audio_url,
         mp3::Mp3Encoder,
@@ -21,19 +21,26 @@ use uuid::Uuid;
 use crate::api::engine::{TestEngine, TestEngineOptions, account};
 
 /// An engine that keeps recordings in a folder of its own.
-struct RecordingEngine {
-    engine: TestEngine,
-    store: Arc<StoredRecordings>,
+pub(super) struct RecordingEngine {
+    pub(super) engine: TestEngine,
+    pub(super) store: Arc<StoredRecordings>,
     folder: TempDir,
 }
 
 impl RecordingEngine {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(|settings| settings)
     }
 
     fn with(change: impl FnOnce(WriterSettings) -> WriterSettings) -> Self {
-        let engine = TestEngine::new(TestEngineOptions::default());
+        Self::of(TestEngineOptions::default(), change)
+    }
+
+    pub(super) fn of(
+        options: TestEngineOptions,
+        change: impl FnOnce(WriterSettings) -> WriterSettings,
+    ) -> Self {
+        let engine = TestEngine::new(options);
         let (folder, store) = (tempdir().unwrap(), Arc::new(StoredRecordings::in_memory()));
         let settings = WriterSettings {
             free_min_mb: 0,
@@ -47,6 +54,7 @@ impl RecordingEngine {
             audio_url: Box::new(|dialect, it| audio_url("http://conflow.example", dialect, it)),
             new_id: Box::new(|| RecordingId(Uuid::new_v4())),
             recordings_max: 6,
+            clock: Box::new(tokio_clock),
         });
         let listener: Arc<dyn RecordingListener> = recordings.clone();
         files.connect(Arc::downgrade(&listener));
@@ -55,7 +63,7 @@ impl RecordingEngine {
     }
 
     /// Sends the request of a line; returns its status, its body, and its warnings.
-    async fn ask(&self, line: &str) -> (u16, Value, String) {
+    pub(super) async fn ask(&self, line: &str) -> (u16, Value, String) {
         let response = self.engine.send(self.engine.request(line)).await;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
@@ -66,7 +74,7 @@ impl RecordingEngine {
     }
 
     /// Waits for a callback to `http://app.example/PATH`, and returns these fields of it.
-    async fn told(&self, path: &str, names: &str) -> String {
+    pub(super) async fn told(&self, path: &str, names: &str) -> String {
         let names: Vec<_> = names.split(',').collect();
         for _ in 0..2_000 {
             tokio::task::yield_now().await;
@@ -80,19 +88,19 @@ impl RecordingEngine {
         "nothing".to_owned()
     }
 
-    async fn wait(&self, ms: u64) {
+    pub(super) async fn wait(&self, ms: u64) {
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
 
     /// The complete recordings: channels and samples per channel of each file.
-    fn files(&self) -> Vec<(u16, usize)> {
+    pub(super) fn files(&self) -> Vec<(u16, usize)> {
         let mut found = Vec::new();
         visit(self.folder.path(), &mut found);
         found.sort_unstable();
         found
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         self.engine.close().await;
     }
 }
