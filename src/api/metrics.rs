@@ -25,7 +25,7 @@ use crate::{
     base::histogram::{MetricKind, MetricsText},
     call::CallDirection,
     descriptors::KernelDrops,
-    engine::{counters::CallCounters, recordings::RecordingFigures},
+    engine::{counters::CallCounters, recording_figures::RecordingFigures},
     fetch::ResultCounters,
     flow::Cause,
     rtp_engine::{self, PacketDrop},

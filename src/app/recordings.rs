@@ -11,7 +11,7 @@ use crate::{
     config::RecordingsConfig,
     engine::{
         inbound::wall_clock,
-        recordings::{RecordingPorts, Recordings},
+        recordings::{RecordingPorts, Recordings, tokio_clock},
         registry::Registry,
     },
     recording::{
@@ -47,6 +47,7 @@ pub(super) fn start(
         audio_url: Box::new(move |dialect, it| archive.url(wall_clock(), dialect, it)),
         new_id: Box::new(|| RecordingId(Uuid::new_v4())),
         recordings_max: config.max.get() as usize,
+        clock: Box::new(tokio_clock),
     });
     let listener: Arc<dyn RecordingListener> = recordings.clone();
     files.connect(Arc::downgrade(&listener));

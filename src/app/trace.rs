@@ -20,7 +20,7 @@ use crate::{
     config::DEVELOPMENT_ACCOUNT,
     fetch::{self, Budget, FetchClient, Internet, OutgoingRequest, TargetUrl},
     flow::RequestMethod,
-    trace::{ATTEMPT, FETCH},
+    trace::{ATTEMPT, FETCH, RECORDING},
 };
 
 /// Two hundred lines of a few hundred bytes each.
@@ -115,6 +115,9 @@ fn step_line(step: &Value) -> String {
     if text("element") == ATTEMPT {
         return line + &attempt_line(step);
     }
+    if text("element") == RECORDING {
+        return line + &recording_line(step);
+    }
     if !text("url").is_empty() {
         line += &format!("{} ", text("url"));
     }
@@ -189,6 +192,19 @@ fn request_line(step: &Value) -> String {
     line
 }
 
+/// Formats a recording: `recording ID of weekly: Stopped`, and below it when nothing was recorded.
+fn recording_line(step: &Value) -> String {
+    let mut line = format!("recording {}", step["recording_id"].as_str().unwrap_or_default());
+    line += &step["conference"].as_str().map_or_else(String::new, |it| format!(" of {it}"));
+    line += &format!(": {}", step["ended"].as_str().unwrap_or("goes on"));
+    for it in step["interruptions"].as_array().into_iter().flatten() {
+        let (why, from) = (it["why"].as_str().unwrap_or_default(), &it["from_ms"]);
+        let until = it["to_ms"].as_u64().map_or_else(|| "now".to_owned(), |it| it.to_string());
+        line += &format!("\n{:23}| {why} from {from} to {until}", "");
+    }
+    line
+}
+
 /// Formats an attempt: `call to sip:anna@192.0.2.7 at 192.0.2.7:5060 over UDP: 100 (2 ms), 180 (9 ms): answered`.
 fn attempt_line(step: &Value) -> String {
     let text = |name: &str| step[name].as_str().unwrap_or_default();
@@ -238,6 +254,21 @@ mod tests {
             json!({"from_ms": 7, "to_ms": 7, "element": "fetch", "purpose": "redirect",
                    "url": "flow:b", "ms": 0, "ended": "failed", "error": "no flow"}),
             "         7 -        7  flow:b for redirect: failed: no flow",
+        );
+        let paused = json!([
+            {"why": "paused", "from_ms": 7, "to_ms": 8}, {"why": "alone", "from_ms": 9, "to_ms": null}
+        ]);
+        check(
+            json!({"from_ms": 5, "to_ms": null, "element": "recording", "recording_id": "r",
+                   "conference": "weekly", "ended": null, "interruptions": paused}),
+            "         5 -           recording r of weekly: goes on
+                       | paused from 7 to 8
+                       | alone from 9 to now",
+        );
+        check(
+            json!({"from_ms": 5, "to_ms": 9, "element": "recording", "recording_id": "r",
+                   "ended": "Stopped"}),
+            "         5 -        9  recording r: Stopped",
         );
         let callees = json!([
             {"to": "49891234", "call_uuid": "b", "ended_ms": 9, "ended": "Busy Line"},

@@ -66,11 +66,13 @@ Requests to the API, for a caller, [several], or \"all\"; room, if there are sev
   dry_run = true), mute, unmute, deaf, undeaf, play (url), speak (text), stop_play,
   stop_speak, put_on_hold (url), take_off_hold, remove (hang up members); end = \"ROOM\" (hang up all
   of it), cut (hang up a call), transfer (url)
+  record = \"start\" (time_limit, callback_url), \"stop\", \"pause\" or \"resume\", of caller = \"NAME\" or
+  room = \"ROOM\"
   dial = \"NEW NAME\" or [several] calls somebody into room = \"ROOM\": to (such as \"sim:x?busy\", with <
   between them; by default, they answer after 2 s), from, user, and the parameters of
   POST Conference/{name}/Member/, such as confirm_key, muted, on_exit_action_url
 
 If several documents have one URL, those with a matching `when` come first; each is used once, and
 the last one repeatedly. Within a moment, what has begun ends first, and events follow the order of
-the file; --seed and --explore shuffle both. Recordings, callbacks and calls of POST
-Call/ are not simulated.";
+the file; --seed and --explore shuffle both. Callbacks are not sent; those of recordings are listed.
+Calls of POST Call/ are not simulated.";

@@ -55,7 +55,7 @@ impl CallCounters {
             Observed::Refused { cause, .. } => increment(of(&self.refused, *cause)),
             Observed::Dialled { .. } | Observed::Recording { .. } => (),
             Observed::Began { .. } | Observed::Left { .. } | Observed::Requeued { .. } => (),
-            Observed::Attempted { .. } => (),
+            Observed::Attempted { .. } | Observed::RecordingChanged { .. } => (),
             Observed::Fetched { .. } | Observed::PassedOver { .. } => (),
             Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => (),
         }

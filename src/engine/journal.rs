@@ -144,7 +144,8 @@ impl Journal {
             Observed::Attempted { .. } | Observed::Left { .. } | Observed::PassedOver { .. } => {
                 None
             }
-            Observed::Requeued { .. } | Observed::Refused { .. } | Observed::Turn(_) => None,
+            Observed::RecordingChanged { .. } | Observed::Turn(_) => None,
+            Observed::Requeued { .. } | Observed::Refused { .. } => None,
             Observed::Warned { .. } | Observed::Requested { .. } => None,
         });
         let Some(account) = account else { return self.write_rows(rows) };

@@ -33,6 +33,7 @@ mod partitions;
 mod queue;
 mod record;
 pub mod recorder;
+pub mod recording_figures;
 pub mod recordings;
 pub mod redelivery;
 pub mod registry;

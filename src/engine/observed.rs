@@ -10,9 +10,9 @@ use crate::{
     call::{Call, CallEvent, Effect, Party},
     conference::{Ask, DialEvent, Notice},
     flow::{Cause, Exit, PassedOver, Purpose, TextPosition, verbs::VerbKind},
-    media::DialAttempt,
+    media::{DialAttempt, RecordingSource},
     recording::event::RecordingEvent,
-    trace::{FetchRecord, Initiator, TraceElement},
+    trace::{FetchRecord, Initiator, RecordingNote, TraceElement},
 };
 
 /// An event of a registry.
@@ -100,6 +100,14 @@ pub enum Observed {
         account: AccountId,
         /// The recording, as subscribers are told.
         event: Arc<RecordingEvent>,
+    },
+    /// A recording begins, is interrupted, or stops. [`Self::Recording`] tells subscribers, at the end
+    /// when its file is closed.
+    RecordingChanged {
+        /// The call or the room that is recorded.
+        source: RecordingSource,
+        /// The recording, and what happens to it.
+        change: RecordingNote,
     },
     /// A conference has published a notice.
     Notice {

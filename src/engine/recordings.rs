@@ -8,10 +8,7 @@ use std::{
     fmt,
     sync::{
         Arc, Weak,
-        atomic::{
-            AtomicU64, AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
+        atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -23,19 +20,24 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::observed::Observed;
+use super::{
+    observed::Observed,
+    recording_figures::{RecordingFigures, RecordingTotals},
+};
 use crate::{
     base::ids::{AccountId, CallId, Dialect, Incarnation, RecordingId, RoomId},
     conference::MemberInfo,
     flow::RecordingFormat,
     media::{AudioEngine, AudioOrder, RecordingChannels, RecordingSource},
     recording::{
-        Recording, RecordingCallback, RecordingEnd, RecordingEndReason, RecordingStore,
+        Recording, RecordingAudience, RecordingCallback, RecordingEnd, RecordingEndReason,
+        RecordingStore,
         active::{ActiveRecordings, RecordedSubject, RecordingRefusal, RecordingStop},
         event::RecordingEvent,
         port::{NoSpace, RecordingFiles, RecordingListener},
     },
     store::rows::WriteError,
+    trace::{Interruption, RecordingNote, RecordingStep},
 };
 
 /// The recordings of a process.
@@ -52,29 +54,6 @@ pub struct Recordings {
     /// Ends that are not kept yet, or not told.
     ends: AtomicUsize,
     totals: RecordingTotals,
-}
-
-/// Sums over the recordings that have ended.
-#[derive(Default)]
-struct RecordingTotals {
-    bytes: AtomicU64,
-    lost_samples: AtomicU64,
-    disk_full: AtomicU64,
-}
-
-/// Figures of the recordings of a process.
-#[derive(Clone, Copy, Debug)]
-pub struct RecordingFigures {
-    /// Recordings whose files are open.
-    pub running: usize,
-    /// Bytes of the files of those that have ended.
-    pub bytes: u64,
-    /// Samples of those that are silence, because the disk was too slow.
-    pub lost_samples: u64,
-    /// Those that ended because the disk took no more.
-    pub disk_full: u64,
-    /// Free space for recordings, in bytes.
-    pub free_bytes: u64,
 }
 
 /// Makes the URL of a recording's audio in a dialect.
@@ -98,6 +77,8 @@ pub struct RecordingPorts {
     pub new_id: Box<dyn Fn() -> RecordingId + Send + Sync>,
     /// How many recordings there may be at a time.
     pub recordings_max: usize,
+    /// The clock of starts, ends and limits.
+    pub clock: Box<dyn Fn() -> Instant + Send + Sync>,
 }
 
 /// A recording to be started.
@@ -182,19 +163,26 @@ impl Recordings {
     /// other owners.
     pub async fn run(recordings: Weak<Self>) {
         while let Some(it) = recordings.upgrade() {
-            let deadline = it.active.lock().deadline();
+            let deadline = it.deadline();
             // So often it looks whether it is still needed.
-            let look_at = now() + LOOK_EVERY;
+            let look_at = it.now() + LOOK_EVERY;
             let wake_at = deadline.map_or(look_at, |at| at.min(look_at));
             tokio::select! {
                 () = it.changed.notified() => (),
-                () = sleep_until(wake_at.into()) => {
-                    let mut active = it.active.lock();
-                    let stops = active.expire(now());
-                    it.stop(stops);
-                }
+                () = sleep_until(wake_at.into()) => it.expire(),
             }
         }
+    }
+
+    /// The time of the next [`Self::expire`].
+    pub fn deadline(&self) -> Option<Instant> {
+        self.active.lock().deadline()
+    }
+
+    /// Stops what has reached its limit.
+    pub fn expire(&self) {
+        let mut active = self.active.lock();
+        self.stop(active.expire(self.now()));
     }
 
     /// Completes the recordings that an earlier process left, and tells of them. Reads the disk: call
@@ -202,7 +190,12 @@ impl Recordings {
     pub fn repair(&self, left: Vec<Arc<Recording>>) {
         for recording in left {
             let end = Some(self.ports.files.repair(&recording));
-            self.keep_end(Recording { end, ..Recording::clone(&recording) }, None, Vec::new());
+            let mut recording = Recording { end, ..Recording::clone(&recording) };
+            let (room, told) = match recording.audience.take().map(Arc::unwrap_or_clone) {
+                Some(RecordingAudience { room, members }) => (Some(room), members),
+                None => (None, Vec::new()),
+            };
+            self.keep_end(recording, room, told);
         }
     }
 
@@ -213,14 +206,8 @@ impl Recordings {
 
     /// Figures for the operator.
     pub fn figures(&self) -> RecordingFigures {
-        let RecordingTotals { bytes, lost_samples, disk_full } = &self.totals;
-        RecordingFigures {
-            running: self.active.lock().len(),
-            bytes: bytes.load(Relaxed),
-            lost_samples: lost_samples.load(Relaxed),
-            disk_full: disk_full.load(Relaxed),
-            free_bytes: self.ports.files.free_bytes(),
-        }
+        let running = self.active.lock().len();
+        self.totals.figures(running, self.ports.files.free_bytes())
     }
 
     /// Whether no file is open, and every end is told.
@@ -249,7 +236,7 @@ impl Recordings {
             Err(refusal) => return Err(refusal.into()),
         }
 
-        let (now, length) = (now(), new.length);
+        let (now, length) = (self.now(), new.length);
         let format = if self.has_mp3() { new.format } else { RecordingFormat::Wav };
         let recording = Arc::new(new.into_recording(&subject, format));
         let feed = self.ports.files.begin(&recording, now)?;
@@ -259,6 +246,8 @@ impl Recordings {
         self.ports.store.put(recording.clone(), on_stored);
         let room = subject.room();
         active.start(now, recording.clone(), subject, length);
+        let api_id = recording.api_id;
+        self.note(source, recording.id, RecordingStep::Began { api_id });
         // Under the lock, so that a stop cannot overtake it.
         self.media.send(AudioOrder::Record { source, feed });
         // Under the lock too: the end is told later.
@@ -294,7 +283,12 @@ impl Recordings {
     ) -> Result<(), RecordError> {
         let begun = self.begin(new, RecordedSubject::Room(room.clone()))?;
         let is_new = begun.stored.is_some();
-        self.active.lock().add_member(begun.recording.id, who.clone(), is_new);
+        let mut active = self.active.lock();
+        if let Some(it) = active.add_member(begun.recording.id, who.clone(), is_new) {
+            // Under the lock, so that the row of the end comes later.
+            self.ports.store.put(it, Box::new(|_| ()));
+        }
+        drop(active);
         self.tell_member(&begun.recording, Some(room.id), who);
         Ok(())
     }
@@ -302,8 +296,10 @@ impl Recordings {
     /// Leaves the time from now on out of a recording that a flow started, or ends that.
     pub(super) fn cut(&self, source: RecordingSource, on: bool) {
         let active = self.active.lock();
-        let meant = active.of(source).iter().filter(|it| active.is_of_flow(**it));
-        meant.for_each(|it| self.ports.files.cut(*it, now(), on));
+        for it in active.of(source).iter().filter(|it| active.is_of_flow(**it)) {
+            self.ports.files.cut(*it, self.now(), on);
+            self.note(source, *it, RecordingStep::interrupted(Interruption::Alone, on));
+        }
     }
 
     /// Stops the recordings of a source, or one of them. Returns how many.
@@ -314,14 +310,17 @@ impl Recordings {
         reason: RecordingEndReason,
     ) -> usize {
         let mut active = self.active.lock();
-        self.stop(active.stop(now(), source, only, reason))
+        self.stop(active.stop(self.now(), source, only, reason))
     }
 
     /// Makes the recordings of a source silent, or ends that. Returns how many.
     pub(super) fn pause_of(&self, source: RecordingSource, on: bool) -> usize {
-        let meant = self.of(source);
-        meant.iter().for_each(|it| self.ports.files.pause(it.id, on));
-        meant.len()
+        let mut active = self.active.lock();
+        for it in active.pause(source, on) {
+            self.ports.files.pause(it, on);
+            self.note(source, it, RecordingStep::interrupted(Interruption::Paused, on));
+        }
+        active.of(source).len()
     }
 
     /// The recordings of a source that are not stopped.
@@ -333,7 +332,7 @@ impl Recordings {
     pub(super) fn source_ended(&self, source: RecordingSource) {
         let mut active = self.active.lock();
         if !active.is_empty() {
-            self.stop(active.source_ended(now(), source));
+            self.stop(active.source_ended(self.now(), source));
         }
     }
 
@@ -343,8 +342,19 @@ impl Recordings {
         for RecordingStop { recording, source, at, reason } in stops {
             self.media.send(AudioOrder::StopRecording { source, recording });
             self.ports.files.end(recording, at, reason);
+            self.note(source, recording, RecordingStep::Stopped(reason.text()));
         }
         count
+    }
+
+    /// Tells traces of a change.
+    fn note(&self, source: RecordingSource, recording: RecordingId, step: RecordingStep) {
+        let change = RecordingNote { recording, step };
+        (self.observer)(Observed::RecordingChanged { source, change });
+    }
+
+    fn now(&self) -> Instant {
+        (self.ports.clock)()
     }
 
     /// Keeps the end of a recording, then tells of it.
@@ -393,16 +403,13 @@ impl Recordings {
 
 impl RecordingListener for Recordings {
     fn recorded(&self, id: RecordingId, end: RecordingEnd) {
-        let totals = &self.totals;
-        totals.bytes.fetch_add(end.bytes, Relaxed);
-        totals.lost_samples.fetch_add(end.lost_samples, Relaxed);
-        let is_full = end.reason == RecordingEndReason::DiskFull;
-        totals.disk_full.fetch_add(u64::from(is_full), Relaxed);
-        let mut active = self.active.lock();
+        self.totals.add(&end);
+        let (mut active, reason) = (self.active.lock(), end.reason);
         let Some(taken) = active.take(id, end) else { return };
         let source = taken.subject.source();
         if !taken.was_stopped {
             self.media.send(AudioOrder::StopRecording { source, recording: id });
+            self.note(source, id, RecordingStep::Stopped(reason.text()));
         }
         self.changed.notify_one();
         let room = taken.subject.room();
@@ -435,6 +442,8 @@ impl NewRecording {
             // A mix has no sides.
             RecordedSubject::Room(room) => (Some(room.key.name.clone()), RecordingChannels::Mono),
         };
+        let nobody = |room| Arc::new(RecordingAudience { room, members: Vec::new() });
+        let audience = subject.room().map(nobody);
         Recording {
             id,
             account,
@@ -447,6 +456,7 @@ impl NewRecording {
             format,
             started_at,
             callback,
+            audience,
             end: None,
         }
     }
@@ -455,7 +465,8 @@ impl NewRecording {
 /// How often [`Recordings::run`] looks whether it is still needed.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-fn now() -> Instant {
+/// The clock of real recordings, for [`RecordingPorts::clock`].
+pub fn tokio_clock() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 

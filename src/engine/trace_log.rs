@@ -14,13 +14,14 @@ use tokio::time;
 
 use super::{inbound::wall_clock, registry::Observed};
 use crate::{
-    base::ids::{AccountId, CallId},
+    base::ids::{AccountId, CallId, RoomId},
     call::CallEvent,
     conference::{self, CalleeInfo, DialStep},
     flow::FlowText,
+    media::RecordingSource,
     trace::{
-        self, CalleeNote, FetchRecord, Leaving, RequestWarning, Requested, StoredTrace, TraceEvent,
-        TraceSnapshot, Traces, archive::TraceArchive,
+        self, CalleeNote, FetchRecord, Leaving, RecordingNote, RequestWarning, Requested,
+        StoredTrace, TraceEvent, TraceSnapshot, Traces, archive::TraceArchive,
     },
 };
 
@@ -97,8 +98,13 @@ impl TraceLog {
 
     /// Takes an event of the registry, at the current time.
     pub fn note(&self, observed: &Observed) {
+        let now = || time::Instant::now().into_std();
+        if let Some((room, change)) = of_room(observed) {
+            let now = now();
+            return self.shared.state.lock().traces.note_room(now, room, change);
+        }
         let Some((call, line)) = trace_input(observed) else { return };
-        let now = time::Instant::now().into_std();
+        let now = now();
         let is_over = matches!(line, TraceInput::What(TraceEvent::Ended(_)));
         let mut state = self.shared.state.lock();
         let TraceState { traces, unwritten } = &mut *state;
@@ -250,9 +256,20 @@ impl std::fmt::Debug for TraceLog {
 
 /// Adds an event of the registry to `traces`, at a given time: for tests and the simulation.
 pub fn note(traces: &mut Traces, now: Instant, observed: &Observed) {
-    if let Some((call, line)) = trace_input(observed) {
+    if let Some((room, change)) = of_room(observed) {
+        traces.note_room(now, room, change);
+    } else if let Some((call, line)) = trace_input(observed) {
         add_input(traces, now, call, line);
     }
+}
+
+/// A change of a room's recording, which is in the traces of all members.
+fn of_room(observed: &Observed) -> Option<(RoomId, RecordingNote)> {
+    let Observed::RecordingChanged { source: RecordingSource::Room(room), change } = observed
+    else {
+        return None;
+    };
+    Some((*room, *change))
 }
 
 enum TraceInput {
@@ -316,6 +333,10 @@ fn trace_input(observed: &Observed) -> Option<(CallId, TraceInput)> {
                 return None;
             }
         },
+        Observed::RecordingChanged { source: RecordingSource::Call(call), change } => {
+            (*call, TraceEvent::Recording(Box::new(*change)))
+        }
+        Observed::RecordingChanged { source: RecordingSource::Room(_), .. } => return None,
         // The call has not arrived yet. A recording may end after its call.
         Observed::Requeued { .. } | Observed::Recording { .. } => return None,
         Observed::Refused { call, cause } => (*call, TraceEvent::Refused(*cause)),

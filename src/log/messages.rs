@@ -10,7 +10,7 @@ use crate::{
     engine::registry::Observed,
     media::{DialAttempt, Ending},
     recording::event::RecordingEvent,
-    trace::{self, FetchRecord},
+    trace::{self, FetchRecord, RecordingNote},
 };
 
 /// An event before it is formatted.
@@ -47,7 +47,7 @@ pub(super) fn level(trace: &Observed) -> LevelFilter {
         Observed::PassedOver { .. } => LevelFilter::WARN,
         Observed::Fetched { .. } => LevelFilter::DEBUG,
         Observed::Left { .. } | Observed::Requeued { .. } => LevelFilter::DEBUG,
-        Observed::Attempted { .. } => LevelFilter::DEBUG,
+        Observed::Attempted { .. } | Observed::RecordingChanged { .. } => LevelFilter::DEBUG,
         Observed::Warned { .. } | Observed::Requested { .. } => LevelFilter::DEBUG,
     }
 }
@@ -91,6 +91,10 @@ fn emit_trace(trace: Observed) {
         },
         Observed::Dialled { call, event, .. } => dialled(call, &event),
         Observed::Recording { event, .. } => recorded(&event),
+        Observed::RecordingChanged { source, change } => {
+            let RecordingNote { recording, step } = change;
+            tracing::debug!(%recording, ?source, ?step, "a recording changes");
+        }
         Observed::Left { call, member, exit, .. } => {
             let cause = exit.cause;
             tracing::debug!(%call, %member, cause = cause.text(), "the call goes on");

@@ -6,11 +6,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{Recording, RecordingEnd, RecordingEndReason};
+use super::{AUDIENCE_MAX, Recording, RecordingAudience, RecordingEnd, RecordingEndReason};
 use crate::{
     base::ids::{CallId, Incarnation, RecordingId, RoomId},
     conference::MemberInfo,
@@ -43,6 +44,8 @@ struct ActiveRecording {
     is_stopped: bool,
     /// A flow has started it, not a request.
     is_of_flow: bool,
+    /// A request has made it silent.
+    is_paused: bool,
     /// Members of the room that are told of its end.
     told: Vec<MemberInfo>,
 }
@@ -171,18 +174,52 @@ impl ActiveRecordings {
         let (id, limit) = (recording.id, now + length.min(LENGTH_MAX));
         self.by_source.entry(subject.source()).or_default().push(id);
         self.limits.insert((limit, id));
-        let (is_stopped, is_of_flow, told) = (false, false, Vec::new());
-        let active = ActiveRecording { recording, subject, limit, is_stopped, is_of_flow, told };
+        let active = ActiveRecording {
+            recording,
+            subject,
+            limit,
+            is_stopped: false,
+            is_of_flow: false,
+            is_paused: false,
+            told: Vec::new(),
+        };
         let before = self.running.insert(id, active);
         debug_assert!(before.is_none(), "recording {id} starts twice");
     }
 
     /// Adds a member that is told of the end of a recording. `is_of_flow`: they have started it.
-    pub fn add_member(&mut self, id: RecordingId, who: MemberInfo, is_of_flow: bool) {
-        if let Some(active) = self.running.get_mut(&id) {
-            active.is_of_flow |= is_of_flow;
-            active.told.push(who);
+    /// Returns the recording if its row must be written, so that they are told after a crash as well.
+    pub fn add_member(
+        &mut self,
+        id: RecordingId,
+        who: MemberInfo,
+        is_of_flow: bool,
+    ) -> Option<Arc<Recording>> {
+        let active = self.running.get_mut(&id)?;
+        active.is_of_flow |= is_of_flow;
+        active.told.push(who.clone());
+        let room = active.subject.room().filter(|_| who.callback.is_some())?;
+        let recording = Arc::make_mut(&mut active.recording);
+        let nobody = || Arc::new(RecordingAudience { room, members: Vec::new() });
+        let members = &mut Arc::make_mut(recording.audience.get_or_insert_with(nobody)).members;
+        if AUDIENCE_MAX <= members.len() {
+            return None;
         }
+        members.push(who);
+        Some(active.recording.clone())
+    }
+
+    /// Notes that the recordings of a source are silent, or no longer. Returns those that change.
+    pub fn pause(&mut self, source: RecordingSource, on: bool) -> Vec<RecordingId> {
+        let of_source = self.by_source.get(&source).map(Vec::as_slice).unwrap_or_default();
+        let mut changed = Vec::new();
+        for id in of_source {
+            let active = self.running.get_mut(id);
+            if active.is_some_and(|it| mem::replace(&mut it.is_paused, on) != on) {
+                changed.push(*id);
+            }
+        }
+        changed
     }
 
     /// Whether a flow has started a recording.
@@ -246,7 +283,8 @@ impl ActiveRecordings {
         self.forget(id);
         let ActiveRecording { recording, subject, is_stopped, told, .. } =
             self.running.remove(&id)?;
-        let recording = Recording { end: Some(end), ..Recording::clone(&recording) };
+        let recording =
+            Recording { audience: None, end: Some(end), ..Recording::clone(&recording) };
         Some(TakenRecording { recording, subject, told, was_stopped: is_stopped })
     }
 

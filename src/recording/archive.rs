@@ -245,6 +245,7 @@ mod tests {
             format: RecordingFormat::Wav,
             started_at: at(n),
             callback: None,
+            audience: None,
             end: Some(end),
         });
         let path = file(archive, &recording);

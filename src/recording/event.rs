@@ -26,7 +26,7 @@ pub struct RecordingEvent {
     pub call: CallId,
     /// The recorded conference; None if one call is recorded.
     pub conference: Option<ConferenceName>,
-    /// Its incarnation; None after a crash.
+    /// The incarnation of that conference.
     pub room: Option<RoomId>,
     /// The URL of the audio.
     pub url: Arc<str>,

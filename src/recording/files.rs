@@ -148,6 +148,7 @@ mod tests {
             format: RecordingFormat::Wav,
             started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_796_085_315),
             callback: None,
+            audience: None,
             end,
         }
     }

@@ -31,10 +31,11 @@ use uuid::Uuid;
 
 use crate::{
     base::{
-        ids::{AccountId, CallId, ConferenceName, Dialect, RecordingId},
+        ids::{AccountId, CallId, ConferenceName, Dialect, RecordingId, RoomId},
         utc,
     },
     call::Party,
+    conference::MemberInfo,
     flow::{RecordingFormat, RequestMethod},
     media::RecordingChannels,
     store::rows::{OnCommit, RowStoreError},
@@ -65,9 +66,25 @@ pub struct Recording {
     pub started_at: SystemTime,
     /// Who is told of its end, also if a crash interrupts it; None: nobody.
     pub callback: Option<RecordingCallback>,
+    /// The members of the conference that are told of its end, also if a crash interrupts it. None of a
+    /// call, and once it has ended.
+    pub audience: Option<Arc<RecordingAudience>>,
     /// How it ended; None while it runs.
     pub end: Option<RecordingEnd>,
 }
+
+/// The incarnation of a conference that is recorded, and its members whose element has `record`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct RecordingAudience {
+    /// The incarnation that is recorded.
+    pub room: RoomId,
+    /// Those who have a `callbackUrl`: the first ones, at most [`AUDIENCE_MAX`].
+    pub members: Vec<MemberInfo>,
+}
+
+/// Members who are told of a recording's end after a crash. Its row is written for each of them with
+/// those before; they seldom have more than one receiver.
+pub const AUDIENCE_MAX: usize = 100;
 
 /// The receiver of the callback about a recording's end (`callback_url`).
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -8,7 +8,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Recording, RecordingCallback, RecordingEnd, RecordingEndReason, format_name};
+use super::{
+    Recording, RecordingAudience, RecordingCallback, RecordingEnd, RecordingEndReason, format_name,
+};
 use crate::{
     base::ids::{CallId, ConferenceName, RecordingId},
     flow::RecordingFormat,
@@ -34,6 +36,8 @@ struct RecordingRow {
     started_at: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     callback: Option<RecordingCallback>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    audience: Option<Arc<RecordingAudience>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     end: Option<RecordingEndRow>,
 }
@@ -69,6 +73,7 @@ pub(super) fn put(recording: &Recording) -> RowWrite {
         format,
         started_at,
         callback,
+        audience,
         end,
     } = recording;
     let row = RecordingRow {
@@ -82,6 +87,7 @@ pub(super) fn put(recording: &Recording) -> RowWrite {
         format: format_name(*format).to_owned(),
         started_at: micros(*started_at),
         callback: callback.clone(),
+        audience: audience.clone(),
         end: end.as_ref().map(RecordingEndRow::new),
     };
     let (a, b) = key(recording);
@@ -108,6 +114,7 @@ pub(super) fn read(row: &StoredRow) -> Result<Recording, RowStoreError> {
         format,
         started_at,
         callback,
+        audience,
         end,
     } = row.parse(Table::Recordings)?;
     let known = [RecordingChannels::Mono, RecordingChannels::Stereo];
@@ -124,6 +131,7 @@ pub(super) fn read(row: &StoredRow) -> Result<Recording, RowStoreError> {
         format: format_of(&format).map_err(invalid)?,
         started_at: time(started_at),
         callback,
+        audience,
         end: end.map(RecordingEndRow::end).transpose().map_err(invalid)?,
     })
 }
@@ -176,7 +184,12 @@ fn time(micros: u64) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{base::ids::Dialect, flow::RequestMethod};
+    use crate::{
+        base::ids::{Dialect, MemberId, RoomId},
+        call::{CallDirection, CallSession, Party},
+        conference::MemberInfo,
+        flow::{CallbackTarget, RequestMethod},
+    };
 
     fn recording(end: Option<RecordingEnd>) -> Recording {
         Recording {
@@ -196,8 +209,34 @@ mod tests {
                 dialect: Dialect::Vobiz,
                 party: None,
             }),
+            audience: end.is_none().then(|| Arc::new(audience())),
             end,
         }
+    }
+
+    fn audience() -> RecordingAudience {
+        let party = Party {
+            from: "14155550100".into(),
+            to: "weekly".into(),
+            caller_name: "Anna".into(),
+            direction: CallDirection::Inbound,
+            dialect: Dialect::Vobiz,
+            trusted: None,
+            session: CallSession::at(time(1_788_206_900_000_000)),
+        };
+        let callback = CallbackTarget {
+            url: "https://app.example/room".into(),
+            method: RequestMethod::Get,
+            by_call: true,
+            reports_floor: false,
+        };
+        let member = MemberInfo {
+            member: MemberId(7),
+            call: CallId::of(2),
+            party: Arc::new(party),
+            callback: Some(Arc::new(callback)),
+        };
+        RecordingAudience { room: RoomId::of(9), members: vec![member] }
     }
 
     #[test]

@@ -137,6 +137,7 @@ mod tests {
             format: RecordingFormat::Wav,
             started_at: at(0),
             callback: None,
+            audience: None,
             end: None,
         }
     }

@@ -55,6 +55,7 @@ pub(super) const VERBS: &[(&str, &[&str])] = &[
     ("end", &[]),
     ("cut", &[]),
     ("transfer", &["!url"]),
+    ("record", &["caller", "room", "time_limit", "callback_url"]),
 ];
 
 pub(super) struct ScriptFields(Table);

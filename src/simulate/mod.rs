@@ -5,6 +5,7 @@
 //! a fixed order, so the same events give the same report, line by line. A seed shuffles the order
 //! within a moment; [`explore()`] finds races that way.
 
+mod answers;
 pub mod command;
 mod dial;
 mod documents;
@@ -13,8 +14,12 @@ mod fields;
 mod invitation;
 mod note;
 mod print;
+mod record;
+mod recorded;
+mod recordings;
 mod report;
 mod run;
+mod run_recordings;
 mod schedule;
 mod script;
 mod world;
@@ -23,6 +28,7 @@ pub use self::{
     documents::{ScriptDocument, SimulatedFlows},
     explore::{Endings, Explored, FoundEnding, explore},
     invitation::ScriptInvitation,
+    recorded::{ScriptRecorded, ScriptRecording, ScriptRecordingCommand},
     report::{CallerReport, Note, SimulationReport},
     run::{Endless, TURNS_MAX, run},
     schedule::Schedule,

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{CallerReport, Endings, Explored, SimulationReport};
 use crate::{
     sim_phones::TimelineEntry,
-    trace::{CauseLink, TraceStep},
+    trace::{CauseLink, TraceInterruption, TraceRecording, TraceStep},
 };
 
 impl fmt::Display for SimulationReport {
@@ -55,6 +55,9 @@ impl SimulationReport {
     }
 
     fn step(&self, f: &mut fmt::Formatter<'_>, step: &TraceStep) -> fmt::Result {
+        if let Some(recording) = &step.recording {
+            return recorded(f, step, recording);
+        }
         match &step.url {
             Some(url) => write!(f, "{url} ")?,
             None if 1 < step.document => write!(f, "document {} ", step.document)?,
@@ -89,6 +92,21 @@ impl SimulationReport {
             _ => Ok(()),
         }
     }
+}
+
+fn recorded(
+    f: &mut fmt::Formatter<'_>,
+    step: &TraceStep,
+    recording: &TraceRecording,
+) -> fmt::Result {
+    write!(f, "recording {}", recording.recording_id.0.as_u128())?;
+    step.conference.iter().try_for_each(|it| write!(f, " of {it}"))?;
+    write!(f, ": {}", step.ended.unwrap_or("goes on"))?;
+    for TraceInterruption { why, from_ms, to_ms } in &recording.interruptions {
+        let to = to_ms.map_or_else(String::new, |it| it.to_string());
+        write!(f, ", {} {from_ms}-{to}", why.text())?;
+    }
+    writeln!(f)
 }
 
 fn times(f: &mut fmt::Formatter<'_>, from_ms: u32, to_ms: Option<u32>) -> fmt::Result {

@@ -58,7 +58,8 @@ impl SimulationReport {
             let url = step.url.as_ref().map_or_else(String::new, |url| format!("{url} "));
             format!("{url}{} {}:{}", step.element, step.line, step.column)
         };
-        let mut path: Vec<_> = it.steps.iter().map(step).collect();
+        let elements = it.steps.iter().filter(|it| it.recording.is_none());
+        let mut path: Vec<_> = elements.map(step).collect();
         let (cause, source) = (it.hangup_cause_name, it.hangup_source);
         path.push(format!("{} ({})", cause.unwrap_or("no call"), source.unwrap_or("nobody")));
         path.join(" → ")
@@ -88,8 +89,7 @@ pub(super) fn report(
             {
                 step.url = Some(format!("flow:{flow}").into());
             }
-            step.from_ms += shift;
-            step.to_ms = step.to_ms.map(|to| to + shift);
+            step.shift(shift);
         }
         Some(CallerReport {
             name: caller.name.clone(),
@@ -119,6 +119,7 @@ impl Script {
             | super::ScriptAction::Cut(_)
             | super::ScriptAction::End(_)
             | super::ScriptAction::Phone(..)
+            | super::ScriptAction::Record(_)
             | super::ScriptAction::Transfer(..) => false,
         };
         let call = self.events.iter().find(|it| begins(&it.action));

@@ -11,7 +11,9 @@ use uuid::Uuid;
 
 use super::{
     Schedule, Script, ScriptAction, ScriptInvitation, ScriptPhoneAction, ScriptTargets,
-    SimulatedFlows, SimulationReport, dial,
+    SimulatedFlows, SimulationReport,
+    answers::{banned, names, would_leave},
+    dial,
     note::Note,
     report::{self, id},
     schedule::TurnPicker,
@@ -19,15 +21,16 @@ use super::{
     world::SimulatedWorld,
 };
 use crate::{
-    base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomKey},
+    base::ids::{AccountId, CallId, ConferenceName, RoomKey},
     call::{Call, CallDirection, CallSession, Party},
-    conference::{Ask, ConferenceAnswer, Departure, MemberSelector, Outcome},
+    conference::{Ask, ConferenceAnswer, MemberSelector, Outcome},
     engine::{
         invite::InviteRequest,
+        recordings::Recordings,
         registry::{AskError, PendingTransfer, Registry},
         scheduler::Scheduler,
     },
-    flow::{Cause, DocumentRequest, Forecast, Purpose, RequestMethod},
+    flow::{Cause, DocumentRequest, Purpose, RequestMethod},
     media::Report,
     sim_phones::Dial,
 };
@@ -62,6 +65,7 @@ pub fn run(
     let world = Arc::new(SimulatedWorld::new(script.clone(), flows.clone()));
     let scheduler = Scheduler::default();
     let registry = world.registry(&scheduler);
+    let recordings = world.recordings(&registry);
     let simulation = SimulationRun {
         script,
         flows,
@@ -69,6 +73,7 @@ pub fn run(
         account: flows.account(),
         world,
         registry,
+        recordings,
         scheduler,
         dice: TurnPicker::new(schedule),
         events: script.events.iter().collect(),
@@ -81,13 +86,14 @@ pub fn run(
     simulation.run_to_end()
 }
 
-struct SimulationRun<'a> {
-    script: &'a Arc<Script>,
+pub(super) struct SimulationRun<'a> {
+    pub(super) script: &'a Arc<Script>,
     flows: &'a Arc<SimulatedFlows>,
     flow: &'a str,
-    account: &'a AccountId,
-    world: Arc<SimulatedWorld>,
-    registry: Arc<Registry>,
+    pub(super) account: &'a AccountId,
+    pub(super) world: Arc<SimulatedWorld>,
+    pub(super) registry: Arc<Registry>,
+    recordings: Arc<Recordings>,
     scheduler: Scheduler,
     dice: TurnPicker,
     /// Future events, in order.
@@ -114,6 +120,7 @@ enum Choice {
     Document(usize),
     Event(usize),
     Phones,
+    Recordings,
     Report(usize),
     Turn(usize),
 }
@@ -176,6 +183,7 @@ impl SimulationRun<'_> {
                 self.world.phones.lock().tick(self.world.clock.now(), &mut reports);
                 self.reports.extend(reports);
             }
+            Choice::Recordings => self.world.files.turn(&self.recordings),
             Choice::Document(n) => {
                 let due = self.world.due.lock().swap_remove(n);
                 (due.done)(due.fetch, due.fetched, None);
@@ -205,6 +213,12 @@ impl SimulationRun<'_> {
         if due_at.is_some_and(|at| at <= self.world.clock.now()) {
             choices.push(Choice::Phones);
         }
+        let recording_due_at = self.recordings.deadline();
+        if self.world.files.has_ends()
+            || recording_due_at.is_some_and(|at| at <= self.world.clock.now())
+        {
+            choices.push(Choice::Recordings);
+        }
         let due = self.world.due.lock();
         let mut documents: Vec<_> = (0..due.len()).filter(|n| due[*n].at_ms <= now_ms).collect();
         documents.sort_by_key(|n| due[*n].at_ms);
@@ -223,7 +237,8 @@ impl SimulationRun<'_> {
         let phones = self.world.phones.lock().deadline().map(|at| clock.ms_of(at));
         let documents = self.world.due.lock().iter().map(|it| it.at_ms).min();
         let event = self.events.front().map(|it| it.at_ms);
-        [actors, phones, documents, event].into_iter().flatten().min()
+        let recordings = self.recordings.deadline().map(|at| clock.ms_of(at));
+        [actors, phones, documents, event, recordings].into_iter().flatten().min()
     }
 
     fn go_to(&mut self, ms: u64) {
@@ -251,6 +266,9 @@ impl SimulationRun<'_> {
                 self.ask(note, api_id, room.clone(), Ask::HangUp { who: MemberSelector::All })
             }
             ScriptAction::Phone(who, act) => self.phone(id(*who), act),
+            ScriptAction::Record(recording) => {
+                self.record(api_id, recording).map(|it| self.answer(note, it))
+            }
             ScriptAction::Transfer(who, url) => self.transfer(note, id(*who), api_id, url.clone()),
         };
         if let Err(why) = done {
@@ -451,47 +469,13 @@ impl SimulationRun<'_> {
     }
 }
 
-fn names(world: &SimulatedWorld, members: &[MemberId]) -> String {
-    let seen = world.seen.lock();
-    let name = |member: &MemberId| {
-        let call = seen.callers.get(member);
-        call.map_or_else(|| format!("member {member}"), |it| world.name(*it).to_owned())
-    };
-    members.iter().map(name).collect::<Vec<_>>().join(", ")
-}
-
-fn banned(world: &SimulatedWorld, members: &[MemberId], unknown: &[MemberId]) -> String {
-    let names_ = names(world, members);
-    match unknown.is_empty() {
-        true => format!("{names_}; banned"),
-        false => format!(
-            "{names_}; not banned, because their identity is not trusted: {}",
-            names(world, unknown)
-        ),
-    }
-}
-
-fn would_leave(world: &SimulatedWorld, departures: &[Departure]) -> String {
-    let next = |it: &Departure| {
-        let name = world.name(it.call);
-        let next = match &it.next {
-            Forecast::Element { tag, at, .. } => format!("{tag} {at}"),
-            Forecast::End(ending) => ending.cause.name().to_owned(),
-            Forecast::Fetch(url) => url.to_string(),
-        };
-        format!("{name} ({}) to {next}", it.cause.text())
-    };
-    let would: Vec<_> = departures.iter().map(next).collect();
-    format!("would leave: {}", would.join(", "))
-}
-
 impl ScriptAction {
     /// Index of the caller who acts; None for a request.
     fn caller(&self) -> Option<usize> {
         match self {
             Self::Call(who) | Self::Phone(who, _) => Some(*who),
             Self::Ask { .. } | Self::Cut(_) | Self::Dial(_) => None,
-            Self::End(_) | Self::Transfer(..) => None,
+            Self::End(_) | Self::Record(_) | Self::Transfer(..) => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::{Spanned, Table, Value};
 
 pub use super::fields::AT_MAX;
-use super::{ScriptInvitation, documents::ScriptDocument, fields::ScriptFields};
+use super::{ScriptInvitation, ScriptRecording, documents::ScriptDocument, fields::ScriptFields};
 use crate::{
     base::ids::{ConferenceName, Dialect},
     conference::{Ask, Kick, KickTarget},
@@ -80,6 +80,8 @@ pub enum ScriptAction {
     End(ConferenceName),
     /// The caller uses their phone.
     Phone(usize, ScriptPhoneAction),
+    /// A REST request about recordings.
+    Record(Box<ScriptRecording>),
     /// A REST request transfers a call to the document at this URL.
     Transfer(usize, Arc<str>),
 }
@@ -251,6 +253,7 @@ impl Script {
             "transfer" => {
                 ScriptAction::Transfer(self.caller(fields, verb)?, fields.needed("url")?.into())
             }
+            "record" => self.record(fields)?,
             "end" => ScriptAction::End(fields.room(verb)?.ok_or("end: name a conference")?),
             _ => {
                 let targets = self.targets(fields, verb)?;
@@ -288,7 +291,7 @@ impl Script {
         self.find(verb, &fields.needed(verb)?)
     }
 
-    fn find(&self, verb: &str, name: &str) -> Result<usize, String> {
+    pub(super) fn find(&self, verb: &str, name: &str) -> Result<usize, String> {
         let found = self.callers.iter().position(|it| *it.name == *name);
         found.ok_or_else(|| {
             let names: Vec<_> = self.callers.iter().map(|it| &*it.name).collect();
@@ -432,6 +435,7 @@ impl fmt::Display for EventText<'_> {
                 write!(f, "dial {} into {}", names.join(", "), it.room)
             }
             ScriptAction::End(room) => write!(f, "end {room}"),
+            ScriptAction::Record(it) => it.text(f, name),
             ScriptAction::Phone(who, ScriptPhoneAction::HangUp) => {
                 write!(f, "{} hangs up", name(who))
             }

@@ -11,7 +11,12 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Script, SimulatedFlows, documents::SimulatedWeb, note::Note};
+use super::{
+    Script, SimulatedFlows,
+    documents::SimulatedWeb,
+    note::Note,
+    recordings::{self, SimulatedFiles, number},
+};
 use crate::{
     base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
     call::CallEvent,
@@ -19,12 +24,14 @@ use crate::{
     documents::{DocumentFetch, DocumentRecipient, DocumentStore, LocalFlow, OnDocument},
     engine::{
         ban_list::BanList,
+        recordings::{RecordingPorts, Recordings},
         registry::{Observed, Registry, RegistryPorts},
         scheduler::Scheduler,
         trace_log,
     },
     flow::{DocumentError, Fetched, Flow, Purpose, is_audio_name, is_target},
     media::{AudioEngine, AudioOrder, CannotDial, SignallingBackend, SignallingOrder},
+    recording::store::StoredRecordings,
     sim_phones::{self, PhoneTable},
     store::MemberIdSource,
     trace::Traces,
@@ -36,6 +43,7 @@ pub(super) struct SimulatedWorld {
     pub(super) phones: Mutex<PhoneTable>,
     pub(super) due: Mutex<Vec<DueDocument>>,
     pub(super) seen: Mutex<Seen>,
+    pub(super) files: Arc<SimulatedFiles>,
     script: Arc<Script>,
     flows: Arc<SimulatedFlows>,
     web: Mutex<SimulatedWeb>,
@@ -80,6 +88,7 @@ impl SimulatedWorld {
             phones: Mutex::new(PhoneTable::new(sim_phones::Settings::default())),
             due: Mutex::default(),
             seen: Mutex::new(seen),
+            files: Arc::default(),
             script,
             flows,
             web: Mutex::default(),
@@ -108,6 +117,20 @@ impl SimulatedWorld {
             spawner: Box::new(scheduler.spawner()),
         };
         Registry::new(Settings::default(), links)
+    }
+
+    /// Has a registry keep recordings in this world.
+    pub(super) fn recordings(self: &Arc<Self>, registry: &Arc<Registry>) -> Arc<Recordings> {
+        let (clock, ids) = (self.clone(), self.files.clone());
+        let ports = RecordingPorts {
+            store: Arc::new(StoredRecordings::in_memory()),
+            files: self.files.clone(),
+            audio_url: Box::new(|_, it| format!("recording {}", number(it.id))),
+            new_id: Box::new(move || ids.new_id()),
+            recordings_max: RECORDINGS_MAX,
+            clock: Box::new(move || clock.clock.now()),
+        };
+        registry.keep_recordings(ports).clone()
     }
 
     pub(super) fn note(&self, what: String) {
@@ -145,7 +168,12 @@ impl SimulatedWorld {
             Observed::Fetched { .. } | Observed::Fetching { .. } => (),
             Observed::Attempted { .. } | Observed::PassedOver { .. } => (),
             Observed::Left { .. } | Observed::Refused { .. } => (),
-            Observed::Recording { .. } => (),
+            Observed::Recording { event, .. } => {
+                recordings::notes(event, |it| self.name(it))
+                    .into_iter()
+                    .for_each(|it| self.note(it));
+            }
+            Observed::RecordingChanged { .. } => (),
             Observed::Turn(_) => unreachable!("it comes event by event"),
             Observed::Warned { .. } | Observed::Requested { .. } => (),
         }
@@ -209,6 +237,9 @@ impl VirtualClock {
         u64::try_from(nanos).unwrap_or(u64::MAX)
     }
 }
+
+/// Recordings of a simulation at a time.
+const RECORDINGS_MAX: usize = 1_000;
 
 /// The ids of callees begin here; those of callers are below.
 const CALLEES_FROM: u64 = 1 << 32;

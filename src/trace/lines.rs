@@ -8,11 +8,14 @@ use std::{
 
 use uuid::Uuid;
 
-use super::FetchRecord;
+use super::{
+    FetchRecord,
+    recorded::{RecordingNote, RoomRecordings},
+};
 use crate::{
     base::{
         call_map::CallMap,
-        ids::{AccountId, CallId, Incarnation, MemberId},
+        ids::{AccountId, CallId, Incarnation, MemberId, RoomId},
     },
     flow::{Cause, FlowText, PassedOver, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
     media::{DialAttempt, Ending},
@@ -85,6 +88,8 @@ pub enum TraceEvent {
     Left(Box<Leaving>),
     /// The element that has just begun has no effect, or some of its attributes have none.
     PassedOver(Arc<PassedOver>),
+    /// A recording of the call has begun or changed.
+    Recording(Box<RecordingNote>),
     /// The call was not admitted to a conference.
     Refused(Cause),
     /// A request about the call was accepted, with parameters that conflow ignores.
@@ -160,6 +165,7 @@ pub struct Traces {
     /// The ended calls, in the order in which they ended.
     pub(super) ended: VecDeque<CallId>,
     pub(super) ended_max: usize,
+    pub(super) rooms: RoomRecordings,
 }
 
 #[derive(Debug)]
@@ -198,7 +204,8 @@ pub const ENDED_MAX: usize = 10_000;
 impl Traces {
     /// An empty set of traces that keeps `ended_max` ended calls.
     pub fn new(ended_max: usize) -> Self {
-        Self { calls: CallMap::default(), ended: VecDeque::new(), ended_max }
+        let (calls, ended) = (CallMap::default(), VecDeque::new());
+        Self { calls, ended, ended_max, rooms: RoomRecordings::default() }
     }
 
     /// Adds a call that begins at `now`.
@@ -223,6 +230,11 @@ impl Traces {
         }
     }
 
+    /// Adds a change of a room's recording, for the traces of its members.
+    pub fn note_room(&mut self, now: Instant, room: RoomId, change: RecordingNote) {
+        self.rooms.note(now, room, change, self.ended_max);
+    }
+
     /// The last document that a call needed and did not get; None if there is none. Sounds do not
     /// count.
     pub fn missing_document(&self, call: CallId) -> Option<Arc<FetchRecord>> {
@@ -237,6 +249,7 @@ impl Traces {
             | TraceEvent::Fetching { .. }
             | TraceEvent::Left(_)
             | TraceEvent::PassedOver(_)
+            | TraceEvent::Recording(_)
             | TraceEvent::Refused(_)
             | TraceEvent::Requested(_)
             | TraceEvent::Warned(_) => None,
@@ -269,8 +282,13 @@ impl CallTrace {
 
     /// Whether the call has ended.
     pub(super) fn is_over(&self) -> bool {
+        self.ended_ms().is_some()
+    }
+
+    /// When the call ended.
+    pub(super) fn ended_ms(&self) -> Option<u32> {
         // A sound may still be fetched then.
-        self.iter().any(|it| matches!(it.what, TraceEvent::Ended(_)))
+        self.iter().find(|it| matches!(it.what, TraceEvent::Ended(_))).map(|it| it.at_ms)
     }
 
     /// The documents of the elements that are still in memory, one for each element.
@@ -285,6 +303,7 @@ impl CallTrace {
             | TraceEvent::Fetching { .. }
             | TraceEvent::Left(_)
             | TraceEvent::PassedOver(_)
+            | TraceEvent::Recording(_)
             | TraceEvent::Refused(_)
             | TraceEvent::Requested(_)
             | TraceEvent::Warned(_) => None,

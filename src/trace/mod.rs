@@ -7,6 +7,8 @@
 pub mod archive;
 mod fetched;
 mod lines;
+mod recorded;
+mod shown_recordings;
 mod step;
 mod stored;
 
@@ -18,7 +20,8 @@ pub use self::{
         CalleeNote, ENDED_MAX, HEAD_MAX, Initiator, Leaving, RequestWarning, Requested, TAIL_MAX,
         TraceElement, TraceEvent, Traces,
     },
-    step::{ATTEMPT, CauseLink, FETCH, TraceCallee, TraceStep, TraceWarning},
+    recorded::{Interruption, RecordingNote, RecordingStep, TraceInterruption, TraceRecording},
+    step::{ATTEMPT, CauseLink, FETCH, RECORDING, TraceCallee, TraceStep, TraceWarning},
     stored::{ShownTrace, StoredTrace, TraceSnapshot},
 };
 use crate::{
@@ -53,7 +56,12 @@ impl Traces {
     pub fn show(&self, account: &AccountId, call: CallId) -> Option<Trace> {
         let lines = self.calls.get(call).filter(|it| it.account == *account)?;
         let warnings = lines.warnings();
-        Some(Trace { steps: self.all_steps(call, lines), warnings, dropped: lines.dropped() })
+        let mut steps = self.all_steps(call, lines);
+        if let Some(ended_ms) = lines.ended_ms() {
+            shown_recordings::close_at_end(&mut steps, ended_ms);
+        }
+        let steps = shown_recordings::add_of_rooms(steps, lines, &self.rooms);
+        Some(Trace { steps, warnings, dropped: lines.dropped() })
     }
 }
 

@@ -8,15 +8,16 @@ use uuid::Uuid;
 use super::{
     FetchRecord,
     lines::{CallTrace, CalleeNote, Initiator, Leaving, Requested, TraceEvent, TraceLine, Traces},
+    recorded::{RecordingNote, RecordingStep, TraceInterruption, TraceRecording},
 };
 use crate::{
-    base::ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
+    base::ids::{AccountId, CallId, ConferenceName, MemberId, RecordingId, RoomId},
     flow::{Cause, PassedOver, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
     media::{DialAttempt, Ending, HangupSource},
 };
 
-/// An element that a call has run, a request for a document or a sound, or an attempt to reach the
-/// far end.
+/// An element that a call has run, a request for a document or a sound, an attempt to reach the far
+/// end, or a recording.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct TraceStep {
     /// The number of documents that the call had run, this one included: from 1.
@@ -25,7 +26,8 @@ pub struct TraceStep {
     /// with the values of secret parameters masked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<Arc<str>>,
-    /// The element's tag, such as `Conference`; of a request: [`FETCH`]; of an attempt: [`ATTEMPT`].
+    /// The element's tag, such as `Conference`; of a request: [`FETCH`]; of an attempt: [`ATTEMPT`]; of a
+    /// recording: [`RECORDING`].
     pub element: &'static str,
     /// The request, and how it went; None of an element.
     #[serde(flatten)]
@@ -33,6 +35,9 @@ pub struct TraceStep {
     /// The attempt to reach the far end; None of other steps.
     #[serde(flatten)]
     pub attempt: Option<Arc<DialAttempt>>,
+    /// The recording of the call or its conference; None of other steps.
+    #[serde(flatten)]
+    pub recording: Option<Box<TraceRecording>>,
     /// The line of its `<`, from 1; 0 of a request, which has no place.
     #[serde(skip_serializing_if = "is_zero")]
     pub line: u32,
@@ -104,6 +109,9 @@ const PASSED_OVER: &str = "passed over";
 
 /// The `element` of a step that is a request. Tags begin with a capital letter.
 pub const FETCH: &str = "fetch";
+
+/// The `element` of a step that is a recording.
+pub const RECORDING: &str = "recording";
 
 /// The `element` of a step that is an attempt to reach the far end.
 pub const ATTEMPT: &str = "attempt";
@@ -196,6 +204,7 @@ impl CallTrace {
             | TraceEvent::Fetching { .. }
             | TraceEvent::Left(_)
             | TraceEvent::PassedOver(_)
+            | TraceEvent::Recording(_)
             | TraceEvent::Refused(_)
             | TraceEvent::Requested(_) => None,
         });
@@ -255,6 +264,7 @@ impl StepBuilder<'_> {
                     self.close(at_ms, PASSED_OVER, None);
                 }
             }
+            TraceEvent::Recording(change) => self.recording(at_ms, **change),
             TraceEvent::Refused(cause) => self.close(at_ms, cause.text(), None),
             TraceEvent::Requested(request) => {
                 let Requested { api_id, command } = **request;
@@ -326,6 +336,21 @@ impl StepBuilder<'_> {
             fetch: Some(record.clone()),
             ..TraceStep::default()
         });
+    }
+
+    /// A recording is no part of the element that may run meanwhile.
+    fn recording(&mut self, at_ms: u32, change: RecordingNote) {
+        let RecordingNote { recording, step: what } = change;
+        let is_it = |it: &&mut TraceStep| {
+            it.recording.as_ref().is_some_and(|it| it.recording_id == recording)
+        };
+        if let RecordingStep::Began { api_id } = what {
+            let document = self.last().map_or(0, |it| it.document);
+            let begun = recording_begun(at_ms, recording, api_id);
+            self.steps.push(TraceStep { document, ..begun });
+        } else if let Some(step) = self.steps.iter_mut().find(is_it) {
+            step.change(at_ms, what);
+        }
     }
 
     fn ended(&mut self, at_ms: u32, ending: Ending) {
@@ -415,5 +440,56 @@ impl StepBuilder<'_> {
             command,
             who: api_id.is_some().then(|| lines.account.clone()),
         });
+    }
+}
+
+/// The step of a recording that begins.
+pub(super) fn recording_begun(from_ms: u32, recording_id: RecordingId, api_id: Uuid) -> TraceStep {
+    let recording = TraceRecording { recording_id, api_id, interruptions: Vec::new() };
+    TraceStep {
+        element: RECORDING,
+        from_ms,
+        recording: Some(Box::new(recording)),
+        ..TraceStep::default()
+    }
+}
+
+impl TraceStep {
+    /// Makes its times those of another beginning, so many milliseconds earlier.
+    pub fn shift(&mut self, by_ms: u32) {
+        self.from_ms += by_ms;
+        self.to_ms = self.to_ms.map(|to| to + by_ms);
+        for it in self.recording.iter_mut().flat_map(|it| &mut it.interruptions) {
+            it.from_ms += by_ms;
+            it.to_ms = it.to_ms.map(|to| to + by_ms);
+        }
+    }
+
+    /// Adds a change of the recording that this step shows.
+    pub(super) fn change(&mut self, at_ms: u32, change: RecordingStep) {
+        let Some(recording) = &mut self.recording else { return };
+        let interruptions = &mut recording.interruptions;
+        match change {
+            RecordingStep::Began { .. } => (),
+            RecordingStep::Interrupted(why) => {
+                interruptions.push(TraceInterruption { why, from_ms: at_ms, to_ms: None });
+            }
+            RecordingStep::Continued(why) => {
+                let is_it = |it: &&mut TraceInterruption| it.why == why && it.to_ms.is_none();
+                if let Some(it) = interruptions.iter_mut().rev().find(is_it) {
+                    it.to_ms = Some(at_ms);
+                }
+            }
+            RecordingStep::Stopped(why) => self.close_recording(at_ms, why),
+        }
+    }
+
+    pub(super) fn close_recording(&mut self, at_ms: u32, why: &'static str) {
+        (self.to_ms, self.ended) = (Some(at_ms), Some(why));
+        let Some(recording) = &mut self.recording else { return };
+        recording.interruptions.retain(|it| it.from_ms < at_ms);
+        for it in &mut recording.interruptions {
+            it.to_ms = Some(it.to_ms.map_or(at_ms, |to| to.min(at_ms)));
+        }
     }
 }

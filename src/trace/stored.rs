@@ -156,7 +156,8 @@ impl StoredTrace {
     /// of the call; None if it is unknown.
     pub fn end(&mut self, reason: &str, ended_ms: Option<u128>) {
         self.is_over = true;
-        if let Some(open) = self.steps.iter_mut().rev().find(|it| it["to_ms"].is_null()) {
+        // An element, and recordings.
+        for open in self.steps.iter_mut().filter(|it| it["to_ms"].is_null()) {
             open["to_ms"] = ended_ms.and_then(|it| u64::try_from(it).ok()).into();
             open["ended"] = reason.into();
         }

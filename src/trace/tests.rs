@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    base::ids::{Dialect, Incarnation, MemberId, RoomId},
+    base::ids::{Dialect, Incarnation, MemberId, RecordingId, RoomId},
     flow::{Cause, Flow, Purpose, TextPosition, WeakFlowText, verbs::VerbKind},
     media::{Ending, HangupCause, HangupSource},
 };
@@ -238,4 +238,89 @@ fn a_stored_trace_has_no_more_steps_than_memory() {
     assert_eq!(lines, [100, 201, 300]);
     // An entry has what is new.
     assert!(entries.iter().all(|it| it.len() < 2_000));
+}
+
+fn change(recording: u128, step: RecordingStep) -> RecordingNote {
+    RecordingNote { recording: RecordingId::of(recording), step }
+}
+
+fn recording_begins(recording: u128) -> RecordingNote {
+    change(recording, RecordingStep::Began { api_id: Uuid::from_u128(recording) })
+}
+
+#[test]
+fn a_recording_of_a_call_is_a_step_that_no_element_ends() {
+    let (mut traces, start) = traces();
+    let at = |ms| start + Duration::from_millis(ms);
+    traces.begin(start, CallId::of(1), OURS.parse().unwrap());
+    let mut note = |ms, what| traces.note(at(ms), CallId::of(1), what);
+    let recorded = |it| TraceEvent::Recording(Box::new(it));
+    note(0, began(1, "Speak", 1));
+    note(5, recorded(recording_begins(1)));
+    note(10, began(1, "Wait", 2));
+    note(20, recorded(recording_begins(2)));
+    note(30, recorded(change(1, RecordingStep::Stopped("Stopped"))));
+    note(35, recorded(change(3, RecordingStep::Stopped("Stopped"))));
+    let ending = Ending { cause: HangupCause::NormalHangup, source: HangupSource::Caller };
+    note(40, TraceEvent::Ended(ending));
+    assert_eq!(
+        brief(&traces, 1),
+        [
+            "0-10 Speak 1:3 done",
+            "5-30 recording 0:0 Stopped",
+            "10-40 Wait 2:3 Normal Hangup",
+            // Its stop is noted after the end of the call, if at all.
+            "20-40 recording 0:0 HungUp",
+        ]
+    );
+}
+
+#[test]
+fn a_recording_of_a_room_is_in_the_traces_of_its_members_while_they_stay() {
+    let (mut traces, start) = traces();
+    let at = |ms| start + Duration::from_millis(ms);
+    let room = RoomId::of(1);
+    for call in 1..=3 {
+        traces.begin(start, CallId::of(call), OURS.parse().unwrap());
+    }
+    traces.note_room(at(1), room, change(9, RecordingStep::Stopped("Stopped")));
+    traces.note_room(at(10), room, recording_begins(1));
+    for (call, ms) in [(1_u64, 0), (2, 20), (3, 60)] {
+        traces.note(at(ms), CallId::of(call.into()), began(1, "Conference", 1));
+        traces.note(at(ms), CallId::of(call.into()), entered(call));
+    }
+    let alone = RecordingStep::Interrupted(Interruption::Alone);
+    traces.note_room(at(15), room, change(1, alone));
+    traces.note_room(at(25), room, change(1, RecordingStep::Continued(Interruption::Alone)));
+    traces.note(at(40), CallId::of(2), left(Cause::Kicked, None));
+    traces.note_room(at(50), room, change(1, RecordingStep::Stopped("Stopped")));
+    assert_eq!(brief(&traces, 1), ["0- Conference 1:3", "10-50 recording 0:0 Stopped"]);
+    assert_eq!(brief(&traces, 2), ["20-40 Conference 1:3 kicked", "20-40 recording 0:0 left"]);
+    assert_eq!(brief(&traces, 3), ["60- Conference 1:3"], "it was over");
+    let trace = traces.show(&OURS.parse().unwrap(), CallId::of(2)).unwrap();
+    let shown = trace.steps[1].recording.as_ref().unwrap();
+    let parts = [TraceInterruption { why: Interruption::Alone, from_ms: 20, to_ms: Some(25) }];
+    assert_eq!(shown.interruptions, parts);
+
+    // Of ended ones, as many are kept as of ended calls.
+    for n in 2..=3 {
+        traces.note_room(at(70), room, recording_begins(n));
+        traces.note_room(at(80), room, change(n, RecordingStep::Stopped("DiskFull")));
+    }
+    let kept =
+        ["0- Conference 1:3", "70-80 recording 0:0 DiskFull", "70-80 recording 0:0 DiskFull"];
+    assert_eq!(brief(&traces, 1), kept);
+}
+
+#[test]
+fn a_crash_ends_the_element_and_the_recordings() {
+    let step = |from: u32, to: Option<u32>| serde_json::json!({ "from_ms": from, "to_ms": to });
+    let mut trace = StoredTrace {
+        steps: vec![step(0, Some(1)), step(1, None), step(2, None)],
+        ..StoredTrace::default()
+    };
+    trace.end("crashed", Some(7));
+    let ends: Vec<_> = trace.steps.iter().map(|it| (&it["to_ms"], &it["ended"])).collect();
+    let crashed = (&7.into(), &"crashed".into());
+    assert_eq!(ends, [(&1.into(), &serde_json::Value::Null), crashed, crashed]);
 }

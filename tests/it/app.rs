@@ -7,6 +7,7 @@ mod kills;
 mod messages;
 mod privacy;
 mod provisioner;
+mod recording_ends;
 mod recordings;
 mod repeats;
 mod restarts;

@@ -260,6 +260,7 @@ fn brief(trace: Observed) -> Option<String> {
         }
         Observed::Turn(_) => unreachable!("it comes event by event"),
         Observed::Dialled { .. } | Observed::Recording { .. } => None,
+        Observed::RecordingChanged { .. } => None,
         Observed::Began { .. } | Observed::Left { .. } | Observed::Requeued { .. } => None,
         Observed::Attempted { .. } | Observed::Fetched { .. } | Observed::PassedOver { .. } => None,
         Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => None,

@@ -36,6 +36,7 @@ mod rtp_engine;
 mod simulate;
 mod simulation;
 mod sip;
+mod small_disk;
 mod sound;
 mod state_log;
 mod store;

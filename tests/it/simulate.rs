@@ -143,6 +143,11 @@ fn an_error_in_an_events_file_names_the_position_and_what_is_expected() {
         |key: &str| format!("{{ at = 1, dial = 'ben', room = 'a', confirm_key = '{key}' }}");
     check(&with(&keyed("x")), "confirm_key: give one of 0-9 * #");
     check(&with("{ at = 1, put_on_hold = 'anna', url = 'x' }"), "neither a sound nor a document");
+    check(&with("{ at = 1, record = 'start' }"), "record: say whose: caller = \"NAME\" or room");
+    check(&with("{ at = 1, record = 'go', room = 'a' }"), "record: write \"start\", \"stop\"");
+    check(&with("{ at = 1, record = 'stop', caller = 'ben' }"), "caller: \"ben\" has not called");
+    let limited = "{ at = 1, record = 'stop', caller = 'anna', time_limit = 1 }";
+    check(&with(limited), "record: \"stop\" has no time_limit and no callback_url");
     check("documents = [ { url = 'https://a' } ]", "line 1: a document has one of: xml");
     check("documents = [ { url = 'https://a', file = 'b.xml' } ]", "b.xml is not there");
     check("documents = [ { url = 'https://a', xml = '', fails = 'x' } ]", "is not a text");

@@ -6,7 +6,10 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    base::ids::AccountId, flow::RecordingFormat, media::RecordingChannels,
+    base::ids::{AccountId, Dialect, MemberId},
+    call::{CallDirection, CallSession, Party},
+    flow::{CallbackTarget, RecordingFormat, RequestMethod},
+    media::RecordingChannels,
     recording::RecordingEndReason as Reason,
 };
 
@@ -68,6 +71,7 @@ fn recording(id: u128) -> Arc<Recording> {
         format: RecordingFormat::Wav,
         started_at: SystemTime::UNIX_EPOCH,
         callback: None,
+        audience: None,
         end: None,
     })
 }
@@ -166,4 +170,60 @@ fn a_file_that_ends_by_itself_is_over_at_once() {
     assert_eq!(world.active.take(RecordingId::of(1), end()), None);
     assert!(world.active.is_empty() && world.active.deadline().is_none());
     assert_eq!(world.start(1, 2, ROOM, 10), Ok(()));
+}
+
+fn member(n: u64, has_callback: bool) -> MemberInfo {
+    let party = Party {
+        from: "1".into(),
+        to: "2".into(),
+        caller_name: "".into(),
+        direction: CallDirection::Inbound,
+        dialect: Dialect::Plivo,
+        trusted: None,
+        session: CallSession::at(SystemTime::UNIX_EPOCH),
+    };
+    let callback = CallbackTarget {
+        url: "http://app.example/".into(),
+        method: RequestMethod::Post,
+        by_call: false,
+        reports_floor: false,
+    };
+    MemberInfo {
+        member: MemberId(n),
+        call: CallId::of(n.into()),
+        party: Arc::new(party),
+        callback: has_callback.then(|| Arc::new(callback)),
+    }
+}
+
+#[test]
+fn the_row_has_the_first_members_who_are_told_and_the_end_tells_all() {
+    let mut world = World::new(100);
+    assert_eq!(world.start(0, 1, ROOM, 10), Ok(()));
+    let id = RecordingId::of(1);
+    assert_eq!(world.active.add_member(id, member(1, false), true), None, "nobody to tell");
+    for n in 2..2 + AUDIENCE_MAX as u64 {
+        let row = world.active.add_member(id, member(n, true), false).unwrap();
+        let audience = row.audience.as_ref().unwrap();
+        assert_eq!((audience.room, audience.members.len() as u64), (RoomId::of(7), n - 1));
+        assert_eq!(audience.members.last().unwrap().member, MemberId(n));
+    }
+    let more = 2 + AUDIENCE_MAX as u64;
+    assert_eq!(world.active.add_member(id, member(more, true), false), None);
+    let taken = world.active.take(id, end()).unwrap();
+    assert_eq!((taken.recording.audience, taken.told.len() as u64), (None, more));
+    assert_eq!(world.active.add_member(id, member(1, true), false), None, "it is over");
+}
+
+#[test]
+fn a_pause_changes_a_recording_once() {
+    let mut world = World::new(100);
+    assert_eq!(world.start(0, 1, CALL, 10), Ok(()));
+    let changed = world.active.pause(CALL, true);
+    assert_eq!(changed, [RecordingId::of(1)]);
+    assert_eq!(world.start(1, 2, CALL, 10), Ok(()));
+    assert_eq!(world.active.pause(CALL, true), [RecordingId::of(2)]);
+    assert_eq!(world.active.pause(CALL, true), []);
+    assert_eq!(world.active.pause(CALL, false).len(), 2);
+    assert_eq!(world.active.pause(ROOM, true), []);
 }

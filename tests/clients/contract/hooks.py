@@ -50,6 +50,8 @@ def before_call(context, case, kwargs):
             if not is_up("Call/" + there.get("call", "0") + "/?status=live"):
                 dial()
             path["call_uuid"] = there["call"]
+        if "/Record/" in case.path:
+            be_recorded(case, path)
         if "request_uuid" in path:
             path["request_uuid"] = queue()
         if "app_id" in path:
@@ -75,6 +77,16 @@ def before_call(context, case, kwargs):
 
 def is_up(path):
     return server.get(os.environ["CLIENT_URL"] + ACCOUNT + "/" + path).status_code == 200
+
+
+def be_recorded(case, path):
+    """Ends the recordings of what is to be recorded; for a pause, there is one."""
+    what = "Call/" + path["call_uuid"] if "call_uuid" in path else "Conference/weekly"
+    url = f"{os.environ['CLIENT_URL']}{ACCOUNT}/{what}/Record/"
+    # A call has four at a time.
+    server.delete(url)
+    if case.path.endswith(("/Pause/", "/Resume/")):
+        server.post(url)
 
 
 def application(use):

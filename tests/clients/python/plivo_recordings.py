@@ -1,15 +1,17 @@
 """Test of the recordings API with Plivo's SDK for Python."""
 
+import time
 import urllib.error
 import urllib.request
 
 import plivo
 from plivo.exceptions import InvalidRequestError, ResourceNotFoundError, ValidationError
 
-from bench import AUTH_ID, TOKEN
+from bench import AUTH_ID, TOKEN, Phone, flow
 from recordings import FILE_BYTES, record
 
-recordings = plivo.RestClient(AUTH_ID, TOKEN).recordings
+client = plivo.RestClient(AUTH_ID, TOKEN)
+recordings = client.recordings
 
 
 def list_get_and_delete(bench):
@@ -74,4 +76,34 @@ def list_get_and_delete(bench):
     bench.check("recordings: the rest", of(), [third])
 
 
-SECTIONS = [list_get_and_delete]
+def start_and_stop(bench):
+    document = plivo.plivoxml.ResponseElement().add_conference("recorded")
+    phone = Phone(flow("recorded", document.to_string())).until("room recorded")
+    room = client.conferences.record("recorded", file_format="wav")
+    bench.check("recordings: a room", room.message, "conference recording started")
+    call = client.calls.record(phone.uuid, time_limit=60, file_format="wav")
+    bench.check("recordings: a call", call.message, "call recording started")
+    bench.check("recordings: the URL names it", call.recording_id in call.url, True)
+    runs = recordings.get(call.recording_id)
+    bench.check("recordings: it runs", (runs.call_uuid, runs.recording_end_ms), (phone.uuid, None))
+    client.conferences.record_stop("recorded")
+    client.calls.record_stop(phone.uuid)
+    for kind, begun in [("conference", room), ("normal", call)]:
+        one = complete(begun.recording_id)
+        found = (one.recording_type, one.recording_format, float(one.recording_duration_ms) < 10_000)
+        bench.check(f"recordings: its {kind} is complete", found, (kind, "wav", True))
+        recordings.delete(begun.recording_id)
+    client.conferences.hangup("recorded")
+
+
+def complete(recording_id):
+    """Waits until the file of a recording is closed."""
+    for _ in range(500):
+        one = recordings.get(recording_id)
+        if one.recording_end_ms is not None:
+            return one
+        time.sleep(0.01)
+    raise AssertionError(f"{recording_id} does not end")
+
+
+SECTIONS = [list_get_and_delete, start_and_stop]

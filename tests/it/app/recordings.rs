@@ -56,6 +56,7 @@ fn recording(account: &str, n: u64, days: u64) -> Recording {
         format: RecordingFormat::Wav,
         started_at,
         callback: None,
+        audience: None,
         end: Some(RecordingEnd {
             at: started_at + Duration::from_secs(1),
             duration: Duration::from_secs(1),

@@ -1,15 +1,6 @@
 //! Storage that fails or is not there, seen from outside: nothing is acknowledged and then lost.
 
-use std::{
-    fs,
-    io::{self, BufRead, BufReader, Write},
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::{fs, net::TcpListener, path::Path, sync::mpsc, thread, time::Duration};
 
 use conflow::cli::login::DEVELOPMENT_ACCOUNT as ID;
 use rustix::{
@@ -22,7 +13,10 @@ use super::{
     faulty_disk::FaultyDisk,
     restarts::{cdr, events, join, receive},
 };
-use crate::app::{Program, account, command, home, run, token};
+use crate::{
+    app::{Program, account, command, home, run, token},
+    small_disk::SmallDisk,
+};
 
 /// From now on, the process can write files of this size at most. Larger writes fail as they do on a
 /// full disk, and SIGXFSZ comes with the error.
@@ -261,57 +255,22 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
     let home = home();
     let data = home.path().join("data");
     fs::create_dir(&data).unwrap();
-    // The file system is there as long as this process.
-    let mut holder = Command::new("unshare");
-    let mount = "mount -t tmpfs -o size=16m none data && echo mounted && exec cat";
-    holder.args(["-rm", "sh", "-c", mount]).current_dir(home.path());
-    holder.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut holder = Ended(holder.spawn().unwrap());
-    let mut line = String::new();
-    BufReader::new(holder.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    if line != "mounted\n" {
-        let skipped = "skipped: this machine has no user namespaces (unshare -rm)";
-        return writeln!(io::stderr(), "{skipped}").unwrap();
-    }
-    let pid = holder.0.id().to_string();
-    let inside = PathBuf::from(format!("/proc/{pid}/root")).join(data.strip_prefix("/").unwrap());
+    let Some(disk) = SmallDisk::mount(&data, 16) else { return };
     let trouble = Trouble {
         start: &|| {
             let serve = command(home.path(), "serve --http 127.0.0.1:0 --sip off");
-            let mut command = Command::new("nsenter");
-            command.args(["-t", &pid, "-U", "-m", "--preserve-credentials", "sh", "-c"]);
-            command.arg("cd \"$0\" && exec \"$@\"").arg(home.path());
-            command.arg(serve.get_program()).args(serve.get_args()).stdin(Stdio::null());
-            for (name, _) in serve.get_envs() {
-                command.env_remove(name);
-            }
-            let program = Program::of(command);
-            fs::copy(inside.join("dev-token"), data.join("dev-token")).unwrap();
+            let program = Program::of(disk.command(home.path(), &serve));
+            fs::copy(disk.inside.join("dev-token"), data.join("dev-token")).unwrap();
             program
         },
-        begin: &|_| {
-            let mut file = fs::File::create(inside.join("fill")).unwrap();
-            for size in [65_536, 4_096, 512] {
-                while file.write_all(&vec![0; size]).is_ok() {}
-            }
-        },
-        end: &|_| fs::remove_file(inside.join("fill")).unwrap(),
+        begin: &|_| disk.fill(0),
+        end: &|_| disk.empty(),
         // Its space is reserved.
         is_of_log: false,
         ready: "store: no space\n",
         refusal: "storage is full: nothing was changed",
     };
     check_trouble(home.path(), &trouble);
-}
-
-/// A process that is killed at the end of a test.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
 }
 
 /// Survival design, section 9: nothing new begins if there is no space for the next segment of the log.

@@ -22,6 +22,7 @@ use tempfile::{TempDir, tempdir};
 use uuid::Uuid;
 
 use super::*;
+use crate::small_disk::SmallDisk;
 
 /// The writer gets a core within this time, on a busy machine.
 const CATCH_UP: Duration = Duration::from_millis(60);
@@ -35,7 +36,9 @@ struct Studio {
     writer: RecordingWriter,
     ends: Receiver<(RecordingId, RecordingEnd)>,
     listener: Arc<EndChannel>,
-    folder: TempDir,
+    /// The folder of the files.
+    folder: PathBuf,
+    _temp: TempDir,
     /// The time of tick 0, or a little later.
     epoch: Instant,
 }
@@ -56,22 +59,28 @@ impl RecordingListener for EndChannel {
 impl Studio {
     /// Three phones with tones in a room.
     fn new(threads: usize) -> Self {
-        let folder = tempdir().unwrap();
+        let temp = tempdir().unwrap();
+        let settings = WriterSettings {
+            free_min_mb: 0,
+            free_stop_mb: 0,
+            ..WriterSettings::new(temp.path().into())
+        };
+        Self::with(threads, temp, settings)
+    }
+
+    /// The same, with a writer of its own.
+    fn with(threads: usize, temp: TempDir, writer: WriterSettings) -> Self {
         let mut harness = SocketHarness::new(settings(threads));
         // Not before that of the engine, however long that has taken to start.
         let epoch = now();
         let phones = harness.three(V4);
-        let settings = WriterSettings {
-            free_min_mb: 0,
-            free_stop_mb: 0,
-            ..WriterSettings::new(folder.path().into())
-        };
-        let writer = RecordingWriter::start(settings).unwrap();
+        let folder = writer.folder.clone();
+        let writer = RecordingWriter::start(writer).unwrap();
         let (sender, ends) = mpsc::channel();
         let listener = Arc::new(EndChannel { ends: sender, gate: Mutex::default() });
         let weak: Arc<dyn RecordingListener> = listener.clone();
         writer.connect(Arc::downgrade(&weak));
-        Self { harness, phones, writer, ends, listener, folder, epoch }
+        Self { harness, phones, writer, ends, listener, folder, _temp: temp, epoch }
     }
 
     fn time(&self) -> Instant {
@@ -101,7 +110,13 @@ impl Studio {
         self.harness.ticks(1, &mut self.phones);
         let (ended, end) = self.ends.recv_timeout(Duration::from_secs(60)).unwrap();
         assert_eq!(ended, recording);
-        let bytes = fs::read(self.folder.path().join(it.path())).unwrap();
+        let channels = self.read(it, &end);
+        (end, channels)
+    }
+
+    /// The samples of each channel of a complete recording.
+    fn read(&self, it: &Recording, end: &RecordingEnd) -> Vec<Vec<i16>> {
+        let bytes = fs::read(self.folder.join(it.path())).unwrap();
         assert_eq!(bytes.len() as u64, end.bytes);
         assert_eq!(bytes[40..44], (bytes.len() as u32 - 44).to_le_bytes());
         let channels = usize::from(it.channels.count());
@@ -109,7 +124,7 @@ impl Studio {
         let samples: Vec<_> =
             bytes[44..].chunks_exact(2).map(|it| i16::from_le_bytes([it[0], it[1]])).collect();
         let channel = |n: usize| samples.iter().skip(n).step_by(channels).copied().collect();
-        (end, (0..channels).map(channel).collect())
+        (0..channels).map(channel).collect()
     }
 }
 
@@ -126,6 +141,7 @@ fn recording(n: u128, channels: RecordingChannels) -> Recording {
         format: RecordingFormat::Wav,
         started_at: SystemTime::UNIX_EPOCH,
         callback: None,
+        audience: None,
         end: None,
     }
 }
@@ -179,6 +195,28 @@ fn a_call_says_in_the_left_channel_and_hears_in_the_right_wherever_it_is() {
     let others = [false, true, true];
     assert_eq!(right, [others, others, [false; 3], [false, true, false]]);
     assert_eq!((end.duration, end.lost_samples), (Duration::from_secs(5), 0));
+}
+
+/// A caller who holds us says nothing, whatever their phone sends.
+#[test]
+fn what_a_held_call_sends_is_not_recorded() {
+    let mut studio = Studio::new(1);
+    let call = studio.phones[0].call;
+    let source = RecordingSource::Call(call);
+    let it = studio.start(1, source, RecordingChannels::Stereo);
+    let room = studio.start(2, ROOM_RECORDED, RecordingChannels::Mono);
+    for held in [false, true, false] {
+        let mut session = session(studio.phones[0].socket.local_addr().unwrap());
+        session.agreed.held = held;
+        studio.harness.engine.agree(call, session);
+        studio.seconds(1);
+    }
+    let (end, channels) = studio.stop(&it, source);
+    let found = [0, 1, 2].map(|second| tones(&channels[0], second)[0]);
+    assert_eq!((found, end.duration), ([true, false, true], Duration::from_secs(3)));
+    let (_, channels) = studio.stop(&room, ROOM_RECORDED);
+    let found = [0, 1, 2].map(|second| tones(&channels[0], second));
+    assert_eq!(found, [[true; 3], [false, true, true], [true; 3]]);
 }
 
 #[test]
@@ -255,7 +293,7 @@ fn what_a_killed_process_leaves_is_repaired_up_to_its_last_second() {
     studio.seconds(2);
     // As after a kill: nobody ends it. A second of it may be on its way.
     let part = PathBuf::from(format!("{}.part", it.path()));
-    let settings = WriterSettings::new(studio.folder.path().into());
+    let settings = WriterSettings::new(studio.folder.clone());
     let written = || fs::read(settings.folder.join(&part)).unwrap();
     while written().len() < 44 + 16_000 {
         std::thread::yield_now();
@@ -299,4 +337,102 @@ fn a_disk_that_does_not_answer_costs_the_fifth_second_and_no_tick() {
     assert_eq!(found[7], [true; 3]);
     let lost = end.lost_samples;
     assert!(lost.is_multiple_of(8_000) && (16_000..=24_000).contains(&lost), "{lost}");
+}
+
+/// Four seconds of each recording wait for the disk, so two cost nothing. Of seven, the first four are
+/// kept, and the others are counted.
+#[test]
+fn each_of_several_recordings_waits_for_the_disk_for_four_seconds() {
+    for (busy, lost) in [(2, 0..=0), (7, 2..=3)] {
+        let mut studio = Studio::new(2);
+        let (listener, call) = (studio.listener.clone(), studio.phones[0].call);
+        let gate = listener.gate.lock();
+        let first = studio.start(1, ROOM_RECORDED, RecordingChannels::Mono);
+        studio.seconds(1);
+        studio.stop(&first, ROOM_RECORDED);
+
+        // The writer is stuck in the end of the first.
+        let sources = [ROOM_RECORDED, RecordingSource::Call(call)];
+        let room = studio.start(2, sources[0], RecordingChannels::Mono);
+        let both = studio.start(3, sources[1], RecordingChannels::Stereo);
+        let before = studio.phones.iter().map(|it| it.heads.len()).collect::<Vec<_>>();
+        studio.seconds(busy);
+        for (phone, before) in studio.phones.iter().zip(before) {
+            phone.check_stream();
+            assert_eq!(phone.heads.len(), before + busy * 50, "each tick has sent");
+        }
+        drop(gate);
+        std::thread::sleep(CATCH_UP * 4);
+        studio.seconds(1);
+        let recordings = [(&room, [true; 3]), (&both, [true, false, false])];
+        for (source, (it, said)) in sources.into_iter().zip(recordings) {
+            let (end, channels) = studio.stop(it, source);
+            let kept = end.lost_samples / 8_000;
+            assert!(lost.contains(&kept) && end.lost_samples % 8_000 == 0, "{busy} s: {end:?}");
+            let found = (0..busy.min(4)).all(|second| tones(&channels[0], second) == said);
+            assert!(found, "{busy} s: the first four are there");
+            assert_eq!(tones(&channels[0], busy), said, "{busy} s: and what came after");
+        }
+    }
+}
+
+/// On a file system of 5 MB: recordings end below the mark, the newest first, and the sound goes on.
+#[test]
+fn a_disk_that_recordings_fill_ends_them_and_no_call() {
+    let temp = tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(temp.path(), 5) else { return };
+    let settings = WriterSettings {
+        free_min_mb: 2,
+        free_stop_mb: 1,
+        ..WriterSettings::new(disk.inside.clone())
+    };
+    let mut studio = Studio::with(1, temp, settings);
+    let call = RecordingSource::Call(studio.phones[0].call);
+    let before = studio.start(1, call, RecordingChannels::Stereo);
+    studio.seconds(1);
+    let (kept, _) = studio.stop(&before, call);
+
+    let room = studio.start(2, ROOM_RECORDED, RecordingChannels::Mono);
+    studio.seconds(1);
+    let both = studio.start(3, call, RecordingChannels::Stereo);
+    let mut ends = Vec::new();
+    for second in 0.. {
+        // Of five megabytes, so many seconds are more than there are.
+        assert!(second < 400, "{ends:?}, {} bytes are free", disk.free());
+        studio.seconds(1);
+        ends.extend(studio.ends.try_iter());
+        if ends.len() == 2 {
+            break;
+        }
+    }
+    studio.phones.iter().for_each(Phone::check_stream);
+    let hears: Vec<_> = studio.phones.iter().map(|it| it.hears(20)).collect();
+    assert_eq!(hears, [[false, true, true], [true, false, true], [true, true, false]]);
+
+    let ids: Vec<_> = ends.iter().map(|it| it.0).collect();
+    assert_eq!(ids, [both.id, room.id], "the newest first");
+    for ((_, end), (it, said)) in
+        ends.iter().zip([(&both, [true, false, false]), (&room, [true; 3])])
+    {
+        assert_eq!((end.reason, end.lost_samples), (RecordingEndReason::DiskFull, 0));
+        let channels = studio.read(it, end);
+        let seconds = end.duration.as_secs() as usize;
+        assert_eq!(channels[0].len() / 8_000, seconds);
+        let all = (0..seconds).filter(|it| tones(&channels[0], *it) == said).count();
+        // A block that was on its way counts as silence.
+        assert!(seconds - 1 <= all, "{all} of {seconds} seconds");
+    }
+    studio.read(&before, &kept);
+    let no_parts = |it: &Recording| !studio.folder.join(format!("{}.part", it.path())).exists();
+    assert!([&room, &both].into_iter().all(no_parts));
+
+    let refused = studio.writer.begin(&recording(4, RecordingChannels::Mono), studio.time());
+    assert!(refused.is_err(), "{} bytes are free", disk.free());
+    fs::remove_file(studio.folder.join(both.path())).unwrap();
+    // It looks once a second.
+    let begun = (0..1_000).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        studio.writer.begin(&recording(5, RecordingChannels::Mono), studio.time()).is_ok()
+    });
+    assert!(begun, "{} bytes are free", disk.free());
 }

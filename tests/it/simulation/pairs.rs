@@ -158,6 +158,7 @@ impl Pairs {
             }
             Observed::Turn(_) => unreachable!("it comes event by event"),
             Observed::Attempted { .. } | Observed::Fetched { .. } => {}
+            Observed::RecordingChanged { .. } => {}
             Observed::PassedOver { .. } | Observed::Recording { .. } => {}
             Observed::Requeued { .. } | Observed::Requested { .. } | Observed::Warned { .. } => {}
         }

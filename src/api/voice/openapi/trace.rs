@@ -46,9 +46,20 @@ fn step() -> Value {
     may_have(&mut step, "conference", text());
     may_have(&mut step, "member_id", count());
     may_have(&mut step, "asked", text());
+    may_have(&mut step, "recording_id", uuid());
+    may_have(&mut step, "api_id", uuid());
+    may_have(&mut step, "interruptions", list(interruption()));
     may_have(&mut step, "reason", text());
     may_have(&mut step, "causes", list(link()));
     step
+}
+
+fn interruption() -> Value {
+    object(&[
+        ("why", json!({ "enum": ["paused", "alone"] })),
+        ("from_ms", count()),
+        ("to_ms", json!({ "type": ["integer", "null"], "minimum": 0 })),
+    ])
 }
 
 fn warning() -> Value {

@@ -8,6 +8,7 @@ mod kick;
 mod provisioning;
 mod record;
 mod record_element;
+mod recorded;
 mod recordings;
 mod rooms;
 mod trace;

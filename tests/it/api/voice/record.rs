@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duratio
 
 use conflow::{
     base::ids::RecordingId,
-    engine::recordings::{RecordingPorts, Recordings},
+    engine::recordings::{RecordingPorts, Recordings, tokio_clock},
     recording::{
         RecordingStore, audio_url,
         mp3::Mp3Encoder,
@@ -33,7 +33,14 @@ impl RecordingEngine {
     }
 
     pub(super) fn with(change: impl FnOnce(WriterSettings) -> WriterSettings) -> Self {
-        let engine = TestEngine::new(TestEngineOptions::default());
+        Self::of(TestEngineOptions::default(), change)
+    }
+
+    pub(super) fn of(
+        options: TestEngineOptions,
+        change: impl FnOnce(WriterSettings) -> WriterSettings,
+    ) -> Self {
+        let engine = TestEngine::new(options);
         let (folder, store) = (tempdir().unwrap(), Arc::new(StoredRecordings::in_memory()));
         let settings = WriterSettings {
             free_min_mb: 0,
@@ -47,6 +54,7 @@ impl RecordingEngine {
             audio_url: Box::new(|dialect, it| audio_url("http://conflow.example", dialect, it)),
             new_id: Box::new(|| RecordingId(Uuid::new_v4())),
             recordings_max: 6,
+            clock: Box::new(tokio_clock),
         });
         let listener: Arc<dyn RecordingListener> = recordings.clone();
         files.connect(Arc::downgrade(&listener));

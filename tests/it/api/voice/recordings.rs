@@ -59,6 +59,7 @@ fn recording(account: &str, n: u64) -> Recording {
         format: RecordingFormat::Mp3,
         started_at: began(n),
         callback: None,
+        audience: None,
         end: Some(RecordingEnd {
             at: began(n) + Duration::from_millis(345_100),
             duration: Duration::from_millis(345_100),

@@ -1,45 +1,38 @@
 //! RTP engine: the cost of a leg in a conference, from incoming to outgoing packet, compared with
 //! the simplest code for it on the same sockets (P8) and with that of an encrypted leg; how late the
-//! packets of a running engine are (P8); and how soon a kick (P11) and a word (P12) are heard.
+//! packets of a running engine are (P8), also while 500 rooms are recorded; and how soon a kick (P11)
+//! and a word (P12) are heard.
 //!
 //! `raw` only receives, decodes, sums, subtracts, encodes and sends. `engine` is a tick of the RTP
 //! engine, in rooms of ten where all talk.
 
+#[path = "../measure/mod.rs"]
 mod measure;
+mod phones;
+mod recording;
 
 use std::{
     hint::black_box,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    net::UdpSocket,
+    sync::{Arc, atomic::Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use conflow::{
-    base::ids::{CallId, Incarnation, RoomId},
-    media::{
-        AudioEngine, AudioOrder, MemberAudio, SoundKind, TICK,
-        legs::{LegSession, Legs},
-    },
+    base::ids::{CallId, RoomId},
+    media::{AudioEngine, AudioOrder, SoundKind, TICK, legs::Legs},
     rtp::{
         g711::{FRAME, Law},
         packet::{HEADER, RtpStream},
-        sdp::{
-            Agreed, MediaDirection, Payload,
-            crypto::{SrtpKey, SrtpKeys, SrtpSuite},
-        },
-        srtp::{OVERHEAD_MAX, SrtpSession},
+        sdp::crypto::SrtpSuite,
     },
-    rtp_engine::{OnSoundLoaded, RtpEngine, Settings, SoundLoader, TickHistogram, Ticker},
+    rtp_engine::{RtpEngine, Settings, TickHistogram, Ticker},
 };
 use measure::{median, now, say, verdict};
+use phones::{NoSounds, PACKET, Phone, Talking, dial, place, socket};
 
-const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ROOM: usize = 10;
-const PACKET: usize = HEADER + FRAME;
 const LEGS: [usize; 2] = [100, 1_000];
 /// The load for one core in P8.
 const LEGS_LATE: [usize; 3] = [100, 1_000, 2_000];
@@ -48,16 +41,22 @@ const RUN: Duration = Duration::from_secs(5);
 const RUN_MOST: Duration = Duration::from_secs(60);
 
 fn main() {
+    let has = |word: &str| std::env::args().any(|it| it == word);
+    if has("recording") {
+        return recording::measure(has("short"));
+    }
     memory();
     say("\none leg and tick, in ns         raw     engine     ratio");
     LEGS.into_iter().for_each(tick);
     say("\none leg and tick, in ns       plain  encrypted     ratio");
     [SrtpSuite::AesCm128HmacSha1Tag80, SrtpSuite::AeadAes128Gcm].into_iter().for_each(encrypted);
     say("");
-    // The longest part. `cargo bench --bench rtp_engine -- short` skips it.
-    if std::env::args().all(|it| it != "short") {
+    // The longest part. `cargo bench --bench rtp_engine -- short` skips it; with `recording` in place of
+    // `short`, nothing but recordings is measured.
+    if !has("short") {
         LEGS_LATE.into_iter().for_each(lateness);
     }
+    recording::measure(has("short"));
     kicks();
     through();
 }
@@ -105,109 +104,6 @@ const TICKS: u32 = 20;
 /// The time of a leg and a tick.
 fn nanos(took: Duration, n_legs: usize) -> f64 {
     took.as_secs_f64() * 1e9 / f64::from(TICKS) / n_legs as f64
-}
-
-/// The far end of a leg: it sends noise, and receives.
-struct Phone {
-    socket: UdpSocket,
-    stream: RtpStream,
-    to: SocketAddr,
-    noise: u32,
-    received: u64,
-    /// None if its sound is not encrypted.
-    srtp: Option<SrtpSession>,
-}
-
-impl Phone {
-    fn new(n: usize) -> Self {
-        let socket = socket();
-        let to = socket.local_addr().expect("it is bound");
-        Self {
-            socket,
-            stream: RtpStream::new(n as u32, 0, 0),
-            to,
-            noise: n as u32 | 1,
-            received: 0,
-            srtp: None,
-        }
-    }
-
-    fn connect(&mut self, engine: &RtpEngine, call: CallId, suite: Option<SrtpSuite>) {
-        let keys = suite.map(|suite| [1, 2].map(|it| key(suite, it)));
-        self.srtp = keys.clone().map(|[ours, theirs]| {
-            let mut session = SrtpSession::default();
-            session.agree(now(), Some(&SrtpKeys { ours, theirs }));
-            session
-        });
-        let agreed = Agreed {
-            remote: Some(self.to),
-            remote_rtcp: None,
-            named: None,
-            rtcp_mux: true,
-            law: Law::Mu,
-            payload_type: 0,
-            packet_ms: 20,
-            events: None,
-            accepts: vec![(0, Payload::Sound(Law::Mu))],
-            direction: MediaDirection::SendRecv,
-            held: false,
-            srtp: keys.map(|[theirs, ours]| SrtpKeys { ours, theirs }),
-        };
-        self.to = engine.open(call, LOCAL).expect("a port is free");
-        engine.agree(call, LegSession { agreed, source: LOCAL, is_early: false });
-    }
-
-    /// Sends 20 ms of this byte.
-    fn utter(&mut self, byte: u8) {
-        let mut out = [0; HEADER + FRAME];
-        self.stream.write(0, &[byte; FRAME], FRAME as u32, &mut out).expect("there is room");
-        self.socket.send_to(&out, self.to).expect("loopback takes it");
-    }
-
-    /// The level of the next packet, and its time of arrival. The level is that of the end of the
-    /// frame, which no fade changes.
-    fn next(&self) -> (u8, Instant) {
-        let mut buffer = [0; 400];
-        loop {
-            // RTCP reports arrive here too, with other lengths.
-            if let Ok(len @ PACKET) = self.socket.recv(&mut buffer) {
-                return (Law::Mu.level(&buffer[HEADER + FRAME / 2..len]), now());
-            }
-            thread::yield_now();
-        }
-    }
-
-    fn say(&mut self) {
-        let (mut payload, mut out) = ([0; FRAME], [0; PACKET + OVERHEAD_MAX]);
-        for byte in &mut payload {
-            self.noise ^= self.noise << 13;
-            self.noise ^= self.noise >> 17;
-            self.noise ^= self.noise << 5;
-            *byte = Law::Mu.byte((self.noise % 8_192) as i16 - 4_096);
-        }
-        let len = self.stream.write(0, &payload, FRAME as u32, &mut out).expect("there is room");
-        let sealed = self.srtp.as_mut().map(|it| it.protect(&mut out, len).expect("a packet"));
-        let out = &out[..sealed.unwrap_or(len)];
-        self.socket.send_to(out, self.to).expect("loopback takes it");
-    }
-
-    fn hear(&mut self) {
-        let mut buffer = [0; 400];
-        while self.socket.recv(&mut buffer).is_ok() {
-            self.received += 1;
-        }
-    }
-}
-
-fn key(suite: SrtpSuite, byte: u8) -> SrtpKey {
-    let bytes = vec![byte; suite.key_bytes() + suite.salt_bytes()];
-    SrtpKey::new(suite, &bytes).expect("its length is that of the suite")
-}
-
-fn socket() -> UdpSocket {
-    let socket = UdpSocket::bind((LOCAL, 0)).expect("a port is free");
-    socket.set_nonblocking(true).expect("it is a socket");
-    socket
 }
 
 /// The ceiling: no jitter buffer, source rules, gate or orders.
@@ -264,15 +160,6 @@ impl Raw {
     }
 }
 
-/// Loads no sound.
-struct NoSounds;
-
-impl SoundLoader for NoSounds {
-    fn load(&self, _: CallId, what: &SoundKind, done: OnSoundLoaded) {
-        done(Err(format!("{what:?} does not exist")));
-    }
-}
-
 /// An engine whose ticks are timed.
 struct EngineBench {
     phones: Vec<Phone>,
@@ -291,7 +178,7 @@ impl EngineBench {
         let (engine, tickers) =
             RtpEngine::with_tickers(settings, Arc::new(NoSounds)).expect("it starts");
         let ticker = tickers.into_iter().next().expect("there is one thread");
-        let phones = dial(&engine, n_legs, suite);
+        let phones = dial(&engine, n_legs, ROOM, suite);
         let mut bench = Self { phones, ticker, tick: 0, _plane: engine };
         // Until the streams run and all have faded in.
         (0..20).for_each(|_| _ = bench.tick());
@@ -309,54 +196,6 @@ impl EngineBench {
     }
 }
 
-/// Phones in rooms of ten.
-fn dial(engine: &RtpEngine, n_legs: usize, suite: Option<SrtpSuite>) -> Vec<Phone> {
-    let mut phones: Vec<_> = (0..n_legs).map(Phone::new).collect();
-    for (room, phones) in phones.chunks_mut(ROOM).enumerate() {
-        let mut calls = Vec::new();
-        for (n, phone) in phones.iter_mut().enumerate() {
-            let call = CallId::of((room * ROOM + n + 1) as u128);
-            phone.connect(engine, call, suite);
-            calls.push(call);
-        }
-        engine.send(place(room, calls));
-    }
-    phones
-}
-
-fn place(room: usize, calls: Vec<CallId>) -> AudioOrder {
-    let room = Incarnation::of(RoomId::of(room as u128), "weekly");
-    AudioOrder::Place { room, calls, hears: MemberAudio::Room }
-}
-
-/// Talking phones on their own thread.
-struct Talking {
-    is_over: Arc<AtomicBool>,
-    thread: thread::JoinHandle<()>,
-}
-
-impl Talking {
-    fn begin(mut phones: Vec<Phone>) -> Self {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let until = Arc::clone(&is_over);
-        let talk = move || {
-            let mut due = now();
-            while !until.load(Ordering::Relaxed) {
-                phones.iter_mut().for_each(Phone::say);
-                phones.iter_mut().for_each(Phone::hear);
-                due += TICK;
-                thread::sleep(due.saturating_duration_since(now()));
-            }
-        };
-        Self { is_over, thread: thread::spawn(talk) }
-    }
-
-    fn end(self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        self.thread.join().expect("phones do not fail");
-    }
-}
-
 /// The resident memory of the process, in KiB.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -370,7 +209,7 @@ fn lateness(n_legs: usize) {
     let run = if is_most { RUN_MOST } else { RUN };
     let settings = Settings { threads: 1, ..Settings::default() };
     let engine = RtpEngine::start(settings, Arc::new(NoSounds)).expect("it starts");
-    let phones = dial(&engine, n_legs, None);
+    let phones = dial(&engine, n_legs, ROOM, None);
     let talking = Talking::begin(phones);
     // The first ticks open the legs.
     thread::sleep(Duration::from_millis(500));
@@ -404,7 +243,7 @@ fn kicks() {
     const ROUNDS: u32 = 200;
     let settings = Settings { threads: 1, ..Settings::default() };
     let engine = RtpEngine::start(settings, Arc::new(NoSounds)).expect("it starts");
-    let talking = Talking::begin(dial(&engine, N_LEGS, None));
+    let talking = Talking::begin(dial(&engine, N_LEGS, ROOM, None));
     let (call, room) = (CallId::of(1 << 64), RoomId::of(0));
     let mut phone = Phone::new(N_LEGS);
     phone.connect(&engine, call, None);
