@@ -178,6 +178,11 @@ impl Call {
         self.kept.is_some()
     }
 
+    /// Whether it fetches another document once it has left its conference.
+    pub fn is_transferred(&self) -> bool {
+        self.request.is_some() && self.awaits == Awaits::Nothing
+    }
+
     /// Whether either side has answered.
     pub fn is_answered(&self) -> bool {
         self.is_answered
@@ -243,7 +248,10 @@ impl CallRow {
         let run = self.run.restore(clock, flow)?;
         let step = run.step();
         let is_in_room = matches!(self.place, CallPlaceRow::Room(_));
-        if run.dials() || (is_in_room && run.conference_here().is_none()) {
+        if run.dials() {
+            return Err(RowError::Dials);
+        }
+        if is_in_room && run.conference_here().is_none() {
             return Err(RowError::Element { step });
         }
         let request = self.request.map(RequestRow::restore).transpose()?;

@@ -2,23 +2,27 @@
 
 use std::sync::Arc;
 
-use super::registry::{Observed, Registry, observed, without_query};
+use super::{
+    recorder::TurnRow,
+    registry::{Observed, Registry, observed, without_query},
+};
 use crate::{
     call::{Call, Effect},
     documents::{DocumentFetch, DocumentRecipient},
 };
 
 impl Registry {
-    /// Writes the events of a call that goes on, and its row, and performs its other effects in order.
-    /// Its requests are the `attempt`th of them.
+    /// Writes the events of a call that goes on, its row, and other rows of the turn, and performs its
+    /// other effects in order. Its requests are the `attempt`th of them.
     pub(super) fn perform(
         self: &Arc<Self>,
         call: &mut Call,
         effects: &mut Vec<Effect>,
+        rows: Vec<TurnRow>,
         attempt: u8,
     ) {
         let events = published(call, effects);
-        self.record_turn(call, events);
+        self.record_turn(call, events, rows);
         self.perform_written(call, effects, attempt);
     }
 

@@ -283,10 +283,8 @@ impl CallWorkerActor {
             }
             None => call.tick(now, effects),
         };
-        let reply = reply.map(|(receipt, asked)| {
-            registry.record_answer(receipt.as_ref());
-            asked
-        });
+        let (receipt, reply) = reply.unzip();
+        let rows = receipt.flatten().map_or_else(Vec::new, |it: Receipt| it.rows(None));
         let before = *due;
         match act {
             CallAct::Stay => {
@@ -295,7 +293,7 @@ impl CallWorkerActor {
                     self.deadlines.remove(&(before, id));
                     self.deadlines.insert((*due, id));
                 }
-                registry.perform(call, effects, 1);
+                registry.perform(call, effects, rows, 1);
             }
             // Its messages in the queue are stale. A hang-up is not lost: the directory has it.
             act @ (CallAct::Dial(_) | CallAct::End(_) | CallAct::Join { .. }) => {
@@ -303,6 +301,7 @@ impl CallWorkerActor {
                 let Some(CallSlot::Occupied { call, .. }) = self.slots.remove(id) else {
                     unreachable!("the call has just acted");
                 };
+                self.registry.record(Vec::new(), rows);
                 self.registry.go_on(now, call, act, &mut self.effects);
             }
         }

@@ -160,7 +160,7 @@ impl Registry {
             self.go_on(now, call, act, effects);
             return None;
         };
-        self.perform(&mut call, effects, 1);
+        self.perform(&mut call, effects, Vec::new(), 1);
         match self.may_enter(now, key, &mut call, &entry) {
             Ok(()) => Some((call, entry)),
             Err(cause) => {

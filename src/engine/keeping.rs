@@ -36,16 +36,21 @@ impl Registry {
         self.keeper.get().map(|it| it.clock)
     }
 
-    /// Writes the events of a turn of a call that is in no room, with its row. A call gets one once it
-    /// is answered, if its backend can restore it.
-    pub(super) fn record_turn(&self, call: &mut Call, events: Vec<Observed>) {
-        let Some(clock) = self.row_clock() else { return self.record(events, Vec::new()) };
+    /// Writes the events and rows of a turn of a call that is in no room, with the call's own row. A
+    /// call gets one once it is answered, if its backend can restore it.
+    pub(super) fn record_turn(
+        &self,
+        call: &mut Call,
+        events: Vec<Observed>,
+        mut rows: Vec<TurnRow>,
+    ) {
+        let Some(clock) = self.row_clock() else { return self.record(events, rows) };
         if !call.is_kept() && !(call.is_answered() && self.links.media.restores(call.id)) {
-            return self.record(events, Vec::new());
+            return self.record(events, rows);
         }
         let Some(row) = call.row(clock, CallPlaceRow::Alone) else {
             // It ends, and so does its row.
-            return self.record(events, Vec::new());
+            return self.record(events, rows);
         };
         let kept = call.kept.get_or_insert_default();
         let before = kept.document;
@@ -54,7 +59,8 @@ impl Registry {
         if let Some((key, text)) = document.filter(|_| before != key) {
             self.hold_document(key, text);
         }
-        self.record(events, vec![TurnRow::put(KeyKind::CallState.of_call(call.id), row)]);
+        rows.push(TurnRow::put(KeyKind::CallState.of_call(call.id), row));
+        self.record(events, rows);
         if before != key {
             before.into_iter().for_each(|it| self.release_document(it));
         }

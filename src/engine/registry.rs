@@ -290,7 +290,7 @@ impl Registry {
                     return self.end(call, ending);
                 }
                 CallAct::Dial(options) => {
-                    self.perform(&mut call, effects, 1);
+                    self.perform(&mut call, effects, Vec::new(), 1);
                     let Err((mut back, exit)) = self.start_dial(now, call, options) else {
                         return;
                     };
@@ -298,7 +298,7 @@ impl Registry {
                     call = back;
                 }
                 CallAct::Join { room, entry } => {
-                    self.perform(&mut call, effects, 1);
+                    self.perform(&mut call, effects, Vec::new(), 1);
                     let Err((mut back, exit)) = self.enter(now, call, room, entry) else { return };
                     act = self.refused(now, &mut back, &exit, effects);
                     call = back;
@@ -325,7 +325,7 @@ impl Registry {
             let ending = call.ending(&cause.into());
             return self.end(call, ending);
         }
-        self.perform(&mut call, effects, attempt);
+        self.perform(&mut call, effects, Vec::new(), attempt);
         worker.arrive(call);
     }
 

@@ -7,3 +7,4 @@ mod group_guard;
 mod kick;
 pub(crate) mod membership;
 mod races;
+mod restore;
