@@ -6,14 +6,18 @@ use std::{sync::Arc, time::Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Awaits, Call, CallAct, CallSession, Effect, Hook, Party, SessionDetails, facts::CallFacts,
+    Awaits, Call, CallAct, CallSession, Effect, Hook, KeptCall, Party, SessionDetails,
+    facts::CallFacts,
 };
 use crate::{
     base::{
         boot_clock::BootClock,
-        ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
+        ids::{AccountId, CallId, ConferenceName, Dialect, MemberId, RoomId},
     },
-    flow::{Cause, DocumentRequest, Flow, Purpose, RequestMethod, RowError, RunRow, write_row},
+    flow::{
+        Cause, DocumentRequest, Flow, JoinOptions, Purpose, RequestMethod, RowError, RunRow,
+        write_row,
+    },
     group::Admission,
     media::Diversion,
 };
@@ -99,13 +103,6 @@ struct FactsRow {
     cause: Option<Cause>,
     reason: Option<Arc<str>>,
     digits: Arc<str>,
-}
-
-/// What a call with a row knows of it.
-#[derive(Debug, Default, PartialEq)]
-pub struct KeptCall {
-    /// The key of the document that the row names.
-    pub document: Option<u128>,
 }
 
 impl Call {
@@ -200,7 +197,7 @@ impl Call {
     }
 
     /// The conference that the call's element is about.
-    pub fn conference_here(&self) -> Option<(ConferenceName, Arc<crate::flow::JoinOptions>)> {
+    pub fn conference_here(&self) -> Option<(ConferenceName, Arc<JoinOptions>)> {
         self.run.conference_here()
     }
 
@@ -233,7 +230,7 @@ impl CallRow {
     }
 
     /// The key of the document that the call runs, and the dialect in which it is parsed.
-    pub fn document(&self) -> Option<(u128, crate::base::ids::Dialect)> {
+    pub fn document(&self) -> Option<(u128, Dialect)> {
         self.run.document()
     }
 

@@ -19,12 +19,12 @@ use tokio::sync::oneshot;
 
 use super::{
     ban_list::BanList,
-    keeping::RowKeeper,
     observed::TurnRecord,
     partitions::Partitions,
     recorder::{AskedBy, Receipt, TurnRow},
     recordings::Recordings,
     room_queue::RoomHandle,
+    row_keeper::RowKeeper,
     worker_queue::{CallMessage, CallWorker},
 };
 pub use super::{

@@ -206,12 +206,10 @@ impl Process {
     /// The texts that a call was told to play, with the numbers of the orders.
     fn spoken(&self, call: CallId) -> Vec<(u32, String)> {
         let audio = self.told.audio.lock();
-        let orders = audio.iter().filter_map(|order| match order {
-            AudioOrder::Play { call: it, number, program } if *it == call => {
-                let SoundKind::Speech { text, .. } = &program[0].what else { return None };
-                Some((*number, text.to_string()))
-            }
-            _ => None,
+        let orders = audio.iter().filter_map(|order| {
+            let AudioOrder::Play { call: it, number, program } = order else { return None };
+            let SoundKind::Speech { text, .. } = &program[0].what else { return None };
+            (*it == call).then(|| (*number, text.to_string()))
         });
         orders.collect()
     }
@@ -368,7 +366,7 @@ fn a_caller_who_has_left_meanwhile_ends_with_all_that_follows() {
     let moderator = CONFERENCE.replace("<Conference>", "<Conference endConferenceOnExit='true'>");
     let anna = world.call(&mut process, 1, &moderator);
     let ben = world.call(&mut process, 2, CONFERENCE);
-    let carla = world.call(&mut process, 3, "<Wait length='30'/>");
+    let carla = world.call(&mut process, 3, "<Speak>welcome</Speak>");
     // It lives in the process.
     let simulated = world.call(&mut process, 100, CONFERENCE);
     world.kill(process);
@@ -384,7 +382,13 @@ fn a_caller_who_has_left_meanwhile_ends_with_all_that_follows() {
 fn what_was_due_while_nobody_was_there_is_done_at_once() {
     let mut world = World::new();
     let (mut process, _) = world.start(&[]);
-    let anna = world.call(&mut process, 1, "<Wait length='5'/><Speak>it is time</Speak>");
+    let anna = world.call(
+        &mut process,
+        1,
+        "<Speak>hello</Speak><Wait length='5'/><Speak>it is time</Speak>",
+    );
+    let (number, _) = process.spoken(anna)[0];
+    process.report(world.now, anna, LegEvent::Finished(number));
     let ben = world.call(&mut process, 2, "<Conference timeLimit='60'>weekly</Conference>");
     let carla = world.call(&mut process, 3, "<DTMF async='false'>12</DTMF><Speak>sent</Speak>");
     world.kill(process);
@@ -409,15 +413,15 @@ fn a_call_is_never_resumed_at_another_element() {
         session: CallSession::at(UNIX_EPOCH),
     };
     let flow = |text: &str| Some(Arc::new(Flow::parse(text, Dialect::Plivo).unwrap()));
-    let text = "<Response><Wait length='9'/><Speak>a</Speak></Response>";
+    let text = "<Response><Speak>a</Speak><Speak>b</Speak></Response>";
     let limit = Duration::from_secs(60);
     let mut call = Call::new(world.now, CallId::of(1), account(), Arc::new(party), limit);
     call.begin(world.now, Ok(flow(text).unwrap()), &mut Vec::new());
     let row = call.row(world.clock, CallPlaceRow::Alone).unwrap();
     call.end();
     for other in [
-        "<Response>\n<Wait length='9'/><Speak>a</Speak></Response>",
-        "<Response><Speak>a</Speak></Response>",
+        "<Response>\n<Speak>a</Speak><Speak>b</Speak></Response>",
+        "<Response><Play>a</Play></Response>",
         "<Response/>",
     ] {
         let restored = CallRow::read(&row).unwrap().restore(world.clock, flow(other));
@@ -428,6 +432,6 @@ fn a_call_is_never_resumed_at_another_element() {
     let later = [&[row[0] + 1], &row[1..]].concat();
     assert!(matches!(CallRow::read(&later), Err(RowError::Format { version: 2, .. })));
     let call = CallRow::read(&row).unwrap().restore(world.clock, flow(text)).unwrap();
-    assert_eq!(call.deadline(), world.now + Duration::from_secs(9));
+    assert_eq!(call.deadline(), world.now + limit);
     call.end();
 }
