@@ -9,14 +9,14 @@ use super::{
     store::{StateRemains, boot_clock},
 };
 use crate::{
-    base::ids::CallId,
+    base::ids::{CallId, Dialect},
     engine::{
         recorder::{self, RestoreAttempt},
         restore::{RestoreFacts, RestorePlan, Restored},
         resume::Resumed,
     },
     flow::Cause,
-    media::{BackendRow, BackendRowKind, SignallingBackend, SignallingOrder},
+    media::{BackendRow, BackendRowKind, BackendRows, SignallingBackend, SignallingOrder},
     state_log::RowRecord,
 };
 
@@ -97,7 +97,7 @@ impl Engine {
             recorder::backend_rows(rows).into_iter().partition(is_used);
         let gone: Vec<_> = useless.into_iter().map(|it| BackendRow { body: None, ..it }).collect();
         if !gone.is_empty() {
-            crate::media::BackendRows::write(&*self.journal, &gone);
+            self.journal.write(&gone);
         }
         match &mut self.closed_phones {
             Some((phones, _)) => phones.restore(&used, boot_clock()),
@@ -107,8 +107,7 @@ impl Engine {
 
     /// Ends a call whose dialog stands and that nobody else knows.
     fn end_unknown(&self, call: CallId) {
-        let dialect = crate::base::ids::Dialect::default();
-        let ending = Cause::Crashed.ending(dialect).expect("such a call has ended");
+        let ending = Cause::Crashed.ending(Dialect::default()).expect("such a call has ended");
         self.router.signal(SignallingOrder::End { call, ending });
     }
 

@@ -9,6 +9,7 @@ mod callee;
 mod effect;
 mod element;
 mod facts;
+mod kept;
 pub mod numbers;
 mod party;
 mod preview;
@@ -23,11 +24,12 @@ use std::{
 
 pub use self::{
     effect::{CallAct, CallEvent, Effect, PastMembership},
+    kept::KeptCall,
     party::{
         AnswerUrls, CallDirection, CallSession, CallStatus, Headers, Hook, OutgoingCall, Party,
         SessionDetails,
     },
-    row::{CallPlaceRow, CallRow, KeptCall, MemberRow},
+    row::{CallPlaceRow, CallRow, MemberRow},
 };
 use self::{
     facts::CallFacts,

@@ -6,14 +6,18 @@ use std::{sync::Arc, time::Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Awaits, Call, CallAct, CallSession, Effect, Hook, Party, SessionDetails, facts::CallFacts,
+    Awaits, Call, CallAct, CallSession, Effect, Hook, KeptCall, Party, SessionDetails,
+    facts::CallFacts,
 };
 use crate::{
     base::{
         boot_clock::BootClock,
-        ids::{AccountId, CallId, ConferenceName, MemberId, RoomId},
+        ids::{AccountId, CallId, ConferenceName, Dialect, MemberId, RoomId},
     },
-    flow::{Cause, DocumentRequest, Flow, Purpose, RequestMethod, RowError, RunRow, write_row},
+    flow::{
+        Cause, DocumentRequest, Flow, JoinOptions, Purpose, RequestMethod, RowError, RunRow,
+        write_row,
+    },
     group::Admission,
     media::Diversion,
 };
@@ -101,13 +105,6 @@ struct FactsRow {
     digits: Arc<str>,
 }
 
-/// What a call with a row knows of it.
-#[derive(Debug, Default, PartialEq)]
-pub struct KeptCall {
-    /// The key of the document that the row names.
-    pub document: Option<u128>,
-}
-
 impl Call {
     /// The row of the call at this place. None if its flow is over, or it is not answered: such a call
     /// ends with the process.
@@ -182,6 +179,11 @@ impl Call {
         self.kept.is_some()
     }
 
+    /// Whether it fetches another document once it has left its conference.
+    pub fn is_transferred(&self) -> bool {
+        self.request.is_some() && self.awaits == Awaits::Nothing
+    }
+
     /// Whether either side has answered.
     pub fn is_answered(&self) -> bool {
         self.is_answered
@@ -199,7 +201,7 @@ impl Call {
     }
 
     /// The conference that the call's element is about.
-    pub fn conference_here(&self) -> Option<(ConferenceName, Arc<crate::flow::JoinOptions>)> {
+    pub fn conference_here(&self) -> Option<(ConferenceName, Arc<JoinOptions>)> {
         self.run.conference_here()
     }
 
@@ -232,7 +234,7 @@ impl CallRow {
     }
 
     /// The key of the document that the call runs, and the dialect in which it is parsed.
-    pub fn document(&self) -> Option<(u128, crate::base::ids::Dialect)> {
+    pub fn document(&self) -> Option<(u128, Dialect)> {
         self.run.document()
     }
 
@@ -247,7 +249,10 @@ impl CallRow {
         let run = self.run.restore(clock, flow)?;
         let step = run.step();
         let is_in_room = matches!(self.place, CallPlaceRow::Room(_));
-        if run.dials() || (is_in_room && run.conference_here().is_none()) {
+        if run.dials() {
+            return Err(RowError::Dials);
+        }
+        if is_in_room && run.conference_here().is_none() {
             return Err(RowError::Element { step });
         }
         let request = self.request.map(RequestRow::restore).transpose()?;

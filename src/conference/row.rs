@@ -20,7 +20,7 @@ use super::{
 use crate::{
     base::{
         boot_clock::BootClock,
-        ids::{CallId, Dialect, Incarnation, MemberId},
+        ids::{CallId, Dialect, Incarnation, MemberId, RoomId},
     },
     call::{Call, CallPlaceRow, MemberRow},
     flow::{AfterExit, Cause, Exit, Flow, RowError, write_row},
@@ -161,34 +161,7 @@ impl Conference {
     }
 
     fn member_row(&self, clock: BootClock, id: MemberId) -> Option<(CallId, Vec<u8>)> {
-        let Member {
-            call,
-            joined_after,
-            muted,
-            deaf,
-            held,
-            hold,
-            // Without it, the row of the call says that it is alone.
-            announced: true,
-            // From the element of the call.
-            entry: _,
-            // Decided and fetched again.
-            listening: _,
-            wait_sound: _,
-        } = &**self.members.get(&id)?
-        else {
-            return None;
-        };
-        let place = CallPlaceRow::Room(MemberRow {
-            room: self.id(),
-            member: id,
-            joined_after: *joined_after,
-            muted: *muted,
-            deaf: *deaf,
-            held: *held,
-            is_on_hold: *hold != Hold::Off,
-        });
-        Some((call.id, call.row(clock, place)?))
+        member_row(clock, self.id(), id, self.members.get(&id)?)
     }
 
     /// Notes that the row of a member must be written.
@@ -237,6 +210,42 @@ impl Conference {
         // The media engine does not know those who leave.
         effects.retain(|it| !matches!(it, Effect::Media(AudioOrder::Remove { .. })));
     }
+}
+
+/// None of a member that was not let in: the row of its call says that it is alone.
+fn member_row(
+    clock: BootClock,
+    room: RoomId,
+    id: MemberId,
+    member: &Member,
+) -> Option<(CallId, Vec<u8>)> {
+    let Member {
+        call,
+        joined_after,
+        muted,
+        deaf,
+        held,
+        hold,
+        announced: true,
+        // From the element of the call.
+        entry: _,
+        // Decided and fetched again.
+        listening: _,
+        wait_sound: _,
+    } = member
+    else {
+        return None;
+    };
+    let place = CallPlaceRow::Room(MemberRow {
+        room,
+        member: id,
+        joined_after: *joined_after,
+        muted: *muted,
+        deaf: *deaf,
+        held: *held,
+        is_on_hold: *hold != Hold::Off,
+    });
+    Some((call.id, call.row(clock, place)?))
 }
 
 impl RoomRow {
@@ -329,6 +338,13 @@ impl Leave {
             row.members.push((it.member.call.id, it.id, at));
         }
         row
+    }
+
+    /// The rows of the calls that fetch another document once they have left.
+    pub fn transferred_rows(&self, clock: BootClock, room: RoomId) -> Vec<(CallId, Vec<u8>)> {
+        let transferred = self.leavers.iter().filter(|it| it.member.call.is_transferred());
+        let kept = transferred.filter(|it| it.member.call.is_kept());
+        kept.filter_map(|it| member_row(clock, room, it.id, &it.member)).collect()
     }
 
     /// The documents in which calls go on that leave.

@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl Registry {
-    /// Writes the events of a call that goes on, and its row, and performs its other effects in order.
-    /// Its requests are the `attempt`th of them.
+    /// Writes the events of a call that goes on, its row, and other rows of the turn, and performs its
+    /// other effects in order. Its requests are the `attempt`th of them.
     pub(super) fn perform(
         self: &Arc<Self>,
         call: &mut Call,

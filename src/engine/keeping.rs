@@ -1,27 +1,17 @@
 //! Keeping: rows of the calls that a later process can restore, and of the documents that they run.
 
-use std::collections::BTreeMap;
-
 use parking_lot::Mutex;
 
 use super::{
     observed::{Observed, take_events},
     recorder::{KeyKind, TurnRow},
     registry::Registry,
+    row_keeper::RowKeeper,
 };
 use crate::{
     base::boot_clock::BootClock,
     call::{Call, CallPlaceRow, Effect},
 };
-
-/// What a registry that keeps rows knows of them.
-#[derive(Debug)]
-pub(super) struct RowKeeper {
-    pub(super) clock: BootClock,
-    /// How many rows name each document. Held while the text is written: who finds a document here may
-    /// name it.
-    documents: Mutex<BTreeMap<u128, u32>>,
-}
 
 impl Registry {
     /// Keeps rows from now on, of the calls that a backend can restore. Times in them are of this clock.

@@ -43,6 +43,7 @@ pub mod resume;
 mod room_queue;
 mod room_rows;
 mod room_sounds;
+mod row_keeper;
 pub mod scheduler;
 pub mod spawner;
 pub mod trace_log;

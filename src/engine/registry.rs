@@ -19,12 +19,12 @@ use tokio::sync::oneshot;
 
 use super::{
     ban_list::BanList,
-    keeping::RowKeeper,
     observed::{TurnRecord, observed, take_events},
     partitions::Partitions,
     recorder::{AskedBy, Receipt, TurnRow},
     recordings::Recordings,
     room_queue::RoomHandle,
+    row_keeper::RowKeeper,
     waited_recordings::ElementRecordings,
     worker_queue::{CallMessage, CallWorker},
 };

@@ -40,8 +40,8 @@ pub struct RestorePlan {
 pub(super) struct RestorableRoom {
     pub(super) row: RoomRow,
     pub(super) members: Vec<(Box<Call>, MemberRow)>,
-    /// Members who leave, and are not told to have, in the order of their exits.
-    pub(super) leavers: Vec<(MemberId, Exit)>,
+    /// Members who leave, and are not told to have, by the numbers of their exits.
+    pub(super) leavers: Vec<(u64, MemberId, Exit)>,
 }
 
 /// A call that has left a room.
@@ -81,72 +81,73 @@ impl RestorePlan {
             FoundRows::of(rows);
         let mut plan = Self::default();
         plan.clock = Some(clock);
+        let room = |row| RestorableRoom { row, members: Vec::new(), leavers: Vec::new() };
+        plan.rooms = rooms.into_iter().map(|(id, row)| (id, room(row))).collect();
         let mut needed = BTreeSet::new();
-        plan.rooms = rooms
-            .into_iter()
-            .map(|(id, row)| (id, RestorableRoom { row, members: Vec::new(), leavers: Vec::new() }))
-            .collect();
-        let mut leavers: BTreeMap<RoomId, Vec<(u64, MemberId, Exit)>> = BTreeMap::new();
         for (id, body) in calls {
-            let restored = restored(&body, clock, &mut documents, &departures);
-            let (call, place, departure) = match restored {
+            let (call, place, departure) = match restored(&body, clock, &mut documents, &departures)
+            {
                 Ok(restored) => restored,
                 Err(error) => {
-                    tracing::error!(call = %id, "a call of the last process is not restored: {error}");
+                    tracing::error!(call = %id, "a call is not restored: {error}");
                     continue;
                 }
             };
-            let room = match place {
+            let unit = match place {
                 CallPlaceRow::Alone => id.0,
                 CallPlaceRow::Room(member) => member.room.0,
             };
-            if is_refused(room.as_u128()) || is_refused(id.0.as_u128()) {
+            if is_refused(unit.as_u128()) || is_refused(id.0.as_u128()) {
                 tracing::error!(call = %id, "a restore of this call has failed: it ends");
                 call.end();
                 continue;
             }
-            let CallPlaceRow::Room(member) = place else {
-                plan.take(&call, &mut needed);
-                plan.alone.push(call);
-                continue;
-            };
-            let is_in = entries.get(&id) == Some(&member.member);
-            if let (false, Some((exit, sequence))) = (is_in, &departure) {
-                plan.take(&call, &mut needed);
-                let (room, member) = (member.room, member.member);
-                let (exit, sequence) = (exit.clone(), *sequence);
-                needed.extend(exit.document());
-                plan.left.push(ReleasedCall { call, room, member, exit, sequence });
-                continue;
+            let exit = departure.as_ref().and_then(|(exit, _)| exit.document());
+            let documents = call.kept.as_ref().and_then(|it| it.document).into_iter().chain(exit);
+            let documents: Vec<_> = documents.collect();
+            if plan.take(call, place, departure, entries.get(&id).copied()) {
+                needed.extend(documents);
+                plan.calls.insert(id);
             }
-            let Some(room) = plan.rooms.get_mut(&member.room).filter(|_| is_in) else {
-                tracing::error!(call = %id, "a call of the last process is not restored: no room");
-                call.end();
-                continue;
-            };
-            if let Some((exit, sequence)) = departure {
-                needed.extend(exit.document());
-                leavers.entry(member.room).or_default().push((sequence, member.member, exit));
-            }
-            needed.extend(call.kept.as_ref().and_then(|it| it.document));
-            plan.calls.insert(id);
-            room.members.push((call, member));
         }
         plan.rooms.retain(|_, room| !room.members.is_empty());
-        for (room, mut leavers) in leavers {
-            leavers.sort_by_key(|(sequence, ..)| *sequence);
-            if let Some(room) = plan.rooms.get_mut(&room) {
-                room.leavers = leavers.into_iter().map(|(_, id, exit)| (id, exit)).collect();
-            }
-        }
+        plan.rooms.values_mut().for_each(|it| it.leavers.sort_by_key(|(sequence, ..)| *sequence));
         plan.ending = ending.into_iter().filter(|it| plan.calls.contains(it)).collect();
         plan.gone = plan.useless(&keys, &needed);
         plan
     }
 
-    fn take(&mut self, call: &Call, needed: &mut BTreeSet<u128>) {
-        self.calls.insert(call.id);
-        needed.extend(call.kept.as_ref().and_then(|it| it.document));
+    /// Takes a call in. `entry`: the member that it is, if its exit is not told. False: its room is
+    /// missing, and the call has ended.
+    fn take(
+        &mut self,
+        call: Box<Call>,
+        place: CallPlaceRow,
+        departure: Option<(Exit, u64)>,
+        entry: Option<MemberId>,
+    ) -> bool {
+        let CallPlaceRow::Room(row) = place else {
+            self.alone.push(call);
+            return true;
+        };
+        let MemberRow { room, member, .. } = row;
+        let is_in = entry == Some(member);
+        match (is_in, departure, self.rooms.get_mut(&room)) {
+            (false, Some((exit, sequence)), _) => {
+                self.left.push(ReleasedCall { call, room, member, exit, sequence });
+            }
+            (true, departure, Some(found)) => {
+                let leaver = departure.map(|(exit, sequence)| (sequence, member, exit));
+                found.leavers.extend(leaver);
+                found.members.push((call, row));
+            }
+            (true, _, None) | (false, None, _) => {
+                tracing::error!(call = %call.id, "a call is not restored: its room is missing");
+                call.end();
+                return false;
+            }
+        }
+        true
     }
 
     /// The rows that no call or room of the plan needs; and those of departures, once they are done.
@@ -169,14 +170,18 @@ impl RestorePlan {
         (rows(&is_useless), rows(&is_done))
     }
 
+    /// Whether it was made of rows; else no call goes on.
+    pub(super) fn restores(&self) -> bool {
+        self.clock.is_some()
+    }
+
     /// Whether a row has done its work once the calls that do not go on have ended.
     pub(super) fn is_done_with(&self, kind: KeyKind, key: RowKey) -> bool {
-        match kind {
-            KeyKind::Ending => !self.has(CallId::of(key.id)),
-            // This plan says itself when.
-            _ if kind.is_of_restore() => self.clock.is_none(),
-            _ => true,
+        if kind == KeyKind::Ending {
+            return !self.has(CallId::of(key.id));
         }
+        // Of these, this plan says itself when.
+        !kind.is_of_restore() || !self.restores()
     }
 
     /// Whether this call goes on.

@@ -121,7 +121,9 @@ impl Registry {
         room: RestorableRoom,
         (sequence, facts, ending): (Option<u64>, &RestoreFacts<'_>, &BTreeSet<CallId>),
     ) -> conference::RoomActor {
-        let RestorableRoom { row, members, mut leavers } = room;
+        let RestorableRoom { row, members, leavers } = room;
+        let leavers = leavers.into_iter().map(|(_, member, exit)| (member, exit));
+        let mut leavers: Vec<_> = leavers.collect();
         let (key, id, group) = (row.room.key.clone(), row.room.id, row.group);
         let leave: BTreeSet<_> = leavers.iter().map(|(id, _)| *id).collect();
         for (call, MemberRow { member, .. }) in &members {

@@ -111,6 +111,7 @@ impl Journal {
         rows: Vec<RowRecord>,
         last_sign: u64,
     ) -> (Resumed, BTreeMap<RoomId, u64>) {
+        self.forget_rows(plan, &rows);
         let mut remains = Remains::default();
         let mut done = Vec::new();
         for RowRecord { key, event, body } in rows {
@@ -166,6 +167,17 @@ impl Journal {
             *self.backlog.lock() = Some(backlog);
         }
         (resumed, sequences)
+    }
+
+    /// Removes the rows of calls if none go on. First: another start must not restore calls that this
+    /// one has begun to end.
+    fn forget_rows(&self, plan: &RestorePlan, rows: &[RowRecord]) {
+        let of_restore = |it: &&RowRecord| KeyKind::of(it.key).is_some_and(KeyKind::is_of_restore);
+        let is_of_call = |it: &&RowRecord| KeyKind::of(it.key) != Some(KeyKind::Departures);
+        let useless = rows.iter().filter(of_restore).filter(is_of_call);
+        if !plan.restores() {
+            self.write_rows(&useless.map(|it| TurnRow::gone(it.key)).collect::<Vec<_>>());
+        }
     }
 
     /// Gives a callback of an older log the key that it has now.

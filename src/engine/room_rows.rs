@@ -45,6 +45,9 @@ impl RoomRows {
         room: RoomId,
     ) -> Vec<TurnRow> {
         let Some(clock) = registry.row_clock() else { return Vec::new() };
+        if machine.is_private() {
+            return Vec::new();
+        }
         let changed = machine.changed_rows(clock).into_iter();
         let mut rows: Vec<_> = changed
             .map(|(call, row)| TurnRow::put(KeyKind::CallState.of_call(call), row))
@@ -62,6 +65,10 @@ impl RoomRows {
             }
             self.departed = Some(documents.into_keys().collect());
             rows.push(TurnRow::put(departures_key(room), leave.departures().write()));
+            let transferred = leave.transferred_rows(clock, room).into_iter();
+            rows.extend(
+                transferred.map(|(call, row)| TurnRow::put(KeyKind::CallState.of_call(call), row)),
+            );
         }
         rows
     }

@@ -77,6 +77,9 @@ impl std::fmt::Debug for CollectorRow {
 /// Why a row of a call or a room cannot be restored.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RowError {
+    /// No process takes over the calls of a `<Dial>`.
+    #[error("it was in a <Dial>")]
+    Dials,
     /// The document of the row is missing, or cannot be parsed.
     #[error("its document is not there any more")]
     Document,

@@ -18,7 +18,9 @@ pub trait SignallingBackend: Send + Sync + 'static {
     /// call one of them.
     fn signal(&self, order: SignallingOrder);
 
-    /// Whether a later process can restore this call: then the engine keeps rows of it.
+    /// Whether a later process can restore this call: then the engine keeps rows of it. Asked in each
+    /// turn of a call that the engine has answered, or that has been, until it is true. The first time
+    /// is before the order to answer: a backend says true of calls that it is about to answer, too.
     fn restores(&self, _call: CallId) -> bool {
         false
     }

@@ -227,12 +227,12 @@ impl SignallingBackend for Router {
         }
     }
 
-    fn can_dial(&self, account: &AccountId, to: &str) -> Result<(), CannotDial> {
-        self.find_dialler(account, to).map(drop)
-    }
-
     fn restores(&self, call: CallId) -> bool {
         self.backend_of(call).is_some_and(|it| it.restores(call))
+    }
+
+    fn can_dial(&self, account: &AccountId, to: &str) -> Result<(), CannotDial> {
+        self.find_dialler(account, to).map(drop)
     }
 }
 

@@ -102,6 +102,7 @@ impl SimulationRun<'_> {
                 url,
                 method: RequestMethod::Post,
                 dialect,
+                party: None,
             }),
         }
     }

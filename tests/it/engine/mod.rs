@@ -8,3 +8,4 @@ mod group_guard;
 mod kick;
 pub(crate) mod membership;
 mod races;
+mod restore;

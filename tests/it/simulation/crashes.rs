@@ -64,6 +64,8 @@ pub(super) struct Durable {
     told: Told,
     process: DurableProcess,
     pub(super) crashes: usize,
+    /// The machine was started since the last process that has lived: no call goes on.
+    is_rebooted: bool,
     /// Times in rows are of it; it shows the same to all processes.
     pub(super) clock: BootClock,
 }
@@ -112,6 +114,7 @@ impl Durable {
             told: Told::new(READERS, bytes_max == LARGE_LOG),
             process: DurableProcess::new(opened.log),
             crashes: 0,
+            is_rebooted: false,
             clock: BootClock::new(now, 3_600_000_000_000),
         };
         durable.note_synced();
@@ -258,6 +261,7 @@ impl Durable {
         self.told.crash();
         if rng.u8(0..12) == 0 {
             self.lose_power(rng);
+            self.is_rebooted = true;
             lived.push("power lost");
         }
         let tear = (death < DEATHS_MAX && rng.u8(0..3) == 0).then(|| rng.usize(0..3_000));
@@ -272,6 +276,7 @@ impl Durable {
 
     /// A process has started.
     pub(super) fn started(&mut self, rng: &mut Rng) {
+        self.is_rebooted = false;
         self.witness();
         if self.told.is_complete && rng.u8(0..4) == 0 {
             self.read(EventCursor::Oldest, Told::check);
@@ -294,13 +299,13 @@ impl Durable {
         self.process = DurableProcess::new(log);
         self.note_synced();
         tear.into_iter().for_each(|bytes| self.process.log.tear_after(bytes));
-        let plan = match is_other_boot {
+        let plan = match self.is_rebooted {
             true => RestorePlan::default(),
             false => RestorePlan::of(&rows, self.clock, |_| false),
         };
         check_rows(&rows, self.clock);
         let (resumed, sequences) = self.process.journal.resume_but(&plan, rows, last_sign);
-        (resumed, Found { plan, sequences, is_other_boot })
+        (resumed, Found { plan, sequences, is_other_boot: self.is_rebooted })
     }
 
     /// A loss of power takes what was written after some byte that was not synced, or zeroes it.

@@ -273,7 +273,9 @@ impl Life {
             return false;
         }
         let stands: BTreeSet<_> = found.plan.places().map(|(call, _)| call.id).collect();
-        let stands: BTreeSet<_> = stands.into_iter().filter(|_| self.rng.u8(0..8) != 0).collect();
+        let hung_up = self.world.lock().hung_up.clone();
+        let stands = stands.into_iter().filter(|it| !hung_up.contains(it));
+        let stands: BTreeSet<_> = stands.filter(|_| self.rng.u8(0..8) != 0).collect();
         self.world.lock().revive(durable.log(), &found, &stands, is_settled);
         let clock = durable.clock;
         self.registry = registry(

@@ -1,0 +1,437 @@
+//! Restore: a process dies, and the next one goes on with its calls and rooms.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::ErrorKind,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use conflow::{
+    accounts::Accounts,
+    base::{
+        boot_clock::BootClock,
+        ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey},
+    },
+    call::{Call, CallDirection, CallPlaceRow, CallRow, CallSession, Party},
+    cdr::store::CachedCdrStore,
+    conference::{
+        Ask, ConferenceAnswer, ConferenceRoster, Kick, MemberSelector, Outcome, Settings,
+    },
+    documents::{DocumentFetch, DocumentStore, LocalFlow, OnDocument},
+    engine::{
+        ban_list::BanList,
+        inbound::wall_clock,
+        journal::Journal,
+        registry::{Registry, RegistryPorts},
+        restore::{RestoreFacts, RestorePlan, Restored},
+        scheduler::Scheduler,
+    },
+    flow::{Fetched, Flow, RowError},
+    media::{
+        AudioEngine, AudioOrder, LegEvent, MemberAudio, Report, SignallingBackend, SignallingOrder,
+        SoundKind,
+    },
+    state_log::{Opened, RowRecord, StateLog, StateLogSettings},
+    webhooks::dispatcher::webhook_queue,
+};
+use parking_lot::Mutex;
+use tempfile::{TempDir, tempdir};
+use tokio::sync::oneshot::Receiver;
+
+use crate::harness::Counter;
+
+/// What outlives the processes.
+struct World {
+    folder: TempDir,
+    now: Instant,
+    clock: BootClock,
+    rooms: Arc<AtomicU64>,
+    members: Arc<Counter>,
+    epoch: u64,
+}
+
+/// A process, and what its media engine and its documents were told.
+struct Process {
+    log: Arc<StateLog>,
+    registry: Arc<Registry>,
+    scheduler: Scheduler,
+    told: Arc<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    audio: Mutex<Vec<AudioOrder>>,
+    signals: Mutex<Vec<SignallingOrder>>,
+    fetches: Mutex<Vec<DocumentFetch>>,
+}
+
+impl World {
+    #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            folder: tempdir().unwrap(),
+            now,
+            clock: BootClock::new(now, 60_000_000_000),
+            rooms: Arc::default(),
+            members: Arc::default(),
+            epoch: 0,
+        }
+    }
+
+    fn open(&mut self) -> Opened {
+        self.epoch += 1;
+        let settings = StateLogSettings {
+            folder: self.folder.path().to_owned(),
+            segment_bytes: 1 << 20,
+            bytes_max: 1 << 30,
+            keep_micros: u64::MAX,
+            held_max: 4,
+        };
+        StateLog::open(settings, self.epoch, 1).unwrap()
+    }
+
+    /// A process that restores the calls of the last one, whose phones all stand but for `gone`.
+    fn start(&mut self, gone: &[CallId]) -> (Process, Restored) {
+        let Opened { log, rows, last_sign, .. } = self.open();
+        let log = Arc::new(log);
+        let (queue, _) = webhook_queue();
+        let accounts = Arc::new(Accounts::new([0; 32]));
+        let cdrs = Arc::new(CachedCdrStore::default());
+        let journal = Arc::new(Journal::new(UNIX_EPOCH, Some(log.clone()), accounts, queue, cdrs));
+        let (told, scheduler) = (Arc::<Told>::default(), Scheduler::default());
+        let rooms = self.rooms.clone();
+        let links = RegistryPorts {
+            media: told.clone(),
+            documents: told.clone(),
+            ban_list: Arc::new(BanList::in_memory(self.now, SystemTime::UNIX_EPOCH)),
+            member_ids: self.members.clone(),
+            room_id: Box::new(move || {
+                RoomId::of((rooms.fetch_add(1, Ordering::Relaxed) + 1).into())
+            }),
+            call_id: crate::harness::callee_ids(),
+            observer: {
+                let journal = journal.clone();
+                Box::new(move |observed| journal.note(&observed))
+            },
+            spawner: Box::new(scheduler.spawner()),
+        };
+        let registry = Registry::new(Settings::default(), links);
+        registry.keep_rows(self.clock);
+        let plan = RestorePlan::of(&rows, self.clock, |_| false);
+        let calls = plan.places().map(|(call, _)| call.id);
+        let stands: BTreeSet<_> = calls.filter(|it| !gone.contains(it)).collect();
+        let (_, sequences) = journal.resume_but(&plan, rows, last_sign);
+        let facts = RestoreFacts { stands: &stands, sequences: &sequences, attempt: 1 };
+        let restored = registry.restore(self.now, plan, facts);
+        let mut process = Process { log, registry, scheduler, told };
+        process.run(self.now);
+        (process, restored)
+    }
+
+    fn call(&self, process: &mut Process, n: u128, elements: &str) -> CallId {
+        let party = Party {
+            from: "14155550100".into(),
+            to: "weekly".into(),
+            caller_name: "Anna".into(),
+            direction: CallDirection::Inbound,
+            dialect: Dialect::Plivo,
+            trusted: None,
+            session: CallSession::at(wall_clock()),
+        };
+        let limit = Duration::from_secs(14_400);
+        let call = Call::new(self.now, CallId::of(n), account(), Arc::new(party), limit);
+        let document = format!("<Response>{elements}</Response>");
+        let flow = Flow::parse(&document, Dialect::Plivo).unwrap();
+        process.registry.begin(self.now, call, "flow:weekly", Ok(Arc::new(flow)));
+        process.run(self.now);
+        CallId::of(n)
+    }
+
+    /// The process is killed. Its calls are ended since none may be dropped alive; nobody sees it.
+    fn kill(&self, mut process: Process) {
+        process.log.inject(Some(ErrorKind::Interrupted));
+        process.log.append(&[], |_| ());
+        process.registry.close();
+        for call in process.registry.calls() {
+            process.registry.report(Report { call, event: LegEvent::HungUp });
+        }
+        process.run(self.now);
+        assert_eq!(process.registry.calls(), []);
+        drop(process.log.close());
+    }
+
+    /// The rows that are in the log, by the numbers of their kinds.
+    fn rows(&mut self, process: Process) -> BTreeMap<u8, Vec<RowRecord>> {
+        self.kill(process);
+        let mut kinds: BTreeMap<u8, Vec<RowRecord>> = BTreeMap::new();
+        let Opened { log, rows, .. } = self.open();
+        rows.into_iter().for_each(|it| kinds.entry(it.key.kind).or_default().push(it));
+        drop(log.close());
+        kinds
+    }
+}
+
+impl Process {
+    fn run(&mut self, now: Instant) {
+        self.scheduler.add_new_actors();
+        self.scheduler.wake();
+        while let Some(n) = { self.scheduler.busy().next() } {
+            self.scheduler.turn(n, now, || 64);
+            self.scheduler.add_new_actors();
+        }
+    }
+
+    fn report(&mut self, now: Instant, call: CallId, event: LegEvent) {
+        self.registry.report(Report { call, event });
+        self.run(now);
+    }
+
+    fn ask(&mut self, now: Instant, ask: Ask) -> ConferenceAnswer {
+        let key = RoomKey { account: account(), name: "weekly".parse().unwrap() };
+        let mut answer: Receiver<Outcome> = self.registry.ask(&key, ask).unwrap();
+        self.run(now);
+        answer.try_recv().unwrap().unwrap()
+    }
+
+    fn roster(&mut self, now: Instant) -> ConferenceRoster {
+        let ConferenceAnswer::Roster(roster) = self.ask(now, Ask::Roster) else { panic!() };
+        *roster
+    }
+
+    /// The texts that a call was told to play, with the numbers of the orders.
+    fn spoken(&self, call: CallId) -> Vec<(u32, String)> {
+        let audio = self.told.audio.lock();
+        let orders = audio.iter().filter_map(|order| {
+            let AudioOrder::Play { call: it, number, program } = order else { return None };
+            let SoundKind::Speech { text, .. } = &program[0].what else { return None };
+            (*it == call).then(|| (*number, text.to_string()))
+        });
+        orders.collect()
+    }
+
+    fn hears_room(&self, call: CallId) -> bool {
+        let audio = self.told.audio.lock();
+        audio.iter().any(|it| {
+            matches!(it, AudioOrder::Place { calls, hears: MemberAudio::Room, .. }
+                if calls.contains(&call))
+        })
+    }
+}
+
+impl SignallingBackend for Told {
+    fn signal(&self, order: SignallingOrder) {
+        self.signals.lock().push(order);
+    }
+
+    fn restores(&self, call: CallId) -> bool {
+        // The others are simulated.
+        call.0.as_u128() < 100
+    }
+}
+
+impl AudioEngine for Told {
+    fn send(&self, order: AudioOrder) {
+        self.audio.lock().push(order);
+    }
+}
+
+impl DocumentStore for Told {
+    fn fetch(&self, fetch: DocumentFetch, _: OnDocument) {
+        self.fetches.lock().push(fetch);
+    }
+
+    fn local(&self, _: &LocalFlow) -> Option<Fetched> {
+        None
+    }
+}
+
+fn account() -> AccountId {
+    "MA1".parse().unwrap()
+}
+
+const CONFERENCE: &str = "<Conference>weekly</Conference><Speak>goodbye</Speak>";
+
+/// Issue 18, its core: a caller in a room survives kill -9, hears the room again, is kicked, and hears
+/// the next element.
+#[test]
+fn a_member_is_back_in_the_room_and_a_kick_goes_on_at_the_next_element() {
+    let mut world = World::new();
+    let (mut process, _) = world.start(&[]);
+    let (anna, ben) = (
+        world.call(&mut process, 1, CONFERENCE),
+        world.call(&mut process, 2, &CONFERENCE.replace("goodbye", "so long")),
+    );
+    world.now += Duration::from_secs(7);
+    let who = MemberSelector::These(vec![MemberId(2)]);
+    process.ask(world.now, Ask::Mute { who: who.clone(), on: true });
+    process.ask(world.now, Ask::Deafen { who, on: true });
+    let before = process.roster(world.now);
+    assert_eq!(before.members.iter().map(|it| it.muted).collect::<Vec<_>>(), [false, true]);
+    world.kill(process);
+
+    let (mut process, restored) = world.start(&[]);
+    assert_eq!(restored, Restored { calls: 2, left: 0, rooms: 1 });
+    assert!(process.hears_room(anna) && process.hears_room(ben));
+    let room = RoomId::of(1);
+    let audio = process.told.audio.lock().clone();
+    let (mute, deafen) = (
+        AudioOrder::Mute { room, calls: vec![ben], on: true },
+        AudioOrder::Deafen { room, calls: vec![ben], on: true },
+    );
+    assert!(audio.contains(&mute) && audio.contains(&deafen), "{audio:?}");
+    assert_eq!(process.roster(world.now), before);
+
+    let kick = Ask::Kick { who: MemberSelector::These(vec![MemberId(1)]), kick: Kick::default() };
+    process.ask(world.now, kick);
+    process.run(world.now);
+    let spoken = process.spoken(anna);
+    let [(number, text)] = &spoken[..] else { panic!("{spoken:?}") };
+    assert_eq!(text, "goodbye");
+    assert!(1_000 < *number, "no late report fits: {number}");
+    assert_eq!(process.roster(world.now).members.len(), 1);
+    // It dies again: one speaks, one is in the room.
+    world.kill(process);
+    let (mut process, restored) = world.start(&[]);
+    assert_eq!(restored, Restored { calls: 2, left: 0, rooms: 1 });
+    assert_eq!(process.roster(world.now).members.len(), 1);
+    let (number, text) = process.spoken(anna).pop().unwrap();
+    assert_eq!(text, "goodbye");
+    process.report(world.now, anna, LegEvent::Finished(number));
+    assert_eq!(process.registry.calls(), [ben], "it has ended after its last element");
+    process.report(world.now, ben, LegEvent::HungUp);
+    let kinds = world.rows(process);
+    assert!([14, 15, 16, 20].iter().all(|it| !kinds.contains_key(it)), "{:?}", kinds.keys());
+}
+
+#[test]
+fn keys_typed_before_the_crash_count_and_private_ones_are_written_nowhere() {
+    let digits = |log: &str| {
+        format!(
+            "<GetDigits numDigits='4' timeout='20' action='flow:next'{log}>\
+            <Speak>your pin</Speak></GetDigits>"
+        )
+    };
+    let mut world = World::new();
+    let (mut process, _) = world.start(&[]);
+    let anna = world.call(&mut process, 1, &digits(""));
+    let ben = world.call(&mut process, 2, &digits(" log='false'"));
+    for call in [anna, ben] {
+        ['7', '3'].iter().for_each(|key| process.report(world.now, call, LegEvent::Digit(*key)));
+    }
+    world.kill(process);
+    let (process, _) = world.start(&[]);
+    world.kill(process);
+    let (mut process, _) = world.start(&[]);
+    assert_eq!(process.spoken(anna), [], "it has begun to type");
+    assert_eq!(process.spoken(ben).len(), 1, "the prompt begins again");
+    for call in [anna, ben] {
+        ['5', '9'].iter().for_each(|key| process.report(world.now, call, LegEvent::Digit(*key)));
+    }
+    let typed = |call| {
+        let fetches = process.told.fetches.lock();
+        let of_call = fetches.iter().find(|it: &&DocumentFetch| it.call == call);
+        of_call.map(|it| it.request.fields.clone())
+    };
+    assert_eq!(typed(anna).unwrap(), [("Digits", "7359".to_owned())]);
+    assert_eq!(typed(ben), None, "two of four are missing");
+    ['1', '2'].iter().for_each(|key| process.report(world.now, ben, LegEvent::Digit(*key)));
+    let private = process.told.fetches.lock().last().unwrap().clone();
+    assert_eq!((private.call, private.attempt), (ben, 1));
+    assert_eq!(private.request.fields, [("Digits", "5912".to_owned())]);
+
+    // Both wait for their documents.
+    let kinds = world.rows(process);
+    let has = |it: &RowRecord, text: &str| it.body.windows(4).any(|it| it == text.as_bytes());
+    let rows = || kinds.values().flatten();
+    assert!(rows().any(|it| has(it, "7359")));
+    assert!(!rows().any(|it| has(it, "5912")), "private keys are in a row");
+    let (process, _) = world.start(&[]);
+    let fetches = process.told.fetches.lock().clone();
+    let [again] = &fetches[..] else { panic!("{fetches:?}") };
+    assert_eq!((again.call, again.attempt), (anna, 2));
+    assert_eq!(again.request.fields, [("Digits", "7359".to_owned())]);
+    assert_eq!(process.spoken(ben).len(), 1, "the keys are typed once more");
+    world.kill(process);
+}
+
+#[test]
+fn a_caller_who_has_left_meanwhile_ends_with_all_that_follows() {
+    let mut world = World::new();
+    let (mut process, _) = world.start(&[]);
+    let moderator = CONFERENCE.replace("<Conference>", "<Conference endConferenceOnExit='true'>");
+    let anna = world.call(&mut process, 1, &moderator);
+    let ben = world.call(&mut process, 2, CONFERENCE);
+    let carla = world.call(&mut process, 3, "<Speak>welcome</Speak>");
+    // It lives in the process.
+    let simulated = world.call(&mut process, 100, CONFERENCE);
+    world.kill(process);
+    let (mut process, restored) = world.start(&[anna, carla]);
+    assert_eq!(restored, Restored { calls: 1, left: 2, rooms: 1 });
+    process.run(world.now);
+    assert_eq!(process.registry.calls(), [ben], "{simulated} has ended with its process");
+    assert_eq!(process.spoken(ben).len(), 1, "the room has ended with its moderator");
+    world.kill(process);
+}
+
+#[test]
+fn what_was_due_while_nobody_was_there_is_done_at_once() {
+    let mut world = World::new();
+    let (mut process, _) = world.start(&[]);
+    let anna = world.call(
+        &mut process,
+        1,
+        "<Speak>hello</Speak><Wait length='5'/><Speak>it is time</Speak>",
+    );
+    let (number, _) = process.spoken(anna)[0];
+    process.report(world.now, anna, LegEvent::Finished(number));
+    let ben = world.call(&mut process, 2, "<Conference timeLimit='60'>weekly</Conference>");
+    let carla = world.call(&mut process, 3, "<DTMF async='false'>12</DTMF><Speak>sent</Speak>");
+    world.kill(process);
+    world.now += Duration::from_secs(60);
+    let (process, _) = world.start(&[]);
+    assert_eq!(process.spoken(anna).len(), 1);
+    assert!(!process.registry.calls().contains(&ben), "the time of the room is up");
+    assert_eq!(process.spoken(carla).len(), 1, "keys are not sent twice");
+    world.kill(process);
+}
+
+#[test]
+fn a_call_is_never_resumed_at_another_element() {
+    let world = World::new();
+    let party = Party {
+        from: "1".into(),
+        to: "2".into(),
+        caller_name: "".into(),
+        direction: CallDirection::Inbound,
+        dialect: Dialect::Plivo,
+        trusted: None,
+        session: CallSession::at(UNIX_EPOCH),
+    };
+    let flow = |text: &str| Some(Arc::new(Flow::parse(text, Dialect::Plivo).unwrap()));
+    let text = "<Response><Speak>a</Speak><Speak>b</Speak></Response>";
+    let limit = Duration::from_secs(60);
+    let mut call = Call::new(world.now, CallId::of(1), account(), Arc::new(party), limit);
+    call.begin(world.now, Ok(flow(text).unwrap()), &mut Vec::new());
+    let row = call.row(world.clock, CallPlaceRow::Alone).unwrap();
+    call.end();
+    for other in [
+        "<Response>\n<Speak>a</Speak><Speak>b</Speak></Response>",
+        "<Response><Play>a</Play></Response>",
+        "<Response/>",
+    ] {
+        let restored = CallRow::read(&row).unwrap().restore(world.clock, flow(other));
+        assert_eq!(restored, Err(RowError::Element { step: 0 }), "{other}");
+    }
+    let restored = CallRow::read(&row).unwrap().restore(world.clock, None);
+    assert_eq!(restored, Err(RowError::Document));
+    let later = [&[row[0] + 1], &row[1..]].concat();
+    assert!(matches!(CallRow::read(&later), Err(RowError::Format { version: 2, .. })));
+    let call = CallRow::read(&row).unwrap().restore(world.clock, flow(text)).unwrap();
+    assert_eq!(call.deadline(), world.now + limit);
+    call.end();
+}
