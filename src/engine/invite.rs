@@ -9,8 +9,8 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    recorder::AskedBy,
     observed::observed,
+    recorder::AskedBy,
     registry::{AskError, CallPlace, Observed, Registry},
     room_queue::{InviteMessage, RoomHandle},
 };

@@ -128,8 +128,7 @@ impl Registry {
         document: Fetched,
     ) {
         let missing = document.as_ref().err();
-        let record =
-            missing.map(|it| documents::unsent(Purpose::Answer.text(), url.into(), it));
+        let record = missing.map(|it| documents::unsent(Purpose::Answer.text(), url.into(), it));
         let mut effects = Vec::new();
         let act = call.begin(now, document, &mut effects);
         self.register(&call, &mut effects);

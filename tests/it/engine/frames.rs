@@ -8,9 +8,7 @@ use std::{
 
 use conflow::{
     base::ids::{AccountId, CallId, Dialect, MemberId, RoomId},
-    call::{
-        AnswerUrls, Call, CallDirection, CallEvent, CallSession, Hook, OutgoingCall, Party,
-    },
+    call::{AnswerUrls, Call, CallDirection, CallEvent, CallSession, Hook, OutgoingCall, Party},
     conference::{Ask, ConferenceEvent, Settings},
     documents::{DocumentFetch, DocumentStore, LocalFlow, OnDocument},
     engine::{
@@ -94,6 +92,7 @@ impl FrameBench {
 
     /// Gives actors their turns until none has anything to do. `slice`: what each may do in a turn.
     fn settle(&mut self, slice: usize) {
+        self.scheduler.wake();
         loop {
             self.scheduler.add_new_actors();
             let Some(n) = self.scheduler.busy().next() else { return };
