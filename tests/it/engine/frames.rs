@@ -115,22 +115,18 @@ impl FrameBench {
 }
 
 fn event(observed: &Observed) -> Option<(CallId, String, &'static str)> {
-    match observed {
-        Observed::Call { account, call, event, .. } => {
-            let text = match event {
-                CallEvent::Begun => "begun",
-                CallEvent::Rang => "rang",
-                CallEvent::Answered => "answered",
-                CallEvent::Ended(_) => "ended",
-            };
-            Some((*call, account.as_str().to_owned(), text))
-        }
-        Observed::Notice { room, notice } => {
-            let ConferenceEvent::Entered { who, .. } = &notice.event else { return None };
-            Some((who.call, room.key.account.as_str().to_owned(), "entered"))
-        }
-        _ => None,
+    if let Observed::Call { account, call, event, .. } = observed {
+        let text = match event {
+            CallEvent::Begun => "begun",
+            CallEvent::Rang => "rang",
+            CallEvent::Answered => "answered",
+            CallEvent::Ended(_) => "ended",
+        };
+        return Some((*call, account.as_str().to_owned(), text));
     }
+    let Observed::Notice { room, notice } = observed else { return None };
+    let ConferenceEvent::Entered { who, .. } = &notice.event else { return None };
+    Some((who.call, room.key.account.as_str().to_owned(), "entered"))
 }
 
 impl SignallingBackend for Acts {
