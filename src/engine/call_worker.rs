@@ -236,11 +236,9 @@ impl CallWorkerActor {
             has_acted = true;
         }
         self.carry_out(now);
-        match outcome {
-            // It parks in its next turn.
-            TurnOutcome::Idle if self.slots.is_empty() => (TurnOutcome::Busy, has_acted),
-            outcome => (outcome, has_acted),
-        }
+        // It parks in its next turn.
+        let is_empty = outcome == TurnOutcome::Idle && self.slots.is_empty();
+        (if is_empty { TurnOutcome::Busy } else { outcome }, has_acted)
     }
 
     /// Handles one deadline that has passed or, if none has, one message.

@@ -56,7 +56,7 @@ use crate::{
     lives,
 };
 
-const LIVES: RangeInclusive<u64> = 3_000..=6_000;
+const LIVES: RangeInclusive<u64> = 3_500..=6_000;
 const LIVES_WITH_CRASHES: RangeInclusive<u64> = 200..=1_500;
 const STEPS: usize = 150;
 /// Far more than the longest flow needs.
