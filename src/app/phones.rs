@@ -43,11 +43,11 @@ pub(super) struct RealPhones {
     driver: sip::SipDriver,
     tls: Option<Arc<ServerTls>>,
     /// None: calls end with the process.
-    rows: Option<KeptRows>,
+    rows: Option<PhoneRows>,
 }
 
 /// Where the rows of calls go, and what seals them.
-struct KeptRows {
+struct PhoneRows {
     journal: Arc<Journal>,
     secret: [u8; 32],
 }
@@ -103,8 +103,8 @@ impl RealPhones {
         let settings =
             rtp_engine::Settings { rtp_ports: ports.first..=ports.last, ..Default::default() };
         let mut rtp_engine = RtpEngine::start(settings, sounds)?;
-        let rows = KeptRows::open(config, journal)?;
-        let sealed = rows.as_ref().map(KeptRows::sealed).transpose()?;
+        let rows = PhoneRows::open(config, journal)?;
+        let sealed = rows.as_ref().map(PhoneRows::sealed).transpose()?;
         let kept = sealed.map(|it| (it as Arc<dyn BackendRows>, boot_clock()));
         if let Some((rows, clock)) = &kept {
             rtp_engine.keep_rows(rows.clone(), *clock).context("the thread of the rows")?;
@@ -171,7 +171,7 @@ impl RealPhones {
     }
 }
 
-impl KeptRows {
+impl PhoneRows {
     /// None if there is no state log.
     fn open(config: &Config, journal: Arc<Journal>) -> Result<Option<Self>> {
         if !config.has_state_log {

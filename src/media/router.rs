@@ -33,7 +33,7 @@ use crate::base::{
 
 /// The backends of a process, and which of them has each call.
 pub struct Router {
-    backends: Vec<BackendRow>,
+    backends: Vec<RoutedBackend>,
     /// Each engine once, even where it carries the sound of several backends.
     engines: Vec<Arc<dyn AudioEngine>>,
     links: Arc<RouterLinks>,
@@ -42,7 +42,7 @@ pub struct Router {
     queued_failures: Mutex<Option<UnboundedReceiver<Report>>>,
 }
 
-struct BackendRow {
+struct RoutedBackend {
     name: &'static str,
     signalling: Arc<dyn SignallingBackend>,
     exchange: Arc<BackendExchange>,
@@ -97,7 +97,7 @@ impl Router {
         let number = |position: usize| u8::try_from(position).expect("backends are few");
         let route = Route { backend: number(self.backends.len()), engine: number(engine) };
         let exchange = Arc::new(BackendExchange { links: self.links.clone(), route });
-        self.backends.push(BackendRow { name, signalling, exchange: exchange.clone() });
+        self.backends.push(RoutedBackend { name, signalling, exchange: exchange.clone() });
         exchange
     }
 
@@ -145,7 +145,7 @@ impl Router {
     }
 
     /// The first backend that can dial an address; else the error of the one that knows most.
-    fn find_dialler(&self, account: &AccountId, to: &str) -> Result<&BackendRow, CannotDial> {
+    fn find_dialler(&self, account: &AccountId, to: &str) -> Result<&RoutedBackend, CannotDial> {
         let mut error: Option<CannotDial> = None;
         for row in &self.backends {
             match row.signalling.can_dial(account, to) {

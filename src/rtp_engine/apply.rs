@@ -36,11 +36,7 @@ impl<W: RtpSocket> MixerThread<W> {
             }
             Command::End => {
                 self.leave(at);
-                let ended = self.remove_leg(at);
-                ended.into_iter().for_each(|mut leg| {
-                    leg.end(&mut self.context);
-                    self.forget_row(&leg);
-                });
+                self.end_leg(at);
             }
             Command::Play { number, loaded } => {
                 leg.playout.play(number, Arc::clone(&loaded.program));

@@ -354,8 +354,10 @@ impl<W: RtpSocket> MixerThread<W> {
         }
     }
 
-    /// A leg has ended: no later process restores it.
-    pub(super) fn forget_row(&self, leg: &RtpLeg<W>) {
+    /// Ends a leg. No later process restores it.
+    pub(super) fn end_leg(&mut self, at: usize) {
+        let Some(mut leg) = self.remove_leg(at) else { return };
+        leg.end(&mut self.context);
         if let Some(sink) = self.links.rows.get().filter(|_| leg.is_kept()) {
             sink.gone(leg.call);
         }

@@ -58,7 +58,7 @@ pub struct SentAck {
     pub cseq: u32,
     /// The hop that it was sent on.
     pub hop: Hop,
-    /// The complete message.
+    /// The message as it was sent, for each repetition of the 2xx.
     pub bytes: Arc<[u8]>,
 }
 

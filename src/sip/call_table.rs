@@ -38,7 +38,7 @@ impl CallTable {
         self.calls.get_mut(id)
     }
 
-    /// Adds a call.
+    /// Adds a call, in place of any other with its id.
     pub fn insert(&mut self, id: CallId, call: SipCall) {
         self.touch(id);
         self.calls.insert(id, call);

@@ -37,7 +37,7 @@ pub struct DialogRow {
     remote_tag: String,
     remote_cseq: Option<u32>,
     is_ours: bool,
-    account: Option<AccountRow>,
+    account: Option<DigestAccountRow>,
     /// The hop of the dialog. Its link counts in the process that has written it.
     pub(super) hop: HopRow,
     local: String,
@@ -51,11 +51,11 @@ pub struct DialogRow {
     has_update: bool,
     /// The engine has ended the call, and the far end does not know yet.
     pub(super) is_ending: bool,
-    trunk: Option<TrunkRow>,
+    trunk: Option<UsedTrunkRow>,
 }
 
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
-struct AccountRow {
+struct DigestAccountRow {
     username: String,
     password: String,
     realm: Option<String>,
@@ -99,7 +99,7 @@ struct TimerRow {
 }
 
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
-struct TrunkRow {
+struct UsedTrunkRow {
     trunk: String,
     account: String,
     answered_at: Option<u64>,
@@ -154,7 +154,7 @@ impl DialogRow {
             remote_tag,
             remote_cseq,
             is_ours,
-            account: digest.account().map(AccountRow::of),
+            account: digest.account().map(DigestAccountRow::of),
             hop: HopRow::of(&hop),
             local,
             remote,
@@ -166,7 +166,7 @@ impl DialogRow {
             timer: timer.map(|it| TimerRow::of(it, clock)),
             has_update: *has_update,
             is_ending,
-            trunk: trunk.map(|it| TrunkRow::of(it, clock)),
+            trunk: trunk.map(|it| UsedTrunkRow::of(it, clock)),
         })
     }
 
@@ -201,7 +201,7 @@ impl DialogRow {
         let Self { call_id, local_tag, remote_tag, remote_cseq, is_ours, account, .. } = self;
         let Self { hop: _, local, remote, target, routes, local_cseq, .. } = self;
         let Self { media, unacked, timer, has_update, is_ending: _, trunk, version: _, .. } = self;
-        let digest = DigestClient::new(account.map(AccountRow::restore));
+        let digest = DigestClient::new(account.map(DigestAccountRow::restore));
         let parts = DialogParts {
             call_id,
             local_tag,
@@ -236,7 +236,7 @@ impl DialogRow {
     }
 }
 
-impl AccountRow {
+impl DigestAccountRow {
     fn of(it: &DigestAccount) -> Self {
         let DigestAccount { username, password, realm } = it;
         Self {
@@ -343,7 +343,7 @@ impl TimerRow {
     }
 }
 
-impl TrunkRow {
+impl UsedTrunkRow {
     fn of(it: &UsedTrunk, clock: BootClock) -> Self {
         let UsedTrunk { trunk, account, answered_at } = it;
         Self {
