@@ -453,11 +453,7 @@ impl Call {
                 Effect::Audio(AudioOrder::Play { call, number, program })
             }
             flow::Effect::Record(options) => self.record(now, options),
-            flow::Effect::StopRecording(why) => {
-                // The flow still waits for the recording.
-                let Awaits::Recording(number) = self.awaits else { return EffectResult::Nothing };
-                Effect::StopRecording { number, why }
-            }
+            flow::Effect::StopRecording(why) => return self.stop_recording(why),
             // Its text is not known yet.
             flow::Effect::Prepare(program) if has_variables(&program) => {
                 return EffectResult::Nothing;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Awaits, Call, CallAct, Effect};
+use super::{Awaits, Call, CallAct, Effect, EffectResult};
 use crate::{
     flow::{
         FlowEvent, PendingRecording, RecordAction, RecordKind, RecordOptions, RecordReport,
@@ -52,6 +52,16 @@ impl Call {
             }
             Awaits::Document(_) | Awaits::Nothing => return,
         });
+    }
+
+    /// The order to end the recording that the flow waits for, and goes on waiting for.
+    pub(super) fn stop_recording(&self, why: RecordStop) -> EffectResult {
+        match self.awaits {
+            Awaits::Recording(number) => {
+                EffectResult::Effect(Effect::StopRecording { number, why })
+            }
+            Awaits::Document(_) | Awaits::Nothing | Awaits::Order(_) => EffectResult::Nothing,
+        }
     }
 
     /// The order to record the call.

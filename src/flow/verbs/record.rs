@@ -263,7 +263,7 @@ mod tests {
         let goes_on = format!("{idle} the flow goes on while it records");
         check(
             "recordSession='true' timeout='3' playBeep='false' finishOnKey='1' maxLength='5'",
-            &["timeout", "finishOnKey", "playBeep"].map(|it| &*format!("{it} {goes_on}").leak()),
+            &["timeout", "playBeep", "finishOnKey"].map(|it| &*format!("{it} {goes_on}").leak()),
         );
         check(
             "startOnDialAnswer='true'",
