@@ -16,7 +16,7 @@ use super::{inbound::wall_clock, registry::Observed};
 use crate::{
     base::ids::{AccountId, CallId, RoomId},
     call::CallEvent,
-    conference::{self, CalleeInfo, DialStep},
+    conference::{self, CalleeInfo, DialEvent, DialStep},
     flow::FlowText,
     media::RecordingSource,
     trace::{
@@ -284,6 +284,21 @@ fn add_input(traces: &mut Traces, now: Instant, call: CallId, line: TraceInput) 
     }
 }
 
+fn callee_note(call: CallId, event: &DialEvent) -> Option<CalleeNote> {
+    let CalleeInfo { call: callee, party } = &event.callee;
+    // The trace of a call into a conference says as much.
+    if *callee == call {
+        return None;
+    }
+    let (what, is_over) = match &event.step {
+        DialStep::Answered => ("answered", false),
+        DialStep::Connected => ("connected", false),
+        DialStep::Digits { .. } => return None,
+        DialStep::Ended { ending, .. } => (ending.cause.name(), true),
+    };
+    Some(CalleeNote { call: *callee, to: party.to.clone(), what, is_over })
+}
+
 fn trace_input(observed: &Observed) -> Option<(CallId, TraceInput)> {
     let (call, what) = match observed {
         Observed::Began { call, element, .. } => (*call, element.clone().into()),
@@ -294,19 +309,7 @@ fn trace_input(observed: &Observed) -> Option<(CallId, TraceInput)> {
         },
         Observed::Attempted { call, attempt } => (*call, TraceEvent::Attempted(attempt.clone())),
         Observed::Dialled { call, event, .. } => {
-            let CalleeInfo { call: callee, party } = &event.callee;
-            // The trace of a call into a conference says as much.
-            if callee == call {
-                return None;
-            }
-            let (what, is_over) = match &event.step {
-                DialStep::Answered => ("answered", false),
-                DialStep::Connected => ("connected", false),
-                DialStep::Digits { .. } => return None,
-                DialStep::Ended { ending, .. } => (ending.cause.name(), true),
-            };
-            let note = CalleeNote { call: *callee, to: party.to.clone(), what, is_over };
-            (*call, TraceEvent::Callee(Box::new(note)))
+            (*call, TraceEvent::Callee(Box::new(callee_note(*call, event)?)))
         }
         Observed::Fetching { call, url, purpose } => {
             (*call, TraceEvent::Fetching { url: url.clone(), purpose: *purpose })

@@ -95,6 +95,7 @@ mod tests {
             format: RecordingFormat::Wav,
             started_at: at(began),
             callback: None,
+            audience: None,
             end: Some(RecordingEnd {
                 at: at(began + 60),
                 duration: Duration::from_secs(60),

@@ -235,6 +235,7 @@ mod tests {
             format: RecordingFormat::Wav,
             started_at: at(seconds),
             callback: None,
+            audience: None,
             end: None,
         }
     }

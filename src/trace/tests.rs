@@ -261,14 +261,14 @@ fn a_recording_of_a_call_is_a_step_that_no_element_ends() {
     note(20, recorded(recording_begins(2)));
     note(30, recorded(change(1, RecordingStep::Stopped("Stopped"))));
     note(35, recorded(change(3, RecordingStep::Stopped("Stopped"))));
-    let ending = Ending { cause: HangupCause::NormalHangup, source: HangupSource::Caller };
+    let ending = Ending { cause: HangupCause::EndOfXml, source: HangupSource::Caller };
     note(40, TraceEvent::Ended(ending));
     assert_eq!(
         brief(&traces, 1),
         [
             "0-10 Speak 1:3 done",
             "5-30 recording 0:0 Stopped",
-            "10-40 Wait 2:3 Normal Hangup",
+            "10-40 Wait 2:3 End Of XML Instructions",
             // Its stop is noted after the end of the call, if at all.
             "20-40 recording 0:0 HungUp",
         ]

@@ -30,8 +30,8 @@ impl SmallDisk {
         let root = PathBuf::from(format!("/proc/{}/root", holder.id()));
         let disk = Self { holder, inside: root.join(folder.strip_prefix("/").unwrap()) };
         if line != "mounted\n" {
-            let skipped = "skipped: this machine has no user namespaces (unshare -rm)";
-            writeln!(io::stderr(), "{skipped}").unwrap();
+            let skipped = b"skipped: this machine has no user namespaces (unshare -rm)\n";
+            io::stderr().write_all(skipped).unwrap();
             return None;
         }
         Some(disk)

@@ -25,17 +25,20 @@ use crate::{
 
 const SERVE: &str = "serve --http 127.0.0.1:0 --sip off";
 
-/// What a receiver of callbacks gets: the id of each, and its fields.
-fn receiver() -> (String, mpsc::Receiver<(String, BTreeMap<String, String>)>) {
+/// The fields of a callback.
+type ToldFields = BTreeMap<String, String>;
+
+/// A receiver of callbacks: its URL, and what it gets.
+fn receiver() -> (String, mpsc::Receiver<ToldFields>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
         loop {
-            let (id, body) = receive_one(&listener);
+            let (_, body) = receive_one(&listener);
             let fields = body.split('&').filter_map(|it| it.split_once('='));
             let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-            if tell.send((id, fields)).is_err() {
+            if tell.send(fields).is_err() {
                 return;
             }
         }
@@ -44,12 +47,9 @@ fn receiver() -> (String, mpsc::Receiver<(String, BTreeMap<String, String>)>) {
 }
 
 /// The fields of the next callback of one of these kinds; a callback without `Event` has `-`.
-fn next(
-    told: &mpsc::Receiver<(String, BTreeMap<String, String>)>,
-    kinds: &[&str],
-) -> BTreeMap<String, String> {
+fn next(told: &mpsc::Receiver<ToldFields>, kinds: &[&str]) -> ToldFields {
     loop {
-        let (_, fields) = told.recv_timeout(Duration::from_secs(30)).unwrap();
+        let fields = told.recv_timeout(Duration::from_secs(30)).unwrap();
         if kinds.contains(&fields.get("Event").map_or("-", String::as_str)) {
             return fields;
         }
@@ -183,7 +183,7 @@ fn members_are_told_of_a_recording_that_a_kill_interrupts() {
     program.signal("KILL");
     program.end();
     let program = Program::start(home.path(), "--sip off");
-    let is_told_again = || told.try_iter().any(|it| it.1.contains_key("RecordingID"));
+    let is_told_again = || told.try_iter().any(|it| it.contains_key("RecordingID"));
     assert_eq!(recordings(&program, &token).len(), 1);
     program.signal("TERM");
     assert_eq!(program.end().0, Some(0));

@@ -157,10 +157,9 @@ impl Pairs {
                 }
             }
             Observed::Turn(_) => unreachable!("it comes event by event"),
-            Observed::Attempted { .. } | Observed::Fetched { .. } => {}
-            Observed::RecordingChanged { .. } => {}
-            Observed::PassedOver { .. } | Observed::Recording { .. } => {}
-            Observed::Requeued { .. } | Observed::Requested { .. } | Observed::Warned { .. } => {}
+            Observed::PassedOver { .. } | Observed::Fetched { .. } | Observed::Requeued { .. } => {}
+            Observed::Attempted { .. } | Observed::Warned { .. } | Observed::Recording { .. } => {}
+            Observed::RecordingChanged { .. } | Observed::Requested { .. } => {}
         }
     }
 

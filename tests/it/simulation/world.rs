@@ -235,11 +235,9 @@ impl World {
                 );
             }
             Observed::Turn(_) => unreachable!("it comes event by event"),
-            Observed::Attempted { .. } => (),
+            Observed::Attempted { .. } | Observed::RecordingChanged { .. } => (),
             Observed::Dialled { .. } => unreachable!("no flow of a life dials"),
-            Observed::Recording { .. } | Observed::RecordingChanged { .. } => {
-                unreachable!("a life is not recorded")
-            }
+            Observed::Recording { .. } => unreachable!("a life is not recorded"),
             Observed::Fetched { .. } | Observed::PassedOver { .. } => (),
             Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => (),
             Observed::Call { call, event: CallEvent::Begun | CallEvent::Rang, .. } => {

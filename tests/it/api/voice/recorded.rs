@@ -56,8 +56,9 @@ impl RecordingEngine {
         let recorded = steps.iter().filter(|it| it["element"] == "recording");
         let shown = recorded.map(|it| {
             // Tenths of a second: each call needs a millisecond or two to get there.
-            let ms =
-                |it: &Value| it.as_u64().map_or("".to_owned(), |it| (it / 100 * 100).to_string());
+            let ms = |it: &Value| {
+                it.as_u64().map_or_else(String::new, |it| (it / 100 * 100).to_string())
+            };
             let times = |it: &Value| format!("{}-{}", ms(&it["from_ms"]), ms(&it["to_ms"]));
             let part = |it: &Value| format!("{} {}", it["why"], times(it));
             let parts = it["interruptions"].as_array().into_iter().flatten().map(part);
