@@ -40,6 +40,7 @@ use self::{
     provisioner::Provisioner,
     random::{random, random_hex},
     recording_archive::OpenRecordings,
+    recovery::Recovery,
     reload::{ReloadableParts, Reloader},
     rows::ConfigRows,
     settings::{
@@ -67,7 +68,7 @@ use crate::{
         registry::{self, Observed, Registry, TokioSpawner},
     },
     fetch::{self, FetchClient, Internet},
-    media::{Exchange, router::Router},
+    media::Exchange,
     rtp_engine,
     sip::SipBackend,
     state_log::StateLog,
@@ -89,15 +90,12 @@ use crate::{
 struct Engine {
     registry: Arc<Registry>,
     inbound: Arc<Inbound>,
-    member_ids: Arc<MemberIdBlocks>,
+    ids: Arc<MemberIdBlocks>,
     client: FetchClient,
     api: Api,
-    /// Until they are opened, and then None.
-    closed_phones: Option<(RealPhones, Arc<dyn Exchange>)>,
+    /// None until the calls of the last process are restored.
     phones: Option<phones::OpenPhones>,
-    router: Arc<Router>,
-    counters: Arc<CallCounters>,
-    has_rows: bool,
+    recovery: Recovery,
     journal: Arc<Journal>,
     state_log: Arc<StateLog>,
 }
@@ -146,12 +144,9 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     recordings::start(&config.recordings, recordings.archive(), &engine.registry)?;
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
-    engine.api.state().set_recovering(true);
     let tls = https.clone();
     let serving = tokio::spawn(server::serve(listener, https, engine.api.clone(), stopped));
-    engine.recover(remains, config.restores);
-    engine.open_phones();
-    engine.api.state().set_recovering(false);
+    engine.phones = engine.recovery.recover(&engine.api, remains, config.restores);
     drop(tokio::spawn(accounts::watch(stored_accounts.clone(), accounts.clone(), people)));
 
     let sip = engine.phones.as_ref().map(|it| it.gauges().0.addresses().to_vec());
@@ -172,7 +167,7 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
         phones.close().await;
     }
     engine.journal.close_traces();
-    let ids = engine.member_ids.close();
+    let ids = engine.ids.close();
     // First: what is in the database is kept in the state log no longer.
     let lost = rows.flush(FLUSH_MAX);
     engine.state_log.close().context("the last events may be lost if the power fails now")?;
@@ -328,14 +323,11 @@ impl Engine {
         let inbound = Inbound::new(registry.clone(), documents, cdrs, settings);
         let inbound = Arc::new(inbound.with_state_log(state_log.clone()));
         router.connect(Arc::downgrade(&(inbound.clone() as Arc<dyn Exchange>)));
-        if let (Some(sim), Some(exchange)) = (&sim, &backends.sim) {
-            sim.connect(Arc::downgrade(exchange));
-        }
+        let simulated = sim.as_ref().zip(backends.sim.as_ref());
+        simulated.into_iter().for_each(|(sim, it)| sim.connect(Arc::downgrade(it)));
         let closed_phones = phones.zip(backends.sip);
         let gauges = closed_phones.as_ref().map(|(it, _)| it.gauges());
-        if let Some((sip, _)) = &gauges {
-            provisioner.connect(sip.clone(), &config.sip);
-        }
+        gauges.iter().for_each(|(sip, _)| provisioner.connect(sip.clone(), &config.sip));
 
         let links = api::ApiDependencies {
             registry: registry.clone(),
@@ -352,20 +344,11 @@ impl Engine {
         let ops = ops(config, http, counters.clone(), results, (rows, state_log.clone()), gauges);
         let api = Api::new(links, api_settings(config)).with_ops(ops);
         api.state().set_trust(trust(config));
-        let it = Self {
-            registry,
-            inbound,
-            member_ids,
-            client,
-            api,
-            closed_phones,
-            phones: None,
-            router,
-            counters,
-            has_rows: config.has_state_log,
-            journal,
-            state_log,
-        };
+        let has_rows = config.has_state_log;
+        let (calls, told) = ((router, registry.clone()), (journal.clone(), counters));
+        let recovery = Recovery::new(&api, closed_phones, calls, told, has_rows);
+        let (phones, ids) = (None, member_ids);
+        let it = Self { registry, inbound, ids, client, api, phones, recovery, journal, state_log };
         Ok((it, dispatcher))
     }
 

@@ -1,22 +1,29 @@
 //! Recovery: restores the calls of the last process at the start, and ends those that cannot go on.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Engine,
+    phones::{OpenPhones, RealPhones},
     store::{StateRemains, boot_clock},
 };
 use crate::{
+    api::Api,
     base::ids::{CallId, Dialect},
     engine::{
+        counters::CallCounters,
+        journal::Journal,
         recorder::{self, RestoreAttempt},
+        registry::Registry,
         restore::{RestoreFacts, RestorePlan, Restored},
         resume::Resumed,
     },
     flow::Cause,
-    media::{BackendRow, BackendRowKind, BackendRows, SignallingBackend, SignallingOrder},
+    media::{
+        BackendRow, BackendRowKind, BackendRows, Exchange, SignallingBackend, SignallingOrder,
+        router::Router,
+    },
     state_log::RowRecord,
 };
 
@@ -29,10 +36,39 @@ const SETTLED_AFTER: Duration = Duration::from_secs(1);
 /// Name of the real phones among the backends.
 const SIP: &str = "sip";
 
-impl Engine {
+/// What the start of an engine needs to restore calls.
+pub(super) struct Recovery {
+    /// Real phones, until they are opened.
+    closed_phones: Option<(RealPhones, Arc<dyn Exchange>)>,
+    router: Arc<Router>,
+    registry: Arc<Registry>,
+    journal: Arc<Journal>,
+    counters: Arc<CallCounters>,
+    /// Whether rows outlive the process.
+    has_rows: bool,
+}
+
+impl Recovery {
+    /// Of an engine whose API refuses requests until [`Recovery::recover`] is done.
+    pub(super) fn new(
+        api: &Api,
+        closed_phones: Option<(RealPhones, Arc<dyn Exchange>)>,
+        (router, registry): (Arc<Router>, Arc<Registry>),
+        (journal, counters): (Arc<Journal>, Arc<CallCounters>),
+        has_rows: bool,
+    ) -> Self {
+        api.state().set_recovering(true);
+        Self { closed_phones, router, registry, journal, counters, has_rows }
+    }
+
     /// Restores the calls of the last process, tells the ends of the others, and queues the callbacks
-    /// that it has not delivered.
-    pub(super) fn recover(&mut self, remains: StateRemains, may_restore: bool) {
+    /// that it has not delivered. Then it opens the real phones and the API.
+    pub(super) fn recover(
+        &mut self,
+        api: &Api,
+        remains: StateRemains,
+        may_restore: bool,
+    ) -> Option<OpenPhones> {
         let began = Instant::now();
         let StateRemains { rows, last_sign, is_of_now, .. } = remains;
         let (jobs, rows) = rows.into_iter().partition::<Vec<_>, _>(recorder::is_of_job);
@@ -66,7 +102,7 @@ impl Engine {
         self.log_recovery(resumed, restored, began.elapsed());
         self.counters.recovered(restored, resumed.calls, began.elapsed());
 
-        let requests = self.api.resume(&jobs);
+        let requests = api.resume(&jobs);
         if 0 < requests {
             tracing::info!(requests, "the last process has left requests");
         }
@@ -79,6 +115,10 @@ impl Engine {
         }));
         let journal = self.journal.clone();
         drop(tokio::spawn(async move { journal.send_backlog().await }));
+        let phones = self.closed_phones.take();
+        let phones = phones.map(|(phones, exchange)| phones.open(exchange));
+        api.state().set_recovering(false);
+        phones
     }
 
     /// Lets real phones restore their calls, and returns those that stand. What they cannot use any
@@ -122,11 +162,5 @@ impl Engine {
             let what = "the last process has left calls that have ended, and callbacks";
             tracing::info!(calls = ended, callbacks, "{what}");
         }
-    }
-
-    /// Opens the real phones: from now on they take calls.
-    pub(super) fn open_phones(&mut self) {
-        let phones = self.closed_phones.take();
-        self.phones = phones.map(|(phones, exchange)| phones.open(exchange));
     }
 }

@@ -29,7 +29,7 @@ pub use self::{
         AnswerUrls, CallDirection, CallSession, CallStatus, Headers, Hook, OutgoingCall, Party,
         SessionDetails,
     },
-    row::{CallPlaceRow, CallRow, MemberRow},
+    row::{CallPlaceRow, CallStateRow, MemberRow},
 };
 use self::{
     facts::CallFacts,

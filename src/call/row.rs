@@ -30,7 +30,7 @@ const NUMBERS_SKIPPED: u32 = 1_000;
 
 /// A call, but for what cannot change any more since it is answered.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct CallRow {
+pub struct CallStateRow {
     /// Its id, which it keeps.
     pub id: CallId,
     /// The account that has the call.
@@ -113,7 +113,7 @@ impl Call {
     }
 
     /// Destructured as a whole: a new field is kept, or named here as one that is not.
-    fn to_row(&self, clock: BootClock, place: CallPlaceRow) -> Option<CallRow> {
+    fn to_row(&self, clock: BootClock, place: CallPlaceRow) -> Option<CallStateRow> {
         let Self {
             id,
             account,
@@ -153,7 +153,7 @@ impl Call {
             // It goes on under another number.
             Awaits::Recording(_) => AwaitsRow::Nothing,
         };
-        Some(CallRow {
+        Some(CallStateRow {
             id: *id,
             account: account.clone(),
             party: Party::clone(party),
@@ -217,7 +217,7 @@ impl Call {
     }
 }
 
-impl CallRow {
+impl CallStateRow {
     /// Reads a row of any version that an earlier build has written.
     ///
     /// # Errors
@@ -238,7 +238,7 @@ impl CallRow {
         self.run.document()
     }
 
-    /// The call, with the document of [`CallRow::document`].
+    /// The call, with the document of [`CallStateRow::document`].
     ///
     /// # Errors
     ///

@@ -122,7 +122,7 @@ impl Conference {
             kept: _,
             changed: _,
             call_ends: _,
-            // Dropped: keys of 3 seconds, sounds on their way, and what is made anew.
+            // Dropped: keys of 3 seconds, sounds on their way, and what is made again.
             deadlines: _,
             typed: _,
             sounds: _,
@@ -298,7 +298,7 @@ impl RoomRow {
     }
 }
 
-/// None, and the call is over, if it is at no `<Conference>`: [`crate::call::CallRow::restore`] has
+/// None, and the call is over, if it is at no `<Conference>`: [`crate::call::CallStateRow::restore`] has
 /// refused such a row.
 fn restored_member(call: Box<Call>, row: MemberRow) -> Option<Member> {
     let MemberRow { room: _, member: _, joined_after, muted, deaf, held, is_on_hold } = row;

@@ -24,7 +24,7 @@ use super::{
     invite::{AdmittedCallee, of_callee},
     observed::Blame,
     queue::QueueReceiver,
-    recorder::{self, AskedBy, Receipt},
+    recorder::{self, AskedBy, Receipt, TurnRow},
     registry::{Observed, Registry},
     room_queue::{DialMessage, InviteMessage, RoomHandle, RoomMessage},
     room_rows::{self, RoomRows},
@@ -352,13 +352,7 @@ impl RoomActor {
     /// performed. Returns whether all are written.
     fn record(&mut self, now: Instant, slice: usize) -> bool {
         let is_first = self.recording == WriteProgress::Begins;
-        let mut rows = Vec::new();
-        if is_first {
-            let Self { rows: of_room, machine, effects, registry, room, receipt, .. } = self;
-            rows.extend(recorder::answered(receipt.take(), effects));
-            rows.extend(room_rows::bans(registry, now, &room.incarnation.key, effects));
-            rows.extend(of_room.begin(registry, machine, effects, room.incarnation.id));
-        }
+        let mut rows = if is_first { self.first_rows(now) } else { Vec::new() };
         let (room, mut events, mut is_all) = (&self.room.incarnation, Vec::new(), true);
         let blame = &mut self.blame;
         let account = &room.key.account;
@@ -383,13 +377,7 @@ impl RoomActor {
                     if is_first && !leave.is_kept() && left < leave.exits_left() {
                         rows.push(recorder::leaving(room.id, leave));
                     }
-                    // The end of the room is told with the last exit.
-                    while (0 < left || leave.exits_left() == 0)
-                        && let Some(notice) = leave.notice()
-                    {
-                        take(notice);
-                        left = left.saturating_sub(1);
-                    }
+                    room_rows::take_exits(leave, &mut left, &mut take);
                     is_all &= leave.is_told();
                 }
                 Effect::Call { .. } | Effect::Tell { .. } => {
@@ -424,6 +412,15 @@ impl RoomActor {
         self.recording = if is_all { WriteProgress::Done } else { WriteProgress::GoesOn };
         self.registry.record(events, rows);
         is_all
+    }
+
+    /// The rows of the first frame of a decision.
+    fn first_rows(&mut self, now: Instant) -> Vec<TurnRow> {
+        let Self { rows, machine, effects, registry, room, receipt, .. } = self;
+        let mut first = recorder::answered(receipt.take(), effects);
+        first.extend(room_rows::bans(registry, now, &room.incarnation.key, effects));
+        first.extend(rows.begin(registry, machine, effects, room.incarnation.id));
+        first
     }
 
     /// Writes that all have been released who have left by the last decision.

@@ -12,7 +12,7 @@ use crate::{
         boot_clock::BootClock,
         ids::{AccountId, CallId, Dialect, MemberId, RoomId},
     },
-    call::{Call, CallPlaceRow, CallRow, MemberRow},
+    call::{Call, CallPlaceRow, CallStateRow, MemberRow},
     conference::{DepartureRow, DeparturesRow, RoomRow},
     events::{AccountEvent, row},
     flow::{Exit, Flow, RowError, SourceDocument},
@@ -227,7 +227,7 @@ impl RestorePlan {
 /// Where a call was in the last process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PlannedPlace {
-    /// In no room.
+    /// In no room, or on its way into one.
     Alone,
     /// It has left this room, where it was this member, and is not released.
     Left(RoomId, MemberId),
@@ -254,7 +254,7 @@ fn restored(
     documents: &mut DocumentTexts,
     departures: &BTreeMap<(CallId, MemberId), DepartureRow>,
 ) -> Result<RestoredRow, RowError> {
-    let row = CallRow::read(body)?;
+    let row = CallStateRow::read(body)?;
     let (place, id) = (row.place, row.id);
     let departure = match place {
         CallPlaceRow::Alone => None,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     base::ids::{RoomId, RoomKey},
-    conference::{Conference, Effect},
+    conference::{Conference, Effect, Leave, Notice},
     group::GroupId,
     state_log::RowKey,
 };
@@ -92,6 +92,17 @@ impl RoomRows {
         let documents = self.departed.take()?;
         documents.into_iter().for_each(|it| registry.release_document(it));
         Some(TurnRow::gone(departures_key(room)))
+    }
+}
+
+/// Takes notices of members who leave, and counts `left` down; the end of the room comes with the last
+/// exit.
+pub(super) fn take_exits(leave: &mut Leave, left: &mut usize, mut take: impl FnMut(Notice)) {
+    while (0 < *left || leave.exits_left() == 0)
+        && let Some(notice) = leave.notice()
+    {
+        take(notice);
+        *left = left.saturating_sub(1);
     }
 }
 

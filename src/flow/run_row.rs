@@ -92,7 +92,7 @@ pub enum RowError {
     /// The bytes are damaged, or another version has written them.
     #[error("it cannot be read (version {version}): {why}")]
     Format {
-        /// The first byte.
+        /// The first byte of the row.
         version: u8,
         /// What the format says.
         why: String,

@@ -16,7 +16,7 @@ use conflow::{
         boot_clock::BootClock,
         ids::{AccountId, CallId, Dialect, MemberId, RoomId, RoomKey},
     },
-    call::{Call, CallDirection, CallPlaceRow, CallRow, CallSession, Party},
+    call::{Call, CallDirection, CallPlaceRow, CallSession, CallStateRow, Party},
     cdr::store::CachedCdrStore,
     conference::{
         Ask, ConferenceAnswer, ConferenceRoster, Kick, MemberSelector, Outcome, Settings,
@@ -424,14 +424,14 @@ fn a_call_is_never_resumed_at_another_element() {
         "<Response><Play>a</Play></Response>",
         "<Response/>",
     ] {
-        let restored = CallRow::read(&row).unwrap().restore(world.clock, flow(other));
+        let restored = CallStateRow::read(&row).unwrap().restore(world.clock, flow(other));
         assert_eq!(restored, Err(RowError::Element { step: 0 }), "{other}");
     }
-    let restored = CallRow::read(&row).unwrap().restore(world.clock, None);
+    let restored = CallStateRow::read(&row).unwrap().restore(world.clock, None);
     assert_eq!(restored, Err(RowError::Document));
     let later = [&[row[0] + 1], &row[1..]].concat();
-    assert!(matches!(CallRow::read(&later), Err(RowError::Format { version: 2, .. })));
-    let call = CallRow::read(&row).unwrap().restore(world.clock, flow(text)).unwrap();
+    assert!(matches!(CallStateRow::read(&later), Err(RowError::Format { version: 2, .. })));
+    let call = CallStateRow::read(&row).unwrap().restore(world.clock, flow(text)).unwrap();
     assert_eq!(call.deadline(), world.now + limit);
     call.end();
 }

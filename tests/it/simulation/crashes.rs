@@ -16,7 +16,7 @@ use conflow::{
         boot_clock::BootClock,
         ids::{MemberId, RoomId},
     },
-    call::CallRow,
+    call::CallStateRow,
     cdr::store::CachedCdrStore,
     engine::{inbound::wall_clock, journal::Journal, restore::RestorePlan, resume::Resumed},
     events::log::{EventCursor, EventFilter},
@@ -409,11 +409,11 @@ fn check_rows(rows: &[RowRecord], clock: BootClock) {
     let documents: BTreeMap<_, _> =
         of_kind(DOCUMENT).map(|it| SourceDocument::from_row(&it.body).unwrap()).collect();
     for RowRecord { body, .. } in of_kind(CALL_STATE) {
-        let row = CallRow::read(body).unwrap();
+        let row = CallStateRow::read(body).unwrap();
         let place = row.place;
         let flow = row.document().map(|(key, dialect)| documents[&key].flow(dialect).unwrap());
         let call = row.clone().restore(clock, flow).unwrap();
-        let again = CallRow::read(&call.row(clock, place).unwrap()).unwrap();
+        let again = CallStateRow::read(&call.row(clock, place).unwrap()).unwrap();
         assert_eq!(again.numbered_before(), row);
         call.end();
     }

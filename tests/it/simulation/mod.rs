@@ -121,7 +121,6 @@ fn every_life_with_crashes_keeps_what_was_told() {
             "crashed",
             "restored",
             "restored in a room",
-            "restored while it leaves",
             "restored once out",
             "restored to hang up",
             "resumed",
