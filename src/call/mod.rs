@@ -442,10 +442,7 @@ impl Call {
             }
             flow::Effect::Fetch(request) => self.await_document(request),
             flow::Effect::Notify(request) => Effect::Notify(request),
-            flow::Effect::Entered(digits) => {
-                self.facts.get_or_insert_default().digits = digits;
-                return EffectResult::Nothing;
-            }
+            flow::Effect::Entered(digits) => return self.note_digits(digits),
             flow::Effect::Play(program) => {
                 let program = self.values().fill(program);
                 let number = self.number();

@@ -1,6 +1,8 @@
 //! Preview: what a call would do next, and the values that its texts may name.
 
-use super::Call;
+use std::sync::Arc;
+
+use super::{Call, EffectResult};
 use crate::flow::{AfterExit, Cause, Exit, Forecast, VariableValues};
 
 impl Call {
@@ -26,6 +28,12 @@ impl Call {
         let facts = self.facts.get_or_insert_default();
         (facts.conference, facts.cause) = (conference, Some(exit.cause));
         facts.reason = exit.reason.clone();
+    }
+
+    /// Keeps the keys of the last input.
+    pub(super) fn note_digits(&mut self, digits: Arc<str>) -> EffectResult {
+        self.facts.get_or_insert_default().digits = digits;
+        EffectResult::Nothing
     }
 
     pub(super) fn values(&self) -> VariableValues<'_> {

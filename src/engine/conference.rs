@@ -392,13 +392,12 @@ impl RoomActor {
                 | Effect::Media(_)
                 | Effect::Record { .. }
                 | Effect::CutRecording { .. }
-                | Effect::RecordDialled { .. }
-                | Effect::StopDialled { .. }
                 | Effect::Release { .. }
                 | Effect::Reply { .. }
                 | Effect::Signal(_)
                 | Effect::Stop
                 | Effect::Unname => (),
+                Effect::RecordDialled { .. } | Effect::StopDialled { .. } => (),
             }
             true
         });
