@@ -137,7 +137,6 @@ impl RealPhones {
     /// Goes on with the calls and the registrations of an earlier process, whose rows these are:
     /// their sound at once, and their signalling from [`Self::open`] on. Returns the calls that stand; the
     /// others end, and so does each of these that the router gets an order to end.
-    #[expect(dead_code, reason = "the start of the engine calls it, with its own rows")]
     pub(super) fn restore(&mut self, rows: &[BackendRow], clock: BootClock) -> BTreeSet<CallId> {
         let Some(kept) = &self.rows else { return BTreeSet::new() };
         let (mut read, mut sealed) = (Vec::new(), Vec::new());
