@@ -125,13 +125,14 @@ mod tests {
             let documents = Arc::new(flows_folder(&config));
             let (_, accounts, key) = accounts::open(&config.data, rows.clone(), &config).unwrap();
             let parts = (&config, config.http.0);
-            let (stores, _) = Stores::open(&folder, &rows, parts, &key).unwrap();
+            let (stores, remains) = Stores::open(&folder, &rows, parts, &key).unwrap();
             let rows = Arc::new(ConfigRows::new(rows, key));
             let provisioner = Provisioner::new(rows, accounts.clone(), &config).0;
             let shared = (documents, accounts, provisioner);
-            let (engine, _) =
+            let (mut engine, _) =
                 Engine::build(&config, config.http.0, stores, shared, log::LogSender::disabled())
                     .unwrap();
+            drop(engine.recovery.recover(&engine.api, remains, true));
             Self { engine, _temp: temp }
         }
 

@@ -295,8 +295,7 @@ impl Engine {
         let documents: Arc<dyn DocumentStore> =
             Arc::new(WebDocuments::new(folder, client.clone(), accounts.clone()));
         let cdrs: Arc<dyn CdrStore> = cdrs;
-        let state = config.has_state_log.then(|| state_log.clone());
-        let kept = (cdrs.clone(), state, traces);
+        let kept = (cdrs.clone(), config.has_state_log.then(|| state_log.clone()), traces);
         let journal = open_journal(accounts.clone(), callbacks.clone(), kept)?;
         let counters = Arc::new(CallCounters::default());
         let sim = config.sim.on.then(|| Arc::new(simulated_phones(config)));
@@ -344,9 +343,8 @@ impl Engine {
         let ops = ops(config, http, counters.clone(), results, (rows, state_log.clone()), gauges);
         let api = Api::new(links, api_settings(config)).with_ops(ops);
         api.state().set_trust(trust(config));
-        let has_rows = config.has_state_log;
         let (calls, told) = ((router, registry.clone()), (journal.clone(), counters));
-        let recovery = Recovery::new(&api, closed_phones, calls, told, has_rows);
+        let recovery = Recovery::new(&api, closed_phones, calls, told, config.has_state_log);
         let (phones, ids) = (None, member_ids);
         let it = Self { registry, inbound, ids, client, api, phones, recovery, journal, state_log };
         Ok((it, dispatcher))

@@ -255,21 +255,6 @@ mod tests {
                    "url": "flow:b", "ms": 0, "ended": "failed", "error": "no flow"}),
             "         7 -        7  flow:b for redirect: failed: no flow",
         );
-        let paused = json!([
-            {"why": "paused", "from_ms": 7, "to_ms": 8}, {"why": "alone", "from_ms": 9, "to_ms": null}
-        ]);
-        check(
-            json!({"from_ms": 5, "to_ms": null, "element": "recording", "recording_id": "r",
-                   "conference": "weekly", "ended": null, "interruptions": paused}),
-            "         5 -           recording r of weekly: goes on
-                       | paused from 7 to 8
-                       | alone from 9 to now",
-        );
-        check(
-            json!({"from_ms": 5, "to_ms": 9, "element": "recording", "recording_id": "r",
-                   "ended": "Stopped"}),
-            "         5 -        9  recording r: Stopped",
-        );
         let callees = json!([
             {"to": "49891234", "call_uuid": "b", "ended_ms": 9, "ended": "Busy Line"},
             {"to": "sip:x@y", "call_uuid": "c", "answered_ms": 7, "connected_ms": 8,
@@ -294,6 +279,26 @@ mod tests {
                    "ended": "ended", "causes": causes}),
             "         5 -       70  flow:b 3:5 Conference weekly as member 4: ended, \
              since b at Conference 7:3 left: kicked, by Kick r of MA1",
+        );
+    }
+
+    #[test]
+    fn a_step_of_a_recording_is_a_line() {
+        let check = |step: Value, expected: &str| assert_eq!(step_line(&step), expected);
+        let paused = json!([
+            {"why": "paused", "from_ms": 7, "to_ms": 8}, {"why": "alone", "from_ms": 9, "to_ms": null}
+        ]);
+        check(
+            json!({"from_ms": 5, "to_ms": null, "element": "recording", "recording_id": "r",
+                   "conference": "weekly", "ended": null, "interruptions": paused}),
+            "         5 -           recording r of weekly: goes on
+                       | paused from 7 to 8
+                       | alone from 9 to now",
+        );
+        check(
+            json!({"from_ms": 5, "to_ms": 9, "element": "recording", "recording_id": "r",
+                   "ended": "Stopped"}),
+            "         5 -        9  recording r: Stopped",
         );
     }
 

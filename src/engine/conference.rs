@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     TurnOutcome,
-    invite::{AdmittedCallee, of_callee},
+    invite::AdmittedCallee,
     observed::Blame,
     queue::QueueReceiver,
     recorder::{self, AskedBy, Receipt, TurnRow},
@@ -35,8 +35,7 @@ use crate::{
     base::ids::{Incarnation, RoomId, RoomKey},
     call::{self, Call, PastMembership},
     conference::{
-        AskTicket, Command, Conference, ConferenceEvent, Effect, Notice, Outcome, Refusal,
-        Settings, ban_list::TooManyBans,
+        AskTicket, Command, Conference, Effect, Outcome, Refusal, Settings, ban_list::TooManyBans,
     },
     flow::JoinOptions,
     group::GroupId,
@@ -353,55 +352,10 @@ impl RoomActor {
     fn record(&mut self, now: Instant, slice: usize) -> bool {
         let is_first = self.recording == WriteProgress::Begins;
         let mut rows = if is_first { self.first_rows(now) } else { Vec::new() };
-        let (room, mut events, mut is_all) = (&self.room.incarnation, Vec::new(), true);
-        let blame = &mut self.blame;
-        let account = &room.key.account;
-        let mut take = |notice: Notice| {
-            if let ConferenceEvent::Exited { who, cause, ends, .. } = &notice.event {
-                blame.exits(who.call, *ends, *cause);
-            }
-            events.push(Observed::Notice { room: room.clone(), notice });
-        };
-        // A room tells of the few calls that it makes.
-        let mut others = Vec::new();
-        let mut left = slice.max(1);
-        self.effects.retain_mut(|effect| {
-            match effect {
-                // What follows the exits is told with the last of them.
-                Effect::Publish(notice) if is_all => {
-                    let none = Notice { sequence: 0, event: ConferenceEvent::Over };
-                    take(mem::replace(notice, none));
-                    return false;
-                }
-                Effect::Leave(leave) => {
-                    if is_first && !leave.is_kept() && left < leave.exits_left() {
-                        rows.push(recorder::leaving(room.id, leave));
-                    }
-                    room_rows::take_exits(leave, &mut left, &mut take);
-                    is_all &= leave.is_told();
-                }
-                Effect::Call { .. } | Effect::Tell { .. } => {
-                    others.extend(of_callee(account, effect));
-                    return false;
-                }
-                Effect::Publish(_) => (),
-                Effect::Admit { .. }
-                | Effect::Ban { .. }
-                | Effect::End { .. }
-                | Effect::Fetch { .. }
-                | Effect::Media(_)
-                | Effect::Record { .. }
-                | Effect::CutRecording { .. }
-                | Effect::Release { .. }
-                | Effect::Reply { .. }
-                | Effect::Signal(_)
-                | Effect::Stop
-                | Effect::Unname => (),
-                Effect::RecordDialled { .. } | Effect::StopDialled { .. } => (),
-            }
-            true
-        });
-        events.extend(others);
+        let room = self.room.incarnation.clone();
+        let slice = (is_first, slice.max(1));
+        let (events, is_all) =
+            room_rows::take_notices(&mut self.effects, &room, &mut self.blame, slice, &mut rows);
         if is_all && !is_first {
             rows.push(recorder::left(room.id));
         }

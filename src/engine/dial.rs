@@ -95,8 +95,8 @@ impl Registry {
             let party = party(caller, options, destination);
             let no_route = self.no_route(caller, &party);
             let (id, account) = ((self.links.call_id)(), caller.account.clone());
-            let call = Call::new(now, id, account, Arc::new(party), CALLEE_TIME_MAX);
-            self.register(&call, &mut Vec::new());
+            let mut call = Call::new(now, id, account, Arc::new(party), CALLEE_TIME_MAX);
+            self.register(&mut call, &mut Vec::new());
             let (digits, sends_early) = (destination.digits.clone(), destination.sends_early);
             NewCallee { member, call, digits, sends_early, no_route }
         });

@@ -239,6 +239,7 @@ impl Journal {
     pub(super) fn add_restored(&self, account: &AccountId, call: CallId, mut found: ActiveCall) {
         let began_at = found.party.session.began_at;
         let since = wall_clock().duration_since(began_at).unwrap_or_default();
+        self.trace_log.resume(account, call, since);
         let since = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         found.since = self.age().saturating_sub(since);
         self.account_journal(account).live.lock().insert(call, found);

@@ -41,7 +41,8 @@ impl Registry {
     #[must_use]
     pub(super) fn add_row(&self, call: &mut Call, rows: &mut Vec<TurnRow>) -> Option<u128> {
         let clock = self.row_clock()?;
-        if !call.is_kept() && !(call.is_answered() && self.links.media.restores(call.id)) {
+        let can_be_kept = || call.is_answered() && self.links.media.restores(call.id);
+        if !call.is_kept() && !can_be_kept() {
             return None;
         }
         // None: it ends, and so does its row.

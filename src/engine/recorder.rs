@@ -341,7 +341,7 @@ pub(super) fn read_leaving(body: &[u8], exits: &mut UnfinishedExits) {
 pub(super) fn read_departures(body: &[u8], exits: &mut UnfinishedExits) {
     match DeparturesRow::read(body) {
         Ok(row) => {
-            exits.extend(row.departures().map(|it| ((it.call, Some(it.member)), it.cause())))
+            exits.extend(row.departures().map(|it| ((it.call, Some(it.member)), it.cause())));
         }
         Err(error) => tracing::error!("exits that a crash cut off: {error}"),
     }

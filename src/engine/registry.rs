@@ -38,7 +38,7 @@ use crate::{
         call_map::partition_of,
         ids::{AccountId, CallId, ConferenceName, MemberId, RoomId, RoomKey},
     },
-    call::{AnswerUrls, Call, CallAct, CallEvent, Effect, OutgoingCall},
+    call::{AnswerUrls, Call, CallEvent, Effect, OutgoingCall},
     conference::{Ask, Outcome, Settings},
     documents::{self, DocumentFetch, DocumentRecipient, DocumentStore, OnDocument},
     engine::directory::{CallDirectory, RoomDirectory},
@@ -138,19 +138,19 @@ impl Registry {
         let record = missing.map(|it| documents::unsent(Purpose::Answer.text(), url.into(), it));
         let mut effects = Vec::new();
         let act = call.begin(now, document, &mut effects);
-        self.register(&call, &mut effects);
+        self.register(&mut call, &mut effects);
         if let Some(record) = record {
             self.observe(Observed::Fetched { call: call.id, record });
         }
-        self.go_on(now, call, act, &mut effects);
+        self.go_on_written(now, call, act, &mut effects);
     }
 
     /// Registers a new call, which fetches its first document.
     pub fn ask_for_flow(self: &Arc<Self>, now: Instant, mut call: Box<Call>, answer: AnswerUrls) {
         let mut effects = Vec::new();
         let act = call.ask_for_flow(answer, &mut effects);
-        self.register(&call, &mut effects);
-        self.go_on(now, call, act, &mut effects);
+        self.register(&mut call, &mut effects);
+        self.go_on_written(now, call, act, &mut effects);
     }
 
     /// Registers outgoing calls of an account, all in one frame, and dials their far ends.
@@ -187,13 +187,15 @@ impl Registry {
         self.links.documents.check(url)
     }
 
-    /// Registers a new call, which has decided on its first effects: their events are in the frame of
-    /// its begin.
-    pub(super) fn register(&self, call: &Call, effects: &mut Vec<Effect>) {
+    /// Registers a new call, which has decided on its first effects: their events, and its row, are in the
+    /// frame of its begin.
+    pub(super) fn register(&self, call: &mut Call, effects: &mut Vec<Effect>) {
         self.places.of_call(call.id).register(call.id);
-        let mut events = vec![observed(call, CallEvent::Begun)];
+        let (mut events, mut rows) = (vec![observed(call, CallEvent::Begun)], Vec::new());
         take_events(call, effects, 0, &mut events);
-        self.record(events, Vec::new());
+        let released = self.add_row(call, &mut rows);
+        self.record(events, rows);
+        released.into_iter().for_each(|it| self.release_document(it));
     }
 
     /// Sends an audio order for a call. No machine waits for its report.
@@ -283,81 +285,6 @@ impl Registry {
         self.places.0.iter().flat_map(|places| places.lock().calls()).collect()
     }
 
-    /// Moves a call that has no place: performs its effects until it has settled or ended.
-    pub(super) fn go_on(
-        self: &Arc<Self>,
-        now: Instant,
-        mut call: Box<Call>,
-        act: CallAct,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.record_move(&mut call, &act, effects);
-        self.go_on_written(now, call, act, effects);
-    }
-
-    /// As [`Registry::go_on`]; the frame of what the call has decided is written.
-    pub(super) fn go_on_written(
-        self: &Arc<Self>,
-        now: Instant,
-        mut call: Box<Call>,
-        mut act: CallAct,
-        effects: &mut Vec<Effect>,
-    ) {
-        loop {
-            match act {
-                CallAct::End(ending) => {
-                    self.perform_last(&call, effects);
-                    return self.end(call, ending);
-                }
-                CallAct::Dial(options) => {
-                    self.perform_written(&call, effects, 1);
-                    let Err((mut back, exit)) = self.start_dial(now, call, options) else {
-                        return;
-                    };
-                    act = self.refused(now, &mut back, &exit, effects);
-                    self.record_move(&mut back, &act, effects);
-                    call = back;
-                }
-                CallAct::Join { room, entry } => {
-                    self.perform_written(&call, effects, 1);
-                    let Err((mut back, exit)) = self.enter(now, call, room, entry) else { return };
-                    act = self.refused(now, &mut back, &exit, effects);
-                    self.record_move(&mut back, &act, effects);
-                    call = back;
-                }
-                CallAct::Stay => return self.settle(call, effects, 1),
-            }
-        }
-    }
-
-    /// Writes what a call has decided that moves on; one that stays or ends does so later.
-    fn record_move(&self, call: &mut Call, act: &CallAct, effects: &mut Vec<Effect>) {
-        if let CallAct::Dial(_) | CallAct::Join { .. } = act {
-            self.record_turn(call, effects);
-        }
-    }
-
-    /// Moves a call that has no place to its worker. Its requests are the `attempt`th of them.
-    pub(super) fn settle(
-        self: &Arc<Self>,
-        mut call: Box<Call>,
-        effects: &mut Vec<Effect>,
-        attempt: u8,
-    ) {
-        let worker = self.worker_of(call.id);
-        // Before the orders are sent: a report may come at once.
-        worker.expect(call.id, self);
-        let settled = self.places.of_call(call.id).move_to(call.id, CallPlace::Worker);
-        if let Err(cause) = settled {
-            worker.forget(call.id);
-            effects.clear();
-            let ending = call.ending(&cause.into());
-            return self.end(call, ending);
-        }
-        self.perform(&mut call, effects, attempt);
-        worker.arrive(call);
-    }
-
     pub(super) fn unname(&self, key: &RoomKey, id: RoomId) {
         if !self.names.of(key).close(key, id) {
             self.private_rooms.lock().remove(&id);
@@ -416,7 +343,7 @@ impl Registry {
         self.links.documents.fetch(fetch, done);
     }
 
-    fn worker_of(&self, call: CallId) -> &Arc<CallWorker> {
+    pub(super) fn worker_of(&self, call: CallId) -> &Arc<CallWorker> {
         &self.workers[partition_of(call, WORKERS)]
     }
 

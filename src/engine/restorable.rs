@@ -23,6 +23,7 @@ use crate::{
 #[derive(Default)]
 pub struct RestorePlan {
     /// Calls that are in no room, or on their way into one.
+    #[expect(clippy::vec_box, reason = "a call moves in its box")]
     pub(super) alone: Vec<Box<Call>>,
     /// Calls that have left a room, and were told to have, and are not released.
     pub(super) left: Vec<ReleasedCall>,

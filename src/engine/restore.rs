@@ -98,7 +98,9 @@ impl Registry {
                 }
                 None => match call.resume(now, &mut effects) {
                     CallAct::Stay => self.settle(call, &mut effects, 2),
-                    act => self.go_on(now, call, act, &mut effects),
+                    act @ (CallAct::Dial(_) | CallAct::End(_) | CallAct::Join { .. }) => {
+                        self.go_on(now, call, act, &mut effects);
+                    }
                 },
             }
         }

@@ -1,15 +1,17 @@
 //! Rows of a room: what the turns of its actor write beside events, if it has members whose calls have
 //! rows.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
 
 use super::{
-    recorder::{KeyKind, TurnRow},
-    registry::Registry,
+    invite::of_callee,
+    observed::Blame,
+    recorder::{self, KeyKind, TurnRow},
+    registry::{Observed, Registry},
 };
 use crate::{
-    base::ids::{RoomId, RoomKey},
-    conference::{Conference, Effect, Leave, Notice},
+    base::ids::{Incarnation, RoomId, RoomKey},
+    conference::{Conference, ConferenceEvent, Effect, Leave, Notice},
     group::GroupId,
     state_log::RowKey,
 };
@@ -93,6 +95,65 @@ impl RoomRows {
         documents.into_iter().for_each(|it| registry.release_document(it));
         Some(TurnRow::gone(departures_key(room)))
     }
+}
+
+/// Takes the notices of decided effects, a slice of them at most, and adds a row of the exits if the
+/// first frame has not all. Returns their events, and whether there are no more.
+pub(super) fn take_notices(
+    effects: &mut VecDeque<Effect>,
+    room: &Arc<Incarnation>,
+    blame: &mut Blame,
+    (is_first, mut left): (bool, usize),
+    rows: &mut Vec<TurnRow>,
+) -> (Vec<Observed>, bool) {
+    let (mut events, mut is_all) = (Vec::new(), true);
+    let account = &room.key.account;
+    let mut take = |notice: Notice| {
+        if let ConferenceEvent::Exited { who, cause, ends, .. } = &notice.event {
+            blame.exits(who.call, *ends, *cause);
+        }
+        events.push(Observed::Notice { room: room.clone(), notice });
+    };
+    // A room tells of the few calls that it makes.
+    let mut others = Vec::new();
+    effects.retain_mut(|effect| {
+        match effect {
+            // What follows the exits is told with the last of them.
+            Effect::Publish(notice) if is_all => {
+                let none = Notice { sequence: 0, event: ConferenceEvent::Over };
+                take(mem::replace(notice, none));
+                return false;
+            }
+            Effect::Leave(leave) => {
+                if is_first && !leave.is_kept() && left < leave.exits_left() {
+                    rows.push(recorder::leaving(room.id, leave));
+                }
+                take_exits(leave, &mut left, &mut take);
+                is_all &= leave.is_told();
+            }
+            Effect::Call { .. } | Effect::Tell { .. } => {
+                others.extend(of_callee(account, effect));
+                return false;
+            }
+            Effect::Publish(_) => (),
+            Effect::Admit { .. }
+            | Effect::Ban { .. }
+            | Effect::End { .. }
+            | Effect::Fetch { .. }
+            | Effect::Media(_)
+            | Effect::Record { .. }
+            | Effect::CutRecording { .. }
+            | Effect::Release { .. }
+            | Effect::Reply { .. }
+            | Effect::Signal(_)
+            | Effect::Stop
+            | Effect::Unname => (),
+            Effect::RecordDialled { .. } | Effect::StopDialled { .. } => (),
+        }
+        true
+    });
+    events.extend(others);
+    (events, is_all)
 }
 
 /// Takes notices of members who leave, and counts `left` down; the end of the room comes with the last

@@ -54,6 +54,8 @@ struct Unwritten {
     ended: Vec<(CallId, Vec<Arc<FlowText>>)>,
     /// Notes beyond [`CHANGED_MAX`], and ended calls beyond [`trace::ENDED_MAX`].
     missed: u64,
+    /// Calls of an earlier process, with the time from which on their traces are not in the archive.
+    resumed: Vec<(CallId, u32)>,
     is_closing: bool,
 }
 
@@ -94,6 +96,18 @@ impl TraceLog {
         if thread.is_some_and(|it| it.join().is_err()) {
             tracing::error!("the thread of the traces has panicked");
         }
+    }
+
+    /// Goes on with the trace of a call that began in an earlier process, so long ago. The archive has its
+    /// first part.
+    pub(super) fn resume(&self, account: &AccountId, call: CallId, age: Duration) {
+        let now = time::Instant::now().into_std();
+        let began = now.checked_sub(age).unwrap_or(now);
+        let mut state = self.shared.state.lock();
+        let TraceState { traces, unwritten } = &mut *state;
+        traces.begin(began, call, account.clone());
+        let age_ms = u32::try_from(age.as_millis()).unwrap_or(u32::MAX);
+        unwritten.iter_mut().for_each(|it| it.resumed.push((call, age_ms)));
     }
 
     /// Takes an event of the registry, at the current time.
@@ -193,6 +207,7 @@ impl TraceWriter {
         let (mut calls, mut lost) = {
             let mut state = self.shared.state.lock();
             let Some(unwritten) = &mut state.unwritten else { return };
+            self.written.extend(std::mem::take(&mut unwritten.resumed));
             let ended = std::mem::take(&mut unwritten.ended).into_iter();
             let mut calls: Vec<_> = ended.map(|(call, texts)| (call, texts, true)).collect();
             if with_live {

@@ -2,10 +2,13 @@
 
 use std::hash::Hasher;
 
-/// Hashes a key with two multiplications. Most ids are random, and nobody else chooses one: the default
+/// Hashes a key with three multiplications. Most ids are random, and nobody else chooses one: the default
 /// hasher, which expects the worst, takes two thirds of what the index does.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KeyHasher(u64);
+
+/// 2^64 divided by the golden ratio.
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Hasher for KeyHasher {
     fn write(&mut self, bytes: &[u8]) {
@@ -18,13 +21,15 @@ impl Hasher for KeyHasher {
 
     fn write_u128(&mut self, number: u128) {
         let (high, low) = ((number >> 64) as u64, number as u64);
-        let (a, b) = (self.0 ^ low ^ 0x9E37_79B9_7F4A_7C15, high ^ 0xF39C_C060_5CED_C835);
+        let (a, b) = (self.0 ^ low ^ SPREAD, high ^ 0xF39C_C060_5CED_C835);
         let product = u128::from(a) * u128::from(b);
         self.0 = (product >> 64) as u64 ^ product as u64;
     }
 
     fn finish(&self) -> u64 {
-        self.0
+        // Once more: ids that are counted in their upper bits would share places.
+        let product = u128::from(self.0) * u128::from(SPREAD);
+        (product >> 64) as u64 ^ product as u64
     }
 }
 

@@ -29,6 +29,7 @@ mod registered;
 mod sipp;
 mod speech;
 mod suite;
+mod survived;
 mod trunks;
 mod voicemail;
 mod web;

@@ -20,14 +20,14 @@ const LISTEN_MS: usize = 1_000;
 const ARRIVE_MS: usize = 400;
 
 /// A conference of the three, and their member ids.
-struct Meeting {
-    phones: [Baresip; 3],
-    ids: [String; 3],
-    conflow: Conflow,
+pub(crate) struct Meeting {
+    pub(crate) phones: [Baresip; 3],
+    pub(crate) ids: [String; 3],
+    pub(crate) conflow: Conflow,
 }
 
 impl Meeting {
-    fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         let conflow = Conflow::start(&[("meeting", MEETING)]);
         let phones = TONES.map(|(user, tone)| Baresip::call(conflow.sip, "meeting", user, tone));
         let ids = conflow.wait_members("meeting", TONES.map(|it| it.0));
@@ -37,7 +37,7 @@ impl Meeting {
     /// Checks which phones each listener hears, one row per listener. The third row may be left
     /// out.
     #[track_caller]
-    fn check(&self, when: &str, expected: &[[bool; 3]]) {
+    pub(crate) fn check(&self, when: &str, expected: &[[bool; 3]]) {
         // All listen at the same time.
         let from = self.phones.each_ref().map(|it| it.received() + samples(ARRIVE_MS));
         for ((listener, from), expected) in self.phones.iter().zip(from).zip(expected) {
@@ -49,7 +49,7 @@ impl Meeting {
     }
 
     #[track_caller]
-    fn order(&self, method: &str, phone: usize, action: &str) {
+    pub(crate) fn order(&self, method: &str, phone: usize, action: &str) {
         let path = format!("Member/{}/{action}/", self.ids[phone]);
         self.conflow.order(method, "meeting", &path);
     }

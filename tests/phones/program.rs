@@ -95,12 +95,7 @@ impl Conflow {
         }
         let mut child = command(home.path(), sip).spawn().unwrap();
         let log = Arc::<Mutex<String>>::default();
-        let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));
-        let reader = thread::spawn(move || {
-            for line in lines.lines() {
-                *kept.lock() += &(line.unwrap_or_default() + "\n");
-            }
-        });
+        let reader = read_log(&mut child, &log);
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut conflow = Self {
             child,
@@ -111,13 +106,29 @@ impl Conflow {
             token: TOKEN.to_owned(),
             _home: home,
         };
-        conflow.sip = address(&conflow.wait_for("SIP on "), "SIP on ");
-        conflow.http = address(&conflow.wait_for("serves http="), "serves http=");
+        conflow.find_addresses();
         if config.is_none() {
             let token = conflow._home.path().join("data/dev-token");
             conflow.token = fs::read_to_string(token).unwrap().trim().to_owned();
         }
         conflow
+    }
+
+    /// Kills it, so that it can do nothing more, and starts it again with the same data and at the same
+    /// SIP address.
+    pub(crate) fn kill_and_restart(&mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::KILL).unwrap();
+        self.child.wait().unwrap();
+        self.reader.take().map(JoinHandle::join);
+        self.log.lock().clear();
+        self.child = command(self._home.path(), &self.sip.to_string()).spawn().unwrap();
+        self.reader = Some(read_log(&mut self.child, &self.log));
+        self.find_addresses();
+    }
+
+    fn find_addresses(&mut self) {
+        self.sip = address(&self.wait_for("SIP on "), "SIP on ");
+        self.http = address(&self.wait_for("serves http="), "serves http=");
     }
 
     /// Waits for the first line of the log that contains these words, and returns it.
@@ -244,6 +255,16 @@ pub(crate) fn end(child: &mut Child) {
     }
     drop(child.kill());
     drop(child.wait());
+}
+
+/// Keeps the log of a process, until that ends.
+fn read_log(child: &mut Child, log: &Arc<Mutex<String>>) -> JoinHandle<()> {
+    let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(log));
+    thread::spawn(move || {
+        for line in lines.lines() {
+            *kept.lock() += &(line.unwrap_or_default() + "\n");
+        }
+    })
 }
 
 fn command(home: &Path, sip: &str) -> Command {
