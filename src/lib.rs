@@ -76,6 +76,7 @@
 //! | journal | numbers events and appends them to the account's log |
 //! | recorder, receipt | what a turn writes before it is seen; the answer of a repeatable request in it |
 //! | backlog | callbacks of earlier processes that are not queued yet |
+//! | restore | builds a live call or room from its rows, at a start after a crash |
 //! | trunk, target | another server that calls us, or that our calls leave through; one of its addresses |
 //! | provisioning, application | what an account may add while the engine runs: endpoints, and what their calls run |
 //! | upkeep, probe | what `sip` does for trunks by itself: registrations, and OPTIONS to their servers |
