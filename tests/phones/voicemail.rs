@@ -27,10 +27,13 @@ const SAID: f64 = 500.0;
 /// The tone of the beep.
 const BEEP: f64 = 880.0;
 
+/// The path and the fields of a request.
+type ToldRequest = (String, BTreeMap<String, String>);
+
 /// A web server that answers every request with nothing, and notes it.
 struct Mailbox {
     address: SocketAddr,
-    told: Arc<Mutex<Vec<(String, BTreeMap<String, String>)>>>,
+    told: Arc<Mutex<Vec<ToldRequest>>>,
 }
 
 impl Mailbox {
@@ -68,7 +71,7 @@ impl Mailbox {
 }
 
 /// Returns the path and the fields of a request.
-fn answer(mut stream: TcpStream) -> Option<(String, BTreeMap<String, String>)> {
+fn answer(mut stream: TcpStream) -> Option<ToldRequest> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let (mut first, mut length) = (String::new(), 0);
     reader.read_line(&mut first).ok()?;
