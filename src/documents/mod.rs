@@ -30,7 +30,7 @@ pub struct DocumentFetch {
     pub recipient: DocumentRecipient,
     /// URL, method and fields of the request.
     pub request: DocumentRequest,
-    /// 1; or 2 for a document that an earlier process has asked for, perhaps in vain.
+    /// 1; or 2 if an earlier process has asked for the document and may have had no answer.
     pub attempt: u8,
 }
 
