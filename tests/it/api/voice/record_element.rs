@@ -8,6 +8,8 @@ use crate::api::engine::account;
 
 const MESSAGE: &str = r##"<Record action="http://app.example/done" redirect="true" callbackUrl="http://app.example/file" timeout="5" maxLength="20" finishOnKey="#" fileFormat="wav"/><Speak>next</Speak>"##;
 
+const SESSION: &str = r#"<Record recordSession="true" action="http://app.example/begun" callbackUrl="http://app.example/file" fileFormat="wav"/>"#;
+
 /// What both the `action` and the callback have, but for times.
 const FIELDS: &str = "signed,Event,CallStatus,Digits,RecordingEndReason";
 
@@ -190,18 +192,17 @@ async fn a_full_disk_ends_a_message_and_the_flow_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_ends_messages_and_sessions_as_drained() {
-    let elements = format!("<Record recordSession=\"true\" fileFormat=\"wav\"/>{MESSAGE}");
-    let mut world = called(&elements).await;
+    let session = SESSION.replace("/file", "/session");
+    let mut world = called(&format!("{session}{MESSAGE}")).await;
     world.wait(1_199).await;
     world.engine.registry().close();
     world.engine.line("DELETE P/Call/{1}/").await;
-    assert_eq!(world.told("/done", "RecordingEndReason").await, "Drained");
-    assert_eq!(world.told("/file", "RecordingEndReason").await, "Drained");
+    for path in ["/done", "/file", "/session"] {
+        assert_eq!(world.told(path, "RecordingEndReason").await, "Drained", "{path}");
+    }
     assert_eq!(world.reasons(), ["Drained", "Drained"]);
     world.close().await;
 }
-
-const SESSION: &str = r#"<Record recordSession="true" action="http://app.example/begun" callbackUrl="http://app.example/file" fileFormat="wav"/>"#;
 
 #[tokio::test(start_paused = true)]
 async fn a_session_is_recorded_over_a_kick_a_transfer_and_a_second_room_until_the_hang_up() {
