@@ -7,6 +7,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use thread_priority::{
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
+
 use super::{mixer_thread::MixerThread, socket::UdpSocketPair};
 use crate::media::TICK;
 
@@ -37,9 +42,6 @@ struct TickPace {
 
 /// A thread that is later than this skips the missed ticks: nobody would listen to them.
 const LATE_MAX: Duration = Duration::from_secs(1);
-
-/// Priority: above ordinary processes, below those of the system.
-const NICE: i32 = -10;
 
 /// Seconds from 1900, the origin of NTP, to 1970.
 const NTP_UNIX: u64 = 2_208_988_800;
@@ -80,14 +82,17 @@ impl Ticker {
     }
 }
 
-/// Raises the priority of this thread, since delays are audible. The system permits it to root, or
-/// with `CAP_SYS_NICE`; without, delays are heard on a busy machine.
+/// Gives this thread a real-time priority, the lowest one: delays are audible, and an ordinary thread waits
+/// for others that it could not preempt (see "Mixer threads" in docs/performance.md). The system permits it
+/// to root, with `CAP_SYS_NICE`, or by the limit `RTPRIO`.
 fn raise_priority() {
-    // On Linux "this process" is this thread.
-    if cfg!(target_os = "linux")
-        && let Err(error) = rustix::process::setpriority_process(None, NICE)
-    {
-        tracing::debug!(%error, "mixer threads run at normal priority; grant CAP_SYS_NICE to raise it");
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
+    let raised = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
+    if let Err(error) = raised {
+        tracing::debug!(
+            ?error,
+            "mixer threads have no real-time priority: grant CAP_SYS_NICE, or a limit RTPRIO of 1"
+        );
     }
 }
 
