@@ -20,6 +20,7 @@ impl AppState {
 
     /// The refusal of a request for this path while calls are being restored.
     pub(super) fn recovering(&self, path: &str) -> Option<Response<Body>> {
+        let path = path.trim_end_matches('/');
         if !self.is_recovering.load(SeqCst) || path == "/healthz" {
             return None;
         }

@@ -14,6 +14,7 @@ pub mod recordings_command;
 mod recovery;
 mod reload;
 pub mod row_commands;
+mod row_seal;
 mod rows;
 mod settings;
 mod signals;
@@ -76,6 +77,7 @@ use crate::{
         folder::{DataFolder, StoreError},
         member_ids::MemberIdBlocks,
         rows::RowStore,
+        seal::RowSeal,
         trunk_minutes::TrunkMinutes,
     },
     tls::ServerTls,
@@ -296,13 +298,14 @@ impl Engine {
             Arc::new(WebDocuments::new(folder, client.clone(), accounts.clone()));
         let cdrs: Arc<dyn CdrStore> = cdrs;
         let kept = (cdrs.clone(), config.has_state_log.then(|| state_log.clone()), traces);
-        let journal = open_journal(accounts.clone(), callbacks.clone(), kept)?;
+        let journal = open_journal(accounts.clone(), callbacks.clone(), kept, stores.seal.clone())?;
         let counters = Arc::new(CallCounters::default());
         let sim = config.sim.on.then(|| Arc::new(simulated_phones(config)));
         let observer = trace_sink(journal.clone(), counters.clone(), log.clone());
         let minutes = Arc::new(TrunkMinutes::open(rows.clone())?);
         let (web, key) = (client.clone(), random()?);
-        let phones = RealPhones::new(config, key, web, journal.clone(), observer.clone(), minutes)?;
+        let rows_of_phones = (journal.clone(), stores.seal.clone());
+        let phones = RealPhones::new(config, key, web, rows_of_phones, observer.clone(), minutes)?;
         let backends = Backends::new(sim.as_ref(), phones.as_ref());
         let router = Arc::new(backends.router);
         let links = registry::RegistryPorts {
@@ -344,7 +347,9 @@ impl Engine {
         let api = Api::new(links, api_settings(config)).with_ops(ops);
         api.state().set_trust(trust(config));
         let (calls, told) = ((router, registry.clone()), (journal.clone(), counters));
-        let recovery = Recovery::new(&api, closed_phones, calls, told, config.has_state_log);
+        let seal = config.has_state_log.then_some(stores.seal);
+        let has_simulated = config.recovery.simulated;
+        let recovery = Recovery::new(&api, closed_phones, calls, told, seal, has_simulated);
         let (phones, ids) = (None, member_ids);
         let it = Self { registry, inbound, ids, client, api, phones, recovery, journal, state_log };
         Ok((it, dispatcher))
@@ -382,9 +387,10 @@ fn open_journal(
     accounts: Arc<Accounts>,
     callbacks: WebhookQueue,
     (cdrs, state_log, traces): (Arc<dyn CdrStore>, Option<Arc<StateLog>>, Arc<TraceArchive>),
+    seal: Arc<dyn RowSeal>,
 ) -> Result<Arc<Journal>> {
     let now = inbound::wall_clock();
-    let journal = Journal::new(now, state_log, accounts, callbacks, cdrs);
+    let journal = Journal::new(now, state_log, accounts, callbacks, cdrs).sealing(seal);
     Ok(Arc::new(journal.with_traces(traces).context("the thread of the traces")?))
 }
 

@@ -4,7 +4,7 @@ mod sealed_rows;
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    env,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use tokio::{task::JoinHandle, time::timeout};
 
 use self::sealed_rows::SealedRows;
-use super::store::{KEY_FILE, boot_clock};
+use super::store::boot_clock;
 use crate::{
     audio::clip::SoundError,
     base::{
@@ -31,7 +31,7 @@ use crate::{
     sip::{self, SipBackend, SipTrunk, settings::SipPeers},
     sound::{self, SoundCache, SoundSource, web::WebSounds},
     speech::{self, Speech, Utterance, Voices, command::CommandSpeech, pico::Pico},
-    store::trunk_minutes::TrunkMinutes,
+    store::{seal::RowSeal, trunk_minutes::TrunkMinutes},
     tls::ServerTls,
     trace::FetchRecord,
 };
@@ -49,7 +49,7 @@ pub(super) struct RealPhones {
 /// Where the rows of calls go, and what seals them.
 struct PhoneRows {
     journal: Arc<Journal>,
-    secret: [u8; 32],
+    seal: Arc<dyn RowSeal>,
 }
 
 /// Real phones that can make calls.
@@ -91,7 +91,7 @@ impl RealPhones {
         config: &Config,
         key: [u8; 32],
         client: FetchClient,
-        journal: Arc<Journal>,
+        (journal, seal): (Arc<Journal>, Arc<dyn RowSeal>),
         observer: Arc<dyn Fn(Observed) + Send + Sync>,
         minutes: Arc<TrunkMinutes>,
     ) -> Result<Option<Self>> {
@@ -103,9 +103,8 @@ impl RealPhones {
         let settings =
             rtp_engine::Settings { rtp_ports: ports.first..=ports.last, ..Default::default() };
         let mut rtp_engine = RtpEngine::start(settings, sounds)?;
-        let rows = PhoneRows::open(config, journal)?;
-        let sealed = rows.as_ref().map(PhoneRows::sealed).transpose()?;
-        let kept = sealed.map(|it| (it as Arc<dyn BackendRows>, boot_clock()));
+        let rows = config.has_state_log.then(|| PhoneRows { journal, seal });
+        let kept = rows.as_ref().map(|it| (it.sealed(), boot_clock()));
         if let Some((rows, clock)) = &kept {
             rtp_engine.keep_rows(rows.clone(), *clock).context("the thread of the rows")?;
         }
@@ -136,11 +135,17 @@ impl RealPhones {
 
     /// Goes on with the calls and the registrations of an earlier process, whose rows these are:
     /// their sound at once, and their signalling from [`Self::open`] on. Returns the calls that stand; the
-    /// others end, and so does each of these that the router gets an order to end.
-    pub(super) fn restore(&mut self, rows: &[BackendRow], clock: BootClock) -> BTreeSet<CallId> {
+    /// others end, and so does each of these that the router gets an order to end. A dialog without a
+    /// leg gets a BYE. `before` is called before something of a call is restored.
+    pub(super) fn restore(
+        &mut self,
+        rows: &[BackendRow],
+        clock: BootClock,
+        before: &dyn Fn(CallId),
+    ) -> BTreeSet<CallId> {
         let Some(kept) = &self.rows else { return BTreeSet::new() };
         let (mut read, mut sealed) = (Vec::new(), Vec::new());
-        for row in sealed_rows::unseal(rows, &kept.secret) {
+        for row in sealed_rows::unseal(rows, &*kept.seal) {
             match row {
                 Ok(row) => read.push(row),
                 Err(row) => sealed.push(BackendRow { body: None, ..row }),
@@ -154,8 +159,8 @@ impl RealPhones {
             );
             kept.journal.write(&sealed);
         }
-        let legs = self.rtp_engine.restore(&read, clock);
-        self.driver.restore(&read, &legs, clock)
+        let legs = self.rtp_engine.restore(&read, clock, before);
+        self.driver.restore(&read, &legs, clock, before)
     }
 
     pub(super) fn gauges(&self) -> (Arc<SipBackend>, Arc<rtp_engine::RtpGauges>) {
@@ -171,20 +176,8 @@ impl RealPhones {
 }
 
 impl PhoneRows {
-    /// None if there is no state log.
-    fn open(config: &Config, journal: Arc<Journal>) -> Result<Option<Self>> {
-        if !config.has_state_log {
-            return Ok(None);
-        }
-        let path = config.data.join(KEY_FILE);
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let secret = <[u8; 32]>::try_from(bytes).ok();
-        let secret = secret.with_context(|| format!("{} has not 32 bytes", path.display()))?;
-        Ok(Some(Self { journal, secret }))
-    }
-
-    fn sealed(&self) -> Result<Arc<SealedRows>> {
-        Ok(Arc::new(SealedRows::new(self.journal.clone(), &self.secret)?))
+    fn sealed(&self) -> Arc<dyn BackendRows> {
+        Arc::new(SealedRows::new(self.journal.clone(), self.seal.clone()))
     }
 }
 
@@ -229,6 +222,7 @@ fn sip_settings(config: &Config) -> sip::Settings {
         nameservers: config.sip.nameservers.clone(),
         open: config.sip.open,
         loopback_account,
+        checks_per_second: config.recovery.reinvites_per_second.get(),
         endpoints,
         trunks,
         dial_allow,

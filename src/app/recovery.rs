@@ -16,8 +16,9 @@ use crate::{
         journal::Journal,
         recorder::{self, RestoreAttempt},
         registry::Registry,
-        restore::{RestoreFacts, RestorePlan, Restored},
+        restore::{RestoreFacts, RestorePlan, Restored, without_simulated},
         resume::Resumed,
+        sealing,
     },
     flow::Cause,
     media::{
@@ -25,6 +26,7 @@ use crate::{
         router::Router,
     },
     state_log::RowRecord,
+    store::seal::RowSeal,
 };
 
 /// Attempts in a row: the next process restores nothing.
@@ -44,8 +46,30 @@ pub(super) struct Recovery {
     registry: Arc<Registry>,
     journal: Arc<Journal>,
     counters: Arc<CallCounters>,
-    /// Whether rows outlive the process.
-    has_rows: bool,
+    /// None: no rows outlive the process.
+    seal: Option<Arc<dyn RowSeal>>,
+    /// Whether there may be rows of calls of simulated phones.
+    has_simulated: bool,
+}
+
+/// How a start treats what the last process has left.
+#[derive(Clone, Copy)]
+struct RestoreTry {
+    /// Whether calls go on.
+    restores: bool,
+    /// The last restore, if its process did not survive it.
+    last: Option<RestoreAttempt>,
+    /// How many in a row this is.
+    attempt: u8,
+    /// Whether the last process has ended a moment ago.
+    is_of_now: bool,
+}
+
+impl RestoreTry {
+    /// Whether the last restore has died of this call or room.
+    fn is_refused(self, id: u128) -> bool {
+        self.last.is_some_and(|it| it.unit == id)
+    }
 }
 
 impl Recovery {
@@ -55,10 +79,11 @@ impl Recovery {
         closed_phones: Option<(RealPhones, Arc<dyn Exchange>)>,
         (router, registry): (Arc<Router>, Arc<Registry>),
         (journal, counters): (Arc<Journal>, Arc<CallCounters>),
-        has_rows: bool,
+        seal: Option<Arc<dyn RowSeal>>,
+        has_simulated: bool,
     ) -> Self {
         api.state().set_recovering(true);
-        Self { closed_phones, router, registry, journal, counters, has_rows }
+        Self { closed_phones, router, registry, journal, counters, seal, has_simulated }
     }
 
     /// Restores the calls of the last process, tells the ends of the others, and queues the callbacks
@@ -74,24 +99,25 @@ impl Recovery {
         let (jobs, rows) = rows.into_iter().partition::<Vec<_>, _>(recorder::is_of_job);
         let last = RestoreAttempt::of(&rows);
         let attempt = last.map_or(1, |it| it.attempt.saturating_add(1));
-        let may_restore = may_restore && is_of_now && self.has_rows;
-        if may_restore && ATTEMPTS_MAX < attempt {
+        if may_restore && is_of_now && ATTEMPTS_MAX < attempt {
             tracing::error!("{ATTEMPTS_MAX} restores in a row have failed: calls are not restored");
         }
+        let may_restore = may_restore && is_of_now && self.seal.is_some();
         let restores = may_restore && attempt <= ATTEMPTS_MAX;
+        let this = RestoreTry { restores, last, attempt, is_of_now };
+        let rows = self.readable(rows);
         let clock = boot_clock();
-        let stands = self.restore_phones(&rows, restores, is_of_now);
+        let stands = self.restore_phones(&rows, this);
         let plan = match restores {
             // What was being restored when a process died is not tried again.
-            true => RestorePlan::of(&rows, clock, |id| last.is_some_and(|it| it.unit == id)),
+            true => RestorePlan::of(&rows, clock, |id| this.is_refused(id)),
             false => RestorePlan::default(),
         };
-        if self.has_rows {
+        if self.seal.is_some() {
             self.registry.keep_rows(clock);
         }
         self.counters.restoring(&plan);
         let known: BTreeSet<_> = stands.iter().copied().filter(|it| !plan.has(*it)).collect();
-        let is_restoring = !plan.is_empty();
         let (resumed, sequences) = self.journal.resume_but(&plan, rows, last_sign);
         for call in &stands {
             self.router.restore(SIP, *call);
@@ -106,12 +132,10 @@ impl Recovery {
         if 0 < requests {
             tracing::info!(requests, "the last process has left requests");
         }
-        let (journal, is_attempt) = (self.journal.clone(), is_restoring || last.is_some());
+        let journal = self.journal.clone();
         drop(tokio::spawn(async move {
-            if is_attempt {
-                sleep(SETTLED_AFTER).await;
-                journal.write_rows(&[RestoreAttempt::gone()]);
-            }
+            sleep(SETTLED_AFTER).await;
+            journal.write_rows(&[RestoreAttempt::gone()]);
         }));
         let journal = self.journal.clone();
         drop(tokio::spawn(async move { journal.send_backlog().await }));
@@ -121,17 +145,33 @@ impl Recovery {
         phones
     }
 
-    /// Lets real phones restore their calls, and returns those that stand. What they cannot use any
-    /// more is removed.
-    fn restore_phones(
-        &mut self,
-        rows: &[RowRecord],
-        restores: bool,
-        is_of_now: bool,
-    ) -> BTreeSet<CallId> {
+    /// The rows that this process can read. Calls that need others end; so do those of simulated phones.
+    fn readable(&self, rows: Vec<RowRecord>) -> Vec<RowRecord> {
+        let Some(seal) = &self.seal else { return rows };
+        let (mut rows, lost) = sealing::unseal(rows, &**seal);
+        if !lost.is_empty() {
+            tracing::error!(
+                rows = lost.len(),
+                "rows of calls were sealed with another account-key, so their calls end; calls go on \
+                 only while the data folder keeps its account-key"
+            );
+            self.journal.write_rows(&lost);
+        }
+        if self.has_simulated {
+            let (others, ended) = without_simulated(rows);
+            self.journal.write_rows(&ended);
+            rows = others;
+        }
+        rows
+    }
+
+    /// Lets real phones restore their calls, and returns those that stand; if calls do not go on, their
+    /// far ends are told. What the phones cannot use any more is removed.
+    fn restore_phones(&mut self, rows: &[RowRecord], this: RestoreTry) -> BTreeSet<CallId> {
         let is_used = |it: &BackendRow| match it.kind {
-            BackendRowKind::Dialog | BackendRowKind::Leg => restores,
-            BackendRowKind::Registration => is_of_now,
+            BackendRowKind::Dialog => this.attempt <= ATTEMPTS_MAX && !this.is_refused(it.id),
+            BackendRowKind::Leg => this.restores && !this.is_refused(it.id),
+            BackendRowKind::Registration => this.is_of_now,
         };
         let (used, useless): (Vec<_>, Vec<_>) =
             recorder::backend_rows(rows).into_iter().partition(is_used);
@@ -139,10 +179,17 @@ impl Recovery {
         if !gone.is_empty() {
             self.journal.write(&gone);
         }
-        match &mut self.closed_phones {
-            Some((phones, _)) => phones.restore(&used, boot_clock()),
-            None => BTreeSet::new(),
+        let Some((phones, _)) = &mut self.closed_phones else { return BTreeSet::new() };
+        let note = |unit| {
+            let attempt = RestoreAttempt { attempt: this.attempt, unit };
+            self.journal.write_rows(&[attempt.row()]);
+        };
+        let stands = phones.restore(&used, boot_clock(), &|call| note(call.0.as_u128()));
+        // What follows dies of no single call, as far as is known.
+        if used.iter().any(|it| it.kind != BackendRowKind::Registration) {
+            note(0);
         }
+        stands
     }
 
     /// Ends a call whose dialog stands and that nobody else knows.

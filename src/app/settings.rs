@@ -24,11 +24,12 @@ use crate::{
 const RATE_PERIOD: Duration = Duration::from_secs(5);
 
 pub(super) fn simulated_phones(config: &Config) -> SimPhones {
-    SimPhones::new(sim_phones::Settings {
+    let phones = SimPhones::new(sim_phones::Settings {
         speech_ms_per_char: config.sim.speech_ms_per_char.get(),
         beep_ms: config.sim.beep_ms.get(),
         sound_ms: config.sim.sound_ms.get(),
-    })
+    });
+    phones.keeping_rows(config.recovery.simulated && config.has_state_log)
 }
 
 pub(super) fn inbound_settings(config: &Config, accounts: Arc<Accounts>) -> inbound::Settings {

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::{
     recording_archive::OpenRecordings,
+    row_seal::AccountKeySeal,
     state::{self, StateNames},
 };
 use crate::{
@@ -45,6 +46,7 @@ use crate::{
         inspect::Inspection,
         member_ids::{self, MemberIdBlocks},
         rows::{OnCommit, RowStore, RowStoreError, StoredRow, Table},
+        seal::RowSeal,
         sqlite::Sqlite,
         trunk_minutes,
     },
@@ -85,6 +87,8 @@ pub(super) struct Stores {
     pub(super) state_log: Arc<StateLog>,
     pub(super) traces: Arc<TraceArchive>,
     pub(super) recordings: Arc<OpenRecordings>,
+    /// For the rows of calls in the state log.
+    pub(super) seal: Arc<dyn RowSeal>,
 }
 
 /// What the last process has left in the state log.
@@ -130,6 +134,7 @@ impl Stores {
                 secret,
                 (config, http),
             )?,
+            seal: Arc::new(AccountKeySeal::new(secret)?),
         };
         Ok((stores, remains))
     }

@@ -132,6 +132,7 @@ impl Bench {
     }
 
     async fn measure_or_leave_out(&mut self, scenario: Scenario) -> Result<()> {
+        target::keep_rows(self.flags.rows);
         if let Some(why) = external().and_then(|it| it.missing_for(scenario)) {
             self.progress.print_line(&format!("{scenario} is left out, since {why}"));
             self.report.leave_out(scenario, why);

@@ -35,6 +35,14 @@ const TOKEN: &str = "the-token-of-a-bench";
 /// Whether engines keep their events in memory only.
 static FORGETS: AtomicBool = AtomicBool::new(false);
 
+/// Whether engines keep rows of calls.
+static KEEPS_ROWS: AtomicBool = AtomicBool::new(false);
+
+/// Sets whether calls of engines that start from now on have rows, if their events outlive them.
+pub(super) fn keep_rows(keeps: bool) {
+    KEEPS_ROWS.store(keeps, Relaxed);
+}
+
 /// Sets whether the events of engines that start from now on outlive them.
 pub(super) fn keep_events(keeps: bool) {
     FORGETS.store(!keeps, Relaxed);
@@ -81,7 +89,9 @@ impl BenchTarget {
         let settings = "--config conflow.toml --http 127.0.0.1:0 --sip off --sim=true \
              --log-format json --rate-limit 1000000 --calls-max 0 --calls-per-second 0";
         let forgets = FORGETS.load(Relaxed).then_some("--without-state-log");
-        let arguments = iter::once(ENGINE).chain(settings.split_whitespace()).chain(forgets);
+        let rows = KEEPS_ROWS.load(Relaxed).then_some("--recovery-simulated=true");
+        let flags = forgets.into_iter().chain(rows);
+        let arguments = iter::once(ENGINE).chain(settings.split_whitespace()).chain(flags);
         let arguments: Vec<_> = arguments.collect();
         let engine = Process::start(&arguments, folder.path())?;
         Ok(Self { engine, _folder: Some(folder) })

@@ -42,6 +42,10 @@ pub struct BenchArgs {
     /// the process, and compare: that is the cost of the state log.
     #[arg(long, conflicts_with = "url")]
     pub durability: bool,
+    /// Keep rows of calls, as of those of real phones (recovery.simulated): what it costs that calls outlive
+    /// the process. With --durability, only in the second half.
+    #[arg(long, conflicts_with = "url")]
+    pub rows: bool,
     /// Repeat all of it this many times; the table shows the medians.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=99))]
     pub runs: u8,
@@ -118,6 +122,7 @@ Examples:
   conflow bench idle --members 1000000 --rooms 100000
   conflow bench soak --seconds 3600              look for leaks for an hour
   conflow bench kick-one join --durability       what it costs that events outlive the process
+  conflow bench kick-one join --durability --rows    … and that calls do
   conflow bench mute --rate 5000 --seconds 30    latency at 5,000 requests a second
   conflow bench kick-one --runs 3 --plot plots   medians of three runs, and pictures
   CONFLOW_AUTH_TOKEN=… conflow bench mute --url http://10.0.0.7:8080 --account MA1
@@ -154,7 +159,9 @@ mod tests {
         check("mute --rate 100 --seconds 1 --json", Some(&[Scenario::Mute]));
         check("mute --url http://here --account MA1 --runs 3 --plot x", Some(&[Scenario::Mute]));
         check("join --durability", Some(&[Scenario::Join]));
+        check("join --durability --rows", Some(&[Scenario::Join]));
         check("join --durability --url http://here", None);
+        check("join --rows --url http://here", None);
         check("kick", None);
         check("mute --connections 0", None);
         check("mute --runs 0", None);

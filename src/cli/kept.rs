@@ -1,6 +1,6 @@
-//! Settings of what is kept: the tables `[events]`, `[cdrs]` and `[traces]`.
+//! Settings of what is kept: the tables `[events]`, `[recovery]`, `[cdrs]` and `[traces]`.
 
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use serde::Deserialize;
 
 use super::values::{ByteSize, Count};
@@ -26,6 +26,39 @@ pub struct EventsSettings {
         help_heading = "Events"
     )]
     pub bytes_max: Option<ByteSize<{ 64 << 20 }, { 1 << 40 }>>,
+}
+
+/// One layer of the table `[recovery]`.
+#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecoverySettings {
+    /// After a restart, how many phones are asked in a second whether they are still there
+    /// [default: 200].
+    #[arg(
+        long = "recovery-reinvites-per-second",
+        env = "CONFLOW_RECOVERY_REINVITES_PER_SECOND",
+        value_name = "N",
+        help_heading = "Recovery"
+    )]
+    pub reinvites_per_second: Option<Count<1, 10_000>>,
+    /// Keep rows of calls of simulated phones, too, to see and measure what real ones keep; they do
+    /// not outlive the process [default: false].
+    #[arg(
+        long = "recovery-simulated", env = "CONFLOW_RECOVERY_SIMULATED", value_name = "true|false",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new(), help_heading = "Recovery"
+    )]
+    pub simulated: Option<bool>,
+}
+
+impl RecoverySettings {
+    /// These settings; where they are None, those of `below`.
+    pub(super) fn over(self, below: Self) -> Self {
+        Self {
+            reinvites_per_second: self.reinvites_per_second.or(below.reinvites_per_second),
+            simulated: self.simulated.or(below.simulated),
+        }
+    }
 }
 
 /// One layer of the table `[cdrs]`.

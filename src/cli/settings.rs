@@ -13,7 +13,7 @@ use super::{
     groups::{
         BungieSettings, CapillarySettings, GroupsSettings, KiriminSettings, RocketChatSettings,
     },
-    kept::{CdrSettings, EventsSettings, TraceSettings},
+    kept::{CdrSettings, EventsSettings, RecoverySettings, TraceSettings},
     phones::{ApplicationSettings, EndpointSettings, SipSettings, SpeechSettings},
     recordings::RecordingSettings,
     trunk::TrunkSettings,
@@ -73,6 +73,9 @@ pub struct Settings {
     /// Table `[events]` and its flags.
     #[command(flatten)]
     pub events: EventsSettings,
+    /// Table `[recovery]` and its flags.
+    #[command(flatten)]
+    pub recovery: RecoverySettings,
     /// Table `[cdrs]` and its flag.
     #[command(flatten)]
     pub cdrs: CdrSettings,
@@ -363,6 +366,7 @@ impl Settings {
                 keep: self.events.keep.or(below.events.keep),
                 bytes_max: self.events.bytes_max.or(below.events.bytes_max),
             },
+            recovery: self.recovery.over(below.recovery),
             cdrs: CdrSettings { keep: self.cdrs.keep.or(below.cdrs.keep) },
             traces: TraceSettings {
                 keep: self.traces.keep.or(below.traces.keep),

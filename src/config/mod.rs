@@ -38,7 +38,7 @@ use crate::{
         network::IpNetwork,
     },
     cli::{
-        kept::{EventsSettings, TraceSettings},
+        kept::{EventsSettings, RecoverySettings, TraceSettings},
         serve::ServeArgs,
         settings::{self, ByteSize, Count, ListenAddress, Secret, Settings},
     },
@@ -84,6 +84,8 @@ pub struct Config {
     pub log: LogConfig,
     /// How much of the events is kept.
     pub events: EventsConfig,
+    /// How calls come back after a crash.
+    pub recovery: RecoveryConfig,
     /// How long call detail records are kept.
     pub cdrs: CdrConfig,
     /// How much of the traces is kept.
@@ -164,6 +166,15 @@ pub struct EventsConfig {
     pub bytes_max: ByteSize<{ 64 << 20 }, { 1 << 40 }>,
 }
 
+/// Checked values of the table `[recovery]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct RecoveryConfig {
+    /// Phones that are asked in a second whether they are still there.
+    pub reinvites_per_second: Count<1, 10_000>,
+    /// Whether calls of simulated phones have rows, too.
+    pub simulated: bool,
+}
+
 /// Checked values of the table `[cdrs]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct CdrConfig {
@@ -233,6 +244,15 @@ impl EventsConfig {
         Self {
             keep: layer.keep.unwrap_or(Count::new(86_400)),
             bytes_max: layer.bytes_max.unwrap_or(ByteSize::new(1 << 30)),
+        }
+    }
+}
+
+impl RecoveryConfig {
+    fn new(layer: &RecoverySettings) -> Self {
+        Self {
+            reinvites_per_second: layer.reinvites_per_second.unwrap_or(Count::new(200)),
+            simulated: layer.simulated.unwrap_or(false),
         }
     }
 }
@@ -431,6 +451,7 @@ impl Config {
                     .unwrap_or_else(|| HIDE_DEFAULT.iter().map(ToString::to_string).collect()),
             },
             events: EventsConfig::new(&layer.events),
+            recovery: RecoveryConfig::new(&layer.recovery),
             cdrs: CdrConfig { keep: layer.cdrs.keep.unwrap_or(CDRS_KEEP) },
             traces: TraceConfig::new(&layer.traces),
             recordings: RecordingsConfig::new(layer.recordings),

@@ -29,6 +29,7 @@ use super::{
     inbound::wall_clock,
     recorder::TurnRow,
     registry::Observed,
+    sealing,
     trace_log::TraceLog,
 };
 use crate::{
@@ -46,6 +47,7 @@ use crate::{
     },
     media::{BackendRow, BackendRows},
     state_log::StateLog,
+    store::seal::RowSeal,
     trace::archive::TraceArchive,
     webhooks::dispatcher::WebhookQueue,
 };
@@ -57,6 +59,8 @@ pub struct Journal {
     epoch: u64,
     /// None if nothing outlives the process.
     pub(super) state_log: Option<Arc<StateLog>>,
+    /// None: rows of calls are written as they are.
+    seal: Option<Arc<dyn RowSeal>>,
     /// The zero of ages.
     opened: Instant,
     callbacks: Arc<Callbacks>,
@@ -102,6 +106,7 @@ impl Journal {
             journals: RwLock::default(),
             epoch,
             state_log: state_log.clone(),
+            seal: None,
             opened: Instant::now(),
             callbacks: Arc::new(Callbacks {
                 accounts,
@@ -129,11 +134,17 @@ impl Journal {
         Ok(self)
     }
 
+    /// With rows of calls that only this seal opens.
+    #[must_use]
+    pub fn sealing(self, seal: Arc<dyn RowSeal>) -> Self {
+        Self { seal: Some(seal), ..self }
+    }
+
     /// Takes an event of the registry, or what a turn has decided: one frame of the state log.
     pub fn note(&self, observed: &Observed) {
         let events = observed.events();
         events.iter().for_each(|it| self.trace_log.note(it));
-        let rows = observed.rows();
+        let rows = &*sealing::seal(observed.rows(), self.seal.as_deref());
         let account = events.iter().find_map(|it| match it {
             Observed::Call { account, .. } => Some(account),
             Observed::Dialled { account, .. } | Observed::Recording { account, .. } => {
@@ -148,7 +159,7 @@ impl Journal {
             Observed::Requeued { .. } | Observed::Refused { .. } => None,
             Observed::Warned { .. } | Observed::Requested { .. } => None,
         });
-        let Some(account) = account else { return self.write_rows(rows) };
+        let Some(account) = account else { return self.write_lines(rows) };
         let journal = self.account_journal(account);
         let mut new = Vec::with_capacity(events.len());
         for event in events {
@@ -173,6 +184,11 @@ impl Journal {
 
     /// Writes rows without an event, in one frame.
     pub fn write_rows(&self, rows: &[TurnRow]) {
+        self.write_lines(&sealing::seal(rows, self.seal.as_deref()));
+    }
+
+    /// Writes rows that are sealed if they must be.
+    fn write_lines(&self, rows: &[TurnRow]) {
         if let Some(log) = self.state_log.as_ref().filter(|_| !rows.is_empty()) {
             let lines: Vec<_> = rows.iter().map(TurnRow::line).collect();
             log.append(&lines, |_| ());

@@ -45,6 +45,7 @@ mod room_rows;
 mod room_sounds;
 mod row_keeper;
 pub mod scheduler;
+pub mod sealing;
 pub mod spawner;
 pub mod trace_log;
 mod waited_recordings;

@@ -181,7 +181,7 @@ impl RestoreAttempt {
     }
 
     /// Its row.
-    pub(super) fn row(self) -> TurnRow {
+    pub fn row(self) -> TurnRow {
         let body = [&[self.attempt][..], &self.unit.to_be_bytes()].concat();
         TurnRow::put(KeyKind::Restoring.key(0), body)
     }
@@ -265,6 +265,11 @@ impl TurnRow {
     pub(super) fn of_backend(row: &BackendRow) -> Self {
         let key = KeyKind::from(row.kind).key(row.id);
         Self { key, body: row.body.as_deref().map(Arc::from) }
+    }
+
+    /// Its key, and its body unless the key has gone.
+    pub(super) fn parts(&self) -> (RowKey, Option<&[u8]>) {
+        (self.key, self.body.as_deref())
     }
 
     pub(super) fn line(&self) -> Line<'_> {

@@ -236,6 +236,17 @@ pub enum PlannedPlace {
     Member(MemberRow),
 }
 
+/// Takes out the rows of calls of which no backend has a dialog: those of simulated phones, which end with
+/// their process. Returns the others, and the ends of these.
+pub fn without_simulated(rows: Vec<RowRecord>) -> (Vec<RowRecord>, Vec<TurnRow>) {
+    let is_of = |row: &RowRecord, kind| KeyKind::of(row.key) == Some(kind);
+    let dialogs = rows.iter().filter(|it| is_of(it, KeyKind::Dialog)).map(|it| it.key.id);
+    let dialogs: BTreeSet<_> = dialogs.collect();
+    let ends = |row: &RowRecord| is_of(row, KeyKind::CallState) && !dialogs.contains(&row.key.id);
+    let (ended, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(ends);
+    (rows, ended.into_iter().map(|it| TurnRow::gone(it.key)).collect())
+}
+
 /// A plan that is not carried out ends its calls.
 impl Drop for RestorePlan {
     fn drop(&mut self) {

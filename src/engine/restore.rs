@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-pub use super::restorable::{PlannedPlace, RestorePlan};
+pub use super::restorable::{PlannedPlace, RestorePlan, without_simulated};
 use super::{
     conference,
     recorder::RestoreAttempt,

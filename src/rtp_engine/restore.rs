@@ -37,12 +37,18 @@ impl RtpEngine {
 
     /// Opens the legs of the rows of an earlier process, and goes on sending: silence, until the calls
     /// are told what they hear. Returns the address of each leg, which is another one if its ports are
-    /// taken. A leg that cannot be opened is logged, and its row goes.
-    pub fn restore(&self, rows: &[BackendRow], clock: BootClock) -> BTreeMap<CallId, SocketAddr> {
+    /// taken. A leg that cannot be opened is logged, and its row goes. `before` is called before each.
+    pub fn restore(
+        &self,
+        rows: &[BackendRow],
+        clock: BootClock,
+        before: &dyn Fn(CallId),
+    ) -> BTreeMap<CallId, SocketAddr> {
         let mut restored = BTreeMap::new();
         for row in rows.iter().filter(|it| it.kind == BackendRowKind::Leg) {
             let call = CallId(Uuid::from_u128(row.id));
             let Some(body) = &row.body else { continue };
+            before(call);
             match self.restore_leg(call, body, clock) {
                 Ok(address) => _ = restored.insert(call, address),
                 Err(error) => {

@@ -54,6 +54,7 @@ const PART_CALLS: usize = 256;
 /// use a phone there (press, dial and so on).
 pub struct SimPhones {
     core: Arc<SimCore>,
+    keeps_rows: bool,
 }
 
 impl SimPhones {
@@ -70,7 +71,15 @@ impl SimPhones {
             phones: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
         };
-        Self { core: Arc::new(core) }
+        Self { core: Arc::new(core), keeps_rows: false }
+    }
+
+    /// Whether the engine keeps rows of the calls, as of those of real phones. No later process restores
+    /// them: the phones end with this one.
+    #[must_use]
+    pub fn keeping_rows(mut self, keeps_rows: bool) -> Self {
+        self.keeps_rows = keeps_rows;
+        self
     }
 
     /// Connects the engine that phones call. Must be called once, on a tokio runtime. The tasks run
@@ -198,6 +207,10 @@ impl SignallingBackend for SimPhones {
         if !ended.is_empty() {
             self.core.keep_ended(now, ended);
         }
+    }
+
+    fn restores(&self, _: CallId) -> bool {
+        self.keeps_rows
     }
 
     fn can_dial(&self, _: &AccountId, to: &str) -> Result<(), CannotDial> {

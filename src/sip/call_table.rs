@@ -70,6 +70,11 @@ impl CallTable {
         self.rows.as_mut().map(|it| std::mem::take(&mut it.touched)).unwrap_or_default()
     }
 
+    /// Whether a call has a row.
+    pub(super) fn has_row(&self, id: CallId) -> bool {
+        self.rows.as_ref().is_some_and(|it| it.written.contains_key(&id))
+    }
+
     /// Notes the row of a call that is about to be written, None if the call has none any more. Returns
     /// false if that has been written already.
     pub(super) fn note_row(&mut self, id: CallId, body: Option<&[u8]>) -> bool {

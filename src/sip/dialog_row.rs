@@ -15,10 +15,12 @@ use super::{
     dialog::{Dialog, DialogParts},
     digest::SipPassword,
     digest_client::{DigestAccount, DigestClient},
+    header_value::NameAddr,
     request::{Hop, Transport},
     session_timer::{SessionTimer, Terms},
     transaction::T1,
     trunk_usage::UsedTrunk,
+    uri::Uri,
 };
 use crate::{
     base::{boot_clock::BootClock, ids::CallId},
@@ -62,7 +64,7 @@ struct DigestAccountRow {
 }
 
 /// A [`Hop`] as plain data.
-#[derive(Clone, Copy, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct HopRow {
     /// 0: UDP, 1: TCP, 2: TLS.
     transport: u8,
@@ -183,6 +185,24 @@ impl DialogRow {
             }
             None => Err("it is empty".to_owned()),
         }
+    }
+
+    /// The trunk that the call has been sent through.
+    pub(super) fn trunk(&self) -> Option<&str> {
+        self.trunk.as_ref().map(|it| &*it.trunk)
+    }
+
+    /// The host of the far end's name: of a call of ours, the domain of the server that it was sent to.
+    pub(super) fn remote_host(&self) -> Option<String> {
+        let uri = NameAddr::parse(&self.remote).ok()?.uri;
+        Some(uri.sip()?.host.to_string())
+    }
+
+    /// The address that the far end gives for itself, with this port if it names none.
+    pub(super) fn target_address(&self, port: u16) -> Option<SocketAddr> {
+        let target = Uri::parse(&self.target).ok()?;
+        let uri = target.sip()?;
+        Some(SocketAddr::new(uri.host.address()?, uri.port.unwrap_or(port)))
     }
 
     /// Writes the row.

@@ -27,11 +27,8 @@ use super::{
 };
 use crate::base::ids::CallId;
 
-/// Questions per second. The answers of so many calls are few messages beside those of new calls.
-pub const CHECKS_PER_SECOND: u32 = 200;
-
-/// Questions that are sent together.
-const BATCH: u32 = 10;
+/// Questions that are sent together, at most.
+const BATCH_MAX: u32 = 10;
 
 /// Wait before a question when another change of the session is not complete.
 const CHECK_WAIT: Duration = Duration::from_secs(1);
@@ -50,12 +47,14 @@ impl Agent {
     /// Sends the next few questions.
     pub(super) fn liveness_tick(&mut self, now: Instant, effects: &mut Effects) {
         self.liveness.due = None;
-        for _ in 0..BATCH {
+        let rate = self.settings.checks_per_second.max(1);
+        let batch = rate.min(BATCH_MAX);
+        for _ in 0..batch {
             let Some(id) = self.liveness.waiting.pop_front() else { break };
             self.check_alive(now, id, effects);
             self.rearm(id);
         }
-        let next = now + Duration::from_secs(1) * BATCH / CHECKS_PER_SECOND;
+        let next = now + Duration::from_secs(1) * batch / rate;
         let at = (!self.liveness.waiting.is_empty()).then_some(next);
         self.timers.set(Timer::Liveness, &mut self.liveness.due, at);
     }

@@ -87,6 +87,7 @@ pub mod request;
 pub mod resolve;
 pub mod resolver;
 mod responses;
+pub mod ringing_row;
 pub mod route;
 pub mod session_timer;
 pub mod settings;

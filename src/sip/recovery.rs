@@ -1,7 +1,8 @@
 //! Recovery: the rows of calls and registrations, and the calls that a later process makes of them.
 //!
 //! A call has a row from its answer on, and until the far end knows that it is over: the row is written
-//! before the 200, the ACK or any later message leaves, and before the engine is told.
+//! before the 200, the ACK or any later message leaves, and before the engine is told. While it rings, its
+//! row is the refusal that a later process sends.
 
 use std::{net::SocketAddr, time::Instant};
 
@@ -9,15 +10,23 @@ use uuid::Uuid;
 
 use super::{
     agent::{Agent, Effects},
-    call::LivenessCheck,
+    call::{LivenessCheck, SipCall, SipPhase},
     dialog_row::{DialogRow, RestoredCall},
+    effect::TlsName,
+    keep_up::tls_name,
     registrar_row::RegistrationRow,
-    request::Hop,
+    request::{Hop, Transport},
+    resolve::ResolvedAddress,
+    ringing_row::RingingRow,
+    settings::Settings,
 };
 use crate::{
     base::{boot_clock::BootClock, ids::CallId},
     media::{BackendRow, BackendRowKind},
 };
+
+/// The default port of SIP over TLS (RFC 3261, 19.1.2).
+const PORT_TLS: u16 = 5061;
 
 /// The row of a call, and what it has in this process.
 pub struct DialogToRestore {
@@ -43,8 +52,12 @@ impl Agent {
         let mut rows = Vec::new();
         for id in self.calls.take_touched() {
             let row = self.calls.get(&id);
-            let row = row.and_then(|it| DialogRow::of(it, self.usage.of_call(id), clock));
-            let body = row.map(|it| it.write());
+            let is_ringing = |it: &SipCall| matches!(it.phase, SipPhase::Ringing(_));
+            // It does not change until the answer.
+            if row.is_some_and(is_ringing) && self.calls.has_row(id) {
+                continue;
+            }
+            let body = row.and_then(|it| self.row_of(it, clock));
             if self.calls.note_row(id, body.as_deref()) {
                 rows.push(BackendRow::of_call(BackendRowKind::Dialog, id, body));
             }
@@ -55,6 +68,34 @@ impl Agent {
             body: row.map(|it| it.write()),
         }));
         rows
+    }
+
+    fn row_of(&self, call: &SipCall, clock: BootClock) -> Option<Vec<u8>> {
+        if let SipPhase::Ringing(ringing) = &call.phase {
+            return RingingRow::of(ringing, &call.dialog.local_tag).map(|it| it.write());
+        }
+        let row = DialogRow::of(call, self.usage.of_call(call.id), clock);
+        row.map(|it| it.write())
+    }
+
+    /// Refuses a call that an earlier process has not answered; `way` finds the way to its far end.
+    ///
+    /// # Errors
+    ///
+    /// Why the row is of no use.
+    pub fn refuse_unanswered(
+        &mut self,
+        now: Instant,
+        body: &[u8],
+        way: &dyn Fn(&Hop) -> Option<Hop>,
+        effects: &mut Effects,
+    ) -> Result<(), String> {
+        let row = RingingRow::read(body)?;
+        let hop = way(&row.hop()).ok_or("no socket reaches its far end")?;
+        let (key, refusal) = row.restore();
+        let Some(server) = self.servers.resume(key, hop) else { return Ok(()) };
+        self.servers.reply(now, server, (503, true), refusal, &mut self.timers, effects);
+        Ok(())
     }
 
     /// Goes on with a call of an earlier process. Returns whether it stands: one without sound, and one
@@ -125,6 +166,31 @@ impl Agent {
         self.watch_registrar();
         Ok(())
     }
+}
+
+/// The server of a trunk that a dialog goes on with over a connection of ours, and whom TLS must reach there:
+/// where the call was sent, or what a trunk that has called us says of itself. None: the far end must
+/// connect again.
+pub(super) fn server_of(
+    row: &DialogRow,
+    settings: &Settings,
+) -> Option<(ResolvedAddress, Option<TlsName>)> {
+    let old = row.hop.restore();
+    let (trunk, address) = match row.trunk() {
+        Some(name) => (settings.trunks.iter().find(|it| *it.name == *name)?, old.remote),
+        None => {
+            let port = if old.transport == Transport::Tls { PORT_TLS } else { super::PORT_DEFAULT };
+            (settings.trunk_at(old.remote.ip())?, row.target_address(port)?)
+        }
+    };
+    let trunk = trunk.outbound.as_ref()?;
+    let mut targets = trunk.targets.iter().filter(|it| it.transport() == Some(old.transport));
+    let domain_of = |it| trunk.domain_of(it);
+    let host = row.remote_host();
+    let domain = targets.clone().map(domain_of).find(|it| Some(it) == host.as_ref());
+    let domain = domain.or_else(|| targets.next().map(domain_of))?;
+    let to = ResolvedAddress { transport: old.transport, address };
+    Some((to, tls_name(&to, &domain, trunk)))
 }
 
 /// The call of a row.

@@ -54,6 +54,8 @@ pub struct Settings {
     pub register_for: (Duration, Duration),
     /// The shortest session interval that we accept (RFC 4028: at least 90 s).
     pub session_min: Duration,
+    /// Far ends of restored calls that are asked in a second whether they are still there; 1 or more.
+    pub checks_per_second: u32,
 }
 
 /// Those who may call, which a reload replaces.
@@ -104,6 +106,7 @@ impl Default for Settings {
             calls_max: 10_000,
             register_for: (Duration::from_secs(60), Duration::from_secs(3_600)),
             session_min: Duration::from_secs(90),
+            checks_per_second: 200,
         }
     }
 }

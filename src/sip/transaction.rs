@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     effect::Effect,
     header_value::Via,
@@ -26,7 +28,7 @@ pub const T4: Duration = Duration::from_secs(5);
 pub const GIVE_UP: Duration = Duration::from_millis(64 * 500);
 
 /// The identity of a server transaction (RFC 3261, 17.2.3).
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct TransactionKey(String);
 
 impl TransactionKey {
@@ -138,6 +140,21 @@ impl ServerTransactions {
         };
         self.transactions.insert(self.last, server);
         self.last
+    }
+
+    /// Starts a transaction again that an earlier process has begun, and returns its id. `hop` is where
+    /// its replies go. None: there is one already.
+    pub fn resume(&mut self, key: TransactionKey, hop: Hop) -> Option<u64> {
+        if self.ids.contains_key(&key) {
+            return None;
+        }
+        self.last += 1;
+        self.ids.insert(key.clone(), self.last);
+        let (state, last) = (ServerState::Proceeding, None);
+        let server =
+            ServerTransaction { key, merge: None, hop, state, last, call: None, due: None };
+        self.transactions.insert(self.last, server);
+        Some(self.last)
     }
 
     /// Returns the call of an INVITE's transaction.

@@ -8,6 +8,7 @@ pub mod member_ids;
 mod queue;
 pub mod rows;
 pub mod rows_memory;
+pub mod seal;
 pub mod sqlite;
 pub mod trunk_minutes;
 

@@ -39,6 +39,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_trunk_minutes.sql"),
     include_str!("migrations/0008_recordings.sql"),
 ];
+/// The oldest version whose programs can use a store that has all of these migrations: those after it only
+/// add (CONTRIBUTING.md, "Releases after this one"). It is 8 or more, and that of the release before, or later.
+const USABLE_FROM: u32 = 8;
+/// A store notes its version, and below it, in so many bits, [`USABLE_FROM`].
+const NOTE_BITS: u32 = 16;
 /// How long writes that nobody waits for are collected: at 20,000 calls a second, 50 syncs instead
 /// of 1,000.
 const LINGER: Duration = Duration::from_millis(20);
@@ -118,19 +123,30 @@ pub(super) fn known_version() -> u32 {
     u32::try_from(MIGRATIONS.len()).expect("they are few")
 }
 
-/// The version of a store; a version that is too new is an error.
+/// The version of a store; a version that is too new is an error, unless its migrations have only added
+/// to what this conflow knows.
 pub(super) fn version(connection: &Connection, path: &Path) -> Result<u32, RowStoreError> {
     let failed = |why: &dyn std::fmt::Display| {
         RowStoreError(format!("cannot use the store {}: {why}", path.display()))
     };
     let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
     let (version, known) = (version.map_err(|error| failed(&error))?, known_version());
-    match version <= known {
+    match version <= known || usable_from(connection, version) <= known {
         true => Ok(version),
         false => Err(failed(&format!(
             "it has version {version}, and this conflow knows {known}: use a later conflow, or a \
              backup of an earlier store"
         ))),
+    }
+}
+
+/// The oldest version whose programs can use a store of this version, as the program that has migrated it
+/// says.
+fn usable_from(connection: &Connection, version: u32) -> u32 {
+    let note = connection.pragma_query_value(None, "application_id", |row| row.get::<_, u32>(0));
+    match note.unwrap_or(0) {
+        note if note >> NOTE_BITS == version => note & ((1 << NOTE_BITS) - 1),
+        _ => version,
     }
 }
 
@@ -161,6 +177,10 @@ fn migrate(connection: &mut Connection, version: u32) -> Result<(), Error> {
         transaction.execute_batch(migration)?;
         transaction.pragma_update(None, "user_version", number)?;
         transaction.commit()?;
+    }
+    let known = known_version();
+    if version <= known && usable_from(connection, known) != USABLE_FROM {
+        connection.pragma_update(None, "application_id", known << NOTE_BITS | USABLE_FROM)?;
     }
     Ok(())
 }
@@ -195,14 +215,21 @@ fn write_error(error: &Error) -> WriteError {
 fn write(connection: &mut Connection, batches: &[WriteBatch]) -> Result<(), Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if batches.is_empty() {
-        // Writes a page, and changes nothing.
-        transaction.pragma_update(None, "user_version", known_version())?;
+        // Writes a page, and changes nothing. A later conflow may have written the version.
+        let version =
+            transaction.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))?;
+        transaction.pragma_update(None, "user_version", version)?;
     }
     for write in batches.iter().flat_map(|it| &it.writes) {
         put(&transaction, write)?;
     }
     transaction.commit()
 }
+
+/// The columns of a row. A later version may have others.
+const COLUMNS: &str = "account, a, b, body";
+const CDR_COLUMNS: &str =
+    "account, a, b, body, call, caller, callee, direction, parent, cause, source, talked";
 
 /// The columns of a CDR, as of its migration.
 const CDR_VALUES: &str = "?1, ?2, ?3, ?4,
@@ -217,10 +244,13 @@ fn put(transaction: &Transaction<'_>, write: &RowWrite) -> Result<(), Error> {
     let name = table.name();
     match body {
         Some(body) => {
-            let values = if *table == Table::Cdrs { CDR_VALUES } else { "?1, ?2, ?3, ?4" };
+            let (columns, values) = match *table == Table::Cdrs {
+                true => (CDR_COLUMNS, CDR_VALUES),
+                false => (COLUMNS, "?1, ?2, ?3, ?4"),
+            };
             // Not REPLACE, which a trigger would take for another row.
             let sql = format!(
-                "INSERT INTO {name} VALUES ({values})
+                "INSERT INTO {name} ({columns}) VALUES ({values})
                  ON CONFLICT DO UPDATE SET body = excluded.body"
             );
             transaction.prepare_cached(&sql)?.execute(params![account, a, b, body])?;

@@ -9,6 +9,7 @@ mod privacy;
 mod provisioner;
 mod recording_ends;
 mod recordings;
+mod recovery;
 mod repeats;
 mod restarts;
 mod rows;

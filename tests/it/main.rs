@@ -11,6 +11,7 @@ mod authority;
 mod bench;
 mod check;
 mod conference;
+mod corpus;
 mod dns;
 mod engine;
 mod events;

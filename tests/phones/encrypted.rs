@@ -63,7 +63,7 @@ fn secure_address(conflow: &Conflow) -> SocketAddr {
 }
 
 /// A phone that trusts one authority, with parameters of its account.
-fn phone(
+pub(crate) fn phone(
     conflow: &Conflow,
     authority: &Authority,
     (user, tone): (&'static str, f64),

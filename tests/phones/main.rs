@@ -10,6 +10,7 @@
 #[path = "../it/authority.rs"]
 mod authority;
 mod baresip;
+mod busy;
 mod called;
 mod callee;
 mod cut;

@@ -9,10 +9,10 @@ use crate::{
 };
 
 /// A member alone hears silence, so that nothing but the others is ever heard.
-const MEETING: &str = "<Response><Conference stayAlone=\"true\">meeting</Conference>\
+pub(crate) const MEETING: &str = "<Response><Conference stayAlone=\"true\">meeting</Conference>\
     <Speak>You have been disconnected from the conference</Speak></Response>";
 
-const TONES: [(&str, f64); 3] = [("anna", 500.0), ("bert", 1_100.0), ("carl", 1_900.0)];
+pub(crate) const TONES: [(&str, f64); 3] = [("anna", 500.0), ("bert", 1_100.0), ("carl", 1_900.0)];
 
 /// The length of sound that is checked, and how long a change may take to arrive in a recording:
 /// both jitter buffers, on a busy machine.
@@ -55,7 +55,8 @@ impl Meeting {
     }
 }
 
-const ALL: [[bool; 3]; 3] = [[false, true, true], [true, false, true], [true, true, false]];
+pub(crate) const ALL: [[bool; 3]; 3] =
+    [[false, true, true], [true, false, true], [true, true, false]];
 
 #[test]
 fn each_hears_the_two_others_and_a_kicked_member_the_goodbye() {

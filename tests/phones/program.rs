@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -158,19 +158,7 @@ impl Conflow {
     /// Sends a request below the account's path, such as `api/v1` and `Conference/room/`. Returns
     /// the status and the body.
     pub(crate) fn ask(&self, method: &str, api: &str, path: &str, body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.http).unwrap();
-        stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
-        let (token, length) = (&self.token, body.len());
-        let request = format!(
-            "{method} /{api}/Account/{ID}/{path} HTTP/1.1\r\nHost: here\r\n\
-             Connection: close\r\nX-Auth-ID: {ID}\r\nX-Auth-Token: {token}\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        send(self.http, &self.token, (method, api, path), body).unwrap()
     }
 
     /// Sends a request about a conference that must succeed: `room`, `Member/1/Kick/`.
@@ -233,6 +221,29 @@ impl Drop for Conflow {
             false => assert_eq!(ended, Ok(())),
         }
     }
+}
+
+/// Sends a request below the account's path to a server that may be gone.
+pub(crate) fn send(
+    http: SocketAddr,
+    token: &str,
+    (method, api, path): (&str, &str, &str),
+    body: &str,
+) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(http)?;
+    stream.set_read_timeout(Some(WAIT_MAX))?;
+    let length = body.len();
+    let request = format!(
+        "{method} /{api}/Account/{ID}/{path} HTTP/1.1\r\nHost: here\r\n\
+         Connection: close\r\nX-Auth-ID: {ID}\r\nX-Auth-Token: {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+    let status = head.split(' ').nth(1).and_then(|it| it.parse().ok());
+    Ok((status.ok_or(io::ErrorKind::InvalidData)?, body.to_owned()))
 }
 
 /// Prints to stderr, even where tests have theirs captured.

@@ -14,8 +14,9 @@ use crate::{
     media::{BackendRow, BackendRowKind, BackendRows},
     sip::{
         dialog_row::DialogRow,
-        recovery::{DialogToRestore, call_of},
+        recovery::{DialogToRestore, call_of, server_of},
         request::{Hop, Transport},
+        ringing_row::RingingRow,
         sockets::SipSockets,
         stream,
     },
@@ -39,22 +40,34 @@ impl SipDriver {
     }
 
     /// Goes on with the calls and registrations of an earlier process. `legs` are the addresses of the
-    /// legs that have been restored. Returns the calls that stand. The other legs are closed, and
-    /// dialogs without a leg get a BYE.
+    /// legs that have been restored. Returns the calls that stand. The other legs are closed,
+    /// dialogs without a leg get a BYE, and calls that rang a 503.
     ///
     /// Nothing is sent before [`SipDriver::run`]; that also asks the far ends if they are still there.
+    /// `before` is called before each call is restored.
     pub fn restore(
         &mut self,
         rows: &[BackendRow],
         legs: &BTreeMap<CallId, SocketAddr>,
         clock: BootClock,
+        before: &dyn Fn(CallId),
     ) -> BTreeSet<CallId> {
         let now = Clock::now().into_std();
         let (mut standing, mut links, mut useless) = (BTreeSet::new(), Links::new(), Vec::new());
         for row in rows {
             let BackendRow { kind, id: _, body: Some(body) } = row else { continue };
             match kind {
+                BackendRowKind::Dialog if RingingRow::is_one(body) => {
+                    before(call_of(row));
+                    let (sockets, effects) = (&self.sockets, &mut self.effects);
+                    let way = |hop: &Hop| way_of(sockets, hop);
+                    if let Err(error) = self.agent.refuse_unanswered(now, body, &way, effects) {
+                        tracing::warn!(call = %call_of(row), "it cannot be refused: {error}");
+                    }
+                    useless.push(BackendRow { body: None, ..row.clone() });
+                }
                 BackendRowKind::Dialog => {
+                    before(call_of(row));
                     match self.restore_call(row, body, legs, &mut links, clock) {
                         Ok(stands) => standing.extend(stands),
                         Err(error) => {
@@ -97,11 +110,12 @@ impl SipDriver {
         let old = row.hop.restore();
         let hop = match old.transport {
             Transport::Udp => way_of(&self.sockets, &old).ok_or("no socket reaches its far end")?,
-            // Its connection has ended. A request of ours opens another one with this number.
-            Transport::Tcp | Transport::Tls => {
+            // Its connection has ended. That to a trunk is opened again; for others, a request of ours
+            // opens another one with this number, which TLS does not allow.
+            Transport::Tcp | Transport::Tls => self.way_to_trunk(&row).unwrap_or_else(|| {
                 let link = links.entry((old.link, old.remote));
                 Hop { link: *link.or_insert_with(|| stream::new_link(&self.sockets)), ..old }
-            }
+            }),
         };
         let dialog = DialogToRestore { call, row, hop, port: legs.get(&call).copied() };
         let stands = self.agent.restore(now, dialog, clock, &mut self.effects)?;
@@ -109,6 +123,13 @@ impl SipDriver {
             tracing::warn!(%call, "its sound is lost, or it was being ended: its far end gets a BYE");
         }
         Ok(stands.then_some(call))
+    }
+
+    /// The way to the trunk of a dialog, over a connection of ours that is opened if there is none.
+    fn way_to_trunk(&self, row: &DialogRow) -> Option<Hop> {
+        let settings = self.sockets.settings.read().clone();
+        let (to, tls) = server_of(row, &settings)?;
+        self.sockets.way_to(to, tls)
     }
 
     /// Writes the rows that have changed. No effect is performed before.

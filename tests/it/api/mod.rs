@@ -11,6 +11,7 @@ mod groups;
 mod metrics;
 mod openapi;
 mod receiver;
+mod recovering;
 mod restart;
 mod server;
 mod sim;

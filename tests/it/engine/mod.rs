@@ -3,6 +3,7 @@
 mod backlog;
 mod call_worker;
 mod conference;
+mod corpus;
 mod frames;
 mod group_guard;
 mod kick;

@@ -3,6 +3,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::ErrorKind,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -26,6 +28,7 @@ use conflow::{
         ban_list::BanList,
         inbound::wall_clock,
         journal::Journal,
+        recorder::RestoreAttempt,
         registry::{Registry, RegistryPorts},
         restore::{RestoreFacts, RestorePlan, Restored},
         scheduler::Scheduler,
@@ -45,17 +48,19 @@ use tokio::sync::oneshot::Receiver;
 use crate::harness::Counter;
 
 /// What outlives the processes.
-struct World {
-    folder: TempDir,
-    now: Instant,
+pub(super) struct World {
+    pub(super) folder: TempDir,
+    pub(super) now: Instant,
     clock: BootClock,
     rooms: Arc<AtomicU64>,
     members: Arc<Counter>,
     epoch: u64,
+    /// Calls that kill the process when they are told to play something.
+    deadly: BTreeSet<CallId>,
 }
 
 /// A process, and what its media engine and its documents were told.
-struct Process {
+pub(super) struct Process {
     log: Arc<StateLog>,
     registry: Arc<Registry>,
     scheduler: Scheduler,
@@ -67,11 +72,12 @@ struct Told {
     audio: Mutex<Vec<AudioOrder>>,
     signals: Mutex<Vec<SignallingOrder>>,
     fetches: Mutex<Vec<DocumentFetch>>,
+    deadly: Mutex<BTreeSet<CallId>>,
 }
 
 impl World {
     #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let now = Instant::now();
         Self {
             folder: tempdir().unwrap(),
@@ -80,6 +86,7 @@ impl World {
             rooms: Arc::default(),
             members: Arc::default(),
             epoch: 0,
+            deadly: BTreeSet::new(),
         }
     }
 
@@ -96,7 +103,12 @@ impl World {
     }
 
     /// A process that restores the calls of the last one, whose phones all stand but for `gone`.
-    fn start(&mut self, gone: &[CallId]) -> (Process, Restored) {
+    pub(super) fn start(&mut self, gone: &[CallId]) -> (Process, Restored) {
+        self.try_start(gone).expect("it survives its start")
+    }
+
+    /// [`Self::start`]; the attempt that the process has died of.
+    fn try_start(&mut self, gone: &[CallId]) -> Result<(Process, Restored), RestoreAttempt> {
         let Opened { log, rows, last_sign, .. } = self.open();
         let log = Arc::new(log);
         let (queue, _) = webhook_queue();
@@ -122,18 +134,32 @@ impl World {
         };
         let registry = Registry::new(Settings::default(), links);
         registry.keep_rows(self.clock);
-        let plan = RestorePlan::of(&rows, self.clock, |_| false);
+        told.deadly.lock().clone_from(&self.deadly);
+        let last = RestoreAttempt::of(&rows);
+        let attempt = last.map_or(1, |it| it.attempt + 1);
+        let plan = RestorePlan::of(&rows, self.clock, |id| last.is_some_and(|it| it.unit == id));
         let calls = plan.places().map(|(call, _)| call.id);
         let stands: BTreeSet<_> = calls.filter(|it| !gone.contains(it)).collect();
         let (_, sequences) = journal.resume_but(&plan, rows, last_sign);
-        let facts = RestoreFacts { stands: &stands, sequences: &sequences, attempt: 1 };
-        let restored = registry.restore(self.now, plan, facts);
+        let facts = RestoreFacts { stands: &stands, sequences: &sequences, attempt };
+        let restore = AssertUnwindSafe(|| registry.restore(self.now, plan, facts));
+        let restored = catch_unwind(restore);
         let mut process = Process { log, registry, scheduler, told };
+        let Ok(restored) = restored else {
+            // Nothing of it happens any more, and its calls are not dropped.
+            process.log.inject(Some(ErrorKind::Interrupted));
+            mem::forget(process);
+            let Opened { log, rows, .. } = self.open();
+            drop(log.close());
+            return Err(RestoreAttempt::of(&rows).unwrap());
+        };
         process.run(self.now);
-        (process, restored)
+        // It has survived.
+        journal.write_rows(&[RestoreAttempt::gone()]);
+        Ok((process, restored))
     }
 
-    fn call(&self, process: &mut Process, n: u128, elements: &str) -> CallId {
+    pub(super) fn call(&self, process: &mut Process, n: u128, elements: &str) -> CallId {
         let party = Party {
             from: "14155550100".into(),
             to: "weekly".into(),
@@ -153,7 +179,7 @@ impl World {
     }
 
     /// The process is killed. Its calls are ended since none may be dropped alive; nobody sees it.
-    fn kill(&self, mut process: Process) {
+    pub(super) fn kill(&self, mut process: Process) {
         process.log.inject(Some(ErrorKind::Interrupted));
         process.log.append(&[], |_| ());
         process.registry.close();
@@ -177,7 +203,7 @@ impl World {
 }
 
 impl Process {
-    fn run(&mut self, now: Instant) {
+    pub(super) fn run(&mut self, now: Instant) {
         self.scheduler.add_new_actors();
         self.scheduler.wake();
         while let Some(n) = { self.scheduler.busy().next() } {
@@ -186,25 +212,25 @@ impl Process {
         }
     }
 
-    fn report(&mut self, now: Instant, call: CallId, event: LegEvent) {
+    pub(super) fn report(&mut self, now: Instant, call: CallId, event: LegEvent) {
         self.registry.report(Report { call, event });
         self.run(now);
     }
 
-    fn ask(&mut self, now: Instant, ask: Ask) -> ConferenceAnswer {
+    pub(super) fn ask(&mut self, now: Instant, ask: Ask) -> ConferenceAnswer {
         let key = RoomKey { account: account(), name: "weekly".parse().unwrap() };
         let mut answer: Receiver<Outcome> = self.registry.ask(&key, ask).unwrap();
         self.run(now);
         answer.try_recv().unwrap().unwrap()
     }
 
-    fn roster(&mut self, now: Instant) -> ConferenceRoster {
+    pub(super) fn roster(&mut self, now: Instant) -> ConferenceRoster {
         let ConferenceAnswer::Roster(roster) = self.ask(now, Ask::Roster) else { panic!() };
         *roster
     }
 
     /// The texts that a call was told to play, with the numbers of the orders.
-    fn spoken(&self, call: CallId) -> Vec<(u32, String)> {
+    pub(super) fn spoken(&self, call: CallId) -> Vec<(u32, String)> {
         let audio = self.told.audio.lock();
         let orders = audio.iter().filter_map(|order| {
             let AudioOrder::Play { call: it, number, program } = order else { return None };
@@ -212,6 +238,16 @@ impl Process {
             (*it == call).then(|| (*number, text.to_string()))
         });
         orders.collect()
+    }
+
+    /// Each fetched document: its call, which attempt, and the digits.
+    pub(super) fn fetched(&self) -> Vec<(CallId, u8, Option<String>)> {
+        let digits = |it: &DocumentFetch| {
+            let field = it.request.fields.iter().find(|it| it.0 == "Digits");
+            field.map(|it| it.1.clone())
+        };
+        let fetches = self.told.fetches.lock();
+        fetches.iter().map(|it| (it.call, it.attempt, digits(it))).collect()
     }
 
     fn hears_room(&self, call: CallId) -> bool {
@@ -236,6 +272,9 @@ impl SignallingBackend for Told {
 
 impl AudioEngine for Told {
     fn send(&self, order: AudioOrder) {
+        if let AudioOrder::Play { call, .. } = &order {
+            assert!(!self.deadly.lock().contains(call), "{call} is deadly");
+        }
         self.audio.lock().push(order);
     }
 }
@@ -254,7 +293,7 @@ fn account() -> AccountId {
     "MA1".parse().unwrap()
 }
 
-const CONFERENCE: &str = "<Conference>weekly</Conference><Speak>goodbye</Speak>";
+pub(super) const CONFERENCE: &str = "<Conference>weekly</Conference><Speak>goodbye</Speak>";
 
 /// Issue 18, its core: a caller in a room survives kill -9, hears the room again, is kicked, and hears
 /// the next element.
@@ -397,6 +436,35 @@ fn what_was_due_while_nobody_was_there_is_done_at_once() {
     assert_eq!(process.spoken(anna).len(), 1);
     assert!(!process.registry.calls().contains(&ben), "the time of the room is up");
     assert_eq!(process.spoken(carla).len(), 1, "keys are not sent twice");
+    world.kill(process);
+}
+
+#[test]
+fn a_call_that_kills_its_process_when_it_is_restored_is_left_out_and_the_others_come_back() {
+    let mut world = World::new();
+    let (mut process, _) = world.start(&[]);
+    let anna = world.call(&mut process, 1, CONFERENCE);
+    let speaking = |world: &World, process: &mut Process, n| {
+        world.call(process, n, &format!("<Speak>{n}</Speak>"))
+    };
+    let others = [2, 3, 4, 5].map(|n| speaking(&world, &mut process, n));
+    world.kill(process);
+
+    world.deadly.insert(others[1]);
+    let attempt = world.try_start(&[]).err().unwrap();
+    assert_eq!(attempt, RestoreAttempt { attempt: 1, unit: others[1].0.as_u128() });
+    // Another one kills the next process, too.
+    world.deadly.insert(others[3]);
+    let attempt = world.try_start(&[]).err().unwrap();
+    assert_eq!(attempt, RestoreAttempt { attempt: 2, unit: others[3].0.as_u128() });
+    let (process, restored) = world.start(&[]);
+    assert_eq!(restored, Restored { calls: 3, left: 0, rooms: 1 });
+    let live: BTreeSet<_> = process.registry.calls().into_iter().collect();
+    assert_eq!(live, BTreeSet::from([anna, others[0], others[2]]));
+    assert_eq!(process.spoken(others[0]).len(), 1);
+    world.kill(process);
+    let (process, restored) = world.start(&[]);
+    assert_eq!(restored.calls, 3, "the next restore is the first one again");
     world.kill(process);
 }
 

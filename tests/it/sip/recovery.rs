@@ -3,14 +3,16 @@
 use std::{collections::BTreeMap, net::UdpSocket as StdSocket};
 
 use conflow::{
-    base::boot_clock::BootClock,
-    media::{BackendRow, BackendRowKind, BackendRows, SoundKind},
+    base::{boot_clock::BootClock, ids::AccountId},
+    media::{BackendRow, BackendRowKind, BackendRows, Dialling, SoundKind},
     rtp::packet::{Packet, RtpStream},
     rtp_engine::{self, OnSoundLoaded, RtpEngine, SoundLoader},
+    sip::{SipTrunk, trunk::OutboundTrunk},
 };
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::authority::Authority;
 
 /// The rows that are alive.
 #[derive(Default)]
@@ -62,21 +64,33 @@ struct Life {
 impl Life {
     /// Begins with the rows of the earlier process. The port of SIP may be taken for a moment.
     async fn new(rows: &Arc<RowsInMemory>, clock: BootClock, bind: SocketAddr) -> Self {
+        let settings = Settings { bind: vec![bind], ..Settings::default() };
+        Self::with(rows, clock, settings, |_| ()).await
+    }
+
+    /// With settings. `meanwhile` is called with the addresses before the rows are read.
+    async fn with(
+        rows: &Arc<RowsInMemory>,
+        clock: BootClock,
+        settings: Settings,
+        meanwhile: impl FnOnce(&[SocketAddr]),
+    ) -> Self {
+        let sip_settings = settings;
         let settings = rtp_engine::Settings { threads: 1, ..Default::default() };
         let mut legs = RtpEngine::start(settings, Arc::new(NoSounds)).unwrap();
         legs.keep_rows(rows.clone(), clock).unwrap();
         let legs = Arc::new(legs);
         let (sip, driver) = loop {
-            let settings = Settings { bind: vec![bind], ..Settings::default() };
-            match SipBackend::bind(settings, legs.clone(), SipSecret([9; 32])) {
+            match SipBackend::bind(sip_settings.clone(), legs.clone(), SipSecret([9; 32])) {
                 Ok(bound) => break bound,
                 Err(_) => tokio::task::yield_now().await,
             }
         };
+        meanwhile(sip.addresses());
         let mut driver = driver.keeping(rows.clone(), clock);
         let alive = rows.alive();
-        let ports = legs.restore(&alive, clock);
-        let standing = driver.restore(&alive, &ports, clock);
+        let ports = legs.restore(&alive, clock, &|_| ());
+        let standing = driver.restore(&alive, &ports, clock, &|_| ());
         let (sip, (sender, events)) = (Arc::new(sip), mpsc::unbounded_channel());
         assert!(sip.restores(CallId::of(1)));
         let engine = Engine { sip: OnceLock::from(Arc::clone(&sip)), events: sender };
@@ -278,4 +292,161 @@ async fn of_two_halves_neither_goes_on_without_the_other() {
     }
     assert_eq!(life.legs.gauges().legs.load(std::sync::atomic::Ordering::Relaxed), 0);
     life.crash().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_hears_ringing_is_refused_and_one_who_calls_meanwhile_is_answered() {
+    let (rows, clock) = (Arc::new(RowsInMemory::default()), clock());
+    let life = Life::new(&rows, clock, "127.0.0.1:0".parse().unwrap()).await;
+    let at = life.harness.address();
+    let (mut line, mut phone) = Connection::udp(at).await;
+    phone.to = "ring";
+    line.send(&phone.invite()).await;
+    for code in ["100", "180"] {
+        assert_eq!(brief(&line.receive().await.unwrap()), code);
+    }
+    life.crash().await;
+    assert_eq!(rows.count(BackendRowKind::Dialog), 1);
+
+    let (mut other, sound) = (Phone::new("meanwhile", "127.0.0.1:1"), Line::new());
+    let invite =
+        other.request("INVITE", &format!("{}{SDP}", other.contact.clone()), &sound.offer());
+    let socket = StdSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(WAIT_MAX)).unwrap();
+    let settings = Settings { bind: vec![at], ..Settings::default() };
+    let life = Life::with(&rows, clock, settings, |addresses| {
+        // Nobody reads it yet.
+        socket.send_to(invite.as_bytes(), addresses[0]).unwrap();
+    })
+    .await;
+    assert!(life.standing.is_empty());
+    let refused = line.receive().await.unwrap();
+    assert_eq!((&*brief(&refused), header(&refused, "Retry-After")), ("503", Some("5")));
+    phone.learn(&refused);
+    line.send(&phone.same_branch("ACK")).await;
+    let hear = || {
+        let mut buffer = [0; 4_096];
+        let len = socket.recv(&mut buffer).unwrap();
+        brief(&String::from_utf8_lossy(&buffer[..len]))
+    };
+    assert_eq!((hear(), hear(), hear()), ("100".into(), "180".into(), "200".into()));
+    // The row of the call that rang has gone; that of the other is there.
+    assert_eq!(rows.count(BackendRowKind::Dialog), 1);
+    life.crash().await;
+}
+
+/// The next message of a stream.
+async fn next_message(
+    stream: &mut (impl tokio::io::AsyncRead + Unpin),
+    bytes: &mut Vec<u8>,
+) -> String {
+    loop {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        if let Some((head, rest)) = text.trim_start().split_once("\r\n\r\n") {
+            let len =
+                header(text.trim_start(), "Content-Length").map_or(0, |it| it.parse().unwrap());
+            if len <= rest.len() {
+                let message = format!("{head}\r\n\r\n{}", &rest[..len]);
+                *bytes = rest.as_bytes()[len..].to_vec();
+                return message;
+            }
+        }
+        let read = timeout(WAIT_MAX, stream.read_buf(bytes)).await.unwrap().unwrap();
+        assert_ne!(read, 0, "the connection has ended: {text}");
+    }
+}
+
+/// A carrier that is called over TCP or TLS, at one address.
+struct Carrier {
+    listener: tokio::net::TcpListener,
+    tls: Option<Arc<ServerTls>>,
+}
+
+/// One of its connections.
+struct CarrierLine {
+    stream: Box<dyn ReadWrite>,
+    bytes: Vec<u8>,
+}
+
+trait ReadWrite: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> ReadWrite for T {}
+
+impl Carrier {
+    async fn accept(&self) -> CarrierLine {
+        let (stream, _) = timeout(WAIT_MAX, self.listener.accept()).await.unwrap().unwrap();
+        let stream: Box<dyn ReadWrite> = match &self.tls {
+            Some(tls) => Box::new(tls.acceptor().accept(stream).await.unwrap()),
+            None => Box::new(stream),
+        };
+        CarrierLine { stream, bytes: Vec::new() }
+    }
+}
+
+impl CarrierLine {
+    /// Waits for an INVITE, answers it, and waits for the ACK. Returns Call-ID and CSeq.
+    async fn answer(&mut self, sound: &Line) -> (String, String) {
+        let invite = next_message(&mut self.stream, &mut self.bytes).await;
+        assert_eq!(brief(&invite), "INVITE", "{invite}");
+        let headers = format!("Contact: <sip:x@127.0.0.1>\r\n{SDP}");
+        let ok = agent::reply_to(&invite, 200, &headers, &sound.offer());
+        self.stream.write_all(ok.as_bytes()).await.unwrap();
+        let ack = next_message(&mut self.stream, &mut self.bytes).await;
+        assert_eq!(brief(&ack), "ACK");
+        let [id, cseq] = ["Call-ID", "CSeq"].map(|it| header(&invite, it).unwrap().to_owned());
+        (id, cseq)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_connection_to_a_trunk_is_opened_again_for_a_restored_call() {
+    for transport in ["tcp", "tls"] {
+        let authority = Authority::new();
+        let tls = ServerTls::open(authority.sign("127.0.0.1", 2_100), &[]).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let carrier = Carrier { listener, tls: (transport == "tls").then(|| Arc::new(tls)) };
+        let account: AccountId = "MA1".parse().unwrap();
+        let targets = [
+            "sip:other.example;transport=tls".to_owned(),
+            format!("sip:127.0.0.1:{port};transport={transport}"),
+        ]
+        .map(|it| it.parse().unwrap());
+        let mut out = OutboundTrunk::new(vec![account.clone()], targets[1..].to_vec(), &["*"]);
+        out.tls_ca = authority.pem.as_bytes().into();
+        out.options_interval = None;
+        // The one that is called is not the first one.
+        let called_alone = Arc::new(out.clone());
+        out.targets = targets.to_vec();
+        let trunk = |outbound| SipTrunk {
+            name: "carrier".into(),
+            outbound: Some(outbound),
+            ..SipTrunk::default()
+        };
+        let settings =
+            |trunk, bind| Settings { bind: vec![bind], trunks: vec![trunk], ..Settings::default() };
+
+        let (rows, clock, sound) = (Arc::new(RowsInMemory::default()), clock(), Line::new());
+        let first = settings(trunk(called_alone), "127.0.0.1:0".parse().unwrap());
+        let mut life = Life::with(&rows, clock, first, |_| ()).await;
+        let at = life.harness.address();
+        let dialling = Dialling { from: "4930".into(), to: "4989".into(), ..Dialling::default() };
+        let (call, dialling) = (CallId::of(1), Arc::new(dialling));
+        life.harness.sip.signal(SignallingOrder::Dial { call, account, dialling });
+        let mut line = carrier.accept().await;
+        let (id, _) = line.answer(&sound).await;
+        while life.harness.event().await != "Answered" {}
+        while rows.count(BackendRowKind::Leg) != 1 {
+            sound.hear();
+        }
+        life.crash().await;
+        drop(line);
+
+        let life = Life::with(&rows, clock, settings(trunk(Arc::new(out)), at), |_| ()).await;
+        assert_eq!(life.standing.len(), 1, "{transport}");
+        let mut line = carrier.accept().await;
+        assert_eq!(line.answer(&sound).await, (id, "2 INVITE".to_owned()), "{transport}");
+        life.harness.sip.signal(end(call, HangupCause::Normal));
+        assert_eq!(brief(&next_message(&mut line.stream, &mut line.bytes).await), "BYE");
+        life.crash().await;
+    }
 }

@@ -10,6 +10,7 @@ use conflow::{
 };
 
 use super::{outgoing::Outgoing, *};
+use crate::corpus;
 
 /// What an agent has left, and the port of each call's sound.
 struct Remains {
@@ -89,7 +90,8 @@ impl AgentHarness {
 fn a_call_has_a_row_from_its_answer_until_the_far_end_knows_that_it_is_over() {
     let (mut harness, mut phone) = (AgentHarness::keeping(), phone());
     harness.receive(&phone.invite());
-    assert_eq!(harness.dialogs(), [false; 0], "it rings");
+    assert_eq!(harness.dialogs(), [true], "it rings");
+    assert_eq!(harness.dialogs(), [false; 0]);
     harness.answer();
     assert_eq!(harness.dialogs(), [true]);
     phone.learn(harness.last());
@@ -105,7 +107,7 @@ fn a_call_has_a_row_from_its_answer_until_the_far_end_knows_that_it_is_over() {
 }
 
 #[test]
-fn a_call_that_rings_or_that_nobody_keeps_has_no_row() {
+fn a_call_of_ours_that_rings_and_a_call_that_nobody_keeps_have_no_row() {
     let (mut harness, mut phone) = (AgentHarness::new(), phone());
     harness.up(&mut phone);
     assert_eq!(harness.dialogs(), [false; 0]);
@@ -113,6 +115,42 @@ fn a_call_that_rings_or_that_nobody_keeps_has_no_row() {
     it.bench.agent.keep_rows();
     it.dial();
     assert_eq!(it.bench.dialogs(), [false; 0]);
+}
+
+#[test]
+fn a_call_that_rang_is_refused_until_its_caller_knows() {
+    let (mut harness, mut phone) = (AgentHarness::keeping(), phone());
+    harness.receive(&phone.invite());
+    let mut rows = harness.remains().rows;
+    let row = rows.pop().unwrap();
+    assert_eq!(rows, []);
+    harness.agent = Agent::new(harness.now, Arc::new(Settings::default()), SipSecret([8; 32]));
+    let mut effects = VecDeque::new();
+    let (agent, body) = (&mut harness.agent, row.body.as_ref().unwrap());
+    let nowhere = agent.refuse_unanswered(harness.now, body, &|_| None, &mut effects);
+    assert_eq!(nowhere, Err("no socket reaches its far end".to_owned()));
+    for count in [1, 0] {
+        let way = |hop: &Hop| Some(*hop);
+        harness.agent.refuse_unanswered(harness.now, body, &way, &mut effects).unwrap();
+        assert_eq!(effects.len(), count, "once");
+        for effect in std::mem::take(&mut effects) {
+            assert_eq!(harness.perform(effect).0, "503");
+        }
+    }
+    let refused = harness.last().to_owned();
+    assert_eq!(header(&refused, "Retry-After"), Some("5"));
+    assert_eq!(header(&refused, "CSeq"), Some("1 INVITE"));
+    assert_eq!(harness.wait(Duration::from_millis(500)), ["503"], "it may have been lost");
+    phone.learn(&refused);
+    assert!(phone.to_tag.is_some());
+    assert_eq!(harness.receive(&phone.same_branch("INVITE")), ["503"], "so may the INVITE");
+    assert_eq!(harness.receive(&phone.same_branch("ACK")), [""; 0]);
+    assert_eq!(harness.wait(Duration::from_secs(40)), [""; 0]);
+    harness.ends_empty();
+
+    let later = [&[body[0] + 1], &body[1..]].concat();
+    let refused = harness.agent.refuse_unanswered(harness.now, &later, &|_| None, &mut effects);
+    assert_eq!(refused, Err("its version is 130, and this release reads 129".to_owned()));
 }
 
 #[test]
@@ -414,24 +452,34 @@ fn a_phone_whose_connection_has_ended_is_asked_once_it_connects_again() {
     }
 }
 
-/// The rows that the first release with rows has written, which every later one reads.
+/// What each release has written, every later one reads.
 #[test]
 fn rows_of_earlier_releases_are_read() {
-    let hex = |bytes: &[u8]| bytes.iter().map(|it| format!("{it:02x}")).collect::<String>();
     let (mut harness, mut phone) = (AgentHarness::keeping(), phone());
     let timer = "Supported: timer\r\nSession-Expires: 120;refresher=uas\r\nAllow: UPDATE\r\n";
     let headers = format!("{}{SDP}{timer}", phone.contact.clone());
     harness.receive(&phone.request("INVITE", &headers, OFFER));
+    let row = |it: &mut AgentHarness| it.remains().rows[0].body.clone().unwrap();
+    corpus::check("ringing", &row(&mut harness));
     harness.answer();
-    let dialog = harness.remains().rows[0].body.clone().unwrap();
+    corpus::check("dialog", &row(&mut harness));
     let mut it = Outgoing::new();
     it.bench.agent.keep_rows();
     it.register("127.0.0.1:5071");
-    let registration = it.bench.remains().rows[0].body.clone().unwrap();
-    // If a row has changed, a new version and a new file are needed, and the old ones stay.
-    let kept = [
-        include_str!("../../../rows/dialog-1.hex"),
-        include_str!("../../../rows/registration-1.hex"),
-    ];
-    assert_eq!(kept.map(str::trim), [hex(&dialog), hex(&registration)]);
+    corpus::check("registration", &row(&mut it.bench));
+
+    let (way, clock) = (|hop: &Hop| Some(*hop), harness.clock());
+    for (release, row) in corpus::of_all_releases("ringing") {
+        let mut effects = VecDeque::new();
+        harness.agent = AgentHarness::keeping().agent;
+        let refused = harness.agent.refuse_unanswered(harness.now, &row, &way, &mut effects);
+        assert_eq!((refused, effects.len()), (Ok(()), 1), "{release}");
+    }
+    for (release, row) in corpus::of_all_releases("dialog") {
+        assert!(DialogRow::read(&row).is_ok(), "{release}");
+    }
+    for (release, row) in corpus::of_all_releases("registration") {
+        let restored = harness.agent.restore_registration(harness.now, &row, &way, clock);
+        assert_eq!(restored, Ok(()), "{release}");
+    }
 }
