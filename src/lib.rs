@@ -28,8 +28,8 @@
 //! | 2 formats | [`audio`], [`rtp`] | compute; no IO |
 //! | 2 ports of machines | [`cdr`], [`documents`], [`recording`], [`webhooks`] | as floor 1, in terms of calls and flows |
 //! | 2 pure parts of adapters | [`sip`], [`sim_phones`], `fetch::signature`, `rtp_engine::gauges` | decide, as machines do |
-//! | 3 adapters | [`tls`] < [`fetch`], `sip::{driver, resolver, sockets, stream, transport}`, [`accounts`], [`descriptors`] < [`credentials`], `documents::{folder, folder_index, web}`, [`sound`], `webhooks::dispatcher` | do IO, one driver each; they do not know each other, except as `<` says |
-//! | 3 adapters | `cdr::{store, table}`, `documents::cache`, `media::router`, `provisioning::memory`, `recording::{archive, encoders, files, mp3, store, table, wav_file, writer, writer_queue, writer_shared}`, [`rtp_engine`], `sim_phones::backend`, `speech::{command, pico, process}`, [`state_log`], `store::{folder, idempotency, inspect, member_ids, queue, rows_memory, sqlite, trunk_minutes}`, `trace::archive` | the same |
+//! | 3 adapters | [`holder`], [`tls`] < [`fetch`], [`rtp_engine`], `sip::{driver, resolver, sockets, stream, transport}`, [`accounts`], [`descriptors`] < [`credentials`], `documents::{folder, folder_index, web}`, [`sound`], `webhooks::dispatcher` | do IO, one driver each; they do not know each other, except as `<` says |
+//! | 3 adapters | `cdr::{store, table}`, `documents::cache`, `media::router`, `provisioning::memory`, `recording::{archive, encoders, files, mp3, store, table, wav_file, writer, writer_queue, writer_shared}`, `sim_phones::backend`, `speech::{command, pico, process}`, [`state_log`], `store::{folder, idempotency, inspect, member_ids, queue, rows_memory, sqlite, trunk_minutes}`, `trace::archive` | the same |
 //! | 4 engine | [`engine`] | wait, and run machines |
 //! | 5 edges | [`api`], [`cli`], `client`, [`simulate`] | speak to people and programs; decide nothing |
 //! | 6 program | [`app`], [`mod@bench`], [`check`], [`config`], [`log`], `main`, `simulate::command`, [`watch`] | build it all, and drain it on a signal |
@@ -91,6 +91,8 @@
 //! | idempotency keys | stored answers of repeated requests |
 //! | member id blocks | reserved ranges of member ids |
 //! | order, report, exchange | what the engine tells a backend, what a backend tells the engine, and the trait that takes reports |
+//! | holder | keeps our sockets while one process takes the place of another: systemd, or `conflow supervise` |
+//! | handover | the planned end of a process whose calls the next one goes on with |
 //! | media engine (`rtp_engine`) | carries the sound of real calls over RTP |
 //! | mixer thread | owns legs and rooms, and mixes every 20 ms |
 //! | mailbox | the queue of commands of a mixer thread; a command holds from the moment it is posted |
@@ -139,6 +141,7 @@ pub mod events;
 pub mod fetch;
 pub mod flow;
 pub mod group;
+pub mod holder;
 pub mod log;
 pub mod media;
 pub mod provisioning;

@@ -3,6 +3,7 @@
 
 use std::{
     env,
+    ffi::OsString,
     io::{self, Write},
     mem,
     path::Path,
@@ -14,11 +15,12 @@ use conflow::{
     app,
     cli::{
         self, Command, bench::BenchArgs, callbacks::CallbacksArgs, events::EventsArgs,
-        reference::ReferenceFormat, serve::ServeArgs, trace::TraceArgs, user::UserCommand,
-        watch::WatchArgs,
+        reference::ReferenceFormat, serve::ServeArgs, trace::TraceArgs, upgrade::UpgradeArgs,
+        user::UserCommand, watch::WatchArgs,
     },
     config::Config,
     flow::reference,
+    holder::HeldSockets,
     log::LogThread,
     speech::pico,
 };
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         Command::Check(flags) => return conflow::check::check(&flags),
         Command::Reference(flags) => print(&reference(flags.format)),
         Command::Serve(flags) => serve(*flags, true),
+        Command::Supervise(flags) => return supervise(flags.serve),
+        Command::Upgrade(wanted) => upgrade(&wanted),
         Command::Account(account) => app::accounts::account(*account, &mut io::stdout().lock()),
         Command::Endpoint(it) => app::row_commands::endpoint(*it, &mut io::stdout().lock()),
         Command::Application(it) => app::row_commands::application(*it, &mut io::stdout().lock()),
@@ -91,6 +95,9 @@ fn serve(flags: ServeArgs, has_state_log: bool) -> Result<()> {
         return Ok(io::stdout().write_all(config.to_toml().as_bytes())?);
     }
 
+    // Before other threads start.
+    let held = HeldSockets::from_env();
+    app::supervise::end_with_supervisor();
     let log = LogThread::begin(config.log.clone())?;
     // Clearing a huge page takes milliseconds on machines that back memory by a file, and calls
     // wait meanwhile. An error costs nothing else, so it is ignored.
@@ -98,7 +105,7 @@ fn serve(flags: ServeArgs, has_state_log: bool) -> Result<()> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().event_interval(TURNS_PER_POLL).build();
     let runtime = runtime.context("the system has no threads for it")?;
-    let done = runtime.block_on(app::serve(config, Box::new(load), log.sender()));
+    let done = runtime.block_on(app::serve(config, Box::new(load), log.sender(), held));
     // Dropping tasks one by one helps nobody: the process ends.
     mem::forget(runtime);
     drop(log);
@@ -127,6 +134,21 @@ fn trace(wanted: &TraceArgs) -> Result<()> {
 
 fn user_command(user: UserCommand) -> Result<()> {
     block_on(app::users::user(user, &mut io::stdout().lock()))
+}
+
+fn upgrade(wanted: &UpgradeArgs) -> Result<()> {
+    block_on(app::upgrade_command::upgrade(wanted, &mut io::stdout().lock()))
+}
+
+/// The exit code is that of the engine.
+fn supervise(arguments: Vec<OsString>) -> ExitCode {
+    match block_on(app::supervise::supervise(arguments)) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            drop(writeln!(io::stderr(), "conflow: {}", app::causes(&error)));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn watch(flags: WatchArgs) -> Result<()> {

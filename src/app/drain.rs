@@ -81,12 +81,14 @@ mod tests {
     use crate::{
         app::{
             Engine, accounts, flows_folder,
+            kept_sockets::KeptSockets,
             provisioner::Provisioner,
             rows::ConfigRows,
             store::{Stores, rows},
         },
         cli::serve::ServeArgs,
         config::{Config, DEVELOPMENT_ACCOUNT},
+        holder::HeldSockets,
         log,
         store::folder::DataFolder,
     };
@@ -128,7 +130,8 @@ mod tests {
             let (stores, remains) = Stores::open(&folder, &rows, parts, &key).unwrap();
             let rows = Arc::new(ConfigRows::new(rows, key));
             let provisioner = Provisioner::new(rows, accounts.clone(), &config).0;
-            let shared = (documents, accounts, provisioner);
+            let sockets = Arc::new(KeptSockets::new(HeldSockets::default()));
+            let shared = (documents, accounts, provisioner, sockets);
             let (mut engine, _) =
                 Engine::build(&config, config.http.0, stores, shared, log::LogSender::disabled())
                     .unwrap();

@@ -4,7 +4,10 @@ pub mod accounts;
 mod banner;
 mod causes;
 mod drain;
+mod engine_end;
+mod engine_note;
 pub mod events;
+mod kept_sockets;
 mod phones;
 mod provisioner;
 mod random;
@@ -18,25 +21,32 @@ mod row_seal;
 mod rows;
 mod settings;
 mod signals;
+mod start_log;
 mod state;
 pub mod store;
+pub mod supervise;
+mod supervised_sockets;
 pub mod trace;
+mod upgrade;
+pub mod upgrade_command;
 pub mod users;
 
 use std::{
-    env,
     net::SocketAddr,
-    path::{Path, PathBuf, absolute},
+    os::fd::AsFd,
+    path::{PathBuf, absolute},
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
-use tokio::{net::TcpListener, select, sync::oneshot, time::timeout};
+use anyhow::{Context, Result};
+use tokio::{net::TcpListener, sync::oneshot};
 use uuid::Uuid;
 
 pub use self::{causes::causes, reload::LoadConfig};
 use self::{
+    engine_note::EngineNote,
+    kept_sockets::KeptSockets,
     phones::{Backends, RealPhones},
     provisioner::Provisioner,
     random::{random, random_hex},
@@ -47,8 +57,9 @@ use self::{
     settings::{
         api_settings, fetch_settings, inbound_settings, is_open_to_itself, simulated_phones, trust,
     },
-    signals::{Signals, StopSignals},
+    signals::Signals,
     store::Stores,
+    upgrade::Upgrade,
     users::AccountPeople,
 };
 use super::log::LogSender;
@@ -57,11 +68,11 @@ use crate::{
     api::{self, Api, Ops, server},
     base::ids::{CallId, RoomId},
     cdr::CdrStore,
-    cli::{self, settings::Secret},
+    cli::settings::Secret,
     conference,
     config::Config,
     descriptors::{self, KernelDrops},
-    documents::{DocumentStore, LocalFlow, folder::FlowsFolder, web::WebDocuments},
+    documents::{DocumentStore, folder::FlowsFolder, web::WebDocuments},
     engine::{
         counters::CallCounters,
         inbound::{self, Inbound},
@@ -69,6 +80,7 @@ use crate::{
         registry::{self, Observed, Registry, TokioSpawner},
     },
     fetch::{self, FetchClient, Internet},
+    holder::{HeldSockets, names},
     media::Exchange,
     rtp_engine,
     sip::SipBackend,
@@ -102,29 +114,33 @@ struct Engine {
     state_log: Arc<StateLog>,
 }
 
+/// What an engine shares with the parts around it.
+type SharedParts = (Arc<FlowsFolder>, Arc<Accounts>, Arc<Provisioner>, Arc<KeptSockets>);
+
 /// File of the development account's token, in the data folder.
 const TOKEN_FILE: &str = "dev-token";
 /// 160 bits as hexadecimal digits: the length of the vendors' tokens.
 const TOKEN_BYTES: usize = 20;
-/// Maximum wait for responses in progress after the last call: the process must end in time.
-const ANSWERS_WAIT_MAX: Duration = Duration::from_secs(2);
-/// Maximum wait at the end for a store that cannot write: the process must end in time.
-const FLUSH_MAX: Duration = Duration::from_secs(3);
-/// A start must be quick, however many flows there are.
-const FLOWS_CHECKED_MAX: usize = 1_000;
 
-/// Serves until a signal, then drains. SIGHUP reloads the configuration.
+/// Serves until a signal, then drains. SIGHUP reloads the configuration, and SIGUSR2 hands over to a new
+/// process. `held` are the sockets of the last one.
 ///
 /// # Errors
 ///
 /// The engine could not start, or could not shut down as planned.
-pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Result<()> {
+pub async fn serve(
+    mut config: Config,
+    load: LoadConfig,
+    log: LogSender,
+    held: HeldSockets,
+) -> Result<()> {
     config.check_complete()?;
     let mut signals = Signals::take()?;
     let (descriptors, folder) = (descriptors::raise(), DataFolder::hold(&config.data)?);
     let token_file = give_token(&folder, &mut config)?;
     let https = https(&config)?;
-    let listener = bind(config.http.0).await?;
+    let sockets = Arc::new(KeptSockets::new(held));
+    let listener = bind(config.http.0, &sockets).await?;
     let http = listener.local_addr()?;
     let (documents, rows) =
         (Arc::new(flows_folder(&config)), store::open(&folder, config.is_new_store)?);
@@ -137,7 +153,7 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let prepared = stores.member_ids.prepare(&accounts.ids());
     prepared.with_context(|| format!("cannot use the data folder {}", config.data.display()))?;
     drop(tokio::spawn(store::remove_old_cdrs(stores.cdrs.clone())));
-    let shared = (documents.clone(), accounts.clone(), provisioner.clone());
+    let shared = (documents.clone(), accounts.clone(), provisioner.clone(), sockets.clone());
     let (mut engine, dispatcher) = Engine::build(&config, http, stores, shared, log.clone())?;
     let people = AccountPeople::open(rows.clone(), &engine.registry, engine.state_log.clone())?;
     let (closed, closing) = oneshot::channel::<()>();
@@ -147,81 +163,43 @@ pub async fn serve(mut config: Config, load: LoadConfig, log: LogSender) -> Resu
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
     let tls = https.clone();
-    let serving = tokio::spawn(server::serve(listener, https, engine.api.clone(), stopped));
+    let server = server::serve(listener, https, engine.api.clone(), stopped);
+    // After a handover, connections wait in the listener until the calls are back: none is refused.
+    let server = if remains.is_handover() { Err(server) } else { Ok(tokio::spawn(server)) };
     engine.phones = engine.recovery.recover(&engine.api, remains, config.restores);
+    let serving = server.unwrap_or_else(tokio::spawn);
+    sockets.serve();
     drop(tokio::spawn(accounts::watch(stored_accounts.clone(), accounts.clone(), people)));
 
     let sip = engine.phones.as_ref().map(|it| it.gauges().0.addresses().to_vec());
-    log_start(&config, &documents, http, &sip.unwrap_or_default(), token_file.as_deref());
-    warn_of_few(descriptors);
+    start_log::write(&config, &documents, http, &sip.unwrap_or_default(), token_file.as_deref());
+    start_log::warn_of_few(descriptors);
     let (accounts, log) = ((accounts, stored_accounts), (recordings, log));
     let parts = engine.reloadable(accounts, provisioner, (http, tls), log);
     drop(tokio::spawn(Reloader::new(base, &config, load, parts).run(signals.hangup, follow)));
-    let is_drained = engine.drain(drain_time(&config), &mut signals.stop).await;
-    drop(stop);
-    if is_drained {
-        drop(timeout(ANSWERS_WAIT_MAX, serving).await);
-        // All last callbacks are queued by now.
-        drop(closed);
-        drop(dispatching.await);
-    }
-    if let Some(phones) = engine.phones {
-        phones.close().await;
-    }
-    engine.journal.close_traces();
-    let ids = engine.ids.close();
-    // First: what is in the database is kept in the state log no longer.
-    let lost = rows.flush(FLUSH_MAX);
-    engine.state_log.close().context("the last events may be lost if the power fails now")?;
-    ids.context("the member ids will have a gap after the next start")?;
-    tracing::info!("conflow has ended");
-    match (engine.registry.call_count(), lost) {
-        (0, 0) => Ok(()),
-        (0, rows) => bail!("{rows} rows of calls are lost, because the store cannot write"),
-        (calls, _) => bail!("{calls} calls were cut off"),
-    }
-}
-
-/// Warns if few files may be open.
-fn warn_of_few(descriptors: u64) {
-    if descriptors < descriptors::RECOMMENDED_MIN {
-        tracing::warn!(
-            "only {descriptors} files may be open, and each call and connection takes one: raise the \
-             limit (ulimit -Hn, LimitNOFILE= of systemd) to {} or more",
-            descriptors::RECOMMENDED_MIN
-        );
-    }
-}
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// Logs the start and warnings about the setup, and prints the banner.
-fn log_start(
-    config: &Config,
-    documents: &FlowsFolder,
-    http: SocketAddr,
-    sip: &[SocketAddr],
-    token: Option<&Path>,
-) {
-    // First: a reader who waits for the line of the log has the banner, too.
-    if config.file.is_none() {
-        let flows = documents.names(&config.accounts[0].id);
-        let is_open = is_open_to_itself(config, http);
-        banner::print(&banner::text(config, http, sip, &flows, token, is_open));
-    }
-    tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
-    check_setup(config, documents, http);
+    let note = EngineNote::own(engine.recovery.taken_over);
+    let mut upgrade = Upgrade::new(folder, sockets, config.has_state_log, note);
+    let signals = (&mut signals.stop, &mut signals.upgrade);
+    let edges = ((stop, serving), (closed, dispatching));
+    let end = engine.wait(drain_time(&config), signals, &mut upgrade).await;
+    engine.end(end, edges, &*rows).await
 }
 
 fn drain_time(config: &Config) -> Duration {
     Duration::from_secs(config.drain.get().into())
 }
 
-async fn bind(http: SocketAddr) -> Result<TcpListener> {
-    let bound = TcpListener::bind(http).await;
-    bound.with_context(|| {
+/// Takes the listener of HTTP that the last process has left, or binds it.
+async fn bind(http: SocketAddr, sockets: &KeptSockets) -> Result<TcpListener> {
+    let bound = match sockets.held.take_tcp(names::HTTP, http) {
+        Some(listener) => TcpListener::from_std(listener),
+        None => TcpListener::bind(http).await,
+    };
+    let bound = bound.with_context(|| {
         format!("cannot serve HTTP on {http} (another address: --http; any free port: port 0)")
-    })
+    })?;
+    sockets.add(names::HTTP, bound.as_fd())?;
+    Ok(bound)
 }
 
 /// Opens the certificate of the HTTP server, and reads it again when it changes.
@@ -266,27 +244,11 @@ fn flows_folder(config: &Config) -> FlowsFolder {
 }
 
 impl Engine {
-    /// Waits for a signal, and lets all callers leave; false if a second signal ends that.
-    async fn drain(&self, patience: Duration, stop: &mut StopSignals) -> bool {
-        let name = stop.next().await;
-        tracing::info!("{name}: no new calls from now on");
-        if let Some(phones) = &self.phones {
-            phones.drain();
-        }
-        select! {
-            () = drain::drain(&self.registry, &self.inbound, patience) => true,
-            name = stop.next() => {
-                tracing::warn!("{name} again: conflow ends at once");
-                false
-            }
-        }
-    }
-
     fn build(
         config: &Config,
         http: SocketAddr,
         stores: Stores,
-        (folder, accounts, provisioner): (Arc<FlowsFolder>, Arc<Accounts>, Arc<Provisioner>),
+        (folder, accounts, provisioner, sockets): SharedParts,
         log: LogSender,
     ) -> Result<(Self, Dispatcher)> {
         let Stores { rows, ban_list, member_ids, cdrs, idempotency_keys, .. } = stores;
@@ -304,8 +266,8 @@ impl Engine {
         let observer = trace_sink(journal.clone(), counters.clone(), log.clone());
         let minutes = Arc::new(TrunkMinutes::open(rows.clone())?);
         let (web, key) = (client.clone(), random()?);
-        let rows_of_phones = (journal.clone(), stores.seal.clone());
-        let phones = RealPhones::new(config, key, web, rows_of_phones, observer.clone(), minutes)?;
+        let kept = (journal.clone(), stores.seal.clone(), sockets);
+        let phones = RealPhones::new(config, key, web, kept, observer.clone(), minutes)?;
         let backends = Backends::new(sim.as_ref(), phones.as_ref());
         let router = Arc::new(backends.router);
         let links = registry::RegistryPorts {
@@ -427,49 +389,4 @@ fn trace_sink(
         counters.note(&trace);
         trace.each(|it| log.trace(it));
     })
-}
-
-/// Logs at the start what would otherwise fail at the first call.
-fn check_setup(config: &Config, documents: &FlowsFolder, http: SocketAddr) {
-    for account in &config.accounts {
-        let flow = |name: &str| LocalFlow {
-            account: account.id.clone(),
-            name: name.into(),
-            dialect: account.dialect,
-        };
-        // Reading a flow logs its errors and warnings.
-        let names = documents.names(&account.id);
-        for name in names.iter().take(FLOWS_CHECKED_MAX) {
-            drop(documents.local(&flow(name)));
-        }
-        for number in config.numbers.iter().filter(|it| it.account == account.id) {
-            if let Some(flow) = number.flow.as_ref().filter(|it| !names.contains(it)) {
-                let (called, id) = (&number.called, &account.id);
-                let folder = config.flows.join(id.as_str());
-                tracing::warn!(
-                    "calls to {called} will fail: there is no {flow}.xml in {}",
-                    folder.display()
-                );
-            }
-        }
-    }
-    for variable in env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
-        if variable.starts_with("CONFLOW_") && !cli::is_variable(&variable) {
-            tracing::warn!("{variable} is not a setting of conflow: see conflow serve --help");
-        }
-    }
-    if !config.sim.on && config.sip.bind.0.is_empty() {
-        tracing::warn!(
-            "there are no phones: simulated ones are off (--sim), and so is SIP (--sip)"
-        );
-    }
-    if config.recordings.url.is_none() && http.ip().is_unspecified() {
-        tracing::warn!(
-            "URLs of recordings name {http}, where nobody finds them: set recordings.url \
-             (--recordings-url) to this server's URL"
-        );
-    }
-    if config.file.is_none() && !http.ip().is_loopback() {
-        tracing::warn!("development mode, and other machines can reach it at {http}");
-    }
 }

@@ -11,10 +11,13 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::timeout,
+};
 
 use self::sealed_rows::SealedRows;
-use super::store::boot_clock;
+use super::{kept_sockets::KeptSockets, store::boot_clock};
 use crate::{
     audio::clip::SoundError,
     base::{
@@ -25,8 +28,9 @@ use crate::{
     config::{self, Config},
     engine::{inbound::wall_clock, journal::Journal, registry::Observed},
     fetch::FetchClient,
+    holder::{SocketHolder, names},
     media::{BackendRow, BackendRows, Exchange, SoundKind, router::Router},
-    rtp_engine::{self, RtpEngine, SoundLoader},
+    rtp_engine::{self, GiveSockets, RtpEngine, SoundLoader, StoppedLegs},
     sim_phones::SimPhones,
     sip::{self, SipBackend, SipTrunk, settings::SipPeers},
     sound::{self, SoundCache, SoundSource, web::WebSounds},
@@ -44,6 +48,7 @@ pub(super) struct RealPhones {
     tls: Option<Arc<ServerTls>>,
     /// None: calls end with the process.
     rows: Option<PhoneRows>,
+    sockets: Arc<KeptSockets>,
 }
 
 /// Where the rows of calls go, and what seals them.
@@ -91,7 +96,7 @@ impl RealPhones {
         config: &Config,
         key: [u8; 32],
         client: FetchClient,
-        (journal, seal): (Arc<Journal>, Arc<dyn RowSeal>),
+        (journal, seal, sockets): (Arc<Journal>, Arc<dyn RowSeal>, Arc<KeptSockets>),
         observer: Arc<dyn Fn(Observed) + Send + Sync>,
         minutes: Arc<TrunkMinutes>,
     ) -> Result<Option<Self>> {
@@ -115,15 +120,18 @@ impl RealPhones {
         };
         let key = sip::ids::SipSecret(key);
         let settings = sip_settings(config);
-        match SipBackend::bind_with(settings, tls.clone(), rtp_engine.clone(), key) {
+        let (held, legs) = (&sockets.held, rtp_engine.clone());
+        match SipBackend::bind_held((settings, tls.clone()), legs, key, held) {
             Ok((sip, driver)) => {
+                let mut listeners = driver.descriptors().into_iter();
+                listeners.try_for_each(|(name, it)| sockets.add(name, it))?;
                 let earlier = minutes.earlier(wall_clock());
                 let keep = Box::new(move |talked| minutes.add(wall_clock(), talked));
                 let mut driver = driver.with_minutes(earlier, keep);
                 if let Some((rows, clock)) = kept {
                     driver = driver.keeping(rows, clock);
                 }
-                Ok(Some(Self { sip: Arc::new(sip), rtp_engine, driver, tls, rows }))
+                Ok(Some(Self { sip: Arc::new(sip), rtp_engine, driver, tls, rows, sockets }))
             }
             Err(error) if config.sip.is_default && error.is_busy() => {
                 tracing::warn!("{error}: real phones are off (use --sip for another address)");
@@ -134,13 +142,15 @@ impl RealPhones {
     }
 
     /// Goes on with the calls and the registrations of an earlier process, whose rows these are:
-    /// their sound at once, and their signalling from [`Self::open`] on. Returns the calls that stand; the
+    /// their sound at once, and their signalling from [`Self::open`] on. `is_handed_over`: it has ended on
+    /// purpose, so that the rows are exact and the phones are there. Returns the calls that stand; the
     /// others end, and so does each of these that the router gets an order to end. A dialog without a
     /// leg gets a BYE. `before` is called before something of a call is restored.
     pub(super) fn restore(
         &mut self,
         rows: &[BackendRow],
         clock: BootClock,
+        is_handed_over: bool,
         before: &dyn Fn(CallId),
     ) -> BTreeSet<CallId> {
         let Some(kept) = &self.rows else { return BTreeSet::new() };
@@ -159,7 +169,11 @@ impl RealPhones {
             );
             kept.journal.write(&sealed);
         }
-        let legs = self.rtp_engine.restore(&read, clock, before);
+        let held = &self.sockets.held;
+        let legs = self.rtp_engine.restore_held(&read, clock, is_handed_over, held, before);
+        if is_handed_over {
+            self.driver.trust_far_ends();
+        }
         self.driver.restore(&read, &legs, clock, before)
     }
 
@@ -202,6 +216,18 @@ impl OpenPhones {
     /// Refuses new calls from now on, and OPTIONS too, so that a proxy chooses another server.
     pub(super) fn drain(&self) {
         self.sip.drain();
+    }
+
+    /// Stops signalling and sound as they are, for a later process, and gives the sockets of calls to the
+    /// holder.
+    pub(super) async fn hand_over(&mut self, holder: Arc<SocketHolder>) -> Result<StoppedLegs> {
+        self.sip.hand_over();
+        let stopped = timeout(SIGNALLING_WAIT_MAX, &mut self.signalling).await;
+        stopped.context("the signalling does not stop")??;
+        let give: GiveSockets = Box::new(move |sockets| holder.store(names::RTP, sockets));
+        let rtp_engine = self.rtp_engine.clone();
+        let stopped = spawn_blocking(move || rtp_engine.hand_over(give)).await?;
+        stopped.context("the sound of calls")
     }
 
     /// Sends the remaining messages, and stops.

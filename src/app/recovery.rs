@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use super::{
+    engine_note::TakenOver,
     phones::{OpenPhones, RealPhones},
     store::{StateRemains, boot_clock},
 };
@@ -13,6 +14,7 @@ use crate::{
     base::ids::{CallId, Dialect},
     engine::{
         counters::CallCounters,
+        handover::CleanHandover,
         journal::Journal,
         recorder::{self, RestoreAttempt},
         registry::Registry,
@@ -50,6 +52,8 @@ pub(super) struct Recovery {
     seal: Option<Arc<dyn RowSeal>>,
     /// Whether there may be rows of calls of simulated phones.
     has_simulated: bool,
+    /// Set if the last process has handed its calls over.
+    pub(super) taken_over: Option<TakenOver>,
 }
 
 /// How a start treats what the last process has left.
@@ -63,6 +67,8 @@ struct RestoreTry {
     attempt: u8,
     /// Whether the last process has ended a moment ago.
     is_of_now: bool,
+    /// Whether it has handed its calls over.
+    is_handed_over: bool,
 }
 
 impl RestoreTry {
@@ -83,7 +89,9 @@ impl Recovery {
         has_simulated: bool,
     ) -> Self {
         api.state().set_recovering(true);
-        Self { closed_phones, router, registry, journal, counters, seal, has_simulated }
+        let taken_over = None;
+        let phones = closed_phones;
+        Self { closed_phones: phones, router, registry, journal, counters, seal, has_simulated, taken_over }
     }
 
     /// Restores the calls of the last process, tells the ends of the others, and queues the callbacks
@@ -104,9 +112,11 @@ impl Recovery {
         }
         let may_restore = may_restore && is_of_now && self.seal.is_some();
         let restores = may_restore && attempt <= ATTEMPTS_MAX;
-        let this = RestoreTry { restores, last, attempt, is_of_now };
         let rows = self.readable(rows);
         let clock = boot_clock();
+        let handover = self.take_handover(&rows).filter(|_| restores);
+        let is_handed_over = handover.is_some();
+        let this = RestoreTry { restores, last, attempt, is_of_now, is_handed_over };
         let stands = self.restore_phones(&rows, this);
         let plan = match restores {
             // What was being restored when a process died is not tried again.
@@ -126,6 +136,10 @@ impl Recovery {
         let restored = self.registry.restore(began.into_std(), plan, facts);
         known.iter().for_each(|call| self.end_unknown(*call));
         self.log_recovery(resumed, restored, began.elapsed());
+        if let Some(CleanHandover { stopped_at }) = handover {
+            let pause = Instant::now().into_std() - clock.instant(stopped_at);
+            self.taken_over = Some(TakenOver::new(restored.calls, pause));
+        }
         self.counters.recovered(restored, resumed.calls, began.elapsed());
 
         let requests = api.resume(&jobs);
@@ -165,6 +179,14 @@ impl Recovery {
         rows
     }
 
+    /// Takes the handover that the last process has left. Its row goes before anything is sent: after that,
+    /// a start that follows a crash must not take the rows for exact.
+    fn take_handover(&self, rows: &[RowRecord]) -> Option<CleanHandover> {
+        let handover = CleanHandover::of(rows)?;
+        self.journal.write_rows(&[CleanHandover::gone()]);
+        self.journal.has_all_rows().then_some(handover)
+    }
+
     /// Lets real phones restore their calls, and returns those that stand; if calls do not go on, their
     /// far ends are told. What the phones cannot use any more is removed.
     fn restore_phones(&mut self, rows: &[RowRecord], this: RestoreTry) -> BTreeSet<CallId> {
@@ -184,7 +206,9 @@ impl Recovery {
             let attempt = RestoreAttempt { attempt: this.attempt, unit };
             self.journal.write_rows(&[attempt.row()]);
         };
-        let stands = phones.restore(&used, boot_clock(), &|call| note(call.0.as_u128()));
+        let stands = phones.restore(&used, boot_clock(), this.is_handed_over, &|call| {
+            note(call.0.as_u128());
+        });
         // What follows dies of no single call, as far as is known.
         if used.iter().any(|it| it.kind != BackendRowKind::Registration) {
             note(0);

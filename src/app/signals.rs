@@ -12,6 +12,8 @@ pub(super) struct Signals {
     pub(super) stop: StopSignals,
     /// SIGHUP: reload the configuration.
     pub(super) hangup: Signal,
+    /// SIGUSR2: hand over to a new process.
+    pub(super) upgrade: Signal,
 }
 
 /// SIGTERM and SIGINT.
@@ -37,13 +39,13 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
         };
         let hangup = signal(SignalKind::hangup())?;
-        let harmless =
-            [SignalKind::user_defined1(), SignalKind::user_defined2(), SignalKind::alarm()];
+        let upgrade = signal(SignalKind::user_defined2())?;
+        let harmless = [SignalKind::user_defined1(), SignalKind::alarm()];
         for kind in harmless.into_iter().chain([SignalKind::from_raw(FILE_SIZE)]) {
             // Their handlers stay, and do nothing.
             drop(signal(kind)?);
         }
-        Ok(Self { stop, hangup })
+        Ok(Self { stop, hangup, upgrade })
     }
 }
 

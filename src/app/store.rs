@@ -31,6 +31,7 @@ use crate::{
     credentials,
     engine::{
         ban_list::{self, BanList, BansLeft},
+        handover::CleanHandover,
         inbound::wall_clock,
         membership, recorder,
     },
@@ -99,6 +100,13 @@ pub(super) struct StateRemains {
     is_complete: bool,
     /// Whether that process has ended a moment ago, and the machine has not been started since.
     pub(super) is_of_now: bool,
+}
+
+impl StateRemains {
+    /// Whether the last process has handed its calls over.
+    pub(super) fn is_handover(&self) -> bool {
+        self.is_of_now && CleanHandover::of(&self.rows).is_some()
+    }
 }
 
 impl Stores {

@@ -18,6 +18,7 @@ pub mod simulate;
 pub mod store;
 pub mod trace;
 pub mod trunk;
+pub mod upgrade;
 pub mod user;
 mod values;
 pub mod watch;
@@ -43,6 +44,13 @@ pub enum Command {
     /// Run the engine until it gets SIGTERM or SIGINT.
     #[command(after_help = serve::AFTER_HELP, after_long_help = serve::AFTER_LONG_HELP)]
     Serve(Box<serve::ServeArgs>),
+    /// Run the engine as the child of a small process that holds its sockets: for upgrades without a
+    /// lost call, and a start after a crash, where there is no systemd.
+    #[command(after_help = upgrade::AFTER_SUPERVISE)]
+    Supervise(Box<upgrade::SuperviseArgs>),
+    /// Let a new program take the place of a running engine; its calls go on.
+    #[command(after_help = upgrade::AFTER_UPGRADE)]
+    Upgrade(Box<upgrade::UpgradeArgs>),
     /// Try out a flow: callers do what a file says, an hour takes milliseconds, and the output
     /// tells what each caller heard.
     #[command(after_help = simulate::AFTER_HELP)]

@@ -86,4 +86,8 @@ Reload:
   SIGHUP reads the file again. If it has an error, nothing changes and the log says why. Otherwise
   accounts with their tokens, numbers, endpoints, trunks, log.level, fetch.allow, trusted_proxies,
   cors.origins, members_max, call_time_limit, the limits of accounts, and of [recordings] accounts,
-  keep_days, keep_gb, url and url_ttl take effect; calls go on with what they had. Certificates whose files have changed are read again, too. The log names changes that need a restart.";
+  keep_days, keep_gb, url and url_ttl take effect; calls go on with what they had. Certificates whose files have changed are read again, too. The log names changes that need a restart.
+
+Upgrade:
+  SIGUSR2, or conflow upgrade: a new program takes the place of this one, and its calls go on. It needs
+  systemd with FileDescriptorStoreMax=, or conflow supervise: see conflow upgrade --help.";

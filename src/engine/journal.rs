@@ -266,6 +266,11 @@ impl Journal {
         &self.callbacks
     }
 
+    /// Whether the log that outlives the process has all rows.
+    pub fn has_all_rows(&self) -> bool {
+        self.state_log.as_ref().is_some_and(|it| it.status().held == 0)
+    }
+
     /// The log that outlives the process, if there is one.
     pub(super) fn state_log(&self) -> Option<&Arc<StateLog>> {
         self.state_log.as_ref()

@@ -20,6 +20,7 @@ mod ended_calls;
 mod event_store;
 mod group_guard;
 pub mod group_writer;
+pub mod handover;
 pub mod inbound;
 pub mod invite;
 mod join;

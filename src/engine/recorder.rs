@@ -73,13 +73,15 @@ pub(super) enum KeyKind {
     Departures = 20,
     /// A restore that is under way.
     Restoring = 21,
+    /// A handover whose rows are exact.
+    HandedOver = 24,
     /// An event whose callback has not been delivered.
     Callback = RowKey::LATER,
 }
 
 impl KeyKind {
     /// Every kind, for lookups.
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::Call,
         Self::Answer,
         Self::Member,
@@ -100,6 +102,7 @@ impl KeyKind {
         Self::Registration,
         Self::Departures,
         Self::Restoring,
+        Self::HandedOver,
         Self::Callback,
     ];
 

@@ -336,7 +336,7 @@ impl FoundRows {
             KeyKind::Answer | KeyKind::Answered | KeyKind::Ban | KeyKind::Call => (),
             KeyKind::Callback | KeyKind::Cdr | KeyKind::Delivery | KeyKind::Dialog => (),
             KeyKind::Job | KeyKind::JobAnswered | KeyKind::Leaving | KeyKind::Leg => (),
-            KeyKind::Registration | KeyKind::Restoring | KeyKind::Room => (),
+            KeyKind::HandedOver | KeyKind::Registration | KeyKind::Restoring | KeyKind::Room => (),
         }
         Ok(())
     }

@@ -54,6 +54,7 @@ pub fn kind_name(kind: u8) -> String {
         Some(KeyKind::Registration) => "registered phones".to_owned(),
         Some(KeyKind::Departures) => "members who leave rooms".to_owned(),
         Some(KeyKind::Restoring) => "restores under way".to_owned(),
+        Some(KeyKind::HandedOver) => "handovers under way".to_owned(),
         None => format!("rows of kind {kind}"),
     }
 }
@@ -148,7 +149,7 @@ impl Journal {
                 KeyKind::Ban | KeyKind::Job | KeyKind::JobAnswered => (),
                 KeyKind::CallState | KeyKind::RoomState | KeyKind::Document => (),
                 KeyKind::Dialog | KeyKind::Leg | KeyKind::Registration => (),
-                KeyKind::Departures | KeyKind::Restoring => (),
+                KeyKind::Departures | KeyKind::HandedOver | KeyKind::Restoring => (),
             }
         }
         let waiting = || self.state_log().map_or_else(Vec::new, |it| it.keys(CALLBACK));
@@ -282,7 +283,7 @@ impl Remains {
             KeyKind::Answer | KeyKind::Call | KeyKind::Delivery => return None,
             KeyKind::Callback | KeyKind::Cdr | KeyKind::Member | KeyKind::Room => return None,
             KeyKind::Dialog | KeyKind::Leg | KeyKind::Registration => return None,
-            KeyKind::Restoring => return None,
+            KeyKind::HandedOver | KeyKind::Restoring => return None,
         }
         Some(TurnRow::gone(key))
     }
@@ -323,7 +324,7 @@ impl Remains {
                     | (KeyKind::JobAnswered | KeyKind::Leaving, _)
                     | (KeyKind::CallState | KeyKind::RoomState | KeyKind::Document, _)
                     | (KeyKind::Dialog | KeyKind::Leg | KeyKind::Registration, _)
-                    | (KeyKind::Departures | KeyKind::Restoring, _)
+                    | (KeyKind::Departures | KeyKind::HandedOver | KeyKind::Restoring, _)
                     | (KeyKind::Call | KeyKind::Member, None) => (),
                 }
             }

@@ -9,9 +9,9 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
-        mpsc::{Receiver, Sender},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,9 @@ pub(super) const TICKS_PLAIN: u64 = 1 << 11;
 
 /// Rows that one frame takes.
 const FRAME_ROWS_MAX: usize = 64;
+
+/// Time for all rows to be written at a handover.
+const SYNC_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Timestamp units of a tick.
 const UNITS: u64 = FRAME as u64;
@@ -95,6 +98,15 @@ pub(super) struct RestoredParts {
     pub(super) srtp: Option<SrtpSession>,
 }
 
+/// When legs are restored, and what their rows are worth.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RestorePoint {
+    pub(super) now: Instant,
+    pub(super) clock: BootClock,
+    /// Each row was written after the last packet of its leg.
+    pub(super) is_exact: bool,
+}
+
 impl LegRow {
     pub(super) fn of(parts: &LegParts<'_>, clock: BootClock) -> Self {
         let LegParts { address, cname, stream, at, session, source, srtp } = *parts;
@@ -125,8 +137,10 @@ impl LegRow {
         postcard::to_allocvec(self).expect("numbers and texts")
     }
 
-    /// The leg of the row at a later time: as if it had sent a packet in each tick since.
-    pub(super) fn restore(self, now: Instant, clock: BootClock) -> RestoredParts {
+    /// The leg of the row at a later time: as if it had sent a packet in each tick since, or none if the
+    /// row is exact.
+    pub(super) fn restore(self, point: RestorePoint) -> RestoredParts {
+        let RestorePoint { now, clock, is_exact } = point;
         let Self { version: _, address: _, cname, stream, at, session, source, srtp } = self;
         let since = now.saturating_duration_since(clock.instant(at));
         let ticks = u64::try_from(since.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX);
@@ -135,7 +149,7 @@ impl LegRow {
         // A tick that has begun may have sent its packet.
         let sent = (ticks + 1).saturating_mul(per_tick);
         let left_out = if srtp.is_some() { INDEXES_LEFT_OUT.into() } else { 0 };
-        let packets = sent.saturating_add(left_out);
+        let packets = if is_exact { 0 } else { sent.saturating_add(left_out) };
         RestoredParts {
             cname,
             stream: stream.restore(packets, ticks.wrapping_mul(UNITS) as u32),
@@ -159,6 +173,8 @@ pub(super) type LegRowLink = Arc<OnceLock<LegRowSink>>;
 pub(super) enum LegRowMessage {
     Put(CallId, Box<LegRow>),
     Gone(CallId),
+    /// All rows before it must be written; then it is dropped.
+    Sync(Sender<()>),
     /// The engine is dropped.
     Close,
 }
@@ -172,6 +188,14 @@ impl LegRowSink {
         _ = self.sender.send(LegRowMessage::Close);
     }
 
+    /// Waits until all rows are written. False: that takes longer than a disk may.
+    pub(super) fn sync(&self) -> bool {
+        let (sender, written) = mpsc::channel();
+        _ = self.sender.send(LegRowMessage::Sync(sender));
+        // Nothing comes: the other end is dropped.
+        written.recv_timeout(SYNC_WAIT_MAX) == Err(RecvTimeoutError::Disconnected)
+    }
+
     pub(super) fn gone(&self, call: CallId) {
         _ = self.sender.send(LegRowMessage::Gone(call));
     }
@@ -179,29 +203,30 @@ impl LegRowSink {
 
 /// Writes rows until the engine is dropped. Rows that wait together are one frame.
 pub(super) fn write_rows(messages: &Receiver<LegRowMessage>, rows: &dyn BackendRows) {
-    let row = |message| match message {
-        LegRowMessage::Put(call, row) => {
-            Some(BackendRow::of_call(BackendRowKind::Leg, call, Some(row.write())))
-        }
-        LegRowMessage::Gone(call) => Some(BackendRow::of_call(BackendRowKind::Leg, call, None)),
-        LegRowMessage::Close => None,
-    };
-    while let Some(first) = messages.recv().ok().and_then(row) {
-        let mut frame = vec![first];
-        let mut is_closed = false;
-        while frame.len() < FRAME_ROWS_MAX
-            && !is_closed
-            && let Ok(message) = messages.try_recv()
-        {
-            match row(message) {
-                Some(next) => frame.push(next),
-                None => is_closed = true,
+    let (mut frame, mut waiting, mut is_closed) = (Vec::new(), Vec::new(), false);
+    while !is_closed && let Ok(first) = messages.recv() {
+        let mut next = Some(first);
+        while let Some(message) = next.take() {
+            match message {
+                LegRowMessage::Put(call, row) => {
+                    let body = Some(row.write());
+                    frame.push(BackendRow::of_call(BackendRowKind::Leg, call, body));
+                }
+                LegRowMessage::Gone(call) => {
+                    frame.push(BackendRow::of_call(BackendRowKind::Leg, call, None));
+                }
+                LegRowMessage::Sync(sender) => waiting.push(sender),
+                LegRowMessage::Close => is_closed = true,
+            }
+            if frame.len() < FRAME_ROWS_MAX && waiting.is_empty() && !is_closed {
+                next = messages.try_recv().ok();
             }
         }
-        rows.write(&frame);
-        if is_closed {
-            return;
+        if !frame.is_empty() {
+            rows.write(&frame);
         }
+        frame.clear();
+        waiting.clear();
     }
 }
 
@@ -281,6 +306,10 @@ mod tests {
         read
     }
 
+    fn at(now: Instant, clock: BootClock) -> RestorePoint {
+        RestorePoint { now, clock, is_exact: false }
+    }
+
     fn next(parts: &mut RestoredParts) -> (u32, u16, u32, bool) {
         let mut out = [0; 200];
         let len = parts.stream.write(8, &[0; 20], 160, &mut out).unwrap();
@@ -295,7 +324,7 @@ mod tests {
         let later = BootClock::new(start + Duration::from_secs(3), 12_000_000_000);
         for (packet_ms, packets) in [(20, 151), (10, 302), (5, 604)] {
             let row = row(start, clock, &session(packet_ms, None), None);
-            let mut parts = row.restore(start + Duration::from_secs(3), later);
+            let mut parts = row.restore(at(start + Duration::from_secs(3), later));
             let sequence = 65_530_u16.wrapping_add(packets);
             assert_eq!(next(&mut parts), (9, sequence, 1_000 + 150 * 160, true));
             assert_eq!(parts.source.destination(), "192.0.2.9:4002".parse().unwrap());
@@ -305,10 +334,53 @@ mod tests {
     }
 
     #[test]
+    fn an_exact_row_goes_on_with_the_next_number_and_the_time_that_has_passed() {
+        let start = Instant::now();
+        let clock = BootClock::new(start, 9_000_000_000);
+        let mut srtp = SrtpSession::default();
+        srtp.agree(start, Some(&keys()));
+        let point =
+            RestorePoint { is_exact: true, ..at(start + Duration::from_millis(150), clock) };
+        let plain = row(start, clock, &session(20, None), None);
+        let secure = row(start, clock, &session(20, Some(keys())), Some(&srtp));
+        for row in [plain, secure] {
+            let mut parts = row.restore(point);
+            assert_eq!(next(&mut parts), (9, 65_530, 1_000 + 7 * 160, true));
+        }
+    }
+
+    #[test]
+    fn rows_before_a_sync_are_written_when_it_returns() {
+        #[derive(Default)]
+        struct Counted(Arc<std::sync::atomic::AtomicUsize>);
+        impl BackendRows for Counted {
+            fn write(&self, rows: &[BackendRow]) {
+                std::thread::sleep(Duration::from_millis(5));
+                self.0.fetch_add(rows.len(), std::sync::atomic::Ordering::SeqCst);
+            }
+        }
+        let start = Instant::now();
+        let clock = BootClock::new(start, 9_000_000_000);
+        let (sender, messages) = mpsc::channel();
+        let sink = LegRowSink { clock, sender };
+        let count = Arc::default();
+        let rows = Counted(Arc::clone(&count));
+        let thread = std::thread::spawn(move || write_rows(&messages, &rows));
+        let row = row(start, clock, &session(20, None), None);
+        (0..200).for_each(|it| sink.put(CallId::of(it), row.clone()));
+        assert!(sink.sync());
+        assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 200);
+        sink.gone(CallId::of(1));
+        sink.close();
+        thread.join().unwrap();
+        assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 201);
+    }
+
+    #[test]
     fn a_settled_address_stays_settled() {
         let start = Instant::now();
         let clock = BootClock::new(start, 9_000_000_000);
-        let mut parts = row(start, clock, &session(20, None), None).restore(start, clock);
+        let mut parts = row(start, clock, &session(20, None), None).restore(at(start, clock));
         let mut from = |port: u16, ssrc, sequence| {
             let now = start + Duration::from_millis(20);
             let packet = Packet {
@@ -337,7 +409,7 @@ mod tests {
         let len = stream.write(8, &[0; 20], 160, &mut out).unwrap();
         srtp.protect(&mut out, len).unwrap();
         let row = row(start, clock, &session, Some(&srtp));
-        let mut parts = row.restore(start + Duration::from_secs(3), clock);
+        let mut parts = row.restore(at(start + Duration::from_secs(3), clock));
         let (_, sequence, ..) = next(&mut parts);
         assert_eq!(sequence, 65_530_u16.wrapping_add(151 + INDEXES_LEFT_OUT as u16));
         assert!(parts.srtp.is_some_and(|it| it.is_on()));

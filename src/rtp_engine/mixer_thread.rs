@@ -45,9 +45,9 @@ pub(super) struct MixerThread<W> {
     leaving: Vec<usize>,
     talks: Vec<TalkChange>,
     mailbox: Mailbox<MailboxMessage<W>>,
-    links: ThreadLinks<W>,
+    pub(super) links: ThreadLinks<W>,
     /// The time of tick 0.
-    started_at: Instant,
+    pub(super) started_at: Instant,
 }
 
 /// The receivers of what a mixer thread sends.
@@ -131,7 +131,7 @@ impl<W: RtpSocket> MixerThread<W> {
         }
     }
 
-    fn take_messages(&mut self) {
+    pub(super) fn take_messages(&mut self) {
         while let Some(message) = self.mailbox.take() {
             match message {
                 MailboxMessage::Open(leg) => _ = self.insert_leg(leg),

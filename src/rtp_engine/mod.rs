@@ -15,7 +15,9 @@
 mod apply;
 mod command;
 mod demultiplexer;
+mod engine_state;
 mod gauges;
+mod handover;
 mod leg;
 mod leg_counters;
 mod leg_row;
@@ -35,7 +37,7 @@ use std::{
     ops::RangeInclusive,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::Ordering,
         mpsc::{self, Receiver, Sender},
     },
     thread::{self as std_thread, JoinHandle},
@@ -46,6 +48,7 @@ use uuid::Uuid;
 use self::{
     command::Command,
     demultiplexer::Demultiplexer,
+    engine_state::EngineState,
     gauges::GaugeGuard,
     leg::RtpLeg,
     leg_row::{LegRowLink, LegRowSink},
@@ -56,6 +59,7 @@ use self::{
     ticker::Epoch,
 };
 pub use self::{
+    engine_state::{GiveSockets, StoppedLegs},
     gauges::{PacketDrop, RtpGauges, TickHistogram},
     loader::{OnSoundLoaded, SoundLoader},
     ticker::Ticker,
@@ -92,6 +96,8 @@ pub struct RtpEngine {
     threads: Vec<JoinHandle<()>>,
     reports: Sender<Option<Report>>,
     rows: LegRowLink,
+    /// The number of threads that tick.
+    tickers: usize,
 }
 
 struct EngineCore {
@@ -99,7 +105,7 @@ struct EngineCore {
     demultiplexer: Demultiplexer<UdpSocketPair>,
     gauges: Arc<RtpGauges>,
     exchange: OnceLock<Weak<dyn Exchange>>,
-    is_closed: Arc<AtomicBool>,
+    state: Arc<EngineState>,
 }
 
 impl RtpEngine {
@@ -110,9 +116,10 @@ impl RtpEngine {
     /// The system cannot start a thread.
     pub fn start(settings: Settings, loader: Arc<dyn SoundLoader>) -> io::Result<Self> {
         let (mut engine, tickers) = Self::with_tickers(settings, loader)?;
+        engine.tickers = tickers.len();
         for (number, ticker) in tickers.into_iter().enumerate() {
-            let is_closed = Arc::clone(&engine.core.is_closed);
-            engine.spawn(format!("sound-{number}"), move || ticker.run(&is_closed))?;
+            let state = Arc::clone(&engine.core.state);
+            engine.spawn(format!("sound-{number}"), move || ticker.run(&state))?;
         }
         Ok(engine)
     }
@@ -136,7 +143,7 @@ impl RtpEngine {
             demultiplexer: Demultiplexer::new(Arc::clone(&senders), program_loader),
             gauges: Arc::default(),
             exchange: OnceLock::new(),
-            is_closed: Arc::default(),
+            state: Arc::default(),
         });
         let (reports, received_reports) = mpsc::channel();
         let epoch = Epoch::now();
@@ -151,7 +158,8 @@ impl RtpEngine {
             Ticker::new(epoch, MixerThread::new(epoch.start(), mailbox, links, tones, gauges))
         };
         let tickers = mailboxes.into_iter().map(ticker).collect();
-        let mut engine = Self { core: Arc::clone(&core), threads: Vec::new(), reports, rows };
+        let (own, threads) = (Arc::clone(&core), Vec::new());
+        let mut engine = Self { core: own, threads, reports, rows, tickers: 0 };
         engine
             .spawn("sound-reports".to_owned(), move || core.forward_reports(&received_reports))?;
         Ok((engine, tickers))
@@ -176,7 +184,7 @@ impl RtpEngine {
 
 impl Drop for RtpEngine {
     fn drop(&mut self) {
-        self.core.is_closed.store(true, Ordering::Relaxed);
+        self.core.state.is_closed.store(true, Ordering::Relaxed);
         // The report thread has ended, or ends at this message.
         _ = self.reports.send(None);
         self.rows.get().into_iter().for_each(LegRowSink::close);

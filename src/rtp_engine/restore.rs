@@ -14,11 +14,12 @@ use super::{
     RtpEngine,
     gauges::GaugeGuard,
     leg::RtpLeg,
-    leg_row::{LegRow, LegRowSink, write_rows},
+    leg_row::{LegRow, LegRowSink, RestorePoint, write_rows},
     socket::UdpSocketPair,
 };
 use crate::{
     base::{boot_clock::BootClock, ids::CallId},
+    holder::HeldSockets,
     media::{BackendRow, BackendRowKind, BackendRows},
 };
 
@@ -44,12 +45,26 @@ impl RtpEngine {
         clock: BootClock,
         before: &dyn Fn(CallId),
     ) -> BTreeMap<CallId, SocketAddr> {
+        self.restore_held(rows, clock, false, &HeldSockets::default(), before)
+    }
+
+    /// As [`Self::restore`], with sockets that a holder has kept. `is_exact`: the earlier process has
+    /// handed its calls over ([`RtpEngine::hand_over`]), so each stream goes on with its next number.
+    pub fn restore_held(
+        &self,
+        rows: &[BackendRow],
+        clock: BootClock,
+        is_exact: bool,
+        held: &HeldSockets,
+        before: &dyn Fn(CallId),
+    ) -> BTreeMap<CallId, SocketAddr> {
+        let point = RestorePoint { now: now(), clock, is_exact };
         let mut restored = BTreeMap::new();
         for row in rows.iter().filter(|it| it.kind == BackendRowKind::Leg) {
             let call = CallId(Uuid::from_u128(row.id));
             let Some(body) = &row.body else { continue };
             before(call);
-            match self.restore_leg(call, body, clock) {
+            match self.restore_leg(call, body, point, held) {
                 Ok(address) => _ = restored.insert(call, address),
                 Err(error) => {
                     tracing::warn!(%call, "its sound cannot be restored: {error}");
@@ -64,11 +79,12 @@ impl RtpEngine {
         &self,
         call: CallId,
         body: &[u8],
-        clock: BootClock,
+        point: RestorePoint,
+        held: &HeldSockets,
     ) -> Result<SocketAddr, String> {
         let row = LegRow::read(body)?;
         let core = &*self.core;
-        let bound = UdpSocketPair::bind_at(row.address, &core.gauges);
+        let bound = UdpSocketPair::take_at(row.address, held, &core.gauges);
         let (socket, address) = bound.or_else(|error| {
             tracing::warn!(%call, address = %row.address, %error, "its RTP ports are taken");
             let (ports, random) = (&core.settings.rtp_ports, Uuid::new_v4().as_u128());
@@ -76,7 +92,7 @@ impl RtpEngine {
                 .map_err(|error| error.to_string())
         })?;
         let gauge_guard = GaugeGuard::new(&core.gauges, 1, |it| &it.legs);
-        let leg = RtpLeg::restored((call, row), (socket, address), (now(), clock), gauge_guard);
+        let leg = RtpLeg::restored((call, row), (socket, address), point, gauge_guard);
         core.demultiplexer.open(Box::new(leg));
         Ok(address)
     }

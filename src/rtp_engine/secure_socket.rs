@@ -1,7 +1,7 @@
 //! Secure socket: the socket of a leg, which encrypts what it sends and checks what it receives, if
 //! keys have been agreed on.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{net::SocketAddr, os::fd::BorrowedFd, time::Instant};
 
 use super::{
     gauges::PacketDrop,
@@ -24,6 +24,11 @@ pub(super) struct SecureSocket<W> {
 impl<W: RtpSocket> SecureSocket<W> {
     pub(super) fn new(socket: W) -> Self {
         Self { socket, srtp: None }
+    }
+
+    /// The descriptors that a later process needs.
+    pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.socket.descriptors()
     }
 
     /// Goes on with the keys of an earlier process.

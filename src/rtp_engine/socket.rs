@@ -4,11 +4,15 @@ use std::{
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
     ops::RangeInclusive,
+    os::fd::{AsFd, BorrowedFd},
     sync::Arc,
 };
 
 use super::gauges::{GaugeGuard, RtpGauges};
-use crate::media::legs::NoPort;
+use crate::{
+    holder::{HeldSockets, names},
+    media::legs::NoPort,
+};
 
 /// Sends and receives a leg's datagrams. Never blocks.
 pub(super) trait RtpSocket: Send + 'static {
@@ -17,6 +21,9 @@ pub(super) trait RtpSocket: Send + 'static {
 
     /// Sends a datagram. Returns false if the system refuses.
     fn send(&mut self, port: SocketKind, datagram: &[u8], to: SocketAddr) -> bool;
+
+    /// The descriptors that a later process needs to go on with the socket.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
 }
 
 /// One of the two ports of a leg.
@@ -92,11 +99,31 @@ impl UdpSocketPair {
             socket.set_nonblocking(true)?;
             Ok::<_, io::Error>(socket)
         };
-        let rtp = bind(address)?;
-        let rtcp = bind(SocketAddr::new(address.ip(), address.port() + 1))?;
-        let gauge_guard = GaugeGuard::new(gauges, 2, |it| &it.sockets);
-        let is_ipv6 = address.is_ipv6();
-        Ok((Self { rtp, rtcp, is_ipv6, _gauge_guard: gauge_guard }, address))
+        let (rtp, rtcp) = (bind(address)?, bind(beside(address))?);
+        Ok((Self::of(rtp, rtcp, gauges), address))
+    }
+
+    /// Takes the pair that an earlier process has left with the holder; else binds it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::bind_at`].
+    pub(super) fn take_at(
+        address: SocketAddr,
+        held: &HeldSockets,
+        gauges: &Arc<RtpGauges>,
+    ) -> io::Result<(Self, SocketAddr)> {
+        let take = |address| held.take_udp(names::RTP, address);
+        match (take(address), take(beside(address))) {
+            (Some(rtp), Some(rtcp)) => Ok((Self::of(rtp, rtcp, gauges), address)),
+            // Half a pair is closed before the whole is bound.
+            (_, _) => Self::bind_at(address, gauges),
+        }
+    }
+
+    fn of(rtp: UdpSocket, rtcp: UdpSocket, gauges: &Arc<RtpGauges>) -> Self {
+        let is_ipv6 = rtp.local_addr().is_ok_and(|it| it.is_ipv6());
+        Self { rtp, rtcp, is_ipv6, _gauge_guard: GaugeGuard::new(gauges, 2, |it| &it.sockets) }
     }
 
     /// A dual-stack IPv6 socket reaches IPv4 under mapped addresses.
@@ -126,6 +153,15 @@ impl RtpSocket for UdpSocketPair {
     fn send(&mut self, port: SocketKind, datagram: &[u8], to: SocketAddr) -> bool {
         self.socket(port).send_to(datagram, self.reachable(to)).is_ok()
     }
+
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.rtp.as_fd(), self.rtcp.as_fd()]
+    }
+}
+
+/// The address of RTCP for one of RTP.
+fn beside(rtp: SocketAddr) -> SocketAddr {
+    SocketAddr::new(rtp.ip(), rtp.port() + 1)
 }
 
 #[cfg(test)]

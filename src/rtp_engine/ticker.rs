@@ -2,7 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::Ordering,
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -12,7 +12,7 @@ use thread_priority::{
     set_thread_priority_and_policy, thread_native_id,
 };
 
-use super::{mixer_thread::MixerThread, socket::UdpSocketPair};
+use super::{engine_state::EngineState, mixer_thread::MixerThread, socket::UdpSocketPair};
 use crate::media::TICK;
 
 /// A mixer thread and its clock. Tests and benches call [`Ticker::tick`] themselves.
@@ -43,6 +43,9 @@ struct TickPace {
 /// A thread that is later than this skips the missed ticks: nobody would listen to them.
 const LATE_MAX: Duration = Duration::from_secs(1);
 
+/// Time between two looks at whether an engine that was handed over is closed.
+const HANDED_OVER_POLL: Duration = Duration::from_millis(100);
+
 /// Seconds from 1900, the origin of NTP, to 1970.
 const NTP_UNIX: u64 = 2_208_988_800;
 
@@ -58,11 +61,12 @@ impl Ticker {
         self.mixer_thread.tick(tick, now, self.epoch.ntp(now));
     }
 
-    /// Ticks until the engine is closed.
-    pub(super) fn run(mut self, is_closed: &AtomicBool) {
+    /// Ticks until the engine is closed or handed over.
+    pub(super) fn run(mut self, state: &EngineState) {
         raise_priority();
         let mut pace = TickPace::new(self.epoch.start, now());
-        while !is_closed.load(Ordering::Relaxed) {
+        let is_closed = || state.is_closed.load(Ordering::Relaxed);
+        while !is_closed() && state.handover.get().is_none() {
             thread::sleep(pace.due().saturating_duration_since(now()));
             let begun = now();
             pace.begin(begun);
@@ -78,6 +82,13 @@ impl Ticker {
             gauges.late.count(begun.saturating_duration_since(pace.scheduled()));
             gauges.done.count(now().saturating_duration_since(pace.scheduled()));
             pace.end(begun);
+        }
+        if let Some(gate) = state.handover.get() {
+            self.mixer_thread.hand_over_to(gate);
+            // Its legs last as long as the process: the end of one would be told.
+            while !is_closed() {
+                thread::sleep(HANDED_OVER_POLL);
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Call state of the signalling: dialog, media description, and pending messages.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     fmt,
     net::SocketAddr,
     sync::Arc,
@@ -78,8 +78,8 @@ pub struct LivenessCheck {
 pub struct LivenessQueue {
     pub(super) waiting: VecDeque<CallId>,
     /// Calls whose connection has ended with the earlier process, and whose far end is not known to be
-    /// reachable.
-    pub(super) adrift: BTreeSet<CallId>,
+    /// reachable; and whether it is asked when it has a connection again.
+    pub(super) adrift: BTreeMap<CallId, bool>,
     pub(super) due: Option<Instant>,
 }
 

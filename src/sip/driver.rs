@@ -1,5 +1,6 @@
 //! SIP driver: connects the agent to the sockets, the clock, the RTP engine and the call engine.
 
+mod handover;
 mod restore;
 
 use std::{
@@ -37,6 +38,7 @@ use crate::{
         boot_clock::BootClock,
         ids::{AccountId, CallId},
     },
+    holder::HeldSockets,
     media::{
         BackendRows, CannotDial, Exchange, NoFlow, SignallingBackend, SignallingOrder, legs::Legs,
     },
@@ -74,6 +76,8 @@ pub struct SipDriver {
     /// None: calls end with the process.
     rows: Option<(Arc<dyn BackendRows>, BootClock)>,
     keeps_rows: Arc<AtomicBool>,
+    /// The earlier process has handed its calls over: their far ends are there.
+    is_handed_over: bool,
 }
 
 /// Notes for later processes how long an answered call through a trunk was.
@@ -83,6 +87,7 @@ enum DriverCommand {
     Command(Box<Command>),
     Phones(Vec<String>, OnBoundPhones),
     Stop,
+    HandOver,
 }
 
 /// Callback with the newest phone of each user.
@@ -134,8 +139,7 @@ impl SipBackend {
         Self::bind_with(Settings { tls: None, ..settings }, None, legs, key)
     }
 
-    /// Binds the sockets; messages are read from [`SipDriver::run`] on. Must be called within a
-    /// tokio runtime. `tls` is for [`Settings::tls`]. `key` must be random, and new for each process.
+    /// [`SipBackend::bind_held`], without a holder.
     ///
     /// # Errors
     ///
@@ -146,12 +150,27 @@ impl SipBackend {
         legs: Arc<dyn Legs>,
         key: SipSecret,
     ) -> Result<(Self, SipDriver), BindError> {
-        let mut settings = settings;
+        Self::bind_held((settings, tls), legs, key, &HeldSockets::default())
+    }
+
+    /// Binds the sockets, but for those that a holder has kept; messages are read from
+    /// [`SipDriver::run`] on. Must be called within a tokio runtime. `tls` is for [`Settings::tls`]. `key`
+    /// must be random, and new for each process.
+    ///
+    /// # Errors
+    ///
+    /// An address cannot be bound.
+    pub fn bind_held(
+        (mut settings, tls): (Settings, Option<Arc<ServerTls>>),
+        legs: Arc<dyn Legs>,
+        key: SipSecret,
+        held: &HeldSockets,
+    ) -> Result<(Self, SipDriver), BindError> {
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
         }
         let bind = |&address: &SocketAddr| {
-            Listener::bind(address).map_err(|source| BindError { address, source })
+            Listener::bind(address, held).map_err(|source| BindError { address, source })
         };
         let listeners = settings.bind.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
         let addresses: Vec<_> = listeners.iter().map(|it| it.address).collect();
@@ -160,7 +179,7 @@ impl SipBackend {
         }
         settings.bind.clone_from(&addresses);
         let secure = settings.tls.zip(tls).map(|(address, tls)| {
-            TlsListener::bind(address, tls).map_err(|source| BindError { address, source })
+            TlsListener::bind(address, tls, held).map_err(|source| BindError { address, source })
         });
         let secure = secure.transpose()?;
         let tls = secure.as_ref().map(|it| it.address);
@@ -192,6 +211,7 @@ impl SipBackend {
             keeps_minutes: Box::new(drop),
             rows: None,
             keeps_rows: Arc::default(),
+            is_handed_over: false,
         };
         let keeps_rows = driver.keeps_rows.clone();
         let backend =
@@ -323,6 +343,7 @@ impl SipDriver {
                         self.handle(Command::Drain, &*exchange);
                         stops_at = Some(Clock::now() + UNREGISTER_WAIT_MAX);
                     }
+                    Some(DriverCommand::HandOver) => return self.hand_over(readers, &*exchange).await,
                     None => break,
                 },
                 Some(Ok(answer)) = self.questions.join_next() => self.handle(answer, &*exchange),

@@ -153,17 +153,19 @@ impl Agent {
         let is_of = |id: &&CallId| {
             self.calls.get(id).is_some_and(|it| it.dialog.is_reached_at(hop, &contact))
         };
-        let found: Vec<_> = self.liveness.adrift.iter().filter(is_of).copied().collect();
+        let found: Vec<_> = self.liveness.adrift.keys().filter(is_of).copied().collect();
         found.into_iter().for_each(|id| self.found_again(now, id, hop));
     }
 
-    /// The far end of a restored call that could not be reached has a connection, and is asked.
+    /// The far end of a restored call that could not be reached has a connection. It is asked, unless the
+    /// call was handed over.
     pub(super) fn found_again(&mut self, now: Instant, id: CallId, hop: &Hop) {
-        if !self.liveness.adrift.remove(&id) {
-            return;
-        }
+        let Some(is_checked) = self.liveness.adrift.remove(&id) else { return };
         let Some(call) = self.calls.get_mut(&id) else { return };
         (call.dialog.hop.link, call.dialog.hop.remote) = (hop.link, hop.remote);
+        if !is_checked {
+            return;
+        }
         // What was sent over the old connection has no answer.
         call.has_pending_invite = false;
         let has_moved = call.check.is_some_and(|it| it.has_moved);

@@ -38,6 +38,8 @@ pub struct DialogToRestore {
     pub hop: Hop,
     /// Its RTP port. None: it has no sound, so that it ends.
     pub port: Option<SocketAddr>,
+    /// Whether its far end is asked if it is still there. It is in any case if the port is another one.
+    pub is_checked: bool,
 }
 
 impl Agent {
@@ -111,7 +113,7 @@ impl Agent {
         clock: BootClock,
         effects: &mut Effects,
     ) -> Result<bool, String> {
-        let DialogToRestore { call: id, row, hop, port } = dialog;
+        let DialogToRestore { call: id, row, hop, port, is_checked } = dialog;
         let (is_ending, written) = (row.is_ending, row.write());
         let RestoredCall { mut call, trunk } = row.restore(now, id, hop, clock)?;
         if self.dialogs.contains_key(&call.dialog.local_tag) {
@@ -122,7 +124,8 @@ impl Agent {
             let us = self.settings.address_for(port.ip(), hop.remote.ip());
             has_moved = media.move_to(SocketAddr::new(us, port.port()));
         }
-        call.check = Some(LivenessCheck { at: None, is_sent: false, has_moved });
+        let check = LivenessCheck { at: None, is_sent: false, has_moved };
+        call.check = (is_checked || has_moved).then_some(check);
         self.dialogs.insert(call.dialog.local_tag.clone(), id);
         self.calls.insert(id, call);
         self.calls.note_row(id, Some(&written));
@@ -132,7 +135,7 @@ impl Agent {
             return Ok(false);
         }
         if hop.transport.is_stream() {
-            self.liveness.adrift.insert(id);
+            self.liveness.adrift.insert(id, is_checked);
         }
         self.rearm(id);
         Ok(true)

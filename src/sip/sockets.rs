@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, SocketAddr},
+    os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -25,7 +26,10 @@ use super::{
     request::Hop,
     settings::Settings,
 };
-use crate::tls::ServerTls;
+use crate::{
+    holder::{HeldSockets, names},
+    tls::ServerTls,
+};
 
 /// What the network tells the agent.
 #[derive(Debug)]
@@ -104,14 +108,20 @@ pub struct TlsListener {
 }
 
 impl TlsListener {
-    /// Binds TCP to an address. Must be called within a tokio runtime.
+    /// Takes the listener of an address that a holder has kept, or binds TCP to it. Must be called within
+    /// a tokio runtime.
     ///
     /// # Errors
     ///
     /// The address is in use, not ours, or not permitted.
-    pub fn bind(address: SocketAddr, tls: Arc<ServerTls>) -> io::Result<Self> {
-        let tcp = listen(address)?;
+    pub fn bind(address: SocketAddr, tls: Arc<ServerTls>, held: &HeldSockets) -> io::Result<Self> {
+        let tcp = listen_held(address, names::SIP_TLS, held)?;
         Ok(Self { address: tcp.local_addr()?, tcp, tls })
+    }
+
+    /// Its socket, with its name at a holder.
+    pub fn descriptor(&self) -> (&'static str, BorrowedFd<'_>) {
+        (names::SIP_TLS, self.tcp.as_fd())
     }
 }
 
@@ -126,12 +136,17 @@ const BACKLOG: i32 = 1_024;
 const FREE_PORT_TRIES: usize = 16;
 
 impl Listener {
-    /// Binds UDP and TCP to one address. Must be called within a tokio runtime.
+    /// Takes the sockets of an address that a holder has kept, or binds UDP and TCP to it. Must be called
+    /// within a tokio runtime.
     ///
     /// # Errors
     ///
     /// The address is in use, not ours, or not permitted.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, held: &HeldSockets) -> io::Result<Self> {
+        if let Some(udp) = held.take_udp(names::SIP_UDP, address) {
+            let (address, udp) = (udp.local_addr()?, Arc::new(UdpSocket::from_std(udp)?));
+            return Ok(Self { address, udp, tcp: listen_held(address, names::SIP_TCP, held)? });
+        }
         let mut tries = if address.port() == 0 { FREE_PORT_TRIES } else { 1 };
         loop {
             let udp = socket(address, Type::DGRAM, Protocol::UDP)?;
@@ -145,6 +160,11 @@ impl Listener {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Its sockets, with their names at a holder.
+    pub fn descriptors(&self) -> [(&'static str, BorrowedFd<'_>); 2] {
+        [(names::SIP_UDP, self.udp.as_fd()), (names::SIP_TCP, self.tcp.as_fd())]
     }
 }
 
@@ -201,6 +221,13 @@ impl SipSockets {
                 false => tracing::info!(%peer, "{note}"),
             },
         }
+    }
+}
+
+fn listen_held(address: SocketAddr, name: &str, held: &HeldSockets) -> io::Result<TcpListener> {
+    match held.take_tcp(name, address) {
+        Some(listener) => TcpListener::from_std(listener),
+        None => listen(address),
     }
 }
 

@@ -16,6 +16,7 @@ mod rows;
 mod signals;
 mod storage;
 mod trunks;
+mod upgrade;
 
 use std::{
     fs,

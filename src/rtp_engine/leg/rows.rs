@@ -1,17 +1,17 @@
 //! Rows of a leg: when they are written, and the leg that one becomes.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{net::SocketAddr, os::fd::BorrowedFd, sync::Arc, time::Instant};
 
 use super::RtpLeg;
 use crate::{
     audio::playout::DtmfMode,
-    base::{boot_clock::BootClock, ids::CallId},
+    base::ids::CallId,
     rtp::rtcp::RtcpSession,
     rtp_engine::{
         gauges::GaugeGuard,
         leg_row::{
-            KeptLeg, LegParts, LegRow, LegRowSink, RestoredParts, TICKS_PLAIN, TICKS_SECURE,
-            WrittenLeg,
+            KeptLeg, LegParts, LegRow, LegRowSink, RestorePoint, RestoredParts, TICKS_PLAIN,
+            TICKS_SECURE, WrittenLeg,
         },
         socket::RtpSocket,
     },
@@ -59,14 +59,32 @@ impl<W: RtpSocket> RtpLeg<W> {
         kept.written = Some((Arc::clone(session), to, is_settled));
     }
 
+    /// Writes the row as it is after the last packet of this process.
+    pub(in crate::rtp_engine) fn keep_last(
+        &mut self,
+        tick: u64,
+        next_at: Instant,
+        sink: &LegRowSink,
+    ) {
+        if let Some(kept) = &mut self.kept {
+            kept.written = None;
+        }
+        self.keep(tick, next_at, sink);
+    }
+
+    /// The descriptors of its sockets.
+    pub(in crate::rtp_engine) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.socket.descriptors()
+    }
+
     /// The leg of a row. Its first packet is sent in the next tick.
     pub(in crate::rtp_engine) fn restored(
         (call, row): (CallId, LegRow),
         (socket, address): (W, SocketAddr),
-        (now, clock): (Instant, BootClock),
+        point: RestorePoint,
         gauge_guard: GaugeGuard,
     ) -> Self {
-        let RestoredParts { cname, stream, session, source, srtp } = row.restore(now, clock);
+        let RestoredParts { cname, stream, session, source, srtp } = row.restore(point);
         // The random numbers are those of the row.
         let mut leg = Self::new(call, socket, 0, gauge_guard);
         leg.keep_at(address);

@@ -1,5 +1,6 @@
 //! Mixer threads on a virtual clock, with sockets in memory: who says and hears what, and when.
 
+mod handover;
 mod harness;
 mod room_sounds;
 mod teardown;

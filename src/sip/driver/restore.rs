@@ -43,8 +43,9 @@ impl SipDriver {
     /// legs that have been restored. Returns the calls that stand. The other legs are closed,
     /// dialogs without a leg get a BYE, and calls that rang a 503.
     ///
-    /// Nothing is sent before [`SipDriver::run`]; that also asks the far ends if they are still there.
-    /// `before` is called before each call is restored.
+    /// Nothing is sent before [`SipDriver::run`]; that also asks the far ends if they are still there,
+    /// unless the earlier process has handed its calls over. `before` is called
+    /// before each call is restored.
     pub fn restore(
         &mut self,
         rows: &[BackendRow],
@@ -117,7 +118,8 @@ impl SipDriver {
                 Hop { link: *link.or_insert_with(|| stream::new_link(&self.sockets)), ..old }
             }),
         };
-        let dialog = DialogToRestore { call, row, hop, port: legs.get(&call).copied() };
+        let (port, is_checked) = (legs.get(&call).copied(), !self.is_handed_over);
+        let dialog = DialogToRestore { call, row, hop, port, is_checked };
         let stands = self.agent.restore(now, dialog, clock, &mut self.effects)?;
         if !stands {
             tracing::warn!(%call, "its sound is lost, or it was being ended: its far end gets a BYE");

@@ -1,9 +1,14 @@
 //! Answered calls over real sockets that survive their process: signalling and sound on the same ports.
 
-use std::{collections::BTreeMap, net::UdpSocket as StdSocket};
+use std::{
+    collections::BTreeMap,
+    net::UdpSocket as StdSocket,
+    os::fd::{BorrowedFd, OwnedFd},
+};
 
 use conflow::{
     base::{boot_clock::BootClock, ids::AccountId},
+    holder::{HeldSockets, names},
     media::{BackendRow, BackendRowKind, BackendRows, Dialling, SoundKind},
     rtp::packet::{Packet, RtpStream},
     rtp_engine::{self, OnSoundLoaded, RtpEngine, SoundLoader},
@@ -65,7 +70,18 @@ impl Life {
     /// Begins with the rows of the earlier process. The port of SIP may be taken for a moment.
     async fn new(rows: &Arc<RowsInMemory>, clock: BootClock, bind: SocketAddr) -> Self {
         let settings = Settings { bind: vec![bind], ..Settings::default() };
-        Self::with(rows, clock, settings, |_| ()).await
+        Self::with(rows, clock, settings, None, |_| ()).await
+    }
+
+    /// As `new`; the earlier process has handed over if it has left sockets.
+    async fn after(
+        rows: &Arc<RowsInMemory>,
+        clock: BootClock,
+        bind: SocketAddr,
+        held: Option<HeldSockets>,
+    ) -> Self {
+        let settings = Settings { bind: vec![bind], ..Settings::default() };
+        Self::with(rows, clock, settings, held, |_| ()).await
     }
 
     /// With settings. `meanwhile` is called with the addresses before the rows are read.
@@ -73,8 +89,10 @@ impl Life {
         rows: &Arc<RowsInMemory>,
         clock: BootClock,
         settings: Settings,
+        held: Option<HeldSockets>,
         meanwhile: impl FnOnce(&[SocketAddr]),
     ) -> Self {
+        let (is_handed_over, held) = (held.is_some(), held.unwrap_or_default());
         let sip_settings = settings;
         let settings = rtp_engine::Settings { threads: 1, ..Default::default() };
         let mut legs = RtpEngine::start(settings, Arc::new(NoSounds)).unwrap();
@@ -89,7 +107,11 @@ impl Life {
         meanwhile(sip.addresses());
         let mut driver = driver.keeping(rows.clone(), clock);
         let alive = rows.alive();
-        let ports = legs.restore(&alive, clock, &|_| ());
+        let ports = legs.restore_held(&alive, clock, is_handed_over, &held, &|_| ());
+        assert_eq!(held.count(), 0, "all sockets are taken");
+        if is_handed_over {
+            driver.trust_far_ends();
+        }
         let standing = driver.restore(&alive, &ports, clock, &|_| ());
         let (sip, (sender, events)) = (Arc::new(sip), mpsc::unbounded_channel());
         assert!(sip.restores(CallId::of(1)));
@@ -97,6 +119,26 @@ impl Life {
         let driver = tokio::spawn(driver.run(Arc::new(engine)));
         let harness = SipHarness { sip, events, open: Arc::default() };
         Self { harness, driver, legs, standing }
+    }
+
+    /// Ends as at an upgrade; returns the sockets of its legs.
+    async fn hand_over(self) -> HeldSockets {
+        self.harness.sip.hand_over();
+        self.driver.await.unwrap();
+        let given = Arc::<Mutex<Vec<OwnedFd>>>::default();
+        let (legs, all) = (self.legs, given.clone());
+        let stopped = tokio::task::spawn_blocking(move || {
+            legs.hand_over(Box::new(move |sockets: &[BorrowedFd<'_>]| {
+                let sockets = sockets.iter().map(|it| it.try_clone_to_owned());
+                sockets.map(|it| Ok(all.lock().push(it?))).collect()
+            }))
+        });
+        assert_eq!(stopped.await.unwrap().unwrap().count, 1);
+        let held = HeldSockets::default();
+        for socket in given.lock().drain(..) {
+            held.add_udp(names::RTP, socket.into()).unwrap();
+        }
+        held
     }
 
     /// Nobody is told.
@@ -236,6 +278,35 @@ async fn a_call_goes_on_on_the_same_ports_in_the_same_dialog() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_handed_over_goes_on_with_the_next_packet_and_is_not_asked() {
+    let (rows, clock) = (Arc::new(RowsInMemory::default()), clock());
+    let mut life = Life::new(&rows, clock, "127.0.0.1:0".parse().unwrap()).await;
+    let at = life.harness.address();
+    let (mut line, mut phone, mut sound, mut last) = up(&mut life, &rows).await;
+    for _ in 0..3 {
+        let held = life.hand_over().await;
+        // It waits in the socket.
+        sound.say(last.from);
+        while sound.socket.set_nonblocking(true).is_ok() && sound.socket.peek(&mut [0]).is_ok() {
+            last = sound.hear();
+        }
+        sound.socket.set_nonblocking(false).unwrap();
+        life = Life::after(&rows, clock, at, Some(held)).await;
+        assert_eq!(life.standing.len(), 1);
+        let next = sound.hear();
+        assert_eq!((next.from, next.ssrc), (last.from, last.ssrc));
+        assert_eq!(next.sequence, last.sequence.wrapping_add(1), "{last:?} {next:?}");
+        let later = next.timestamp.wrapping_sub(last.timestamp);
+        assert!(160 <= later && later % 160 == 0, "{last:?} {next:?}");
+        last = sound.hear();
+        assert_eq!(brief(&line.ask(&phone.request("OPTIONS", "", "")).await), "200");
+    }
+    assert_eq!(brief(&line.ask(&phone.request("BYE", "", "")).await), "200");
+    life.harness.expect(&["HungUp"]).await;
+    life.crash().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sound_moves_to_another_port_if_its_own_is_taken() {
     let (rows, clock) = (Arc::new(RowsInMemory::default()), clock());
     let mut life = Life::new(&rows, clock, "127.0.0.1:0".parse().unwrap()).await;
@@ -314,7 +385,7 @@ async fn a_caller_who_hears_ringing_is_refused_and_one_who_calls_meanwhile_is_an
     let socket = StdSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(WAIT_MAX)).unwrap();
     let settings = Settings { bind: vec![at], ..Settings::default() };
-    let life = Life::with(&rows, clock, settings, |addresses| {
+    let life = Life::with(&rows, clock, settings, None, |addresses| {
         // Nobody reads it yet.
         socket.send_to(invite.as_bytes(), addresses[0]).unwrap();
     })
@@ -427,7 +498,7 @@ async fn the_connection_to_a_trunk_is_opened_again_for_a_restored_call() {
 
         let (rows, clock, sound) = (Arc::new(RowsInMemory::default()), clock(), Line::new());
         let first = settings(trunk(called_alone), "127.0.0.1:0".parse().unwrap());
-        let mut life = Life::with(&rows, clock, first, |_| ()).await;
+        let mut life = Life::with(&rows, clock, first, None, |_| ()).await;
         let at = life.harness.address();
         let dialling = Dialling { from: "4930".into(), to: "4989".into(), ..Dialling::default() };
         let (call, dialling) = (CallId::of(1), Arc::new(dialling));
@@ -441,7 +512,7 @@ async fn the_connection_to_a_trunk_is_opened_again_for_a_restored_call() {
         life.crash().await;
         drop(line);
 
-        let life = Life::with(&rows, clock, settings(trunk(Arc::new(out)), at), |_| ()).await;
+        let life = Life::with(&rows, clock, settings(trunk(Arc::new(out)), at), None, |_| ()).await;
         assert_eq!(life.standing.len(), 1, "{transport}");
         let mut line = carrier.accept().await;
         assert_eq!(line.answer(&sound).await, (id, "2 INVITE".to_owned()), "{transport}");

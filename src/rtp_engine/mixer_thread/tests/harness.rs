@@ -5,6 +5,7 @@ use std::{
     f64::consts::TAU,
     fmt,
     net::SocketAddr,
+    os::fd::BorrowedFd,
     sync::{
         Arc, Mutex,
         mpsc::{self, Receiver},
@@ -94,6 +95,10 @@ impl RtpSocket for FakeSocket {
         drop(ends);
         act.into_iter().for_each(|act| act());
         true
+    }
+
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
     }
 }
 

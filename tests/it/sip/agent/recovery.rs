@@ -47,6 +47,23 @@ impl AgentHarness {
     /// The process dies, and another one goes on after a while, with this port for the sound. Returns
     /// what it sends at once, and how many calls stand.
     fn crash(&mut self, away: Duration, port: Option<&str>) -> (Vec<String>, usize) {
+        self.succeed(away, port, true)
+    }
+
+    /// The process hands its calls over to another one, with this port for the sound.
+    fn hand_over(&mut self, port: &str) -> Vec<String> {
+        let (said, standing) = self.succeed(Duration::from_millis(150), Some(port), false);
+        assert_eq!((said, standing), (vec![], 1));
+        self.agent.check_restored(self.now);
+        self.wait(Duration::ZERO)
+    }
+
+    fn succeed(
+        &mut self,
+        away: Duration,
+        port: Option<&str>,
+        is_checked: bool,
+    ) -> (Vec<String>, usize) {
         let Remains { rows, clock } = self.remains();
         self.now += away;
         // A later process reads the clock at another time.
@@ -69,6 +86,7 @@ impl AgentHarness {
                 row: DialogRow::read(body).unwrap(),
                 hop,
                 port,
+                is_checked,
             };
             let stands = self.agent.restore(self.now, dialog, later, &mut effects).unwrap();
             standing += usize::from(stands);
@@ -177,7 +195,7 @@ fn a_row_of_a_restored_call_is_the_row_that_it_was_made_of() {
             let hop = Hop { transport: Transport::Udp, link: 0, local, remote: other.remote };
             let call = call_of(&before[0]);
             let port = Some(PORT.parse().unwrap());
-            let dialog = DialogToRestore { call, row, hop, port };
+            let dialog = DialogToRestore { call, row, hop, port, is_checked: true };
             let stands = other.agent.restore(other.now, dialog, clock, &mut VecDeque::new());
             assert_eq!(stands, Ok(true));
             assert_eq!(other.agent.take_rows(clock), [], "{headers} {is_acked}");
@@ -450,6 +468,41 @@ fn a_phone_whose_connection_has_ended_is_asked_once_it_connects_again() {
         assert_eq!(harness.receive(&phone.request("OPTIONS", "", "")), ["200"]);
         assert_eq!(harness.wait(Duration::ZERO), [""; 0], "once");
     }
+}
+
+#[test]
+fn the_far_end_of_a_call_that_was_handed_over_is_asked_nothing_unless_the_port_is_another_one() {
+    let (mut harness, mut phone) = (AgentHarness::keeping(), phone());
+    harness.up(&mut phone);
+    assert_eq!(harness.hand_over(PORT), [""; 0]);
+    assert_eq!(harness.wait(Duration::from_secs(120)), [""; 0]);
+    assert_eq!(harness.receive(&phone.request("OPTIONS", "", "")), ["200"]);
+    assert_eq!(harness.hand_over("127.0.0.1:20002"), ["INVITE"]);
+    let check = harness.last().to_owned();
+    assert!(body(&check).contains("m=audio 20002 "), "{check}");
+    assert_eq!(harness.receive(&reply_to(&check, 200, SDP, OFFER)), ["ACK"]);
+    assert_eq!(harness.hand_over("127.0.0.1:20002"), [""; 0]);
+    harness.end(HangupCause::EndOfXml);
+    assert_eq!(header(harness.last(), "CSeq"), Some("2 BYE"));
+    let bye = harness.last().to_owned();
+    harness.receive(&reply_to(&bye, 200, "", ""));
+    harness.ends_empty();
+}
+
+#[test]
+fn a_handed_over_call_whose_connection_has_ended_goes_on_over_the_next_one_and_is_not_asked() {
+    let mut harness = AgentHarness::keeping();
+    harness.transport = Transport::Tcp;
+    let mut phone = phone();
+    phone.via = format!("TCP {HERE};rport");
+    phone.contact = "Contact: <sip:anna@10.9.9.9:5070;transport=tcp>\r\n".to_owned();
+    harness.up(&mut phone);
+    assert_eq!(harness.hand_over(PORT), [""; 0]);
+    harness.remote = "127.0.0.1:5099".parse().unwrap();
+    assert_eq!(harness.receive(&phone.request("OPTIONS", "", "")), ["200"]);
+    assert_eq!(harness.wait(Duration::from_secs(60)), [""; 0]);
+    harness.end(HangupCause::EndOfXml);
+    assert_eq!(harness.sent.last().unwrap().0, harness.remote, "over the new connection");
 }
 
 /// What each release has written, every later one reads.
