@@ -31,7 +31,7 @@
 //! | 3 adapters | [`holder`], [`tls`] < [`fetch`], [`rtp_engine`], `sip::{driver, resolver, sockets, stream, transport}`, [`accounts`], [`descriptors`] < [`credentials`], `documents::{folder, folder_index, web}`, [`sound`], `webhooks::dispatcher` | do IO, one driver each; they do not know each other, except as `<` says |
 //! | 3 adapters | `cdr::{store, table}`, `documents::cache`, `media::router`, `provisioning::memory`, `recording::{archive, encoders, files, mp3, store, table, wav_file, writer, writer_queue, writer_shared}`, `sim_phones::backend`, `speech::{command, pico, process}`, [`state_log`], `store::{folder, idempotency, inspect, member_ids, queue, rows_memory, sqlite, trunk_minutes}`, `trace::archive` | the same |
 //! | 4 engine | [`engine`] | wait, and run machines |
-//! | 5 edges | [`api`], [`cli`], `client`, [`simulate`] | speak to people and programs; decide nothing |
+//! | 5 edges | [`console`] < [`api`], [`cli`], `client`, [`simulate`] | speak to people and programs; decide nothing |
 //! | 6 program | [`app`], [`mod@bench`], [`check`], [`config`], [`log`], `main`, `simulate::command`, [`watch`] | build it all, and drain it on a signal |
 //!
 //! On floors 0 to 2 there is no tokio, no `async`, no clock, no randomness, no lock, no file, socket,
@@ -133,6 +133,7 @@ pub mod cli;
 pub mod client;
 pub mod conference;
 pub mod config;
+pub mod console;
 pub mod credentials;
 pub mod descriptors;
 pub mod documents;

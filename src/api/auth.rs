@@ -1,5 +1,5 @@
 //! Authentication: HTTP Basic, or the headers `X-Auth-ID` and `X-Auth-Token`, in every dialect of
-//! accounts.
+//! accounts; without them, a session of the console.
 //!
 //! If one of the two headers is there, `Authorization` is ignored: some clients send a Bearer token
 //! beside them (contract 1).
@@ -13,7 +13,7 @@ use axum::http::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::{
-    AppState, context::RequestContext, failure::Failure, path, path_row::is_read,
+    AppState, console::gate, context::RequestContext, failure::Failure, path, path_row::is_read,
     principal::Principal,
 };
 use crate::{
@@ -28,12 +28,17 @@ use crate::{
 /// They are verified first: good ones meet no limit, whatever else comes from their address. Only
 /// wrong ones count as a guess: many clients send their first request without any.
 pub(super) fn admit(state: &AppState, context: &RequestContext) -> Result<AccountId, Failure> {
-    let sent = SentCredentials::find(&context.headers).ok_or(Failure::NoCredentials)?;
-    let Some(pass) = state.accounts.verify(&sent.id, &sent.token) else {
-        return Err(guessed(state, context, Some(&sent.id), Failure::WrongCredentials));
+    let (account, role) = match SentCredentials::find(&context.headers) {
+        Some(sent) => {
+            let Some(pass) = state.accounts.verify(&sent.id, &sent.token) else {
+                return Err(guessed(state, context, Some(&sent.id), Failure::WrongCredentials));
+            };
+            context.principal.set((&pass).into());
+            let AuthenticatedAccount { account, role, .. } = pass;
+            (account, role)
+        }
+        None => gate::admit(state, context)?,
     };
-    context.principal.set((&pass).into());
-    let AuthenticatedAccount { account, role, .. } = pass;
     if path::decode(context.auth_id()).as_deref() != Some(account.as_str()) {
         return Err(Failure::NoAccount);
     }
@@ -61,8 +66,8 @@ pub(super) fn admit_signed(
     let account = account.ok_or(Failure::NoAccount)?;
     // The account may have been removed since.
     let life = state.accounts.life(&account).ok_or(Failure::NoAccount)?;
-    let principal =
-        Principal { account: account.clone(), by: "signature".into(), life: Some(life) };
+    let (by, life, session) = ("signature".into(), Some(life), None);
+    let principal = Principal { account: account.clone(), by, life, session };
     context.principal.set(principal);
     Ok(account)
 }

@@ -13,6 +13,7 @@ pub(super) enum ApiDialect {
     Plivo,
     Vobiz,
     Sim,
+    Console,
     Ops,
     Groups,
     Bungie,
@@ -22,10 +23,11 @@ pub(super) enum ApiDialect {
 }
 
 impl ApiDialect {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Plivo,
         Self::Vobiz,
         Self::Sim,
+        Self::Console,
         Self::Ops,
         Self::Groups,
         Self::Bungie,
@@ -43,6 +45,7 @@ impl ApiDialect {
             ["api", "info"] | ["api", "v1", _, ..] => Self::RocketChat,
             ["api", ..] => Self::Vobiz,
             ["sim", ..] => Self::Sim,
+            ["console", ..] => Self::Console,
             ["groups", ..] => Self::Groups,
             ["x", ..] | ["invite", _] | ["socket"] => Self::Kirimin,
             [] if headers.contains_key(UPGRADE) => Self::Kirimin,
@@ -67,6 +70,7 @@ impl ApiDialect {
             Self::Plivo => "plivo",
             Self::Vobiz => "vobiz",
             Self::Sim => "sim",
+            Self::Console => "console",
             Self::Ops => "ops",
             Self::Groups => "groups",
             Self::Bungie => "bungie",
@@ -81,7 +85,12 @@ impl ApiDialect {
         match self {
             Self::Plivo => Some(2),
             Self::Vobiz | Self::Sim | Self::Groups => Some(3),
-            Self::Ops | Self::Bungie | Self::RocketChat | Self::Kirimin | Self::Capillary => None,
+            Self::Console
+            | Self::Ops
+            | Self::Bungie
+            | Self::RocketChat
+            | Self::Kirimin
+            | Self::Capillary => None,
         }
     }
 
@@ -123,6 +132,7 @@ impl ApiDialect {
             Self::Vobiz | Self::RocketChat => Dialect::Vobiz,
             Self::Plivo
             | Self::Sim
+            | Self::Console
             | Self::Ops
             | Self::Groups
             | Self::Bungie

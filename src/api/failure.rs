@@ -90,6 +90,23 @@ pub(super) enum Failure {
          or send X-Auth-ID and X-Auth-Token"
     )]
     ForeignPage,
+    /// A page or a host name that is not the console's own asks for it, or with its session.
+    #[error(
+        "the console is open at {origins} and there only: name another origin in [console] origins \
+         (https, unless it is this machine)"
+    )]
+    ForeignConsole {
+        /// The origins of the console.
+        origins: String,
+    },
+    /// The request shows a session of the console that has ended, or half of one.
+    #[error("this session of the console has ended, or its token was removed: sign in again")]
+    NoSession,
+    /// The one-time link was used, is too old, or is opened on another machine.
+    #[error(
+        "this link works once, within 10 minutes, on the machine of the server: sign in with a token"
+    )]
+    UsedLink,
     /// The token is read-only.
     #[error("this token is read-only: it is good for GET; use a full token of the account")]
     ReadOnly,
@@ -186,7 +203,10 @@ impl Failure {
             | Self::KeyReused
             | Self::KeyInterrupted
             | Self::Conflict(_)
+            | Self::ForeignConsole { .. }
             | Self::ForeignPage
+            | Self::NoSession
+            | Self::UsedLink
             | Self::ReadOnly
             | Self::TooLarge { .. }
             | Self::TooSlow { .. }
@@ -209,14 +229,19 @@ impl Failure {
             | Self::NotImplemented(_) => StatusCode::BAD_REQUEST,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotFound(_) | Self::NoAccount | Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::NoCredentials | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
+            Self::NoCredentials | Self::NoSession | Self::UsedLink | Self::WrongCredentials => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::MediaType | Self::Coded(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Ask(AskError::Refused(Refusal::TooManyBans { .. }))
             | Self::KeyReused
             | Self::KeyInterrupted
             | Self::Conflict(_) => StatusCode::CONFLICT,
             Self::NoRange { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
-            Self::BadSignature | Self::ForeignPage | Self::ReadOnly => StatusCode::FORBIDDEN,
+            Self::BadSignature
+            | Self::ForeignConsole { .. }
+            | Self::ForeignPage
+            | Self::ReadOnly => StatusCode::FORBIDDEN,
             Self::TooFast { .. }
             | Self::TooManyCalls { .. }
             | Self::TooManyDownloads

@@ -21,6 +21,7 @@ mod audit;
 mod auth;
 mod body;
 mod call_limits;
+mod console;
 mod context;
 mod dialect;
 mod endpoint;
@@ -52,12 +53,12 @@ use std::{
     net::IpAddr,
     ops::Deref,
     panic::AssertUnwindSafe,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
 use axum::{
-    body::{Body, HttpBody},
-    http::{HeaderName, HeaderValue, Method, Request, header::CONTENT_LENGTH},
+    body::Body,
+    http::{HeaderName, Method, Request},
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
@@ -98,6 +99,7 @@ use crate::{
         traceparent::Traceparent,
     },
     conference::{Ask, ConferenceAnswer},
+    console::Console,
     engine::{
         inbound::Inbound,
         journal::Journal,
@@ -195,6 +197,7 @@ impl Links {
                 path.pattern != METRICS || self.ops.as_ref().is_some_and(|it| it.is_on())
             }
             Some(ApiDialect::Sim) => self.app.phones.is_some(),
+            Some(ApiDialect::Console) => self.app.console.get().is_some(),
             Some(
                 ApiDialect::Groups
                 | ApiDialect::Bungie
@@ -277,7 +280,7 @@ impl Api {
         (self.links.app.on_answered)(AuditEntry::new(&context, path_row, status, Some(took)));
         let is_known = context.principal.is_known();
         match context.method == Method::HEAD {
-            true => (without_body(response), is_known),
+            true => (reply::without_body(response), is_known),
             false => (response, is_known),
         }
     }
@@ -351,10 +354,11 @@ impl RoutedRequest {
 /// Replaces an empty response that carries a failure by the dialect's error.
 fn write_failure(context: &RequestContext, mut response: Response) -> Response {
     let Some(failure) = response.extensions_mut().remove::<Failure>() else { return response };
-    match context.dialect.voice() {
+    let refusal = match context.dialect.voice() {
         Dialect::Plivo => voice::plivo::refuse(&failure, context.api_id),
         Dialect::Vobiz => voice::vobiz::refuse(&failure, context.api_id),
-    }
+    };
+    console::gate::without_challenge(context, refusal)
 }
 
 /// The state that every dialect reaches.
@@ -379,6 +383,7 @@ pub struct AppState {
     requests: RwLock<Option<PerAccount>>,
     failures: Failures,
     trust: RwLock<Arc<Trust>>,
+    console: OnceLock<Arc<Console>>,
     is_recovering: AtomicBool,
 }
 
@@ -421,6 +426,7 @@ impl AppState {
             requests,
             failures,
             trust: RwLock::default(),
+            console: OnceLock::new(),
             is_recovering: AtomicBool::new(false),
         }
     }
@@ -482,13 +488,4 @@ const METRICS: &str = "/metrics";
 /// Probes come every few seconds, so their log lines are at the level debug.
 fn is_probe(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz" | METRICS)
-}
-
-/// The response to a HEAD: the headers of the GET, without its body.
-fn without_body(mut response: Response) -> Response {
-    if let Some(length) = response.body().size_hint().exact() {
-        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    *response.body_mut() = Body::empty();
-    response
 }

@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     http::{
         HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, LOCATION},
+        header::{ACCEPT, CONTENT_TYPE, LOCATION},
     },
     response::Response,
 };
@@ -30,8 +30,15 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint::reads("/docs", handler!(page), Documented::Here(openapi::ops::page)),
 ];
 
-/// `GET /`: leads on to the documentation.
-async fn root() -> Response {
+/// `GET /`: leads a browser on to the console, if there is one, and others to the documentation.
+async fn root(State(state): State<Arc<AppState>>, Context(context): Context) -> Response {
+    let accepted = context.headers.get(ACCEPT).and_then(|it| it.to_str().ok());
+    let is_browser = accepted.is_some_and(|it| it.contains("text/html"));
+    if is_browser && state.console.get().is_some() {
+        let mut response = text(StatusCode::SEE_OTHER, "the console is at /console/\n");
+        response.headers_mut().insert(LOCATION, HeaderValue::from_static("/console/"));
+        return response;
+    }
     let mut response = text(StatusCode::FOUND, "the documentation is at /docs\n");
     response.headers_mut().insert(LOCATION, HeaderValue::from_static("/docs"));
     response

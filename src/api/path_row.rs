@@ -74,6 +74,7 @@ impl PathRow {
                 ApiDialect::Plivo
                 | ApiDialect::Vobiz
                 | ApiDialect::Sim
+                | ApiDialect::Console
                 | ApiDialect::Ops
                 | ApiDialect::Groups,
             ) => true,

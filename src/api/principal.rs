@@ -29,12 +29,15 @@ pub(super) struct Principal {
     pub(super) by: Arc<str>,
     /// The life of an account's token, or of the account for a signed URL; None for other credentials.
     pub(super) life: Option<Arc<CredentialLife>>,
+    /// What streams depend on besides, if a session of the console has opened them.
+    pub(super) session: Option<CredentialValidity>,
 }
 
 impl Principal {
     /// What a stream of an account's request depends on.
     pub(super) fn validity(&self) -> CredentialValidity {
-        self.life.as_ref().expect("an account has shown a token").validity()
+        let life = self.life.as_ref().expect("an account has shown a token").validity();
+        self.session.iter().cloned().fold(life, CredentialValidity::and)
     }
 }
 
@@ -67,6 +70,7 @@ impl From<&AuthenticatedAccount> for Principal {
             account: account.account.clone(),
             by: account.token.clone(),
             life: Some(account.life.clone()),
+            session: None,
         }
     }
 }

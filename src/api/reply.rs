@@ -1,10 +1,10 @@
-//! Responses: with a JSON body, empty, or to OPTIONS.
+//! Responses: with a JSON body, empty, to HEAD, or to OPTIONS.
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     http::{
         HeaderValue, StatusCode,
-        header::{ALLOW, CONTENT_TYPE},
+        header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE},
     },
     response::Response,
 };
@@ -23,6 +23,15 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
 pub(super) fn empty(status: StatusCode) -> Response {
     let mut response = Response::default();
     *response.status_mut() = status;
+    response
+}
+
+/// The response to a HEAD: the headers of the GET, without its body.
+pub(super) fn without_body(mut response: Response) -> Response {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    *response.body_mut() = Body::empty();
     response
 }
 

@@ -7,6 +7,7 @@
 use std::sync::LazyLock;
 
 use super::{
+    console,
     context::NameRanges,
     dialect::ApiDialect,
     endpoint::Endpoint,
@@ -16,10 +17,11 @@ use super::{
 };
 
 /// The endpoint table: each dialect with the root of its paths and its endpoints.
-pub(super) const TABLE: [(ApiDialect, &str, &[Endpoint]); 9] = [
+pub(super) const TABLE: [(ApiDialect, &str, &[Endpoint]); 10] = [
     (ApiDialect::Plivo, "/v1/Account/{auth_id}", voice::ENDPOINTS),
     (ApiDialect::Vobiz, "/api/v1/Account/{auth_id}", voice::ENDPOINTS),
     (ApiDialect::Sim, "/sim/v1/Account/{auth_id}/Phone", sim::ENDPOINTS),
+    (ApiDialect::Console, "/console", console::ENDPOINTS),
     (ApiDialect::Ops, "", ops::ENDPOINTS),
     (ApiDialect::Groups, "/groups/v1/Account/{auth_id}", groups::admin::ENDPOINTS),
     (ApiDialect::Bungie, "/Platform", groups::bungie::ENDPOINTS),
@@ -119,19 +121,20 @@ mod tests {
                 Documented::ByVendor => false,
                 Documented::Here(_) | Documented::Voice(_) => true,
             };
-            // The groups' admin API has a guide, and the vendors have documents of their own.
-            let is_of_groups = match path.dialect {
+            // The console and the groups' admin API have guides, and the vendors have documents.
+            let has_own = match path.dialect {
                 Some(ApiDialect::Plivo | ApiDialect::Vobiz | ApiDialect::Sim | ApiDialect::Ops)
                 | None => false,
                 Some(
-                    ApiDialect::Groups
+                    ApiDialect::Console
+                    | ApiDialect::Groups
                     | ApiDialect::Bungie
                     | ApiDialect::RocketChat
                     | ApiDialect::Kirimin
                     | ApiDialect::Capillary,
                 ) => true,
             };
-            assert_eq!(is_described, !is_of_groups, "{method} {pattern}");
+            assert_eq!(is_described, !has_own, "{method} {pattern}");
         }
     }
 

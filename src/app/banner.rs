@@ -14,13 +14,12 @@ const FLOWS_SHOWN_MAX: usize = 16;
 /// Text of the banner.
 ///
 /// `token_file` contains the token; None if it is from the environment. It is never shown, since
-/// text on a screen soon ends up in a log.
+/// text on a screen soon ends up in a log. `code` signs in to the console, once and for ten minutes.
 pub(super) fn text(
     config: &Config,
-    http: SocketAddr,
-    sip: &[SocketAddr],
+    (http, sip): (SocketAddr, &[SocketAddr]),
     flows: &[String],
-    token_file: Option<&Path>,
+    (token_file, code): (Option<&Path>, Option<&str>),
     is_open_to_itself: bool,
 ) -> String {
     let version = env!("CARGO_PKG_VERSION");
@@ -35,12 +34,13 @@ pub(super) fn text(
         "
 conflow {version} serves {url}, in development mode (there is no configuration file)
 
-  docs     {url}/docs
+{}  docs     {url}/docs
   account  {id}, its token {token}
   flows    {folder}: {listed}
   phones   {}
   requests {} (--fetch-allow)
 ",
+        console(config.console.on, &url, code),
         phones(config.sim.on, sip),
         if is_open_to_itself { "may go to this machine" } else { "may not go to this machine" },
     );
@@ -72,6 +72,18 @@ See the rooms, and who is in them, in one more terminal:
         );
     }
     text
+}
+
+/// The link to the console; empty if it is off.
+fn console(is_on: bool, url: &str, code: Option<&str>) -> String {
+    match (is_on, code) {
+        (false, _) => String::new(),
+        (true, None) => format!("  console  {url}/console/\n"),
+        (true, Some(code)) => format!(
+            "  console  {url}/console/#code={code}\n           (this link signs in once, within 10 \
+             minutes)\n"
+        ),
+    }
 }
 
 /// The phones that can call, and where.
@@ -160,7 +172,8 @@ mod tests {
         let config = Config::load(ServeArgs::default(), token, Path::new("/nowhere")).unwrap();
         let flows: Vec<_> = (0..flows).map(|n| format!("f{n:02}")).collect();
         let sip = ["0.0.0.0:5060".parse().unwrap()];
-        text(&config, http.parse().unwrap(), &sip, &flows, token_file.map(Path::new), true)
+        let (addresses, secrets) = ((http.parse().unwrap(), &sip[..]), (token_file.map(Path::new), None));
+        text(&config, addresses, &flows, secrets, true)
     }
 
     #[test]
@@ -170,6 +183,10 @@ mod tests {
         assert!(text.contains("simulated; SIP on 127.0.0.1:5060 (UDP and TCP)\n"), "{text}");
         let watch = "here/dev-token')\" conflow watch --url http://127.0.0.1:8080\n";
         assert!(text.contains(watch), "{text}");
+        let link = console(true, "http://127.0.0.1:8080", Some("c0de"));
+        let expected = "  console  http://127.0.0.1:8080/console/#code=c0de\n           (this link ";
+        assert!(link.starts_with(expected), "{link}");
+        assert_eq!(console(false, "http://127.0.0.1:8080", Some("c0de")), "");
         let none = phones(false, &[]);
         assert_eq!(
             (phones(true, &[]).as_str(), none.as_str()),

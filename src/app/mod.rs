@@ -3,6 +3,7 @@
 pub mod accounts;
 mod banner;
 mod causes;
+mod console;
 mod drain;
 mod engine_end;
 mod engine_note;
@@ -71,6 +72,7 @@ use crate::{
     cli::settings::Secret,
     conference,
     config::Config,
+    console::Console,
     descriptors::{self, KernelDrops},
     documents::{DocumentStore, folder::FlowsFolder, web::WebDocuments},
     engine::{
@@ -112,6 +114,7 @@ struct Engine {
     recovery: Recovery,
     journal: Arc<Journal>,
     state_log: Arc<StateLog>,
+    console: Option<Arc<Console>>,
 }
 
 /// What an engine shares with the parts around it.
@@ -172,7 +175,9 @@ pub async fn serve(
     drop(tokio::spawn(accounts::watch(stored_accounts.clone(), accounts.clone(), people)));
 
     let sip = engine.phones.as_ref().map(|it| it.gauges().0.addresses().to_vec());
-    start_log::write(&config, &documents, http, &sip.unwrap_or_default(), token_file.as_deref());
+    let code = engine.console.as_ref().and_then(|it| console::code(it, &accounts, &config));
+    let secrets = (token_file.as_deref(), code.as_deref());
+    start_log::write(&config, &documents, http, &sip.unwrap_or_default(), secrets);
     start_log::warn_of_few(descriptors);
     let (accounts, log) = ((accounts, stored_accounts), (recordings, log));
     let parts = engine.reloadable(accounts, provisioner, (http, tls), log);
@@ -307,13 +312,26 @@ impl Engine {
         };
         let ops = ops(config, http, counters.clone(), results, (rows, state_log.clone()), gauges);
         let api = Api::new(links, api_settings(config)).with_ops(ops);
+        let console = console::open(config, http);
+        let api = console.iter().cloned().fold(api, Api::with_console);
         api.state().set_trust(trust(config));
         let (calls, told) = ((router, registry.clone()), (journal.clone(), counters));
         let seal = config.has_state_log.then_some(stores.seal);
         let has_simulated = config.recovery.simulated;
         let recovery = Recovery::new(&api, closed_phones, calls, told, seal, has_simulated);
         let (phones, ids) = (None, member_ids);
-        let it = Self { registry, inbound, ids, client, api, phones, recovery, journal, state_log };
+        let it = Self {
+            registry,
+            inbound,
+            ids,
+            client,
+            api,
+            phones,
+            recovery,
+            journal,
+            state_log,
+            console,
+        };
         Ok((it, dispatcher))
     }
 

@@ -31,13 +31,13 @@ pub(super) fn write(
     documents: &FlowsFolder,
     http: SocketAddr,
     sip: &[SocketAddr],
-    token: Option<&Path>,
+    secrets: (Option<&Path>, Option<&str>),
 ) {
     // First: a reader who waits for the line of the log has the banner, too.
     if config.file.is_none() {
         let flows = documents.names(&config.accounts[0].id);
         let is_open = is_open_to_itself(config, http);
-        banner::print(&banner::text(config, http, sip, &flows, token, is_open));
+        banner::print(&banner::text(config, (http, sip), &flows, secrets, is_open));
     }
     tracing::info!(%http, data = %config.data.display(), "conflow {VERSION} serves");
     check_setup(config, documents, http);

@@ -4,6 +4,7 @@ pub mod account;
 pub mod bench;
 pub mod callbacks;
 pub mod check;
+pub mod console;
 pub mod events;
 pub mod groups;
 pub mod kept;

@@ -10,6 +10,7 @@ use toml::Spanned;
 
 pub use super::values::{ByteSize, Count, HttpMethod, ListenAddress, Secret, WebOrigin};
 use super::{
+    console::ConsoleSettings,
     groups::{
         BungieSettings, CapillarySettings, GroupsSettings, KiriminSettings, RocketChatSettings,
     },
@@ -94,6 +95,9 @@ pub struct Settings {
     /// Table `[cors]` and its flag.
     #[command(flatten)]
     pub cors: CorsSettings,
+    /// Table `[console]` and its flags.
+    #[command(flatten)]
+    pub console: ConsoleSettings,
     /// Table `[sim]` and its flags.
     #[command(flatten)]
     pub sim: SimSettings,
@@ -379,6 +383,7 @@ impl Settings {
             },
             fetch: FetchSettings { allow: self.fetch.allow.or(below.fetch.allow) },
             cors: CorsSettings { origins: self.cors.origins.or(below.cors.origins) },
+            console: self.console.over(below.console),
             sim: SimSettings {
                 on: self.sim.on.or(below.sim.on),
                 speech_ms_per_char: self.sim.speech_ms_per_char.or(below.sim.speech_ms_per_char),

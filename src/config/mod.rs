@@ -2,6 +2,7 @@
 
 mod account;
 mod applications;
+mod console;
 mod error;
 mod file;
 mod groups;
@@ -25,6 +26,7 @@ use self::{
 };
 pub use self::{
     account::{AccountConfig, NumberConfig},
+    console::ConsoleConfig,
     error::ConfigError,
     groups::{BungieConfig, CapillaryConfig, GroupsConfig, KiriminConfig, RocketChatConfig},
     phones::{EndpointConfig, SipConfig, SpeechConfig},
@@ -98,6 +100,8 @@ pub struct Config {
     pub fetch: FetchConfig,
     /// Web pages that may use the API from a browser.
     pub cors: CorsConfig,
+    /// The web console.
+    pub console: ConsoleConfig,
     /// Whether there are simulated phones, and how long they play sounds.
     pub sim: SimConfig,
     /// Addresses and ports of real phones.
@@ -356,6 +360,7 @@ impl Config {
         self.https_files()?;
         self.sip.tls_files()?;
         self.recordings.check()?;
+        self.console.check()?;
         let Some(path) = &self.file else { return Ok(()) };
         let path = path.display();
         if self.ops_token.as_ref().is_some_and(|it| it.0 == Secret::HIDDEN) {
@@ -461,6 +466,7 @@ impl Config {
             },
             fetch: FetchConfig { allow: layer.fetch.allow.unwrap_or_default() },
             cors: CorsConfig { origins: layer.cors.origins.unwrap_or_default() },
+            console: ConsoleConfig::new(layer.console, is_development),
             sim: SimConfig {
                 on: layer.sim.on.unwrap_or(is_development),
                 speech_ms_per_char: layer.sim.speech_ms_per_char.unwrap_or(Count::new(60)),

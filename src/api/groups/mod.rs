@@ -280,7 +280,7 @@ impl GroupsApi {
                 } => (account, "no till".into()),
             },
         };
-        Some(Principal { account, by, life: None })
+        Some(Principal { account, by, life: None, session: None })
     }
 
     async fn ask(&self, account: &AccountId, ask: Ask) -> Result<GroupAnswer, GroupAskError> {

@@ -27,6 +27,7 @@ impl Vendor {
             ApiDialect::Plivo
             | ApiDialect::Vobiz
             | ApiDialect::Sim
+            | ApiDialect::Console
             | ApiDialect::Ops
             | ApiDialect::Groups => None,
         }

@@ -11,7 +11,9 @@ fn open(id: &str, summary: &'static str) -> Operation {
 }
 
 pub(in crate::api) fn root() -> Operation {
-    open("root", "Leads on to `/docs`.").answers(DocumentedAnswer::text(302, "It does.", PLAIN))
+    open("root", "Leads on to `/docs`, and a browser to the console.")
+        .answers(DocumentedAnswer::text(302, "To `/docs`.", PLAIN))
+        .answers(DocumentedAnswer::text(303, "To `/console/`, if there is a console.", PLAIN))
 }
 
 pub(in crate::api) fn healthz() -> Operation {

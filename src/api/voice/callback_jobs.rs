@@ -204,7 +204,7 @@ impl Api {
         let context = routed.context.clone();
         // It was let in when it came.
         let (account, by) = (job.account.clone(), job.by.clone());
-        context.principal.set(Principal { account, by, life: None });
+        context.principal.set(Principal { account, by, life: None, session: None });
         let answer = job.answer.clone().or_else(|| StoredResponse::from_bytes(answer?));
         match (answer, callback(&context, &body)) {
             (Some(answer), Ok(Some(hook))) => job.answered(app, &context, &hook, answer),

@@ -4,6 +4,7 @@ mod audit;
 mod body;
 mod branches;
 mod callbacks;
+mod console;
 pub(crate) mod dial;
 mod engine;
 mod failure;
