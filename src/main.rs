@@ -4,7 +4,7 @@
 use std::{
     env,
     ffi::OsString,
-    io::{self, Write},
+    io::{self, StdoutLock, Write},
     mem,
     path::Path,
     process::ExitCode,
@@ -12,11 +12,13 @@ use std::{
 
 use anyhow::{Context, Result};
 use conflow::{
-    app,
+    app::{
+        self,
+        control::{self, Switch},
+    },
     cli::{
-        self, Command, bench::BenchArgs, callbacks::CallbacksArgs, events::EventsArgs,
-        reference::ReferenceFormat, serve::ServeArgs, trace::TraceArgs, upgrade::UpgradeArgs,
-        user::UserCommand, watch::WatchArgs,
+        self, Command, bench::BenchArgs, control::SwitchArgs, reference::ReferenceFormat,
+        serve::ServeArgs, upgrade::UpgradeArgs, user::UserCommand,
     },
     config::Config,
     flow::reference,
@@ -61,15 +63,31 @@ fn main() -> ExitCode {
                 Err(error) => Err(error),
             }
         }
-        Command::Trace(wanted) => trace(&wanted),
+        Command::Trace(it) => run(|token, out| block_on(app::trace::trace(*it, token, out))),
         Command::User(user) => user_command(*user),
         Command::Store(store) => app::store::store(*store, &mut io::stdout().lock()),
         Command::Recordings(it) => {
             app::recordings_command::recordings(&it, &mut io::stdout().lock())
         }
-        Command::Watch(flags) => watch(*flags),
-        Command::Events(flags) => events(*flags),
-        Command::Callbacks(flags) => callbacks(*flags),
+        Command::Watch(flags) => block_on(conflow::watch::terminal::watch(*flags, auth_token())),
+        Command::Rooms(it) => run(|token, out| block_on(control::rooms(*it, token, out))),
+        Command::Members(it) => run(|token, out| block_on(control::members(*it, token, out))),
+        Command::Kick(it) => run(|token, out| block_on(control::kick(*it, token, out))),
+        Command::Mute(it) => switch(Switch::Mute, *it),
+        Command::Deaf(it) => switch(Switch::Deaf, *it),
+        Command::Hold(it) => switch(Switch::Hold, *it),
+        Command::Say(it) => run(|token, out| block_on(control::say(*it, token, out))),
+        Command::Play(it) => run(|token, out| block_on(control::play(*it, token, out))),
+        Command::Calls(it) => run(|token, out| block_on(control::calls(*it, token, out))),
+        Command::Call(it) => run(|token, out| block_on(control::call(*it, token, out))),
+        Command::Hangup(it) => run(|token, out| block_on(control::hangup(*it, token, out))),
+        Command::Completions { shell } => {
+            io::stdout().write_all(&cli::completions(shell)).map_err(Into::into)
+        }
+        Command::Events(it) => run(|token, out| block_on(app::events::events(*it, token, out))),
+        Command::Callbacks(it) => {
+            run(|token, out| block_on(app::events::callbacks(*it, token, out)))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -128,10 +146,6 @@ fn print(text: &str) -> Result<()> {
     Ok(io::stdout().write_all(text.as_bytes())?)
 }
 
-fn trace(wanted: &TraceArgs) -> Result<()> {
-    block_on(app::trace::trace(wanted, &mut io::stdout().lock()))
-}
-
 fn user_command(user: UserCommand) -> Result<()> {
     block_on(app::users::user(user, &mut io::stdout().lock()))
 }
@@ -151,16 +165,13 @@ fn supervise(arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn watch(flags: WatchArgs) -> Result<()> {
-    block_on(conflow::watch::terminal::watch(flags, auth_token()))
+fn switch(what: Switch, args: SwitchArgs) -> Result<()> {
+    run(|token, out| block_on(control::switch(what, args, token, out)))
 }
 
-fn events(flags: EventsArgs) -> Result<()> {
-    block_on(app::events::events(flags, auth_token(), &mut io::stdout().lock()))
-}
-
-fn callbacks(flags: CallbacksArgs) -> Result<()> {
-    block_on(app::events::callbacks(flags, auth_token(), &mut io::stdout().lock()))
+/// Runs a command that asks a server and prints what it answers.
+fn run(command: impl FnOnce(Option<String>, &mut StdoutLock<'_>) -> Result<()>) -> Result<()> {
+    command(auth_token(), &mut io::stdout().lock())
 }
 
 fn bench(flags: BenchArgs) -> Result<()> {

@@ -20,6 +20,7 @@ use crate::{
     client::{
         feed::{Feed, ServerSentEvent},
         login::connect,
+        printable::make_printable,
         server::{AccessDenied, SILENCE_MAX, ServerClient},
     },
     engine::inbound::wall_clock,
@@ -128,10 +129,11 @@ fn is_closed(written: io::Result<()>) -> Result<bool> {
 
 fn event_line(event: &ServerSentEvent, format: OutputFormat) -> Result<String> {
     let ServerSentEvent { id, event, data } = event;
-    let data: Value = serde_json::from_str(data).context("an event cannot be understood")?;
+    let mut data: Value = serde_json::from_str(data).context("an event cannot be understood")?;
     if format == OutputFormat::Json {
         return Ok(json!({ "id": id, "event": event, "data": data }).to_string());
     }
+    make_printable(&mut data);
     if event == GAP {
         return Ok(match data["missed"].as_u64() {
             Some(missed) => format!("gap: {missed} events are no longer kept"),
@@ -205,7 +207,7 @@ async fn list_callbacks(
         for callback in callbacks {
             let text = match format {
                 OutputFormat::Json => callback.to_string(),
-                OutputFormat::Text => callback_lines(callback),
+                OutputFormat::Text => callback_lines(callback.clone()),
             };
             if is_closed(writeln!(out, "{text}"))? {
                 return Ok(());
@@ -220,7 +222,8 @@ async fn list_callbacks(
 }
 
 /// A callback, and below it its attempts.
-fn callback_lines(callback: &Value) -> String {
+fn callback_lines(mut callback: Value) -> String {
+    make_printable(&mut callback);
     let text = |name: &str| callback[name].as_str().unwrap_or_default();
     let mut lines = format!(
         "{}  {:<9}  {} {}  {} {}",
@@ -294,7 +297,7 @@ mod tests {
             "last_attempts": [attempt(Value::Null, json!("refused")), attempt(json!(200), Value::Null)],
         });
         assert_eq!(
-            callback_lines(&callback),
+            callback_lines(callback),
             "2026-11-30 07:16:44.000001  failed     Hangup 7-3  POST http://a/  (exhausted)
     7 attempts before
     T    -  7 ms  refused

@@ -4,6 +4,7 @@ pub mod accounts;
 mod banner;
 mod causes;
 mod console;
+pub mod control;
 mod drain;
 mod engine_end;
 mod engine_note;

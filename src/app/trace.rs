@@ -1,88 +1,34 @@
 //! Command `conflow trace`: asks a running engine what a call did, and prints it.
 
-use std::{
-    env, fs,
-    io::{self, Write},
-    sync::Arc,
-    time::Duration,
-};
+use std::io::{self, Write};
 
-use anyhow::{Context, Result, bail};
-use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::TOKEN_FILE;
 use crate::{
-    base::ids::Dialect,
-    cli::{AUTH_TOKEN, trace::TraceArgs},
-    client::login::authorities,
-    config::DEVELOPMENT_ACCOUNT,
-    fetch::{self, Budget, FetchClient, Internet, OutgoingRequest, TargetUrl},
-    flow::RequestMethod,
+    cli::{control::ControlOptions, trace::TraceArgs},
+    client::{login::connect, printable::make_printable},
     trace::{ATTEMPT, FETCH, RECORDING},
 };
-
-/// Two hundred lines of a few hundred bytes each.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
-
-/// An engine answers a single request at once, or not at all.
-const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Requests the trace of a call and prints it.
 ///
 /// # Errors
 ///
-/// There is no token, the engine does not answer, or there is no such call.
-pub async fn trace(args: &TraceArgs, out: &mut impl Write) -> Result<()> {
-    let account = args.account.as_ref().map_or(DEVELOPMENT_ACCOUNT, |it| it.as_str());
-    let token = match env::var(AUTH_TOKEN) {
-        Ok(token) => token,
-        Err(_) => {
-            let path = args.data.join(TOKEN_FILE);
-            fs::read_to_string(&path).with_context(|| {
-                format!(
-                    "there is no token: set {AUTH_TOKEN}, since {} cannot be read",
-                    path.display()
-                )
-            })?
-        }
-    };
-    let url = args.url.trim_end_matches('/');
-    let url = format!("{url}/v1/Account/{account}/Call/{}/Trace/", args.call);
-    let basic = format!("Basic {}", STANDARD.encode(format!("{account}:{}", token.trim())));
-    let mut headers = HeaderMap::new();
-    headers.insert(AUTHORIZATION, HeaderValue::try_from(basic)?);
-    let request = OutgoingRequest {
-        target: Arc::new(TargetUrl::parse(&url)?),
-        method: RequestMethod::Get,
-        fields: Vec::new(),
-        headers,
-        dialect: Dialect::Plivo,
-        signer: None,
-        budget: Budget { total: WAIT_MAX, read: WAIT_MAX, retries: 0, ..Budget::default() },
-        answer_bytes_max: Some(ANSWER_BYTES_MAX),
-    };
-    // The user chose the URL, so that it may lead to any address.
-    let allow = ANYWHERE.iter().map(|it| it.parse().expect("a range")).collect();
-    let authorities = authorities(&args.trust)?;
-    let settings = fetch::Settings { allow, authorities, ..fetch::Settings::default() };
-    let client = FetchClient::new(settings, Arc::new(Internet))?;
-    let answer = match client.fetch_once(&request).await {
-        Ok(answer) => answer,
-        Err(error) => match error.status() {
-            Some(401 | 403) => bail!("{url}: the token is not valid for {account}"),
-            Some(404) => bail!("{url}: {account} has no such call, or no longer"),
-            Some(_) | None => return Err(error.into()),
-        },
-    };
-    let response: Value =
-        serde_json::from_slice(&answer.body).context("the response is not from conflow")?;
-    match args.json {
-        true => writeln!(out, "{}", serde_json::to_string_pretty(&response)?)?,
-        false => print(&response, out)?,
+/// There is no token, the server does not answer, or there is no such call.
+pub async fn trace(args: TraceArgs, token: Option<String>, out: &mut impl Write) -> Result<()> {
+    let TraceArgs { call, options: ControlOptions { server, json } } = args;
+    let client = connect(server, token)?;
+    let account = &client.account;
+    let trace: Option<Value> =
+        client.get(&format!("/v1/Account/{account}/Call/{call}/Trace/")).await?;
+    let mut trace =
+        trace.with_context(|| format!("{account} has no such call, or no longer: {call}"))?;
+    if json {
+        return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&trace)?)?);
     }
-    Ok(())
+    make_printable(&mut trace);
+    Ok(print(&trace, out)?)
 }
 
 /// Prints a trace as text: a line for each step and each warning, and what is missing.
@@ -101,8 +47,6 @@ fn print(response: &Value, out: &mut impl Write) -> io::Result<()> {
     }
     Ok(())
 }
-
-const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
 /// Formats a step: `         0 -     1500  flow:b 3:5 Speak: done`, and below it the line of the document.
 fn step_line(step: &Value) -> String {

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod callbacks;
 pub mod check;
 pub mod console;
+pub mod control;
 pub mod events;
 pub mod groups;
 pub mod kept;
@@ -30,6 +31,7 @@ use clap::{
     CommandFactory, FromArgMatches, Parser, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
 };
+use clap_complete::Shell;
 
 /// A conference call control engine: kick a caller, and their flow continues.
 #[derive(Debug, Parser)]
@@ -91,6 +93,30 @@ pub enum Command {
     /// Watch the rooms of a running server, live: who is in them, and what each caller hears.
     #[command(after_help = watch::AFTER_HELP)]
     Watch(Box<watch::WatchArgs>),
+    /// List the conferences of a running server.
+    #[command(after_help = control::ROOMS_AFTER_HELP)]
+    Rooms(Box<control::RoomsArgs>),
+    /// List the members of a conference.
+    Members(Box<control::MembersArgs>),
+    /// Take members out of a conference: each one's flow continues.
+    #[command(after_help = control::KICK_AFTER_HELP)]
+    Kick(Box<control::KickArgs>),
+    /// Mute members of a conference, or unmute them with --off.
+    Mute(Box<control::SwitchArgs>),
+    /// Let members of a conference hear nothing, or hear again with --off.
+    Deaf(Box<control::SwitchArgs>),
+    /// Put members of a conference on hold, or take them off with --off.
+    Hold(Box<control::SwitchArgs>),
+    /// Speak a text to members of a conference.
+    Say(Box<control::SayArgs>),
+    /// Play a sound to members of a conference.
+    Play(Box<control::PlayArgs>),
+    /// List the live calls of a running server.
+    Calls(Box<control::CallsArgs>),
+    /// Call a number, and run a document when it answers.
+    Call(Box<control::CallArgs>),
+    /// End a live call at once.
+    Hangup(Box<control::HangupArgs>),
     /// Print the events of calls and conferences of a running server: those that are kept, and new
     /// ones as they happen.
     #[command(after_help = events::AFTER_HELP)]
@@ -101,6 +127,12 @@ pub enum Command {
     /// Measure the engine on this machine, and compare it with what the machine is capable of.
     #[command(after_help = bench::AFTER_HELP)]
     Bench(Box<bench::BenchArgs>),
+    /// Print a script that completes commands and flags in a shell.
+    #[command(after_help = COMPLETIONS_AFTER_HELP)]
+    Completions {
+        /// The shell that runs the script.
+        shell: Shell,
+    },
     /// The engine that `conflow bench` measures: it ends when its standard input does.
     #[command(name = ENGINE, hide = true)]
     Engine(Box<serve::EngineArgs>),
@@ -116,6 +148,20 @@ pub enum Command {
         /// Language of the text, such as en-US.
         language: String,
     },
+}
+
+/// Text below the help of `conflow completions`.
+const COMPLETIONS_AFTER_HELP: &str = "\
+Examples:
+  conflow completions bash > ~/.local/share/bash-completion/completions/conflow
+  conflow completions zsh > ~/.zfunc/_conflow
+  conflow completions fish > ~/.config/fish/completions/conflow.fish";
+
+/// The script that completes commands and flags in this shell.
+pub fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "conflow", &mut script);
+    script
 }
 
 /// Hidden command: `serve`, for a benchmark.

@@ -2,5 +2,6 @@
 
 pub mod feed;
 pub(crate) mod login;
+pub(crate) mod printable;
 pub(crate) mod server;
 pub(crate) mod signals;

@@ -4,8 +4,8 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Collected, Empty, Limited};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Collected, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy,
@@ -27,17 +27,28 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// The server sends something every 15 seconds; a longer silence means a broken connection.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(40);
+/// The header with what was ignored.
+const WARNING: &str = "conflow-warning";
+const NOT_UNDERSTOOD: &str = "an answer cannot be understood";
 /// The user chose the URL, so that it may lead to any address.
 const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
 /// One account of one server. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct ServerClient {
-    pool: legacy::Client<Connector, Empty<Bytes>>,
+    pool: legacy::Client<Connector, Full<Bytes>>,
     /// Without a slash at its end.
     base: Arc<str>,
     pub(crate) account: AccountId,
     token: HeaderValue,
+}
+
+/// What a server says to a request that it has carried out.
+pub(crate) struct ServerReply {
+    /// What was ignored, and why.
+    pub(crate) warnings: Vec<String>,
+    /// The JSON of the body; null if it is empty.
+    pub(crate) body: Value,
 }
 
 /// The server denies access: a retry would not help.
@@ -81,19 +92,46 @@ impl ServerClient {
     }
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<Option<T>> {
-        let fetched = timeout(ANSWER_WAIT_MAX, async {
-            let response = self.send(method, path, None).await?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
-            match status {
-                StatusCode::NOT_FOUND => Ok(None),
-                status => {
-                    check_status(status, &body)?;
-                    let body = serde_json::from_slice(&body);
-                    Ok(Some(body.context("an answer cannot be understood")?))
-                }
+        let (status, _, body) = self.exchange(method, path, None).await?;
+        match status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status => {
+                check_status(status, &body)?;
+                Ok(Some(serde_json::from_slice(&body).context(NOT_UNDERSTOOD)?))
             }
+        }
+    }
+
+    /// Sends a request that may have a body. Whatever is not there is an error here.
+    pub(crate) async fn act(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<ServerReply> {
+        let (status, headers, bytes) = self.exchange(method, path, body).await?;
+        check_status(status, &bytes)?;
+        let warnings = headers.get_all(WARNING).iter();
+        let warnings = warnings.map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned());
+        let body = match bytes.is_empty() {
+            true => Value::Null,
+            false => serde_json::from_slice(&bytes).context(NOT_UNDERSTOOD)?,
+        };
+        Ok(ServerReply { warnings: warnings.collect(), body })
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, HeaderMap, Bytes)> {
+        let fetched = timeout(ANSWER_WAIT_MAX, async {
+            let response = self.send(method, path, None, body).await?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+            Ok((head.status, head.headers, body))
         });
         fetched
             .await
@@ -108,7 +146,7 @@ impl ServerClient {
     /// The stream of events for a query, or behind this one.
     pub(crate) async fn events_of(&self, query: &str, last: Option<&str>) -> Result<Incoming> {
         let path = format!("/api/v1/Account/{}/Events/{query}", self.account);
-        let sent = timeout(ANSWER_WAIT_MAX, self.send(Method::GET, &path, last)).await;
+        let sent = timeout(ANSWER_WAIT_MAX, self.send(Method::GET, &path, last, None)).await;
         let response = sent.context("no answer")??;
         let status = response.status();
         if status.is_success() {
@@ -126,17 +164,22 @@ impl ServerClient {
         method: Method,
         path: &str,
         last: Option<&str>,
+        body: Option<&Value>,
     ) -> Result<Response<Incoming>> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
-            .header(header::USER_AGENT, concat!("conflow-watch/", env!("CARGO_PKG_VERSION")))
+            .header(header::USER_AGENT, concat!("conflow/", env!("CARGO_PKG_VERSION")))
             .header("x-auth-id", self.account.as_str())
             .header("x-auth-token", self.token.clone());
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
-        let request = request.body(Empty::new())?;
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let body = body.map_or_else(Bytes::new, |it| it.to_string().into());
+        let request = request.body(Full::new(body))?;
         self.pool.request(request).await.map_err(|error| anyhow::anyhow!(root_cause(&error)))
     }
 }

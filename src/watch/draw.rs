@@ -13,7 +13,7 @@ use super::{
     model::{CallerPhone, CallerState, FeedState, Model, WatchedCaller, WatchedRoom},
     sound_text,
 };
-use crate::base::ids::CallId;
+use crate::{base::ids::CallId, client::printable::is_unseen};
 
 const PLAIN: Style = Style::new();
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
@@ -263,12 +263,6 @@ fn put(buffer: &mut Buffer, area: Rect, text: &str, style: Style) {
     }
     let (end, _) = buffer.set_stringn(area.x, area.y, text, columns - 1, style);
     buffer.set_stringn(end, area.y, "…", 1, style);
-}
-
-fn is_unseen(c: char) -> bool {
-    let turns =
-        matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || turns
 }
 
 fn fill(buffer: &mut Buffer, area: Rect, style: Style) {

@@ -1,6 +1,7 @@
 //! The `conflow` program as a process: how it starts, what it prints, how it ends.
 
 mod accounts;
+mod control;
 mod deliveries;
 mod faulty_disk;
 mod kills;
