@@ -172,7 +172,8 @@ mod tests {
         let config = Config::load(ServeArgs::default(), token, Path::new("/nowhere")).unwrap();
         let flows: Vec<_> = (0..flows).map(|n| format!("f{n:02}")).collect();
         let sip = ["0.0.0.0:5060".parse().unwrap()];
-        let (addresses, secrets) = ((http.parse().unwrap(), &sip[..]), (token_file.map(Path::new), None));
+        let (addresses, secrets) =
+            ((http.parse().unwrap(), &sip[..]), (token_file.map(Path::new), None));
         text(&config, addresses, &flows, secrets, true)
     }
 
@@ -184,7 +185,8 @@ mod tests {
         let watch = "here/dev-token')\" conflow watch --url http://127.0.0.1:8080\n";
         assert!(text.contains(watch), "{text}");
         let link = console(true, "http://127.0.0.1:8080", Some("c0de"));
-        let expected = "  console  http://127.0.0.1:8080/console/#code=c0de\n           (this link ";
+        let expected =
+            "  console  http://127.0.0.1:8080/console/#code=c0de\n           (this link ";
         assert!(link.starts_with(expected), "{link}");
         assert_eq!(console(false, "http://127.0.0.1:8080", Some("c0de")), "");
         let none = phones(false, &[]);

@@ -135,8 +135,8 @@ fn every_key_that_a_file_may_have_is_in_the_example() {
         let (_, known) = refused.split_once("expected ").unwrap_or_else(|| panic!("{refused}"));
         known.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
     };
-    let tables =
-        ["log", "voice", "fetch", "cors", "console", "sim", "sip", "speech"].map(|it| format!("[{it}]"));
+    let tables = ["log", "voice", "fetch", "cors", "console", "sim", "sip", "speech"]
+        .map(|it| format!("[{it}]"));
     let rows =
         ["account", "number", "endpoint", "application", "trunk"].map(|it| format!("[[{it}]]"));
     let mut count = 0;

@@ -79,7 +79,8 @@ mod tests {
         let own = ConsoleOrigins::new(Vec::new(), http, false);
         assert_eq!(own.of_host("LOCALHOST:8080"), Some("http://localhost:8080"));
         assert_eq!(own.of_host("[::1]:8080"), Some("http://[::1]:8080"));
-        for host in ["localhost", "localhost:8081", "evil.example:8080", "localhost:8080.evil", ""] {
+        for host in ["localhost", "localhost:8081", "evil.example:8080", "localhost:8080.evil", ""]
+        {
             assert_eq!(own.of_host(host), None, "{host}");
         }
         let listed = vec!["https://ops.example.com".to_owned()];

@@ -255,7 +255,8 @@ mod tests {
 
     #[test]
     fn a_session_needs_both_of_its_secrets() {
-        let (accounts, sessions, now) = (accounts("one"), ConsoleSessions::default(), Instant::now());
+        let (accounts, sessions, now) =
+            (accounts("one"), ConsoleSessions::default(), Instant::now());
         let token = accounts.verify("MA1", "one").unwrap();
         let (secrets, _) = sessions.open(now, &token).unwrap();
         let (other, _) = sessions.open(now, &token).unwrap();
@@ -288,7 +289,8 @@ mod tests {
 
     #[test]
     fn a_session_and_its_streams_end_with_its_token_and_when_it_is_closed() {
-        let (accounts, sessions, now) = (accounts("one"), ConsoleSessions::default(), Instant::now());
+        let (accounts, sessions, now) =
+            (accounts("one"), ConsoleSessions::default(), Instant::now());
         let token = accounts.verify("MA1", "one").unwrap();
         let (secrets, open) = sessions.open(now, &token).unwrap();
         let (closed, stream) = sessions.open(now, &token).unwrap();
@@ -308,7 +310,8 @@ mod tests {
 
     #[test]
     fn a_code_signs_in_once_and_not_for_long() {
-        let (accounts, sessions, now) = (accounts("one"), ConsoleSessions::default(), Instant::now());
+        let (accounts, sessions, now) =
+            (accounts("one"), ConsoleSessions::default(), Instant::now());
         let token = accounts.verify("MA1", "one").unwrap();
         let code = sessions.issue_code(now, &token).unwrap();
         assert_eq!(code.len(), 32);
@@ -325,7 +328,8 @@ mod tests {
 
     #[test]
     fn an_account_has_so_many_sessions_and_the_one_unused_for_longest_makes_room() {
-        let (accounts, sessions, now) = (accounts("one"), ConsoleSessions::default(), Instant::now());
+        let (accounts, sessions, now) =
+            (accounts("one"), ConsoleSessions::default(), Instant::now());
         let token = accounts.verify("MA1", "one").unwrap();
         let open = |at| sessions.open(now + Duration::from_secs(at), &token).unwrap().0;
         let all: Vec<_> = (0..SESSIONS_MAX as u64).map(open).collect();

@@ -183,7 +183,7 @@ impl RestoreAttempt {
         Some(Self { attempt: *attempt, unit })
     }
 
-    /// Its row.
+    /// The row that notes it, for a start after this one.
     pub fn row(self) -> TurnRow {
         let body = [&[self.attempt][..], &self.unit.to_be_bytes()].concat();
         TurnRow::put(KeyKind::Restoring.key(0), body)

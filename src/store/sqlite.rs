@@ -143,11 +143,15 @@ pub(super) fn version(connection: &Connection, path: &Path) -> Result<u32, RowSt
 /// The oldest version whose programs can use a store of this version, as the program that has migrated it
 /// says.
 fn usable_from(connection: &Connection, version: u32) -> u32 {
-    let note = connection.pragma_query_value(None, "application_id", |row| row.get::<_, u32>(0));
-    match note.unwrap_or(0) {
+    match note(connection).unwrap_or(0) {
         note if note >> NOTE_BITS == version => note & ((1 << NOTE_BITS) - 1),
         _ => version,
     }
+}
+
+/// The note of the program that has migrated the store; 0 if there is none.
+fn note(connection: &Connection) -> Result<u32, Error> {
+    connection.pragma_query_value(None, "application_id", |row| row.get(0))
 }
 
 /// Passes every row of a table on, in the order of [`RowStore::load`]; memory has one at a time.
@@ -178,9 +182,9 @@ fn migrate(connection: &mut Connection, version: u32) -> Result<(), Error> {
         transaction.pragma_update(None, "user_version", number)?;
         transaction.commit()?;
     }
-    let known = known_version();
-    if version <= known && usable_from(connection, known) != USABLE_FROM {
-        connection.pragma_update(None, "application_id", known << NOTE_BITS | USABLE_FROM)?;
+    let (known, own) = (known_version(), known_version() << NOTE_BITS | USABLE_FROM);
+    if version <= known && note(connection)? != own {
+        connection.pragma_update(None, "application_id", own)?;
     }
     Ok(())
 }

@@ -23,22 +23,22 @@ test("mute acts at once by its key, and is undone", async () => {
   await page.getByRole("grid", { name: "Members of MyConference" }).focus();
   await page.keyboard.press("Home");
   await page.keyboard.press("m");
-  await rows(page).nth(0).getByText("muted").waitFor();
+  await rows(page).nth(0).getByText("muted", { exact: true }).waitFor();
   await until("a muted member", async () => (await of(calls[0])).muted);
   await page.getByRole("button", { name: "Undo" }).click();
   await until("no muted member", async () => !(await of(calls[0])).muted);
-  await rows(page).nth(0).getByText("muted").waitFor({ state: "detached" });
+  await rows(page).nth(0).getByText("muted", { exact: true }).waitFor({ state: "detached" });
 });
 
 test("deaf and hold are buttons of the row", async () => {
   const { member_id: id } = await of(calls[1]);
-  await page.getByRole("button", { name: `Deafen member ${id}` }).click();
+  await page.getByRole("button", { name: `Deaf: member ${id}` }).click();
   await until("a deaf member", async () => (await of(calls[1])).deaf);
   await page.getByRole("button", { name: `Hold member ${id}` }).click();
   await rows(page).nth(1).getByText("on hold").waitFor();
-  await until("the hold sound", () => heard(calls[1], "hold"));
+  await until("silence", async () => (await server.phone(calls[1])).timeline.at(-1).heard === "silence");
   await page.getByRole("button", { name: `Hold member ${id}` }).click();
-  await page.getByRole("button", { name: `Deafen member ${id}` }).click();
+  await page.getByRole("button", { name: `Deaf: member ${id}` }).click();
   await until("a member who hears", async () => !(await of(calls[1])).deaf);
 });
 
@@ -76,6 +76,20 @@ test("an unknown element is refused under its field, and a chosen list is kicked
   await until("two members", async () => (await server.members()).length === 2);
   for (const call of calls.slice(2)) assert.equal((await server.phone(call)).state, "completed");
   await until("two rows", async () => (await rows(page).count()) === 2);
+});
+
+test("a preview lists who would leave because another one does", async () => {
+  const { member_id: id } = await of(calls[0]);
+  const button = page.getByRole("button", { name: `Kick member ${id}` });
+  await button.hover();
+  await page.getByRole("tooltip").getByText(/; 1 more would leave \(alone, \d+:\d+ Speak\)/).waitFor();
+  await button.click();
+  await page.getByRole("heading", { name: "2 would leave" }).waitFor();
+  const causes = await page.getByRole("region", { name: "Preview" }).locator("tbody td:nth-child(3)").allInnerTexts();
+  assert.deepEqual(causes.sort(), ["alone", "kicked"]);
+  await page.getByRole("button", { name: "Kick 1", exact: true }).waitFor();
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator(".panel").count(), 0);
 });
 
 test("a caller is dialled, and one is hung up", async () => {

@@ -71,7 +71,7 @@ test("a session counts with both its halves, from its own origin", async () => {
 test("a page of another origin can do nothing with the session of its user", async () => {
   const page = await openPage(`${server.url}/console/`);
   await signIn(page, FULL);
-  await page.getByText("live", { exact: true }).waitFor();
+  await page.locator(".feed.live").waitFor();
   const evil = http.createServer((_, answer) => answer.setHeader("Content-Type", "text/html").end("<!doctype html>"));
   await new Promise((done) => evil.listen(0, "127.0.0.1", done));
   // Another port of the same host: the browser sends the cookie.
@@ -97,7 +97,7 @@ test("a page of another origin can do nothing with the session of its user", asy
   assert.deepEqual(results, ["blocked", "blocked", 0, "blocked"]);
   evil.close();
   await page.reload();
-  await page.getByText("live", { exact: true }).waitFor();
+  await page.locator(".feed.live").waitFor();
 });
 
 test("every file has the headers, and no page violates the policy", async () => {
@@ -157,12 +157,12 @@ test("a read-only token gives a page without acts", async () => {
 test("a removed token ends page and stream at once, and signing out does", async () => {
   const page = await openPage(`${server.url}/console/`);
   await signIn(page, FULL);
-  await page.getByText("live", { exact: true }).waitFor();
+  await page.locator(".feed.live").waitFor();
   const { key, cookie } = await open();
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByRole("button", { name: "Sign in" }).waitFor();
   await signIn(page, FULL);
-  await page.getByText("live", { exact: true }).waitFor();
+  await page.locator(".feed.live").waitFor();
   const out = page.getByText("its token was removed: sign in again").waitFor();
   server.reload({ token: NEXT, readOnly: [READER] });
   await until("the reload", () => server.log.includes("reload"));

@@ -8,10 +8,8 @@ use std::sync::Arc;
 
 use axum::{
     http::{
-        HeaderMap, HeaderName,
-        header::{
-            ACCESS_CONTROL_REQUEST_HEADERS, COOKIE, HOST, ORIGIN, WWW_AUTHENTICATE,
-        },
+        HeaderMap, HeaderName, HeaderValue,
+        header::{ACCESS_CONTROL_REQUEST_HEADERS, COOKIE, HOST, ORIGIN, WWW_AUTHENTICATE},
     },
     response::Response,
 };
@@ -36,10 +34,7 @@ pub(super) fn console(state: &AppState) -> Result<&Console, Failure> {
 }
 
 /// Checks the `Host`, and returns the origin of the console that it is.
-pub(super) fn host<'a>(
-    console: &'a Console,
-    context: &RequestContext,
-) -> Result<&'a str, Failure> {
+pub(super) fn host<'a>(console: &'a Console, context: &RequestContext) -> Result<&'a str, Failure> {
     let host = only(&context.headers, &HOST);
     let origin = host.and_then(|it| console.origins.of_host(it));
     origin.ok_or_else(|| Failure::ForeignConsole { origins: console.origins.list() })
@@ -94,7 +89,7 @@ pub(in crate::api) fn admit(
 /// Whether a request is one of the console, or the preflight of one. No other origin may make it,
 /// whatever `cors.origins` says.
 pub(in crate::api) fn is_of_console(context: &RequestContext) -> bool {
-    let asks = |it: &axum::http::HeaderValue| {
+    let asks = |it: &HeaderValue| {
         let text = it.to_str().unwrap_or_default().to_ascii_lowercase();
         text.split(',').any(|it| it.trim() == KEY.as_str())
     };
@@ -106,7 +101,10 @@ pub(in crate::api) fn is_of_console(context: &RequestContext) -> bool {
 
 /// Takes the challenge from a refusal. A browser would show its own form, and would keep the
 /// credentials.
-pub(in crate::api) fn without_challenge(context: &RequestContext, mut refusal: Response) -> Response {
+pub(in crate::api) fn without_challenge(
+    context: &RequestContext,
+    mut refusal: Response,
+) -> Response {
     if is_of_console(context) {
         refusal.headers_mut().remove(WWW_AUTHENTICATE);
     }

@@ -11,8 +11,9 @@ use axum::{
     http::{
         HeaderName, HeaderValue, StatusCode,
         header::{
-            ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-            ETAG, IF_NONE_MATCH, REFERRER_POLICY, SET_COOKIE, VARY, X_CONTENT_TYPE_OPTIONS,
+            ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
+            CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY, SET_COOKIE, VARY,
+            X_CONTENT_TYPE_OPTIONS,
         },
     },
     response::Response,
@@ -175,8 +176,8 @@ async fn sign_in(
         }
         SignInParams::Code { .. } => None,
     };
-    let (secrets, open) = opened
-        .ok_or_else(|| auth::guessed(&state, &context, None, Failure::UsedLink))?;
+    let (secrets, open) =
+        opened.ok_or_else(|| auth::guessed(&state, &context, None, Failure::UsedLink))?;
     context.principal.set((&open).into());
     let SessionSecrets { cookie, key } = &secrets;
     let mut response = show_session(&state, console, &open, Some(key));

@@ -89,6 +89,8 @@ export async function toggle(caller: Caller, what: Switch) {
     if (what === "Mute") it.muted = on;
     else if (what === "Deaf") it.deaf = on;
     else it.held = on;
+    // They may hear something else now.
+    it.phoneAt = 0;
     touch();
   };
   set(!isOn);

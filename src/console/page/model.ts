@@ -259,6 +259,12 @@ export class Model {
     return { present: all.filter((it) => it.state === "in"), gone: all.filter((it) => it.state !== "in") };
   }
 
+  count(room: Room): number {
+    let count = 0;
+    for (const it of room.callers.values()) if (it.state === "in") count += 1;
+    return count;
+  }
+
   /** Calls that have been in no room yet. */
   outside(): Caller[] {
     return [...this.callers.values()].filter((it) => it.room === null);
@@ -356,9 +362,11 @@ export class Model {
 
 /** What a caller hears now, or heard last. */
 export function hears(caller: Caller): string {
-  if (caller.held) return "the hold sound";
-  if (caller.phone === undefined) return caller.state === "in" ? (caller.deaf ? "nothing (deaf)" : "the room") : "…";
-  if (caller.phone === null) return caller.state === "in" ? (caller.deaf ? "nothing (deaf)" : "the room") : "";
+  if (!caller.phone) {
+    if (caller.state !== "in") return caller.phone === null ? "" : "…";
+    if (caller.held) return "(on hold)";
+    return caller.deaf ? "nothing (deaf)" : "the room";
+  }
   const last = caller.phone.timeline.at(-1);
   if (!last) return caller.phone.state === "ringing" ? "ringing" : "nothing";
   if (caller.state === "in" && last.heard === "room") return caller.deaf ? "nothing (deaf)" : "the room";

@@ -203,7 +203,9 @@ function askAbout(call: string, now: number) {
   const caller = model.callers.get(call);
   if (!caller) return;
   const isLast = (at: number) => caller.state === "over" && caller.overAt < at;
-  const age = caller.state === "in" ? MEMBER_AGE : PHONE_AGE;
+  // A beep or an announcement is soon over.
+  const isInRoom = caller.state === "in" && (caller.phone?.timeline.at(-1)?.heard ?? "room") === "room";
+  const age = isInRoom ? MEMBER_AGE : PHONE_AGE;
   const wants = session.value?.simulated_phones && caller.phone !== null;
   if (wants && caller.phoneAt + age <= now && !isLast(caller.phoneAt)) {
     const path = belowSim(`Phone/${call}/`);

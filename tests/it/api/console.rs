@@ -223,7 +223,10 @@ async fn streams_end_with_the_token_of_their_session_and_with_the_session() {
 async fn files_are_compressed_and_named_by_their_contents() {
     let it = TestConsole::open();
     let page = it.ask("GET /console", &[("Sec-Fetch-Site", "cross-site")], "").await;
-    assert_eq!((page.status().as_u16(), &page.headers()["cache-control"]), (200, &"no-store".parse().unwrap()));
+    assert_eq!(
+        (page.status().as_u16(), &page.headers()["cache-control"]),
+        (200, &"no-store".parse().unwrap())
+    );
     let script = it.ask("GET /console/app.js", &[("Accept-Encoding", "br, gzip")], "").await;
     assert_eq!(script.headers()["content-encoding"], "gzip");
     let policy = script.headers()["content-security-policy"].to_str().unwrap();
@@ -235,7 +238,10 @@ async fn files_are_compressed_and_named_by_their_contents() {
     assert_eq!(it.status("GET /console/app.js", &[("Sec-Fetch-Site", "cross-site")]).await, 403);
     assert_eq!(it.status("GET /console/nothing.js", &[]).await, 404);
     let root = it.ask("GET /", &[("Accept", "text/html,*/*")], "").await;
-    assert_eq!((root.status().as_u16(), &root.headers()["location"]), (303, &"/console/".parse().unwrap()));
+    assert_eq!(
+        (root.status().as_u16(), &root.headers()["location"]),
+        (303, &"/console/".parse().unwrap())
+    );
     assert_eq!(it.ask("GET /", &[], "").await.headers()["location"], "/docs");
     it.engine.close().await;
 

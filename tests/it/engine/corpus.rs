@@ -28,8 +28,11 @@ fn state_log() -> Vec<u8> {
     let digits = "<GetDigits numDigits='4' timeout='20' action='flow:next'/>";
     let typing = world.call(&mut process, 4, digits);
     ['7', '3'].iter().for_each(|key| process.report(world.now, typing, LegEvent::Digit(*key)));
-    world.call(&mut process, 5, "<Wait length='600'/>");
-    world.call(&mut process, 6, "<Redirect>flow:next</Redirect>");
+    for (n, element) in [(5, "<Wait length='600'/>"), (6, "<Redirect>flow:next</Redirect>")] {
+        let call = world.call(&mut process, n, &format!("<Speak>hello</Speak>{element}"));
+        let (number, _) = process.spoken(call)[0];
+        process.report(world.now, call, LegEvent::Finished(number));
+    }
     world.kill(process);
     fs::read(world.folder.path().join(FILE)).unwrap()
 }

@@ -3,7 +3,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { openPanel, panel } from "../acts.ts";
 import { type Phone, sound } from "../model.ts";
-import { Curl, duration } from "../parts/bits.tsx";
+import { Curl, duration, second } from "../parts/bits.tsx";
 import { noteStep } from "../parts/first.tsx";
 import { PanelOf } from "../parts/forms.tsx";
 import { toCall, toRoom } from "../router.ts";
@@ -22,8 +22,6 @@ interface Seen {
   phone: Phone | null;
   isLive: boolean;
   error: string;
-  /** When the call began, by this clock. */
-  readAt: number;
 }
 
 async function orNull<T>(path: string, signal: AbortSignal): Promise<T | null> {
@@ -43,7 +41,7 @@ async function read(call: string, signal: AbortSignal): Promise<Seen> {
   ]);
   const facts = live ?? (await orNull<Facts>(below(`Call/${call}/`), signal));
   const error = trace || facts ? "" : "There is no such call: neither live, nor among those that are kept.";
-  return { facts, steps: trace?.steps ?? [], dropped: trace?.dropped ?? 0, phone, isLive: live !== null, error, readAt: Date.now() };
+  return { facts, steps: trace?.steps ?? [], dropped: trace?.dropped ?? 0, phone, isLive: live !== null, error };
 }
 
 export function CallPage({ call }: { call: string }) {
@@ -60,7 +58,7 @@ export function CallPage({ call }: { call: string }) {
         if (abort.signal.aborted) return;
         const before = seen.peek();
         const message = (error as Error).message;
-        seen.value = before ? { ...before, error: message } : { facts: null, steps: [], dropped: 0, phone: null, isLive: true, error: message, readAt: Date.now() };
+        seen.value = before ? { ...before, error: message } : { facts: null, steps: [], dropped: 0, phone: null, isLive: true, error: message };
       }
       // An ended call is read once more: its last step comes with its end.
       if (!abort.signal.aborted && seen.peek()?.isLive) timer = window.setTimeout(look, READ_EVERY);
@@ -125,7 +123,7 @@ export function CallPage({ call }: { call: string }) {
         {it.steps.length > 0 && (
           <>
             <h2>What the call did</h2>
-            <Waterfall steps={it.steps} isLive={it.isLive} />
+            <Waterfall call={call} steps={it.steps} age={it.isLive ? ageOf(facts) : null} />
             {it.dropped > 0 && <p class="muted">{it.dropped} lines in the middle were not kept.</p>}
           </>
         )}
@@ -190,9 +188,11 @@ function PhoneKeys({ call }: { call: string }) {
 }
 
 /** One bar for each step. Words say what a colour says. */
-function Waterfall({ steps, isLive }: { steps: Step[]; isLive: boolean }) {
+function Waterfall({ call, steps, age }: { call: string; steps: Step[]; age: number | null }) {
+  const isLive = age !== null;
   const last = Math.max(...steps.map((it) => it.to_ms ?? it.from_ms), 1_000);
-  const all = isLive ? last * 1.08 : last;
+  // The clock of the browser may be behind.
+  const all = isLive ? Math.max(last * 1.08, age) : last;
   const percent = (ms: number) => `${Math.min(100, (ms / all) * 100)}%`;
   return (
     <div class="waterfall" role="table" aria-label="Steps of the call">
@@ -238,7 +238,7 @@ function Waterfall({ steps, isLive }: { steps: Step[]; isLive: boolean }) {
                   {" ← "}
                   {cause.cause}
                   {cause.command && ` by ${cause.command}`}
-                  {cause.call_uuid && (
+                  {cause.call_uuid !== call && (
                     <>
                       {" of "}
                       <a href={toCall(cause.call_uuid)}>{cause.call_uuid.slice(0, 8)}</a>
@@ -254,6 +254,12 @@ function Waterfall({ steps, isLive }: { steps: Step[]; isLive: boolean }) {
       ))}
     </div>
   );
+}
+
+/** Milliseconds since a live call began. */
+function ageOf(facts: Facts | null): number {
+  const began = Date.parse(`${String(facts?.session_start ?? "").replace(" ", "T")}Z`);
+  return Number.isNaN(began) ? 0 : second.value - began;
 }
 
 function outcome({ to_ms, ended, error }: Step): string {

@@ -43,16 +43,13 @@ export function RoomsPage() {
           onInput={(e) => (filter.value = e.currentTarget.value)}
         />
         <ul>
-          {listed.map((room) => {
-            const { present } = model.members(room.name);
-            return (
-              <li key={room.name}>
-                <a href={toRoom(room.name)} aria-current={room.name === name ? "page" : undefined} class={room.isOver ? "muted" : ""}>
-                  <span class="text">{room.name}</span> <b>{room.isOver ? "ended" : present.length}</b>
-                </a>
-              </li>
-            );
-          })}
+          {listed.map((room) => (
+            <li key={room.name}>
+              <a href={toRoom(room.name)} aria-current={room.name === name ? "page" : undefined}>
+                <span class="text">{room.name}</span> <b>{room.isOver ? "ended" : model.count(room)}</b>
+              </a>
+            </li>
+          ))}
           {outside.length > 0 && (
             <li>
               <a href="#/outside" aria-current={isOutside ? "page" : undefined}>
@@ -123,13 +120,15 @@ function RoomView({ name, filter }: { name: string; filter: string }) {
   const present = all.present.filter(fits);
   const gone = all.gone;
   for (const call of selected) if (!present.some((it) => it.call === call)) selected.delete(call);
-  const chosen = present.filter((it) => selected.has(it.call)).map((it) => it.member);
+  // A key may come before the next frame.
+  const chosenNow = () => present.filter((it) => selected.has(it.call)).map((it) => it.member);
+  const chosen = chosenNow();
 
   function mark(it: Caller) {
     if (!selected.delete(it.call)) selected.add(it.call);
     touch();
   }
-  const whoOf = (it: Caller): Who => (chosen.length > 0 && selected.has(it.call) ? chosen : [it.member]);
+  const whoOf = (it: Caller): Who => (selected.has(it.call) ? chosenNow() : [it.member]);
   function onKey(key: string, it: Caller | undefined): boolean {
     if (key === "/") {
       document.getElementById("filter")?.focus();
@@ -307,7 +306,7 @@ function Acts({ it, isActive }: { it: Caller; isActive: boolean }) {
       <button type="button" class="small" tabIndex={tab} aria-pressed={it.muted} aria-label={`Mute ${who}`} title="Mute (m)" onClick={() => toggle(it, "Mute")}>
         Mute
       </button>
-      <button type="button" class="small wide" tabIndex={tab} aria-pressed={it.deaf} aria-label={`Deafen ${who}`} title="Deaf (d)" onClick={() => toggle(it, "Deaf")}>
+      <button type="button" class="small wide" tabIndex={tab} aria-pressed={it.deaf} aria-label={`Deaf: ${who}`} title="Deaf (d)" onClick={() => toggle(it, "Deaf")}>
         Deaf
       </button>
       <button type="button" class="small wide" tabIndex={tab} aria-pressed={it.held} aria-label={`Hold ${who}`} title="Hold (h)" onClick={() => toggle(it, "Hold")}>
@@ -320,8 +319,8 @@ function Acts({ it, isActive }: { it: Caller; isActive: boolean }) {
         Play
       </button>
       <KickButton it={it} tab={tab} onClick={open("kick")} />
-      <button type="button" class="small" tabIndex={tab} aria-label={`Hang up ${who}`} title="Hang up" onClick={open("hangup")}>
-        End
+      <button type="button" class="small hang-up" tabIndex={tab} aria-label={`Hang up ${who}`} title="Hang up" onClick={open("hangup")}>
+        Hang up
       </button>
     </>
   );

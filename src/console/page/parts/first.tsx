@@ -42,13 +42,7 @@ export function FirstRun() {
   return (
     <aside class="first" aria-label="First steps">
       <ol>
-        {step(
-          "dial",
-          "Callers dial",
-          <button type="button" class="primary small" onClick={startThree}>
-            Start three
-          </button>,
-        )}
+        {step("dial", "Callers dial")}
         {step("look", "Look at the room: put the pointer on Kick")}
         {step("kick", "Kick one of them")}
         {step("call", "Read what became of the call", caller && <a href={`#/call/${caller.call}`}>open it</a>)}

@@ -164,11 +164,10 @@ fn a_call_that_rang_is_refused_until_its_caller_knows() {
     assert_eq!(harness.receive(&phone.same_branch("INVITE")), ["503"], "so may the INVITE");
     assert_eq!(harness.receive(&phone.same_branch("ACK")), [""; 0]);
     assert_eq!(harness.wait(Duration::from_secs(40)), [""; 0]);
-    harness.ends_empty();
-
     let later = [&[body[0] + 1], &body[1..]].concat();
     let refused = harness.agent.refuse_unanswered(harness.now, &later, &|_| None, &mut effects);
     assert_eq!(refused, Err("its version is 130, and this release reads 129".to_owned()));
+    harness.ends_empty();
 }
 
 #[test]
