@@ -91,7 +91,16 @@ impl Recovery {
         api.state().set_recovering(true);
         let taken_over = None;
         let phones = closed_phones;
-        Self { closed_phones: phones, router, registry, journal, counters, seal, has_simulated, taken_over }
+        Self {
+            closed_phones: phones,
+            router,
+            registry,
+            journal,
+            counters,
+            seal,
+            has_simulated,
+            taken_over,
+        }
     }
 
     /// Restores the calls of the last process, tells the ends of the others, and queues the callbacks

@@ -15,8 +15,8 @@ use crate::{
         ids::{AccountId, CallId, ConferenceName, Dialect, MemberId, RoomId},
     },
     flow::{
-        Cause, DocumentRequest, Flow, JoinOptions, Purpose, RequestMethod, RowError, RunRow,
-        write_row,
+        Cause, DialOptions, DocumentRequest, Flow, JoinOptions, Purpose, RequestMethod, RowError,
+        RunRow, write_row,
     },
     group::Admission,
     media::Diversion,
@@ -61,6 +61,8 @@ pub enum CallPlaceRow {
     Alone,
     /// In a room, or leaving it: a row of the room says so.
     Room(MemberRow),
+    /// In the room of a `<Dial>`, or leaving it: the caller, or a callee that has answered.
+    Pair(MemberRow),
 }
 
 /// A member of a room, but for its call and the options of its element.
@@ -200,6 +202,11 @@ impl Call {
         self.run.flow()
     }
 
+    /// The options of the `<Dial>` that the call is in.
+    pub fn dial_here(&self) -> Option<Arc<DialOptions>> {
+        self.run.dial_here()
+    }
+
     /// The conference that the call's element is about.
     pub fn conference_here(&self) -> Option<(ConferenceName, Arc<JoinOptions>)> {
         self.run.conference_here()
@@ -242,17 +249,18 @@ impl CallStateRow {
     ///
     /// # Errors
     ///
-    /// The row does not fit the document, or it is in the middle of a `<Dial>`, which no process takes
-    /// over.
+    /// The row does not fit the document.
     pub fn restore(self, clock: BootClock, flow: Option<Arc<Flow>>) -> Result<Box<Call>, RowError> {
         let document = self.document().map(|(key, _)| key);
         let run = self.run.restore(clock, flow)?;
         let step = run.step();
-        let is_in_room = matches!(self.place, CallPlaceRow::Room(_));
-        if run.dials() {
-            return Err(RowError::Dials);
-        }
-        if is_in_room && run.conference_here().is_none() {
+        let fits = match self.place {
+            CallPlaceRow::Alone => true,
+            CallPlaceRow::Room(_) => run.conference_here().is_some(),
+            // A callee has no flow.
+            CallPlaceRow::Pair(_) => run.flow().is_none() || run.dial_here().is_some(),
+        };
+        if !fits {
             return Err(RowError::Element { step });
         }
         let request = self.request.map(RequestRow::restore).transpose()?;

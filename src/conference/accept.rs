@@ -129,7 +129,7 @@ impl Conference {
     }
 
     /// Asks a callee to confirm, or accepts it at once.
-    fn confirm(&mut self, now: Instant, id: MemberId, effects: &mut VecDeque<Effect>) {
+    pub(super) fn confirm(&mut self, now: Instant, id: MemberId, effects: &mut VecDeque<Effect>) {
         let callee = self.callee(id).expect("just seen");
         let terms = callee.invitation.terms.clone();
         if terms.confirm_sound.is_none() && terms.confirm_key.is_none() {
@@ -237,7 +237,7 @@ impl Conference {
             let Some(callee) = self.remove_callee(id) else { continue };
             let source = HangupSource::Platform(callee.call.party.dialect);
             let lost = Ending { cause: HangupCause::LostRace, source };
-            self.callee_over(now, callee, lost, effects);
+            self.callee_over(now, id, callee, lost, effects);
         }
     }
 
@@ -253,7 +253,7 @@ impl Conference {
             pair.last = Some(ending);
         }
         self.early_media_over(id, callee.call.id, false, effects);
-        self.callee_over(now, callee, ending, effects);
+        self.callee_over(now, id, callee, ending, effects);
     }
 
     /// Takes a callee out, with its deadlines.
@@ -274,17 +274,31 @@ impl Conference {
     fn callee_over(
         &mut self,
         now: Instant,
+        member: MemberId,
         callee: Box<Callee>,
         ending: Ending,
         effects: &mut VecDeque<Effect>,
     ) {
         let Callee { call, answered_at, invitation, .. } = *callee;
         let info = CalleeInfo::of(&call);
-        effects.push_back(Effect::End { call, ending });
+        effects.push_back(Effect::End { member, call, ending });
+        self.tell_over(now, info, answered_at, &invitation, ending, effects);
+    }
+
+    /// Tells that a callee's call is over, which was dialled by this invitation.
+    pub(super) fn tell_over(
+        &self,
+        now: Instant,
+        callee: CalleeInfo,
+        answered_at: Option<Instant>,
+        invitation: &Invitation,
+        ending: Ending,
+        effects: &mut VecDeque<Effect>,
+    ) {
         let talked = answered_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         let all = now.saturating_duration_since(invitation.dialled_at);
         let step = DialStep::Ended { ending, seconds: (all.as_secs(), talked.as_secs()) };
-        self.tell(step, info, invitation.terms.callback.clone(), effects);
+        self.tell(step, callee, invitation.terms.callback.clone(), effects);
     }
 
     /// Tells of a callee: as an event of the caller in the room of a `<Dial>`, else of the callee.

@@ -54,6 +54,10 @@ pub(super) struct Callee {
     pub(super) state: CalleeState,
     pub(super) answered_at: Option<Instant>,
     pub(super) invitation: Arc<Invitation>,
+    /// The number of its destination in the `<Dial>`, from zero.
+    pub(super) destination: usize,
+    /// The destination rang before a crash, and is called for the second time.
+    pub(super) is_second: bool,
 }
 
 /// What callees that are dialled together have in common.
@@ -78,10 +82,22 @@ pub(super) enum CalleeState {
 }
 
 impl Callee {
-    pub(super) fn new(callee: NewCallee, invitation: Arc<Invitation>) -> Box<Self> {
+    pub(super) fn new(
+        callee: NewCallee,
+        invitation: Arc<Invitation>,
+        destination: usize,
+    ) -> Box<Self> {
         let NewCallee { member: _, call, digits, sends_early, no_route: _ } = callee;
-        let (state, answered_at) = (CalleeState::Dialled, None);
-        Box::new(Self { call, digits, sends_early, state, answered_at, invitation })
+        Box::new(Self {
+            call,
+            digits,
+            sends_early,
+            state: CalleeState::Dialled,
+            answered_at: None,
+            invitation,
+            destination,
+            is_second: false,
+        })
     }
 
     pub(super) fn confirms_until(&self) -> Option<Instant> {

@@ -37,11 +37,7 @@ impl Conference {
         effects: &mut VecDeque<Effect>,
     ) {
         let early = call.early_media_in_room();
-        let origin = DialOrigin::Dial {
-            is_inherited: options.caller_id.is_none(),
-            forwarded: (call.party.direction == CallDirection::Inbound)
-                .then(|| call.party.to.clone()),
-        };
+        let origin = origin(&options, &call);
         let entry = Arc::new(caller_options(&options));
         let destinations: Vec<_> = callees.iter().map(|it| (it.member, it.no_route)).collect();
         let first = destinations.first().map_or(caller, |it| it.0);
@@ -50,7 +46,8 @@ impl Conference {
         // The two have room for each other, however small conferences are.
         self.members_cap = self.members_cap.max(2);
         self.add_deadline(invitation.rings_until(), DueItem::Ring(first));
-        let callee = |it: NewCallee| (it.member, Callee::new(it, invitation.clone()));
+        let callee =
+            |(n, it): (usize, NewCallee)| (it.member, Callee::new(it, invitation.clone(), n));
         // All calls are in the room before anything can panic.
         self.dial = Some(Box::new(DialState {
             pair: Some(DialledPair {
@@ -61,7 +58,7 @@ impl Conference {
                 last: None,
                 heard_early: None,
             }),
-            callees: callees.into_iter().map(callee).collect(),
+            callees: callees.into_iter().enumerate().map(callee).collect(),
         }));
         self.insert_member(caller, Box::new(Member::new(self.age(now), call, entry)));
         effects.extend(early.map(Effect::Signal));
@@ -212,7 +209,7 @@ impl Conference {
     }
 
     /// The caller's dialect.
-    fn dialect(&self) -> Dialect {
+    pub(super) fn dialect(&self) -> Dialect {
         let Some(pair) = self.pair() else { return Dialect::default() };
         let caller = self.members.get(&pair.caller);
         let left = self.leavers.iter().find(|it| it.id == pair.caller).map(|it| &it.member);
@@ -254,8 +251,17 @@ fn callee_ending(cause: Cause, is_connected: bool, dialect: Dialect) -> Ending {
     Ending { cause, source }
 }
 
+/// How callees are told who calls.
+pub(super) fn origin(options: &DialOptions, caller: &Call) -> DialOrigin {
+    let is_forwarded = caller.party.direction == CallDirection::Inbound;
+    DialOrigin::Dial {
+        is_inherited: options.caller_id.is_none(),
+        forwarded: is_forwarded.then(|| caller.party.to.clone()),
+    }
+}
+
 /// The caller waits until somebody is connected, and hears the music.
-fn caller_options(options: &DialOptions) -> JoinOptions {
+pub(super) fn caller_options(options: &DialOptions) -> JoinOptions {
     JoinOptions {
         leaves_on_star: options.leaves_on_star,
         wait_sound: Some(options.music.clone()),
@@ -265,7 +271,7 @@ fn caller_options(options: &DialOptions) -> JoinOptions {
 }
 
 /// The callee that is connected starts the room.
-fn callee_options(options: &DialOptions) -> JoinOptions {
+pub(super) fn callee_options(options: &DialOptions) -> JoinOptions {
     JoinOptions {
         starts: true,
         digits_match: options.callee_digits_match.clone(),

@@ -160,6 +160,8 @@ pub enum Effect {
     },
     /// Ends a callee that was not connected.
     End {
+        /// The member id that it had.
+        member: MemberId,
         /// The call itself, which nobody else has.
         call: Box<Call>,
         /// The cause and the party that ended it.

@@ -32,8 +32,8 @@ impl Conference {
         let flow = Some(flow);
         let invitation = Arc::new(Invitation { first, terms, dialled_at: now, flow });
         let rings_until = invitation.rings_until();
-        let callees = callees.into_iter();
-        let callees = callees.map(|it| (it.member, Callee::new(it, invitation.clone())));
+        let callees = callees.into_iter().enumerate();
+        let callees = callees.map(|(n, it)| (it.member, Callee::new(it, invitation.clone(), n)));
         self.dial.get_or_insert_default().callees.extend(callees);
         if self.is_empty() {
             // The room is over, and ends them.

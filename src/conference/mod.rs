@@ -30,6 +30,7 @@ mod invite;
 mod kick;
 mod leaving;
 mod member;
+mod pair_row;
 mod pending_sounds;
 mod protocol;
 mod record;
@@ -41,6 +42,7 @@ mod state;
 pub use self::{
     effect::{Command, Effect, Leave, NewCallee, SoundMoment},
     event::{CalleeInfo, ConferenceEvent, DialEvent, DialStep, MemberInfo, Notice},
+    pair_row::{LostCallees, PairRow},
     protocol::{
         Ask, AskTicket, ConferenceAnswer, ConferenceRoster, Departure, Kick, KickTarget,
         LegTransfer, MemberSelector, Outcome, Refusal, RosterEntry,

@@ -23,7 +23,7 @@ use crate::{
         ids::{CallId, Dialect, Incarnation, MemberId, RoomId},
     },
     call::{Call, CallPlaceRow, MemberRow},
-    flow::{AfterExit, Cause, Exit, Flow, RowError, write_row},
+    flow::{AfterExit, Cause, DialResult, Exit, Flow, JoinOptions, RowError, write_row},
     group::GroupId,
     media::{AudioOrder, Ending},
 };
@@ -85,6 +85,8 @@ enum AfterExitRow {
     Fetch(Arc<str>),
     HangUp,
     Onward,
+    /// The caller of a `<Dial>` that had this result.
+    Dialled(Box<AfterExitRow>, DialResult),
 }
 
 /// A member who leaves, of a [`DeparturesRow`].
@@ -161,7 +163,10 @@ impl Conference {
     }
 
     fn member_row(&self, clock: BootClock, id: MemberId) -> Option<(CallId, Vec<u8>)> {
-        member_row(clock, self.id(), id, self.members.get(&id)?)
+        match self.members.get(&id) {
+            Some(member) => member_row(clock, self.id(), id, member, self.is_private()),
+            None => self.callee_row(clock, id),
+        }
     }
 
     /// Notes that the row of a member must be written.
@@ -189,6 +194,17 @@ impl Conference {
         {
             self.take_out(id, &Cause::Alone.into());
         }
+        self.resume_sound(effects);
+        let ids: Vec<_> = self.members.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.ask_for_recording(id, effects));
+        self.floor.is_stale = true;
+        self.conclude(now, effects);
+        // The media engine does not know those who leave.
+        effects.retain(|it| !matches!(it, Effect::Media(AudioOrder::Remove { .. })));
+    }
+
+    /// Lets the members of a restored room hear it, as their flags say.
+    pub(super) fn resume_sound(&mut self, effects: &mut VecDeque<Effect>) {
         let calls = |which: fn(&Member) -> bool, members: &BTreeMap<MemberId, Box<Member>>| {
             let chosen = members.values().filter(|it| which(it));
             chosen.map(|it| it.call.id).collect::<Vec<_>>()
@@ -199,25 +215,22 @@ impl Conference {
             effects.push_back(AudioOrder::Mute { room, calls: muted, on: true }.into());
         }
         let ids: Vec<_> = self.members.keys().copied().collect();
-        self.update_listening(ids.iter().copied(), effects);
+        self.update_listening(ids.into_iter(), effects);
         let deaf = calls(|it| it.deaf, &self.members);
         if !deaf.is_empty() {
             effects.push_back(AudioOrder::Deafen { room, calls: deaf, on: true }.into());
         }
-        ids.into_iter().for_each(|id| self.ask_for_recording(id, effects));
-        self.floor.is_stale = true;
-        self.conclude(now, effects);
-        // The media engine does not know those who leave.
-        effects.retain(|it| !matches!(it, Effect::Media(AudioOrder::Remove { .. })));
     }
 }
 
-/// None of a member that was not let in: the row of its call says that it is alone.
+/// None of a member that was not let in: the row of its call says that it is alone. `is_pair`: the room
+/// is that of a `<Dial>`.
 fn member_row(
     clock: BootClock,
     room: RoomId,
     id: MemberId,
     member: &Member,
+    is_pair: bool,
 ) -> Option<(CallId, Vec<u8>)> {
     let Member {
         call,
@@ -226,17 +239,18 @@ fn member_row(
         deaf,
         held,
         hold,
-        announced: true,
+        announced,
         // From the element of the call.
         entry: _,
         // Decided and fetched again.
         listening: _,
         wait_sound: _,
-    } = member
-    else {
+    } = member;
+    if !announced && !is_pair {
         return None;
-    };
-    let place = CallPlaceRow::Room(MemberRow {
+    }
+    let place = if is_pair { CallPlaceRow::Pair } else { CallPlaceRow::Room };
+    let place = place(MemberRow {
         room,
         member: id,
         joined_after: *joined_after,
@@ -285,10 +299,10 @@ impl RoomRow {
         (conference.sequence, conference.expelled_at) = (sequence, self.expelled_at);
         (conference.call_ends, conference.sounds) = (CallEnds::new(now), PendingSounds::default());
         for (call, row) in members {
-            let (at, id) = (call.ends_at, row.member);
-            if let Some(member) = restored_member(call, row) {
-                conference.call_ends.add(at, id);
-                conference.insert_member(id, Box::new(member));
+            // `CallStateRow::restore` has refused others.
+            match call.conference_here() {
+                Some((_, entry)) => conference.put_back(call, row, entry),
+                None => call.end(),
             }
         }
         let holder = self.floor.filter(|id| conference.members.contains_key(id));
@@ -298,20 +312,17 @@ impl RoomRow {
     }
 }
 
-/// None, and the call is over, if it is at no `<Conference>`: [`crate::call::CallStateRow::restore`] has
-/// refused such a row.
-fn restored_member(call: Box<Call>, row: MemberRow) -> Option<Member> {
-    let MemberRow { room: _, member: _, joined_after, muted, deaf, held, is_on_hold } = row;
-    let Some((_, entry)) = call.conference_here() else {
-        debug_assert!(false, "a member is at its element");
-        call.end();
-        return None;
-    };
-    let mut member = Member::new(Duration::from_nanos(joined_after), call, entry);
-    (member.muted, member.deaf, member.held) = (muted, deaf, held);
-    member.hold = if is_on_hold { Hold::WaitSound } else { Hold::Off };
-    (member.listening, member.announced) = (Listening::None, true);
-    Some(member)
+impl Conference {
+    /// Puts a member back into a restored room, which hears nothing yet.
+    pub(super) fn put_back(&mut self, call: Box<Call>, row: MemberRow, entry: Arc<JoinOptions>) {
+        let MemberRow { room: _, member: id, joined_after, muted, deaf, held, is_on_hold } = row;
+        self.call_ends.add(call.ends_at, id);
+        let mut member = Member::new(Duration::from_nanos(joined_after), call, entry);
+        (member.muted, member.deaf, member.held) = (muted, deaf, held);
+        member.hold = if is_on_hold { Hold::WaitSound } else { Hold::Off };
+        (member.listening, member.announced) = (Listening::None, true);
+        self.insert_member(id, Box::new(member));
+    }
 }
 
 impl Leave {
@@ -328,23 +339,21 @@ impl Leave {
             members: Vec::with_capacity(self.leavers.len()),
         };
         for it in self.leavers.iter().filter(|it| it.member.announced) {
-            let exit = ExitRow::of(&it.exit);
-            // The last one first: they come in runs.
-            let at = row.exits.iter().rposition(|other| *other == exit).unwrap_or_else(|| {
-                row.exits.push(exit);
-                row.exits.len() - 1
-            });
-            let at = u32::try_from(at).unwrap_or(u32::MAX);
-            row.members.push((it.member.call.id, it.id, at));
+            row.add(it.member.call.id, it.id, ExitRow::of(&it.exit));
         }
         row
     }
 
     /// The rows of the calls that fetch another document once they have left.
-    pub fn transferred_rows(&self, clock: BootClock, room: RoomId) -> Vec<(CallId, Vec<u8>)> {
+    pub fn transferred_rows(
+        &self,
+        clock: BootClock,
+        room: RoomId,
+        is_pair: bool,
+    ) -> Vec<(CallId, Vec<u8>)> {
         let transferred = self.leavers.iter().filter(|it| it.member.call.is_transferred());
         let kept = transferred.filter(|it| it.member.call.is_kept());
-        kept.filter_map(|it| member_row(clock, room, it.id, &it.member)).collect()
+        kept.filter_map(|it| member_row(clock, room, it.id, &it.member, is_pair)).collect()
     }
 
     /// The documents in which calls go on that leave.
@@ -359,6 +368,35 @@ impl Leave {
 }
 
 impl DeparturesRow {
+    /// The row of the calls with rows that leave the room of a `<Dial>` by a decision, or end there. None
+    /// if there are none.
+    pub fn of_pair(effects: &VecDeque<Effect>) -> Option<Self> {
+        let mut row = Self { first: 0, exits: Vec::new(), members: Vec::new() };
+        for effect in effects {
+            if let Effect::Leave(leave) = effect {
+                for it in leave.leavers.iter().filter(|it| it.member.call.is_kept()) {
+                    row.add(it.member.call.id, it.id, ExitRow::of(&it.exit));
+                }
+            }
+            if let Effect::End { member, call, ending } = effect
+                && call.is_kept()
+            {
+                let (cause, then) = (Cause::HungUpByApi, AfterExitRow::End(*ending));
+                row.add(call.id, *member, ExitRow { cause, reason: None, then });
+            }
+        }
+        (!row.members.is_empty()).then_some(row)
+    }
+
+    fn add(&mut self, call: CallId, member: MemberId, exit: ExitRow) {
+        // The last one first: they come in runs.
+        let at = self.exits.iter().rposition(|other| *other == exit).unwrap_or_else(|| {
+            self.exits.push(exit);
+            self.exits.len() - 1
+        });
+        self.members.push((call, member, u32::try_from(at).unwrap_or(u32::MAX)));
+    }
+
     /// The bytes of the row.
     pub fn write(&self) -> Vec<u8> {
         write_row(VERSION, self)
@@ -400,22 +438,26 @@ impl DepartureRow {
         flow: impl FnOnce(u128, Dialect) -> Result<Arc<Flow>, RowError>,
     ) -> Result<Exit, RowError> {
         let ExitRow { cause, reason, then } = &self.exit;
+        let (then, dialled) = match then {
+            AfterExitRow::Dialled(then, result) => (&**then, Some(Box::new(result.clone()))),
+            then => (then, None),
+        };
         let then = match then {
             AfterExitRow::Document(key, dialect) => AfterExit::Document(flow(*key, *dialect)?),
             AfterExitRow::Element(step) => AfterExit::Element(*step),
             AfterExitRow::End(ending) => AfterExit::End(*ending),
             AfterExitRow::Fetch(url) => AfterExit::Fetch(url.clone()),
             AfterExitRow::HangUp => AfterExit::HangUp,
-            AfterExitRow::Onward => AfterExit::Onward,
+            // A result is not within another one.
+            AfterExitRow::Onward | AfterExitRow::Dialled(..) => AfterExit::Onward,
         };
-        Ok(Exit { cause: *cause, reason: reason.clone(), then, dialled: None })
+        Ok(Exit { cause: *cause, reason: reason.clone(), then, dialled })
     }
 }
 
 impl ExitRow {
     fn of(exit: &Exit) -> Self {
-        // Only the room of a `<Dial>` has a result, and its members have no rows.
-        let Exit { cause, reason, then, dialled: _ } = exit;
+        let Exit { cause, reason, then, dialled } = exit;
         let then = match then {
             AfterExit::Document(flow) => {
                 AfterExitRow::Document(flow.source.text.key(), flow.dialect)
@@ -425,6 +467,10 @@ impl ExitRow {
             AfterExit::Fetch(url) => AfterExitRow::Fetch(url.clone()),
             AfterExit::HangUp => AfterExitRow::HangUp,
             AfterExit::Onward => AfterExitRow::Onward,
+        };
+        let then = match dialled {
+            Some(result) => AfterExitRow::Dialled(Box::new(then), DialResult::clone(result)),
+            None => then,
         };
         Self { cause: *cause, reason: reason.clone(), then }
     }

@@ -408,7 +408,7 @@ impl RoomActor {
                 let fetch = room_sounds::fetch(room, is_private, number, url, call, party, moment);
                 self.registry.fetch(fetch);
             }
-            Effect::End { call, ending } => self.registry.end(call, ending),
+            Effect::End { call, ending, .. } => self.registry.end(call, ending),
             Effect::Signal(order) => self.registry.signal(order),
             Effect::Media(order) => self.registry.audio(order),
             Effect::Record { who, format } => self.registry.record_for_member(room, who, format),

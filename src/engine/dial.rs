@@ -42,7 +42,8 @@ impl Registry {
         let Some(member) = self.links.member_ids.next(&call.account) else {
             return Err((call, not_begun(Cause::Fault)));
         };
-        let Some(callees) = self.callees(now, &call, &options) else {
+        let destinations: Vec<_> = (0..options.destinations.len()).collect();
+        let Some(callees) = self.callees(now, &call, &options, &destinations) else {
             return Err((call, not_begun(Cause::Fault)));
         };
 
@@ -82,16 +83,19 @@ impl Registry {
         Ok(())
     }
 
-    /// The calls to the destinations, which are registered; None if there are no member ids.
-    fn callees(
+    /// The calls to the destinations with these numbers, which are registered; None if there are no
+    /// member ids.
+    pub(super) fn callees(
         &self,
         now: Instant,
         caller: &Call,
         options: &DialOptions,
+        destinations: &[usize],
     ) -> Option<Vec<NewCallee>> {
         let next = || self.links.member_ids.next(&caller.account);
-        let members = options.destinations.iter().map(|_| next()).collect::<Option<Vec<_>>>()?;
-        let callees = options.destinations.iter().zip(members).map(|(destination, member)| {
+        let members = destinations.iter().map(|_| next()).collect::<Option<Vec<_>>>()?;
+        let destinations = destinations.iter().filter_map(|it| options.destinations.get(*it));
+        let callees = destinations.zip(members).map(|(destination, member)| {
             let party = party(caller, options, destination);
             let no_route = self.no_route(caller, &party);
             let (id, account) = ((self.links.call_id)(), caller.account.clone());

@@ -58,6 +58,22 @@ impl Registry {
         before.filter(|_| before != key)
     }
 
+    /// Whether a call in a room has a row, or gets one now: it is answered, and its backend can restore
+    /// it. A new row is written with the decision of the room.
+    pub(super) fn keep_in_room(&self, call: &mut Call) -> bool {
+        if call.is_kept() {
+            return true;
+        }
+        if !call.is_answered() || !self.links.media.restores(call.id) {
+            return false;
+        }
+        let document = call.document_row();
+        let key = document.as_ref().map(|(key, _)| *key);
+        document.into_iter().for_each(|(key, text)| self.hold_document(key, text));
+        call.kept.get_or_insert_default().document = key;
+        true
+    }
+
     /// Writes the last event of a call, with the end of its row.
     pub(super) fn record_end(&self, call: &Call, event: Observed) {
         let Some(kept) = call.kept.as_deref() else { return self.record(vec![event], Vec::new()) };

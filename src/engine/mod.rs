@@ -40,6 +40,7 @@ pub mod redelivery;
 pub mod registry;
 mod restorable;
 pub mod restore;
+mod restore_pair;
 pub mod resume;
 mod room_queue;
 mod room_rows;

@@ -73,6 +73,8 @@ pub(super) enum KeyKind {
     Departures = 20,
     /// A restore that is under way.
     Restoring = 21,
+    /// The room of a `<Dial>` that can be restored.
+    Pair = 22,
     /// A handover whose rows are exact.
     HandedOver = 24,
     /// An event whose callback has not been delivered.
@@ -102,13 +104,15 @@ impl KeyKind {
         Self::Registration,
         Self::Departures,
         Self::Restoring,
+        Self::Pair,
         Self::HandedOver,
         Self::Callback,
     ];
 
     /// Whether rows of this kind are read when calls are restored.
     pub(super) fn is_of_restore(self) -> bool {
-        matches!(self, Self::CallState | Self::Departures | Self::Document | Self::RoomState)
+        matches!(self, Self::CallState | Self::Departures | Self::Document)
+            || matches!(self, Self::Pair | Self::RoomState)
     }
 
     /// The key of an id.

@@ -13,7 +13,7 @@ use crate::{
         ids::{AccountId, CallId, Dialect, MemberId, RoomId},
     },
     call::{Call, CallPlaceRow, CallStateRow, MemberRow},
-    conference::{DepartureRow, DeparturesRow, RoomRow},
+    conference::{DepartureRow, DeparturesRow, PairRow, RoomRow},
     events::{AccountEvent, row},
     flow::{Exit, Flow, RowError, SourceDocument},
     state_log::{RowKey, RowRecord},
@@ -28,7 +28,8 @@ pub struct RestorePlan {
     /// Calls that have left a room, and were told to have, and are not released.
     pub(super) left: Vec<ReleasedCall>,
     pub(super) rooms: BTreeMap<RoomId, RestorableRoom>,
-    /// Calls of `alone` and `rooms` that a request ends.
+    pub(super) pairs: BTreeMap<RoomId, RestorablePair>,
+    /// Calls of `alone`, `rooms` and `pairs` that a request ends.
     pub(super) ending: BTreeSet<CallId>,
     /// All calls of the plan.
     calls: BTreeSet<CallId>,
@@ -45,13 +46,20 @@ pub(super) struct RestorableRoom {
     pub(super) leavers: Vec<(u64, MemberId, Exit)>,
 }
 
+/// The room of a `<Dial>` that goes on: the caller, and callees that have answered.
+pub(super) struct RestorablePair {
+    pub(super) row: PairRow,
+    pub(super) calls: Vec<(Box<Call>, MemberRow)>,
+}
+
 /// A call that has left a room.
 pub(super) struct ReleasedCall {
     pub(super) call: Box<Call>,
     pub(super) room: RoomId,
     pub(super) member: MemberId,
     pub(super) exit: Exit,
-    pub(super) sequence: u64,
+    /// The number of the notice of its exit; None if it was in the room of a `<Dial>`.
+    pub(super) sequence: Option<u64>,
 }
 
 /// The rows that a plan is made of, by their kinds.
@@ -59,6 +67,7 @@ pub(super) struct ReleasedCall {
 struct FoundRows {
     calls: BTreeMap<CallId, Vec<u8>>,
     rooms: BTreeMap<RoomId, RoomRow>,
+    pairs: BTreeMap<RoomId, PairRow>,
     documents: DocumentTexts,
     departures: BTreeMap<(CallId, MemberId), DepartureRow>,
     /// Members whose exit is not told.
@@ -78,13 +87,15 @@ impl RestorePlan {
     /// Reads the rows that a start has found. Calls that cannot go on are logged, and end as if they had
     /// no row; so do those that `is_refused` names, by their own id or that of their room.
     pub fn of(rows: &[RowRecord], clock: BootClock, is_refused: impl Fn(u128) -> bool) -> Self {
-        let FoundRows { calls, rooms, mut documents, departures, entries, ending, keys } =
+        let FoundRows { calls, rooms, pairs, mut documents, departures, entries, ending, keys } =
             FoundRows::of(rows);
         let mut plan = Self::default();
         plan.clock = Some(clock);
         let room = |row| RestorableRoom { row, members: Vec::new(), leavers: Vec::new() };
         plan.rooms = rooms.into_iter().map(|(id, row)| (id, room(row))).collect();
-        let mut needed = BTreeSet::new();
+        let pair = |row| RestorablePair { row, calls: Vec::new() };
+        plan.pairs = pairs.into_iter().map(|(id, row)| (id, pair(row))).collect();
+        let mut needed = BTreeMap::new();
         for (id, body) in calls {
             let (call, place, departure) = match restored(&body, clock, &mut documents, &departures)
             {
@@ -96,7 +107,7 @@ impl RestorePlan {
             };
             let unit = match place {
                 CallPlaceRow::Alone => id.0,
-                CallPlaceRow::Room(member) => member.room.0,
+                CallPlaceRow::Pair(member) | CallPlaceRow::Room(member) => member.room.0,
             };
             if is_refused(unit.as_u128()) || is_refused(id.0.as_u128()) {
                 tracing::error!(call = %id, "a restore of this call has failed: it ends");
@@ -107,10 +118,13 @@ impl RestorePlan {
             let documents = call.kept.as_ref().and_then(|it| it.document).into_iter().chain(exit);
             let documents: Vec<_> = documents.collect();
             if plan.take(call, place, departure, entries.get(&id).copied()) {
-                needed.extend(documents);
+                needed.insert(id, documents);
                 plan.calls.insert(id);
             }
         }
+        plan.end_pairs_without_caller();
+        let needed = needed.into_iter().filter(|(id, _)| plan.calls.contains(id));
+        let needed = needed.flat_map(|(_, documents)| documents).collect();
         plan.rooms.retain(|_, room| !room.members.is_empty());
         plan.rooms.values_mut().for_each(|it| it.leavers.sort_by_key(|(sequence, ..)| *sequence));
         plan.ending = ending.into_iter().filter(|it| plan.calls.contains(it)).collect();
@@ -127,14 +141,19 @@ impl RestorePlan {
         departure: Option<(Exit, u64)>,
         entry: Option<MemberId>,
     ) -> bool {
-        let CallPlaceRow::Room(row) = place else {
-            self.alone.push(call);
-            return true;
+        let row = match place {
+            CallPlaceRow::Alone => {
+                self.alone.push(call);
+                return true;
+            }
+            CallPlaceRow::Pair(row) => return self.take_of_pair(call, row, departure),
+            CallPlaceRow::Room(row) => row,
         };
         let MemberRow { room, member, .. } = row;
         let is_in = entry == Some(member);
         match (is_in, departure, self.rooms.get_mut(&room)) {
             (false, Some((exit, sequence)), _) => {
+                let sequence = Some(sequence);
                 self.left.push(ReleasedCall { call, room, member, exit, sequence });
             }
             (true, departure, Some(found)) => {
@@ -151,11 +170,49 @@ impl RestorePlan {
         true
     }
 
+    /// As [`RestorePlan::take`], for a call in the room of a `<Dial>`.
+    fn take_of_pair(
+        &mut self,
+        call: Box<Call>,
+        row: MemberRow,
+        departure: Option<(Exit, u64)>,
+    ) -> bool {
+        let MemberRow { room, member, .. } = row;
+        if let Some((exit, _)) = departure {
+            self.left.push(ReleasedCall { call, room, member, exit, sequence: None });
+            return true;
+        }
+        match self.pairs.get_mut(&room).filter(|it| it.row.has(member)) {
+            Some(pair) => pair.calls.push((call, row)),
+            None => {
+                tracing::error!(call = %call.id, "a call is not restored: its <Dial> is missing");
+                call.end();
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Ends the callees whose caller does not go on.
+    fn end_pairs_without_caller(&mut self) {
+        let has_caller =
+            |pair: &RestorablePair| pair.calls.iter().any(|(_, it)| it.member == pair.row.caller);
+        let pairs = mem::take(&mut self.pairs).into_iter();
+        let (whole, broken) = pairs.partition::<BTreeMap<_, _>, _>(|(_, it)| has_caller(it));
+        self.pairs = whole;
+        for (call, _) in broken.into_values().flat_map(|it| it.calls) {
+            tracing::error!(call = %call.id, "a callee is not restored: its caller is missing");
+            self.calls.remove(&call.id);
+            call.end();
+        }
+    }
+
     /// The rows that no call or room of the plan needs; and those of departures, once they are done.
     fn useless(&self, keys: &[RowKey], documents: &BTreeSet<u128>) -> (Vec<TurnRow>, Vec<TurnRow>) {
         let is_useless = |key: &RowKey| match KeyKind::of(*key) {
             Some(KeyKind::CallState) => !self.calls.contains(&CallId::of(key.id)),
             Some(KeyKind::RoomState) => !self.rooms.contains_key(&RoomId::of(key.id)),
+            Some(KeyKind::Pair) => !self.pairs.contains_key(&RoomId::of(key.id)),
             Some(KeyKind::Document) => !documents.contains(&key.id),
             Some(_) | None => false,
         };
@@ -202,7 +259,10 @@ impl RestorePlan {
         let members = self.rooms.values().flat_map(|room| {
             room.members.iter().map(|(call, row)| (&**call, PlannedPlace::Member(*row)))
         });
-        alone.chain(left).chain(members)
+        let pairs = self.pairs.values().flat_map(|pair| {
+            pair.calls.iter().map(|(call, row)| (&**call, PlannedPlace::Pair(*row)))
+        });
+        alone.chain(left).chain(members).chain(pairs)
     }
 
     /// The number of calls that go on.
@@ -234,6 +294,8 @@ pub enum PlannedPlace {
     Left(RoomId, MemberId),
     /// In a room; it may have to leave.
     Member(MemberRow),
+    /// In the room of a `<Dial>`; it may have to leave.
+    Pair(MemberRow),
 }
 
 /// Takes out the rows of calls of which no backend has a dialog: those of simulated phones, which end with
@@ -252,7 +314,9 @@ impl Drop for RestorePlan {
     fn drop(&mut self) {
         let members = mem::take(&mut self.rooms).into_values().flat_map(|it| it.members);
         let left = mem::take(&mut self.left).into_iter().map(|it| it.call);
-        let calls = members.map(|(call, _)| call).chain(left).chain(mem::take(&mut self.alone));
+        let pairs = mem::take(&mut self.pairs).into_values().flat_map(|it| it.calls);
+        let members = members.chain(pairs).map(|(call, _)| call);
+        let calls = members.chain(left).chain(mem::take(&mut self.alone));
         calls.for_each(Call::end);
     }
 }
@@ -270,7 +334,7 @@ fn restored(
     let (place, id) = (row.place, row.id);
     let departure = match place {
         CallPlaceRow::Alone => None,
-        CallPlaceRow::Room(member) => departures.get(&(id, member.member)),
+        CallPlaceRow::Pair(it) | CallPlaceRow::Room(it) => departures.get(&(id, it.member)),
     };
     let exit = departure.map(|it| {
         let exit = it.exit(|key, dialect| documents.flow(key, dialect))?;
@@ -314,6 +378,9 @@ impl FoundRows {
             KeyKind::CallState => _ = self.calls.insert(CallId::of(key.id), body.clone()),
             KeyKind::RoomState => {
                 self.rooms.insert(RoomId::of(key.id), RoomRow::read(body)?);
+            }
+            KeyKind::Pair => {
+                self.pairs.insert(RoomId::of(key.id), PairRow::read(body)?);
             }
             KeyKind::Document => {
                 let (document, source) = SourceDocument::from_row(body)?;

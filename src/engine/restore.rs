@@ -73,11 +73,15 @@ impl Registry {
         }
         let (useless, done_with) = mem::take(&mut plan.gone);
         self.record(Vec::new(), useless);
-        let mut actors = Vec::with_capacity(plan.rooms.len());
+        let mut actors = Vec::with_capacity(plan.rooms.len() + plan.pairs.len());
         for (id, room) in mem::take(&mut plan.rooms) {
             self.note_unit(facts.attempt, id.0.as_u128());
             let sequence = facts.sequences.get(&id).copied();
             actors.push(self.restore_room(now, clock, room, (sequence, &facts, &plan.ending)));
+        }
+        for (id, pair) in mem::take(&mut plan.pairs) {
+            self.note_unit(facts.attempt, id.0.as_u128());
+            actors.extend(self.restore_pair(now, clock, pair, &facts, &plan.ending));
         }
         // They may come into the rooms, and their exits are in rows that the rooms write again.
         for released in mem::take(&mut plan.left) {
@@ -154,7 +158,7 @@ impl Registry {
         actor
     }
 
-    fn place(&self, call: CallId, room: &Arc<RoomHandle>, member: MemberId) {
+    pub(super) fn place(&self, call: CallId, room: &Arc<RoomHandle>, member: MemberId) {
         let place = CallPlace::Room { room: room.clone(), member };
         // Nobody could hang it up before now.
         if let Err(cause) = self.places.of_call(call).move_to(call, place) {
@@ -184,21 +188,26 @@ impl Registry {
     fn release(self: &Arc<Self>, now: Instant, released: ReleasedCall, ends: Option<Cause>) {
         let ReleasedCall { mut call, room, member, exit, sequence } = released;
         let mut effects = Vec::new();
-        let membership = Some(PastMembership { room, member, sequence });
-        let act = match ends {
-            Some(cause) => CallAct::End(call.ending(&Exit::from(cause))),
+        let membership = sequence.map(|sequence| PastMembership { room, member, sequence });
+        let exit = match ends.filter(|_| !exit.ends_call()) {
+            Some(cause) => Exit { dialled: exit.dialled, ..cause.into() },
             None => {
                 let (id, by) = (call.id, None);
                 self.observe(Observed::Left { call: id, member, exit: exit.clone(), by });
-                call.left(now, &exit, membership, &mut effects)
+                exit
             }
         };
+        let act = call.left(now, &exit, membership, &mut effects);
         self.go_on(now, call, act, &mut effects);
     }
 }
 
 /// Why a call ends: its caller has left meanwhile, or a request has ended it.
-fn end_of(call: &Call, facts: &RestoreFacts<'_>, ending: &BTreeSet<CallId>) -> Option<Cause> {
+pub(super) fn end_of(
+    call: &Call,
+    facts: &RestoreFacts<'_>,
+    ending: &BTreeSet<CallId>,
+) -> Option<Cause> {
     if ending.contains(&call.id) {
         return Some(Cause::HungUpByApi);
     }

@@ -55,6 +55,7 @@ pub fn kind_name(kind: u8) -> String {
         Some(KeyKind::Departures) => "members who leave rooms".to_owned(),
         Some(KeyKind::Restoring) => "restores under way".to_owned(),
         Some(KeyKind::HandedOver) => "handovers under way".to_owned(),
+        Some(KeyKind::Pair) => "dials that can be restored".to_owned(),
         None => format!("rows of kind {kind}"),
     }
 }
@@ -149,7 +150,8 @@ impl Journal {
                 KeyKind::Ban | KeyKind::Job | KeyKind::JobAnswered => (),
                 KeyKind::CallState | KeyKind::RoomState | KeyKind::Document => (),
                 KeyKind::Dialog | KeyKind::Leg | KeyKind::Registration => (),
-                KeyKind::Departures | KeyKind::HandedOver | KeyKind::Restoring => (),
+                KeyKind::Departures | KeyKind::Pair => (),
+                KeyKind::HandedOver | KeyKind::Restoring => (),
             }
         }
         let waiting = || self.state_log().map_or_else(Vec::new, |it| it.keys(CALLBACK));
@@ -278,6 +280,7 @@ impl Remains {
             KeyKind::Departures => recorder::read_departures(body, &mut self.unfinished),
             // Calls that go on need them; the others end.
             KeyKind::CallState | KeyKind::RoomState | KeyKind::Document => (),
+            KeyKind::Pair => (),
             // The API takes answers and jobs, and the ban list bans; the others have an event.
             KeyKind::Ban | KeyKind::Answered | KeyKind::Job | KeyKind::JobAnswered => return None,
             KeyKind::Answer | KeyKind::Call | KeyKind::Delivery => return None,
@@ -324,7 +327,8 @@ impl Remains {
                     | (KeyKind::JobAnswered | KeyKind::Leaving, _)
                     | (KeyKind::CallState | KeyKind::RoomState | KeyKind::Document, _)
                     | (KeyKind::Dialog | KeyKind::Leg | KeyKind::Registration, _)
-                    | (KeyKind::Departures | KeyKind::HandedOver | KeyKind::Restoring, _)
+                    | (KeyKind::Departures | KeyKind::Pair, _)
+                    | (KeyKind::HandedOver | KeyKind::Restoring, _)
                     | (KeyKind::Call | KeyKind::Member, None) => (),
                 }
             }

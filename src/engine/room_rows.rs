@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     base::ids::{Incarnation, RoomId, RoomKey},
-    conference::{Conference, ConferenceEvent, Effect, Leave, Notice},
+    conference::{Conference, ConferenceEvent, DeparturesRow, Effect, Leave, Notice},
     group::GroupId,
     state_log::RowKey,
 };
@@ -47,8 +47,9 @@ impl RoomRows {
         room: RoomId,
     ) -> Vec<TurnRow> {
         let Some(clock) = registry.row_clock() else { return Vec::new() };
-        if machine.is_private() {
-            return Vec::new();
+        let is_pair = machine.is_private();
+        if is_pair {
+            machine.keep_pair(|call| registry.keep_in_room(call));
         }
         let changed = machine.changed_rows(clock).into_iter();
         let mut rows: Vec<_> = changed
@@ -60,26 +61,36 @@ impl RoomRows {
             let Effect::Leave(leave) = effect else { return None };
             leave.is_kept().then_some(leave)
         });
-        if let Some(leave) = leave {
-            let documents = leave.documents();
-            for (key, flow) in &documents {
-                registry.hold_document(*key, || flow.source.row());
-            }
-            self.departed = Some(documents.into_keys().collect());
-            rows.push(TurnRow::put(departures_key(room), leave.departures().write()));
-            let transferred = leave.transferred_rows(clock, room).into_iter();
-            rows.extend(
-                transferred.map(|(call, row)| TurnRow::put(KeyKind::CallState.of_call(call), row)),
-            );
+        let departures = match is_pair {
+            true => DeparturesRow::of_pair(effects),
+            false => leave.map(Leave::departures),
+        };
+        let Some(departures) = departures else { return rows };
+        let documents = leave.map(Leave::documents).unwrap_or_default();
+        for (key, flow) in &documents {
+            registry.hold_document(*key, || flow.source.row());
         }
+        self.departed = Some(documents.into_keys().collect());
+        rows.push(TurnRow::put(departures_key(room), departures.write()));
+        let transferred = leave.map(|it| it.transferred_rows(clock, room, is_pair));
+        rows.extend(
+            transferred
+                .into_iter()
+                .flatten()
+                .map(|(call, row)| TurnRow::put(KeyKind::CallState.of_call(call), row)),
+        );
         rows
     }
 
     /// The row of the last frame of a decision: the room itself, if that has changed.
     pub(super) fn end(&mut self, registry: &Registry, machine: &Conference) -> Option<TurnRow> {
         let clock = registry.row_clock()?;
-        let key = KeyKind::RoomState.key(machine.id().0.as_u128());
-        match machine.row(clock, self.group) {
+        let (kind, row) = match machine.is_private() {
+            true => (KeyKind::Pair, machine.pair_row(clock)),
+            false => (KeyKind::RoomState, machine.row(clock, self.group)),
+        };
+        let key = kind.key(machine.id().0.as_u128());
+        match row {
             Some(row) if self.written.as_ref() == Some(&row) => None,
             Some(row) => {
                 self.written = Some(row.clone());

@@ -77,7 +77,7 @@ pub struct DialDestination {
 }
 
 /// The result of a `<Dial>`, for its `action`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct DialResult {
     /// `DialStatus`: how the dial went.
     pub status: DialStatus,

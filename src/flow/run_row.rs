@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Effect, Flow, JoinOptions, Purpose, Run,
+    DialOptions, Effect, Flow, JoinOptions, Purpose, Run,
     digits::{CollectSettings, Collector, CollectorPhase},
     record::RecordReport,
     recorder::{Recorder, RecorderPhase},
@@ -77,9 +77,6 @@ impl std::fmt::Debug for CollectorRow {
 /// Why a row of a call or a room cannot be restored.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RowError {
-    /// No process takes over the calls of a `<Dial>`.
-    #[error("it was in a <Dial>")]
-    Dials,
     /// The document of the row is missing, or cannot be parsed.
     #[error("its document is not there any more")]
     Document,
@@ -206,13 +203,21 @@ impl Run {
         }
     }
 
-    /// Whether the run is in a `<Dial>`, which no process takes over.
-    pub fn dials(&self) -> bool {
-        self.wait == WaitingFor::Room && self.conference_here().is_none()
+    /// The options of the `<Dial>` that the run is in.
+    pub fn dial_here(&self) -> Option<Arc<DialOptions>> {
+        let is_in_room = self.wait == WaitingFor::Room;
+        match self.current().filter(|_| is_in_room)?.verb.begin() {
+            VerbStart::Dial(options) => Some(options),
+            VerbStart::Collect(_) | VerbStart::EarlyMedia | VerbStart::Fetch(_) => None,
+            VerbStart::HangUp(_) | VerbStart::Join { .. } | VerbStart::Next => None,
+            VerbStart::Pause { .. } | VerbStart::Play(_) | VerbStart::Schedule(_) => None,
+            VerbStart::Record(_) | VerbStart::Send { .. } => None,
+        }
     }
 
-    /// Does once more what the element of a restored run waits for: plays it, joins. Keys are not sent
-    /// twice: the element is over. A document is asked for by the owner of the run.
+    /// Does once more what the element of a restored run waits for: plays it, joins, or dials, if that
+    /// had not begun. Keys are not sent twice: the element is over. A document is asked for by the owner
+    /// of the run.
     pub fn resume(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         match &mut self.wait {
             WaitingFor::Document(_) | WaitingFor::Ended | WaitingFor::Pause(_) => (),
@@ -230,6 +235,7 @@ impl Run {
             WaitingFor::Room => {
                 let joins = self.conference_here();
                 effects.extend(joins.map(|(room, options)| Effect::Join { room, options }));
+                effects.extend(self.dial_here().map(Effect::Dial));
             }
         }
     }

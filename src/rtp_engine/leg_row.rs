@@ -445,7 +445,7 @@ mod tests {
                 srtp: Some(&srtp),
             };
             let row = LegRow::read(&LegRow::of(&parts, clock).write()).unwrap();
-            let parts = row.restore(start + Duration::from_secs(3), clock);
+            let parts = row.restore(at(start + Duration::from_secs(3), clock));
             (stream, srtp) = (parts.stream, parts.srtp.unwrap());
         }
     }

@@ -198,7 +198,7 @@ fn brief(effect: Effect) -> String {
         }
         Effect::Ban { member, who, length, .. } => format!("ban {member} {who} {length:?}"),
         Effect::Call { call, event, .. } => format!("{} {event:?}", n(call)),
-        Effect::End { call, ending } => {
+        Effect::End { call, ending, .. } => {
             let brief =
                 format!("end {} {} {}", n(call.id), ending.cause.code(), ending.source.text());
             call.end();

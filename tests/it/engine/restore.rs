@@ -1,5 +1,7 @@
 //! Restore: a process dies, and the next one goes on with its calls and rooms.
 
+mod pairs;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::ErrorKind,
@@ -35,8 +37,8 @@ use conflow::{
     },
     flow::{Fetched, Flow, RowError},
     media::{
-        AudioEngine, AudioOrder, LegEvent, MemberAudio, Report, SignallingBackend, SignallingOrder,
-        SoundKind,
+        AudioEngine, AudioOrder, CannotDial, LegEvent, MemberAudio, Report, SignallingBackend,
+        SignallingOrder, SoundKind,
     },
     state_log::{Opened, RowRecord, StateLog, StateLogSettings},
     webhooks::dispatcher::webhook_queue,
@@ -54,6 +56,7 @@ pub(super) struct World {
     clock: BootClock,
     rooms: Arc<AtomicU64>,
     members: Arc<Counter>,
+    callees: Arc<AtomicU64>,
     epoch: u64,
     /// Calls that kill the process when they are told to play something.
     deadly: BTreeSet<CallId>,
@@ -85,6 +88,7 @@ impl World {
             clock: BootClock::new(now, 60_000_000_000),
             rooms: Arc::default(),
             members: Arc::default(),
+            callees: Arc::default(),
             epoch: 0,
             deadly: BTreeSet::new(),
         }
@@ -116,7 +120,7 @@ impl World {
         let cdrs = Arc::new(CachedCdrStore::default());
         let journal = Arc::new(Journal::new(UNIX_EPOCH, Some(log.clone()), accounts, queue, cdrs));
         let (told, scheduler) = (Arc::<Told>::default(), Scheduler::default());
-        let rooms = self.rooms.clone();
+        let (rooms, callees) = (self.rooms.clone(), self.callees.clone());
         let links = RegistryPorts {
             media: told.clone(),
             documents: told.clone(),
@@ -125,7 +129,9 @@ impl World {
             room_id: Box::new(move || {
                 RoomId::of((rooms.fetch_add(1, Ordering::Relaxed) + 1).into())
             }),
-            call_id: crate::harness::callee_ids(),
+            call_id: Box::new(move || {
+                CallId::of(u128::from(callees.fetch_add(1, Ordering::Relaxed)) + CALLEE_FIRST)
+            }),
             observer: {
                 let journal = journal.clone();
                 Box::new(move |observed| journal.note(&observed))
@@ -268,6 +274,10 @@ impl SignallingBackend for Told {
         // The others are simulated.
         call.0.as_u128() < 100
     }
+
+    fn can_dial(&self, _: &AccountId, _: &str) -> Result<(), CannotDial> {
+        Ok(())
+    }
 }
 
 impl AudioEngine for Told {
@@ -288,6 +298,9 @@ impl DocumentStore for Told {
         None
     }
 }
+
+/// The id of the first callee of a world.
+const CALLEE_FIRST: u128 = 20;
 
 fn account() -> AccountId {
     "MA1".parse().unwrap()

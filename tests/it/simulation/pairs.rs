@@ -4,6 +4,8 @@
 //! The promises: of callees that are dialled together one wins at most, every callee ends or is let in,
 //! and a caller who leaves a dial alive goes on exactly once.
 
+mod crashes;
+
 use conflow::{
     call::CallEvent,
     conference::{ConferenceEvent, DialEvent, DialStep, Kick, LegTransfer},
@@ -15,11 +17,14 @@ use conflow::{
     },
     flow::{AfterExit, CalleeTerms, DocumentError, Flow, verbs::VerbKind},
     media::{AudioEngine, AudioOrder, CannotDial, SignallingBackend, SignallingOrder},
+    state_log::StateLog,
 };
 
+use self::crashes::PairLog;
 use super::*;
 
 const LIVES: RangeInclusive<u64> = 300..=300;
+const LIVES_WITH_CRASHES: RangeInclusive<u64> = 300..=600;
 const STEPS: usize = 250;
 
 /// The ids of invited calls begin here; those of the callees of a `<Dial>` are above a million.
@@ -30,7 +35,7 @@ fn every_pair_keeps_the_promises() {
     silence_injected_faults();
     let mut counts = BTreeMap::new();
     let is_whole = lives::play("pairs", LIVES, |seed| {
-        let lived = PairLife::new(seed).play();
+        let lived = PairLife::new(seed, false).play();
         lived.into_iter().for_each(|what| *counts.entry(what).or_insert(0) += 1);
     });
     if is_whole {
@@ -55,6 +60,35 @@ fn every_pair_keeps_the_promises() {
     }
 }
 
+/// The process of these lives dies again and again. Pairs whose phones stand go on.
+#[test]
+fn every_pair_outlives_crashes() {
+    silence_injected_faults();
+    let mut counts = BTreeMap::new();
+    let is_whole = lives::play("pairs with crashes", LIVES_WITH_CRASHES, |seed| {
+        let lived = PairLife::new(seed, true).play();
+        lived.into_iter().for_each(|what| *counts.entry(what).or_insert(0) += 1);
+    });
+    if is_whole {
+        let cases = [
+            "crash",
+            "crash again",
+            "restored caller who dials",
+            "restored pair",
+            "restored once out",
+            "restored to hang up",
+            "restored callee",
+            "called again",
+            "connected",
+            "went on",
+            "ended",
+            "transferred",
+            "B went on",
+        ];
+        cases.iter().for_each(|it| assert!(counts.get(it).is_some_and(|n| 10 < *n), "{counts:?}"));
+    }
+}
+
 /// Callees that are dialled together.
 #[derive(Debug, Default)]
 struct Race {
@@ -64,6 +98,8 @@ struct Race {
     winner: Option<CallId>,
     /// The caller has left the dial.
     is_over: bool,
+    /// A crash may have come between what was decided and what was seen.
+    is_revived: bool,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +118,10 @@ struct PairCall {
     /// The element that must begin next.
     next: u32,
     room: Option<RoomId>,
+    /// Its phone outlives the process, unless it hangs up.
+    stands: bool,
+    has_hung_up: bool,
+    is_answered: bool,
 }
 
 /// What is seen of a life from outside.
@@ -95,10 +135,15 @@ struct Pairs {
     lived: BTreeSet<&'static str>,
     has_key: bool,
     may_inject_faults: bool,
+    /// None: the process does not die.
+    log: Option<Arc<StateLog>>,
 }
 
 impl Pairs {
     fn see(&mut self, seen: Observed) {
+        if self.is_dead() {
+            return;
+        }
         match seen {
             Observed::Call { call, party, event, .. } => {
                 self.call(call, party.session.parent(), event);
@@ -168,14 +213,17 @@ impl Pairs {
             CallEvent::Begun => {
                 let race = parent.map(|it| self.calls[&it].race.expect("it dials"));
                 let it = self.calls.entry(call).or_default();
+                it.stands = stands(call);
                 if let Some(race) = race {
                     (it.race, it.is_callee) = (Some(race), true);
                     self.races[race].callees.push(call);
                 }
             }
             CallEvent::Answered => {
-                let it = &self.calls[&call];
+                let it = self.calls.get_mut(&call).unwrap();
                 assert!(!it.ended && (!it.is_callee || it.picked_up), "{call} has not answered");
+                assert!(!it.is_answered, "{call} is answered once");
+                it.is_answered = true;
             }
             CallEvent::Ended(ending) => {
                 let it = self.calls.get_mut(&call).unwrap();
@@ -245,13 +293,16 @@ impl Pairs {
         assert!(!self.races[race].is_over, "the caller leaves once");
         self.races[race].is_over = true;
         // A panic can strike between the connection and its report.
-        if !self.may_inject_faults {
+        if !self.may_inject_faults && !self.races[race].is_revived {
             self.are_over(race);
         }
         self.lived.insert(if goes_on { "went on" } else { "ended" });
     }
 
     fn order(&mut self, order: AudioOrder) {
+        if self.is_dead() {
+            return;
+        }
         match order {
             AudioOrder::Place { room, calls, .. } => {
                 for call in calls {
@@ -275,12 +326,17 @@ impl Pairs {
     }
 
     fn signal(&mut self, order: &SignallingOrder) {
+        if self.is_dead() {
+            return;
+        }
         let call = order.call();
         let it = self.calls.get_mut(&call).unwrap();
         match order {
             SignallingOrder::Dial { .. } => {
                 assert!(!it.ended && !it.is_dialled, "{call} is dialled once");
                 it.is_dialled = true;
+                let is_again = it.race.is_some_and(|race| self.races[race].is_revived);
+                self.lived.extend(is_again.then_some("called again"));
             }
             SignallingOrder::Answer { .. } | SignallingOrder::EarlyMedia { .. } => {
                 assert!(!it.ended, "{call} is picked up after its end");
@@ -298,10 +354,15 @@ impl Pairs {
             assert!(it.room.is_none() && !it.must_go_on, "{call} is left: {it:?}");
         }
         for race in &self.races {
-            let is_dial = race.caller.is_some() && !race.callees.is_empty();
+            let is_dial = race.caller.is_some() && !race.callees.is_empty() && !race.is_revived;
             assert!(race.is_over || !is_dial, "the caller has left: {race:?}");
         }
     }
+}
+
+/// Whether a phone outlives the process: most do.
+fn stands(call: CallId) -> bool {
+    call.0.as_u128() % 5 != 0
 }
 
 /// How a callee ended, as a case.
@@ -328,6 +389,11 @@ impl SignallingBackend for PairObserver {
     fn can_dial(&self, _: &conflow::base::ids::AccountId, _: &str) -> Result<(), CannotDial> {
         Ok(())
     }
+
+    fn restores(&self, call: CallId) -> bool {
+        let seen = self.0.lock();
+        seen.log.is_some() && seen.calls.get(&call).is_some_and(|it| it.stands)
+    }
 }
 
 impl AudioEngine for PairObserver {
@@ -338,7 +404,10 @@ impl AudioEngine for PairObserver {
 
 impl DocumentStore for PairObserver {
     fn fetch(&self, fetch: DocumentFetch, done: OnDocument) {
-        self.0.lock().fetches.push((fetch, done));
+        let mut seen = self.0.lock();
+        if !seen.is_dead() {
+            seen.fetches.push((fetch, done));
+        }
     }
 
     fn local(&self, _: &LocalFlow) -> Option<Fetched> {
@@ -356,37 +425,82 @@ struct PairLife {
     call_last: u128,
     invited_last: u128,
     has_sound: bool,
+    settings: Settings,
+    numbers: PairNumbers,
+    /// None: the process does not die.
+    log: Option<PairLog>,
+}
+
+/// Sources of ids, which are never used twice.
+#[derive(Clone, Default)]
+struct PairNumbers {
+    rooms: Arc<AtomicU64>,
+    members: Arc<Counter>,
+    callees: Arc<AtomicU64>,
+}
+
+/// The registry of a process.
+fn pair_registry(
+    now: Instant,
+    settings: &Settings,
+    numbers: &PairNumbers,
+    seen: &Arc<Mutex<Pairs>>,
+    scheduler: &Scheduler,
+    log: Option<&PairLog>,
+) -> Arc<Registry> {
+    let (rooms, callees) = (numbers.rooms.clone(), numbers.callees.clone());
+    let journal = log.map(PairLog::journal);
+    let links = RegistryPorts {
+        media: Arc::new(PairObserver(seen.clone())),
+        documents: Arc::new(PairObserver(seen.clone())),
+        ban_list: Arc::new(BanList::in_memory(now, SystemTime::UNIX_EPOCH)),
+        member_ids: numbers.members.clone(),
+        room_id: Box::new(move || RoomId::of((rooms.fetch_add(1, Ordering::Relaxed) + 1).into())),
+        call_id: Box::new(move || {
+            CallId::of((1_000_001 + callees.fetch_add(1, Ordering::Relaxed)).into())
+        }),
+        observer: Box::new({
+            let seen = seen.clone();
+            move |observed| {
+                journal.iter().for_each(|it| it.note(&observed));
+                observed.each(|it| seen.lock().see(it));
+            }
+        }),
+        spawner: Box::new(scheduler.spawner()),
+    };
+    let registry = Registry::new(settings.clone(), links);
+    log.iter().for_each(|it| registry.keep_rows(it.clock));
+    registry
 }
 
 impl PairLife {
     #[expect(clippy::disallowed_methods, reason = "a place to start; any will do")]
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, crashes: bool) -> Self {
         let (mut rng, now) = (Rng::with_seed(seed), Instant::now());
         let inject_fault_after = (rng.u8(0..4) == 0).then(|| rng.u32(0..120));
         let settings = Settings { members_max: rng.usize(1..5), asks_max: 8, inject_fault_after };
         let mut pairs = Pairs { has_key: rng.bool(), ..Pairs::default() };
         pairs.may_inject_faults = inject_fault_after.is_some();
+        let log = crashes.then(|| PairLog::new(now));
+        pairs.log = log.as_ref().map(PairLog::log);
         let (seen, scheduler) = (Arc::new(Mutex::new(pairs)), Scheduler::default());
-        let rooms = AtomicU64::new(0);
-        let links = RegistryPorts {
-            media: Arc::new(PairObserver(seen.clone())),
-            documents: Arc::new(PairObserver(seen.clone())),
-            ban_list: Arc::new(BanList::in_memory(now, SystemTime::UNIX_EPOCH)),
-            member_ids: Arc::new(Counter::default()),
-            room_id: Box::new(move || {
-                RoomId::of((rooms.fetch_add(1, Ordering::Relaxed) + 1).into())
-            }),
-            call_id: callee_ids(),
-            observer: Box::new({
-                let seen = seen.clone();
-                move |observed| observed.each(|it| seen.lock().see(it))
-            }),
-            spawner: Box::new(scheduler.spawner()),
-        };
-        let registry = Registry::new(settings, links);
+        let numbers = PairNumbers::default();
+        let registry = pair_registry(now, &settings, &numbers, &seen, &scheduler, log.as_ref());
         let has_sound = rng.bool();
-        let (asked, call_last, invited_last) = (Vec::new(), 0, INVITED);
-        Self { rng, now, registry, scheduler, seen, asked, call_last, invited_last, has_sound }
+        Self {
+            rng,
+            now,
+            registry,
+            scheduler,
+            seen,
+            asked: Vec::new(),
+            call_last: 0,
+            invited_last: INVITED,
+            has_sound,
+            settings,
+            numbers,
+            log,
+        }
     }
 
     fn play(mut self) -> BTreeSet<&'static str> {
@@ -402,7 +516,9 @@ impl PairLife {
                 _ => self.turn(),
             }
             self.scheduler.add_new_actors();
+            self.survive();
         }
+        self.log.iter().for_each(PairLog::spare);
         self.registry.close();
         for _ in 0..LAST_STEPS_MAX {
             if self.scheduler.is_empty() {
@@ -423,9 +539,13 @@ impl PairLife {
         assert!(self.registry.calls().is_empty(), "calls are left: {:?}", self.registry.calls());
         let is_over = |it: &mut Receiver<Outcome>| it.try_recv() != Err(TryRecvError::Empty);
         assert!(self.asked.iter_mut().all(is_over), "an ask has no answer");
-        let seen = self.seen.lock();
-        seen.check_end();
-        seen.lived.clone()
+        let lived = {
+            let seen = self.seen.lock();
+            seen.check_end();
+            seen.lived.clone()
+        };
+        self.log.iter_mut().for_each(PairLog::finish);
+        lived
     }
 
     /// A caller whose document dials, or is a conference.
@@ -441,6 +561,7 @@ impl PairLife {
             _ => format!("{}<Speak>x</Speak>{}<Speak>x</Speak>", self.dial(), self.dial()),
         };
         let document = parse(&text);
+        self.seen.lock().calls.entry(id).or_default().stands = stands(id);
         self.registry.begin(self.now, call, "flow:first", Ok(document));
     }
 
@@ -516,6 +637,7 @@ impl PairLife {
         let mut seen = self.seen.lock();
         let it = seen.calls.get_mut(&call).unwrap();
         it.picked_up |= event == LegEvent::Answered;
+        it.has_hung_up |= event == LegEvent::HungUp;
         it.has_confirmed |= it.picked_up && event == LegEvent::Digit('1');
         drop(seen);
         self.registry.report(Report { call, event });

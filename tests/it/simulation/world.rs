@@ -168,6 +168,7 @@ impl World {
                     }
                     self.lived.insert("restored once out");
                 }
+                PlannedPlace::Pair(_) => unreachable!("no flow of a life dials"),
                 PlannedPlace::Member(row) => {
                     let is_new = self.members.insert(row.member, (row.room, call.id));
                     assert!(is_new.is_none_or(|it| it == (row.room, call.id)), "another id");

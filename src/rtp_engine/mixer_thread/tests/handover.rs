@@ -42,7 +42,7 @@ fn each_leg_is_handed_over_once_wherever_it_is_on_its_way() {
         }
     });
     drop(gate);
-    let next_at = harness.now() + crate::media::TICK;
+    let next_at = harness.now() + TICK;
     let legs = threads.iter().map(|it| {
         assert_eq!(it.next_at, next_at);
         it.legs
