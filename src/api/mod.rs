@@ -379,7 +379,8 @@ pub struct AppState {
     downloads: Streams,
     voice: voice::Settings,
     call_caps: CallCaps,
-    document: OpenApiDocument,
+    /// Made when it is asked for: a start has no time for it.
+    document: OnceLock<OpenApiDocument>,
     requests: RwLock<Option<PerAccount>>,
     failures: Failures,
     trust: RwLock<Arc<Trust>>,
@@ -405,7 +406,6 @@ impl AppState {
         let requests = RwLock::new(rate_limit.map(PerAccount::new));
         let failures = Failures::new(failure_limits);
         let closing = watch::Sender::new(false);
-        let document = document(voice, phones.is_some());
         Self {
             registry,
             inbound,
@@ -422,13 +422,17 @@ impl AppState {
             downloads: Streams::default(),
             voice,
             call_caps: CallCaps::new(caps),
-            document,
+            document: OnceLock::new(),
             requests,
             failures,
             trust: RwLock::default(),
             console: OnceLock::new(),
             is_recovering: AtomicBool::new(false),
         }
+    }
+
+    fn document(&self) -> &OpenApiDocument {
+        self.document.get_or_init(|| document(self.voice, self.phones.is_some()))
     }
 
     /// Replaces what the edge trusts, from the next request on.

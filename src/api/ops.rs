@@ -76,12 +76,12 @@ async fn metrics(
 
 /// `GET /openapi.json`: the OpenAPI document as JSON.
 async fn document(State(state): State<Arc<AppState>>) -> Response {
-    state.document.show()
+    state.document().show()
 }
 
 /// `GET /docs`: the OpenAPI document as a web page.
 async fn page(State(state): State<Arc<AppState>>, Context(context): Context) -> Response {
-    state.document.show_page(&server_url(&context))
+    state.document().show_page(&server_url(&context))
 }
 
 /// The URL by which the client has reached this server.

@@ -173,6 +173,9 @@ pub async fn serve(
     engine.phones = engine.recovery.recover(&engine.api, remains, config.restores);
     let serving = server.unwrap_or_else(tokio::spawn);
     sockets.serve();
+    // Before the log says that this process serves: then conflow upgrade finds it.
+    let note = EngineNote::own(engine.recovery.taken_over);
+    let mut upgrade = Upgrade::new(folder, sockets, config.has_state_log, note);
     drop(tokio::spawn(accounts::watch(stored_accounts.clone(), accounts.clone(), people)));
 
     let sip = engine.phones.as_ref().map(|it| it.gauges().0.addresses().to_vec());
@@ -183,8 +186,6 @@ pub async fn serve(
     let (accounts, log) = ((accounts, stored_accounts), (recordings, log));
     let parts = engine.reloadable(accounts, provisioner, (http, tls), log);
     drop(tokio::spawn(Reloader::new(base, &config, load, parts).run(signals.hangup, follow)));
-    let note = EngineNote::own(engine.recovery.taken_over);
-    let mut upgrade = Upgrade::new(folder, sockets, config.has_state_log, note);
     let signals = (&mut signals.stop, &mut signals.upgrade);
     let edges = ((stop, serving), (closed, dispatching));
     let end = engine.wait(drain_time(&config), signals, &mut upgrade).await;

@@ -129,8 +129,10 @@ impl Life {
         let (legs, all) = (self.legs, given.clone());
         let stopped = tokio::task::spawn_blocking(move || {
             legs.hand_over(Box::new(move |sockets: &[BorrowedFd<'_>]| {
-                let sockets = sockets.iter().map(|it| it.try_clone_to_owned());
-                sockets.map(|it| Ok(all.lock().push(it?))).collect()
+                for socket in sockets {
+                    all.lock().push(socket.try_clone_to_owned()?);
+                }
+                Ok(())
             }))
         });
         assert_eq!(stopped.await.unwrap().unwrap().count, 1);
