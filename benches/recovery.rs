@@ -4,7 +4,6 @@
 //! `cargo bench --bench recovery` takes 2,000 calls over SIP with sound, in rooms of ten, and 10,000 of
 //! simulated phones. `-- CALLS SIMULATED` takes other numbers. It prints, and compares nothing.
 
-#![expect(missing_docs, reason = "a program")]
 #![expect(clippy::unwrap_used, reason = "a bench that panics has failed")]
 #![expect(clippy::print_stdout, reason = "it prints what it measures")]
 #![expect(clippy::disallowed_methods, reason = "it measures real time")]

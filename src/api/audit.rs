@@ -9,8 +9,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use axum::http::Method;
 use uuid::Uuid;
 
-use super::{context::RequestContext, is_probe, path_row::PathRow, principal::Principal};
-use crate::base::traceparent::Traceparent;
+use super::{context::RequestContext, is_probe, path_row::PathRow};
+use crate::base::{ids::AccountId, traceparent::Traceparent};
 
 /// An answered request, for the log.
 #[derive(Debug)]
@@ -27,7 +27,8 @@ pub struct AuditEntry {
     status: u16,
     /// None for a deferred request, whose client had its answer before.
     took: Option<Duration>,
-    principal: Option<Principal>,
+    /// The account, and the user of it.
+    principal: Option<(AccountId, Arc<str>)>,
 }
 
 impl AuditEntry {
@@ -40,7 +41,7 @@ impl AuditEntry {
         let RequestContext { api_id, trace, peer, .. } = *context;
         let (method, path) = (context.method.clone(), context.uri.path().into());
         let canonical = context.canonical.clone();
-        let principal = context.principal.get().cloned();
+        let principal = context.principal.get().map(|it| (it.account.clone(), it.by.clone()));
         Self { api_id, trace, peer, method, path, canonical, path_row, status, took, principal }
     }
 
@@ -80,8 +81,8 @@ impl AuditEntry {
         let EntryTexts { api_id, trace, peer, method } = *texts;
         let Self { path, status, .. } = self;
         let named = self.canonical.as_deref().unwrap_or(path);
-        let (account, by) =
-            self.principal.as_ref().map_or(("", ""), |it| (it.account.as_str(), &*it.by));
+        let principal = self.principal.as_ref();
+        let (account, by) = principal.map_or(("", ""), |(account, by)| (account.as_str(), &**by));
         tracing::info!(
             target: "conflow::audit",
             account,

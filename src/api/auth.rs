@@ -13,7 +13,7 @@ use axum::http::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::{
-    AppState, console::gate, context::RequestContext, failure::Failure, path, path_row::is_read,
+    AppState, console_gate, context::RequestContext, failure::Failure, path, path_row::is_read,
     principal::Principal,
 };
 use crate::{
@@ -37,7 +37,7 @@ pub(super) fn admit(state: &AppState, context: &RequestContext) -> Result<Accoun
             let AuthenticatedAccount { account, role, .. } = pass;
             (account, role)
         }
-        None => gate::admit(state, context)?,
+        None => console_gate::admit(state, context)?,
     };
     if path::decode(context.auth_id()).as_deref() != Some(account.as_str()) {
         return Err(Failure::NoAccount);

@@ -22,6 +22,7 @@ mod auth;
 mod body;
 mod call_limits;
 mod console;
+mod console_gate;
 mod context;
 mod dialect;
 mod endpoint;
@@ -358,7 +359,7 @@ fn write_failure(context: &RequestContext, mut response: Response) -> Response {
         Dialect::Plivo => voice::plivo::refuse(&failure, context.api_id),
         Dialect::Vobiz => voice::vobiz::refuse(&failure, context.api_id),
     };
-    console::gate::without_challenge(context, refusal)
+    console_gate::without_challenge(context, refusal)
 }
 
 /// The state that every dialect reaches.

@@ -30,14 +30,14 @@ pub(super) struct Principal {
     /// The life of an account's token, or of the account for a signed URL; None for other credentials.
     pub(super) life: Option<Arc<CredentialLife>>,
     /// What streams depend on besides, if a session of the console has opened them.
-    pub(super) session: Option<CredentialValidity>,
+    pub(super) session: Option<Arc<CredentialValidity>>,
 }
 
 impl Principal {
     /// What a stream of an account's request depends on.
     pub(super) fn validity(&self) -> CredentialValidity {
         let life = self.life.as_ref().expect("an account has shown a token").validity();
-        self.session.iter().cloned().fold(life, CredentialValidity::and)
+        self.session.iter().fold(life, |life, it| life.and((**it).clone()))
     }
 }
 

@@ -20,7 +20,7 @@ use axum::{
 };
 
 use super::{
-    console::gate,
+    console_gate,
     context::{RequestContext, RequestOrigin},
     dialect::ApiDialect,
     reply,
@@ -95,7 +95,7 @@ impl Trust {
 
     /// Adds the permissions of a listed origin to a response, and answers its preflights.
     pub(super) fn share(&self, context: &RequestContext, allow: &str, response: &mut Response) {
-        if self.origins.is_empty() || gate::is_of_console(context) {
+        if self.origins.is_empty() || console_gate::is_of_console(context) {
             return;
         }
         let is_listed = context.origin == RequestOrigin::Listed;

@@ -73,7 +73,6 @@ use crate::{
     cli::settings::Secret,
     conference,
     config::Config,
-    console::Console,
     descriptors::{self, KernelDrops},
     documents::{DocumentStore, folder::FlowsFolder, web::WebDocuments},
     engine::{
@@ -115,7 +114,6 @@ struct Engine {
     recovery: Recovery,
     journal: Arc<Journal>,
     state_log: Arc<StateLog>,
-    console: Option<Arc<Console>>,
 }
 
 /// What an engine shares with the parts around it.
@@ -179,7 +177,7 @@ pub async fn serve(
     drop(tokio::spawn(accounts::watch(stored_accounts.clone(), accounts.clone(), people)));
 
     let sip = engine.phones.as_ref().map(|it| it.gauges().0.addresses().to_vec());
-    let code = engine.console.as_ref().and_then(|it| console::code(it, &accounts, &config));
+    let code = console::code(&engine.api, &config);
     let secrets = (token_file.as_deref(), code.as_deref());
     start_log::write(&config, &documents, http, &sip.unwrap_or_default(), secrets);
     start_log::warn_of_few(descriptors);
@@ -272,9 +270,8 @@ impl Engine {
         let sim = config.sim.on.then(|| Arc::new(simulated_phones(config)));
         let observer = trace_sink(journal.clone(), counters.clone(), log.clone());
         let minutes = Arc::new(TrunkMinutes::open(rows.clone())?);
-        let (web, key) = (client.clone(), random()?);
-        let kept = (journal.clone(), stores.seal.clone(), sockets);
-        let phones = RealPhones::new(config, key, web, kept, observer.clone(), minutes)?;
+        let (web, kept) = (client.clone(), (journal.clone(), stores.seal.clone(), sockets));
+        let phones = RealPhones::new(config, random()?, web, kept, observer.clone(), minutes)?;
         let backends = Backends::new(sim.as_ref(), phones.as_ref());
         let router = Arc::new(backends.router);
         let links = registry::RegistryPorts {
@@ -313,27 +310,12 @@ impl Engine {
             phones: sim,
         };
         let ops = ops(config, http, counters.clone(), results, (rows, state_log.clone()), gauges);
-        let api = Api::new(links, api_settings(config)).with_ops(ops);
-        let console = console::open(config, http);
-        let api = console.iter().cloned().fold(api, Api::with_console);
+        let api = console::add(Api::new(links, api_settings(config)).with_ops(ops), config, http);
         api.state().set_trust(trust(config));
         let (calls, told) = ((router, registry.clone()), (journal.clone(), counters));
-        let seal = config.has_state_log.then_some(stores.seal);
-        let has_simulated = config.recovery.simulated;
-        let recovery = Recovery::new(&api, closed_phones, calls, told, seal, has_simulated);
+        let recovery = Recovery::new(&api, closed_phones, calls, told, (config, stores.seal));
         let (phones, ids) = (None, member_ids);
-        let it = Self {
-            registry,
-            inbound,
-            ids,
-            client,
-            api,
-            phones,
-            recovery,
-            journal,
-            state_log,
-            console,
-        };
+        let it = Self { registry, inbound, ids, client, api, phones, recovery, journal, state_log };
         Ok((it, dispatcher))
     }
 

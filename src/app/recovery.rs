@@ -12,6 +12,7 @@ use super::{
 use crate::{
     api::Api,
     base::ids::{CallId, Dialect},
+    config::Config,
     engine::{
         counters::CallCounters,
         handover::CleanHandover,
@@ -85,22 +86,12 @@ impl Recovery {
         closed_phones: Option<(RealPhones, Arc<dyn Exchange>)>,
         (router, registry): (Arc<Router>, Arc<Registry>),
         (journal, counters): (Arc<Journal>, Arc<CallCounters>),
-        seal: Option<Arc<dyn RowSeal>>,
-        has_simulated: bool,
+        (config, seal): (&Config, Arc<dyn RowSeal>),
     ) -> Self {
         api.state().set_recovering(true);
-        let taken_over = None;
-        let phones = closed_phones;
-        Self {
-            closed_phones: phones,
-            router,
-            registry,
-            journal,
-            counters,
-            seal,
-            has_simulated,
-            taken_over,
-        }
+        let seal = config.has_state_log.then_some(seal);
+        let (has_simulated, taken_over) = (config.recovery.simulated, None);
+        Self { closed_phones, router, registry, journal, counters, seal, has_simulated, taken_over }
     }
 
     /// Restores the calls of the last process, tells the ends of the others, and queues the callbacks

@@ -100,7 +100,7 @@ pub struct Config {
     pub fetch: FetchConfig,
     /// Web pages that may use the API from a browser.
     pub cors: CorsConfig,
-    /// The web console.
+    /// Whether there is a web console, and where it may be opened.
     pub console: ConsoleConfig,
     /// Whether there are simulated phones, and how long they play sounds.
     pub sim: SimConfig,

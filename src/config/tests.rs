@@ -135,7 +135,7 @@ fn every_key_that_a_file_may_have_is_in_the_example() {
         let (_, known) = refused.split_once("expected ").unwrap_or_else(|| panic!("{refused}"));
         known.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
     };
-    let tables = ["log", "voice", "fetch", "cors", "console", "sim", "sip", "speech"]
+    let tables = ["log", "recovery", "voice", "fetch", "cors", "console", "sim", "sip", "speech"]
         .map(|it| format!("[{it}]"));
     let rows =
         ["account", "number", "endpoint", "application", "trunk"].map(|it| format!("[[{it}]]"));
@@ -172,6 +172,8 @@ fn an_error_names_file_line_key_and_what_is_allowed() {
     check("\nhttp = \"80\"", ", line 2: http: write an IP address and a port, such as");
     check("drain = -1", ", line 1: drain: write a whole number from 0 to 86400");
     check("drain = \"1\"", ", line 1: drain: invalid type: string \"1\", expected i64");
+    let range = "reinvites_per_second: write a whole number from 1 to 10000";
+    check("[recovery]\nreinvites_per_second = 0", &format!(", line 2: {range}"));
     check("[log]\nlevel = \"loud\"", ", line 2: level: unknown variant `loud`, expected one of");
     check("[sim]\nspeech = 1", ", line 2: speech: unknown field `speech`, expected one of `on`");
     check("drain = 1\ndrain = 2", ", line 2: drain: duplicate key");

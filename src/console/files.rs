@@ -9,7 +9,7 @@ pub struct ConsoleFile {
     pub name: &'static str,
     /// The value of `Content-Type`.
     pub media_type: &'static str,
-    /// The contents.
+    /// The contents, for clients that take no gzip.
     pub plain: &'static [u8],
     /// The contents in gzip.
     pub gzip: &'static [u8],

@@ -89,9 +89,9 @@ pub struct OpenSession {
 /// The secrets of a new session, as hexadecimal digits. They are shown once.
 #[derive(Debug)]
 pub struct SessionSecrets {
-    /// For the cookie.
+    /// The half that is in a cookie, which no script can read.
     pub cookie: String,
-    /// For `X-Conflow-Console`.
+    /// The half that the page sends as `X-Conflow-Console`.
     pub key: String,
 }
 
@@ -247,6 +247,10 @@ mod tests {
     use super::*;
     use crate::accounts::Accounts;
 
+    fn now() -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
     fn accounts(token: &str) -> Accounts {
         let mut accounts = Accounts::new([7; 32]);
         accounts.add(&"MA1".parse().unwrap(), token).unwrap();
@@ -255,8 +259,7 @@ mod tests {
 
     #[test]
     fn a_session_needs_both_of_its_secrets() {
-        let (accounts, sessions, now) =
-            (accounts("one"), ConsoleSessions::default(), Instant::now());
+        let (accounts, sessions, now) = (accounts("one"), ConsoleSessions::default(), now());
         let token = accounts.verify("MA1", "one").unwrap();
         let (secrets, _) = sessions.open(now, &token).unwrap();
         let (other, _) = sessions.open(now, &token).unwrap();
@@ -270,8 +273,7 @@ mod tests {
 
     #[test]
     fn a_session_ends_after_a_day_of_work_or_two_idle_hours() {
-        let (accounts, sessions, begin) =
-            (accounts("one"), ConsoleSessions::default(), Instant::now());
+        let (accounts, sessions, begin) = (accounts("one"), ConsoleSessions::default(), now());
         let token = accounts.verify("MA1", "one").unwrap();
         let (idle, _) = sessions.open(begin, &token).unwrap();
         let (busy, _) = sessions.open(begin, &token).unwrap();
@@ -289,8 +291,7 @@ mod tests {
 
     #[test]
     fn a_session_and_its_streams_end_with_its_token_and_when_it_is_closed() {
-        let (accounts, sessions, now) =
-            (accounts("one"), ConsoleSessions::default(), Instant::now());
+        let (accounts, sessions, now) = (accounts("one"), ConsoleSessions::default(), now());
         let token = accounts.verify("MA1", "one").unwrap();
         let (secrets, open) = sessions.open(now, &token).unwrap();
         let (closed, stream) = sessions.open(now, &token).unwrap();
@@ -310,8 +311,7 @@ mod tests {
 
     #[test]
     fn a_code_signs_in_once_and_not_for_long() {
-        let (accounts, sessions, now) =
-            (accounts("one"), ConsoleSessions::default(), Instant::now());
+        let (accounts, sessions, now) = (accounts("one"), ConsoleSessions::default(), now());
         let token = accounts.verify("MA1", "one").unwrap();
         let code = sessions.issue_code(now, &token).unwrap();
         assert_eq!(code.len(), 32);
@@ -328,8 +328,7 @@ mod tests {
 
     #[test]
     fn an_account_has_so_many_sessions_and_the_one_unused_for_longest_makes_room() {
-        let (accounts, sessions, now) =
-            (accounts("one"), ConsoleSessions::default(), Instant::now());
+        let (accounts, sessions, now) = (accounts("one"), ConsoleSessions::default(), now());
         let token = accounts.verify("MA1", "one").unwrap();
         let open = |at| sessions.open(now + Duration::from_secs(at), &token).unwrap().0;
         let all: Vec<_> = (0..SESSIONS_MAX as u64).map(open).collect();

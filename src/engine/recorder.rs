@@ -83,7 +83,7 @@ pub(super) enum KeyKind {
 
 impl KeyKind {
     /// Every kind, for lookups.
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::Call,
         Self::Answer,
         Self::Member,

@@ -103,6 +103,28 @@ test("a caller is dialled, and one is hung up", async () => {
   await until("the end of the call", async () => (await server.phone(calls[0])).state === "completed");
 });
 
+test("a ban is named before it is made, listed, and lifted", async () => {
+  for (let n = 0; n < 2; n += 1) await server.dial();
+  const call = await server.dial({ user: "anna" });
+  const { member_id: id } = await until("the member", async () => of(call));
+  await page.getByRole("button", { name: `Kick member ${id}` }).click();
+  await page.getByLabel(/^Reason/).fill("too loud");
+  await page.getByLabel(/^Ban/).fill("0");
+  await page.locator(".panel .bad").getByText("ban_seconds").waitFor();
+  await page.getByLabel(/^Ban/).fill("60");
+  await page.getByRole("region", { name: "Preview" }).getByText("kicked, banned").waitFor();
+  await page.getByRole("button", { name: "Kick 1", exact: true }).click();
+  await page.getByText(`Member ${id} was kicked`).waitFor();
+  await page.getByRole("button", { name: "Bans" }).click();
+  const bans = page.getByRole("region", { name: "Bans of MyConference" });
+  await bans.getByText("user:anna").waitFor();
+  await bans.getByRole("button", { name: "Lift" }).click();
+  await bans.getByText("Nobody is banned.").waitFor();
+  const { bans: left } = await server.api("GET", server.below("Conference/MyConference/Ban/"));
+  assert.deepEqual(left, []);
+  await page.keyboard.press("Escape");
+});
+
 test("the events of all this are listed, and found by a filter", async () => {
   await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Events" }).click();
   const events = page.getByRole("grid", { name: "Events" });

@@ -301,8 +301,8 @@ fn walk(folder: &Path, each: &mut dyn FnMut(&Path, &str)) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         match path.is_dir() {
-            // What a package of its own has been built into.
-            true if path.ends_with("target") => {}
+            // What a package of its own has been built into, or needs.
+            true if path.ends_with("target") || path.ends_with("node_modules") => {}
             true => walk(&path, each),
             false => fs::read_to_string(&path).into_iter().for_each(|text| each(&path, &text)),
         }

@@ -294,14 +294,15 @@ fn all_calls_of_a_busy_server_are_back_after_each_kill() {
     clients.into_iter().chain([reader]).for_each(|it| it.join().unwrap());
     meeting.order("DELETE", 1, "Mute");
     meeting.check("nobody is muted", &ALL);
+    // Carl's connection has ended with the first kill, and he registers again within a minute, so that the BYE
+    // may not reach him. He hears what follows nevertheless.
     for n in [0, 2] {
         let it = &meeting.phones[n];
         let from = it.received();
         meeting.order("POST", n, "Kick");
-        it.wait_for("CALL_CLOSED");
-        let heard = &it.heard()[from..];
-        assert!(samples(2_000) < heard.len(), "{}: the goodbye takes some seconds", it.user);
-        assert!(0.02 < loudness(&heard[samples(400)..]), "{}: the goodbye", it.user);
+        let heard = it.listen(from + samples(400), 2_000);
+        assert!(0.02 < loudness(&heard), "{}: the goodbye: {}", it.user, loudness(&heard));
     }
+    meeting.phones[0].wait_for("CALL_CLOSED");
     drop(crowd);
 }

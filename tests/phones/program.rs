@@ -248,7 +248,7 @@ pub(crate) fn send(
 
 /// Prints to stderr, even where tests have theirs captured.
 pub(crate) fn write_out(text: &str) {
-    _ = std::io::stderr().write_all(text.as_bytes());
+    _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Ends a process that the tests started by SIGTERM, or else kills it.

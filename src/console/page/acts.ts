@@ -9,6 +9,7 @@ export type Panel =
   | { kind: "kick"; room: string; who: Who }
   | { kind: "say" | "play" | "hangup"; room: string; who: Who }
   | { kind: "dial"; room: string | null }
+  | { kind: "bans"; room: string }
   | { kind: "call"; what: "say" | "keys" | "transfer" | "hangup"; call: string };
 
 export type Who = number[] | "all";

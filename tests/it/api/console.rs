@@ -75,7 +75,7 @@ impl TestConsole {
 }
 
 impl Session {
-    fn headers<'a>(&'a self, more: Headers<'a>) -> Vec<(&'a str, &'a str)> {
+    fn headers<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         let own = [("Cookie", &*self.cookie), ("X-Conflow-Console", &*self.key)];
         own.into_iter().chain(more.iter().copied()).collect()
     }
@@ -120,8 +120,8 @@ async fn half_a_session_and_other_origins_are_refused() {
     let rooms = format!("GET {ROOMS}");
     assert_eq!(it.status(&rooms, &[("Cookie", &session.cookie)]).await, 401);
     assert_eq!(it.status(&rooms, &[("X-Conflow-Console", &session.key)]).await, 401);
-    let twice = session.headers(&[("X-Conflow-Console", &session.key)]);
-    assert_eq!(it.status(&rooms, &twice).await, 401);
+    let key = [("X-Conflow-Console", &*session.key)];
+    assert_eq!(it.status(&rooms, &session.headers(&key)).await, 401);
     let same = [("Origin", "http://127.0.0.1:8080"), ("Sec-Fetch-Site", "same-origin")];
     assert_eq!(it.status(&rooms, &session.headers(&same)).await, 200);
     for foreign in [

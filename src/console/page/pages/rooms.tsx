@@ -161,6 +161,9 @@ function RoomView({ name, filter }: { name: string; filter: string }) {
         </span>
         {mayAct() && (
           <span class="buttons">
+            <button type="button" onClick={() => openPanel({ kind: "bans", room: name })}>
+              Bans
+            </button>
             <button type="button" disabled={isEmpty} onClick={toAll("say")}>
               Say to {scope}
             </button>
@@ -178,7 +181,7 @@ function RoomView({ name, filter }: { name: string; filter: string }) {
       </header>
       <Grid
         label={`Members of ${name}`}
-        className="members"
+        className={`members ${mayAct() ? "" : "quiet"}`}
         rows={present}
         keyOf={(it) => it.call}
         columns={COLUMNS}
@@ -238,7 +241,7 @@ function Outside({ callers }: { callers: Caller[] }) {
       </header>
       <Grid
         label="Calls in no room"
-        className="members"
+        className="members quiet"
         rows={callers}
         keyOf={(it) => it.call}
         columns={COLUMNS}

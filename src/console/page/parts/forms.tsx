@@ -3,7 +3,7 @@ import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { closePanel, dialSimulated, member, type Panel, people } from "../acts.ts";
-import { below, curl, type Request, session } from "../session.ts";
+import { below, curl, mayAct, type Request, send, session } from "../session.ts";
 import { act } from "../store.ts";
 import { Curl, Field } from "./bits.tsx";
 import { KickPanel } from "./kick.tsx";
@@ -38,11 +38,76 @@ export function PanelOf({ it }: { it: Panel }) {
           Their calls end, and no element of their flows follows. A kick lets them go on.
         </Confirm>
       );
+    case "bans":
+      return <Bans room={it.room} />;
     case "dial":
       return <DialForm room={it.room} />;
     case "call":
       return <CallForm what={it.what} call={it.call} />;
   }
+}
+
+interface Ban {
+  ban_id: string;
+  who: string;
+  reason: string | null;
+  ends_at: string;
+}
+
+/** Who may not come back for a while, and the way to let them in again. */
+function Bans({ room }: { room: string }) {
+  const bans = useSignal<Ban[] | null>(null);
+  const error = useSignal("");
+  const path = below(`Conference/${encodeURIComponent(room)}/Ban/`);
+  const heading = useRef<HTMLHeadingElement>(null);
+  async function read() {
+    try {
+      bans.value = (await send<{ bans: Ban[] }>({ method: "GET", path })).bans;
+    } catch (refusal) {
+      error.value = (refusal as Error).message;
+    }
+  }
+  useEffect(() => {
+    heading.current?.focus();
+    void read();
+  }, [room]);
+  async function lift(ban: Ban) {
+    await act({ method: "DELETE", path: `${path}${ban.ban_id}/` }, `${ban.who} may enter again.`);
+    await read();
+  }
+  return (
+    <section class="panel" aria-label={`Bans of ${room}`}>
+      <h2 ref={heading} tabIndex={-1}>
+        Bans <small>of {room}</small>
+      </h2>
+      {error.value && (
+        <p class="bad" role="alert">
+          {error.value}
+        </p>
+      )}
+      {bans.value?.length === 0 && <p class="muted">Nobody is banned. A kick can ban for a while.</p>}
+      <ul class="bans">
+        {bans.value?.map((it) => (
+          <li key={it.ban_id}>
+            <span class="text">
+              <b>{it.who}</b> until {it.ends_at.slice(0, 19)} {it.reason && <span class="muted">“{it.reason}”</span>}
+            </span>
+            {mayAct() && (
+              <button type="button" class="small" onClick={() => lift(it)}>
+                Lift
+              </button>
+            )}
+          </li>
+        ))}
+      </ul>
+      <div class="buttons">
+        <button type="button" onClick={closePanel}>
+          Close
+        </button>
+      </div>
+      <Curl text={curl({ method: "GET", path })} />
+    </section>
+  );
 }
 
 function CallForm({ what, call }: { what: "say" | "keys" | "transfer" | "hangup"; call: string }) {

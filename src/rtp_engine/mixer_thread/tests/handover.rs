@@ -31,7 +31,7 @@ fn each_leg_is_handed_over_once_wherever_it_is_on_its_way() {
     harness.send(place(ROOM, &calls[..15], MemberAudio::Room));
     harness.ticks(1);
     harness.send(place(RoomId::of(6 << 64), &calls[15..], MemberAudio::Room));
-    drop(rows.try_iter().count());
+    rows.try_iter().for_each(drop);
 
     let (stopped, threads) = mpsc::channel();
     let barrier = Barrier::new(harness.mixer_threads.len());

@@ -47,19 +47,31 @@ impl AgentHarness {
     /// The process dies, and another one goes on after a while, with this port for the sound. Returns
     /// what it sends at once, and how many calls stand.
     fn crash(&mut self, away: Duration, port: Option<&str>) -> (Vec<String>, usize) {
-        self.succeed(away, port, true)
+        self.crash_into(Settings::default(), away, port)
     }
 
     /// The process hands its calls over to another one, with this port for the sound.
     fn hand_over(&mut self, port: &str) -> Vec<String> {
-        let (said, standing) = self.succeed(Duration::from_millis(150), Some(port), false);
+        let (said, standing) =
+            self.succeed(Settings::default(), Duration::from_millis(150), Some(port), false);
         assert_eq!((said, standing), (vec![], 1));
         self.agent.check_restored(self.now);
         self.wait(Duration::ZERO)
     }
 
+    /// [`Self::crash`], with the settings of the other process.
+    fn crash_into(
+        &mut self,
+        settings: Settings,
+        away: Duration,
+        port: Option<&str>,
+    ) -> (Vec<String>, usize) {
+        self.succeed(settings, away, port, true)
+    }
+
     fn succeed(
         &mut self,
+        settings: Settings,
         away: Duration,
         port: Option<&str>,
         is_checked: bool,
@@ -68,7 +80,7 @@ impl AgentHarness {
         self.now += away;
         // A later process reads the clock at another time.
         let later = BootClock::new(self.now, clock.nanos(self.now));
-        self.agent = Agent::new(self.now, Arc::new(Settings::default()), SipSecret([8; 32]));
+        self.agent = Agent::new(self.now, Arc::new(settings), SipSecret([8; 32]));
         self.agent.keep_rows();
         let (mut effects, mut standing) = (VecDeque::new(), 0);
         for row in &rows {
@@ -372,23 +384,31 @@ fn a_late_answer_to_a_re_invite_of_the_earlier_process_is_acknowledged() {
 
 #[test]
 fn so_many_far_ends_are_asked_in_a_second() {
-    let mut harness = AgentHarness::keeping();
-    for n in 0..450 {
-        let mut phone = Phone::new(&format!("p{n}"), HERE);
-        harness.up(&mut phone);
+    for (checks_per_second, expected) in
+        [(None, 200), (Some(1), 1), (Some(25), 30), (Some(9_999), 450)]
+    {
+        let mut harness = AgentHarness::keeping();
+        for n in 0..450 {
+            let mut phone = Phone::new(&format!("p{n}"), HERE);
+            harness.up(&mut phone);
+        }
+        let mut settings = Settings::default();
+        settings.checks_per_second = checks_per_second.unwrap_or(settings.checks_per_second);
+        let (said, standing) = harness.crash_into(settings, Duration::from_secs(3), Some(PORT));
+        assert_eq!((said.len(), standing), (0, 450));
+        harness.agent.check_restored(harness.now);
+        harness.sent.clear();
+        harness.wait(Duration::from_millis(999));
+        let asked = |harness: &AgentHarness| {
+            let calls = harness.sent.iter().map(|it| header(&it.1, "Call-ID").unwrap().to_owned());
+            calls.collect::<std::collections::BTreeSet<_>>().len()
+        };
+        assert_eq!(asked(&harness), expected, "{checks_per_second:?}");
+        if checks_per_second.is_none() {
+            harness.wait(Duration::from_secs(2));
+            assert_eq!(asked(&harness), 450);
+        }
     }
-    let (said, standing) = harness.crash(Duration::from_secs(3), Some(PORT));
-    assert_eq!((said.len(), standing), (0, 450));
-    harness.agent.check_restored(harness.now);
-    harness.sent.clear();
-    harness.wait(Duration::from_millis(999));
-    let asked = |harness: &AgentHarness| {
-        let calls = harness.sent.iter().map(|it| header(&it.1, "Call-ID").unwrap().to_owned());
-        calls.collect::<std::collections::BTreeSet<_>>().len()
-    };
-    assert_eq!(asked(&harness), 200);
-    harness.wait(Duration::from_secs(2));
-    assert_eq!(asked(&harness), 450);
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! Console endpoints: its files, and signing in and out. Everything else that the page does is the
-//! public API, with a session in place of a token (`gate`).
-
-pub(super) mod gate;
+//! public API, with a session in place of a token (`console_gate`).
 
 use std::sync::Arc;
 
@@ -19,9 +17,10 @@ use axum::{
     response::Response,
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::{
-    Api, AppState, auth, body,
+    Api, AppState, auth, body, console_gate as gate,
     context::{Context, PathNames, RequestContext},
     endpoint::{DELETE, Documented::ByVendor, Endpoint, POST, handler},
     failure::Failure,
@@ -73,6 +72,15 @@ impl Api {
         // A second one is ignored.
         drop(self.links.app.console.set(console));
         self
+    }
+}
+
+impl AppState {
+    /// A one-time code that signs in to the console by this token; None without a console.
+    pub fn console_code(&self, account: &AccountId, token: &str) -> Option<String> {
+        let shown = self.accounts.verify(account.as_str(), token)?;
+        let now = Instant::now().into_std();
+        self.console.get()?.sessions.issue_code(now, &shown).ok()
     }
 }
 

@@ -14,12 +14,11 @@ use axum::{
     response::Response,
 };
 
+use super::{
+    AppState, context::RequestContext, dialect::ApiDialect, failure::Failure, principal::Principal,
+};
 use crate::{
     accounts::Role,
-    api::{
-        AppState, context::RequestContext, dialect::ApiDialect, failure::Failure,
-        principal::Principal,
-    },
     base::ids::AccountId,
     console::{Console, origins::cookie_name, sessions::OpenSession},
 };
@@ -74,7 +73,7 @@ pub(super) fn secrets<'a>(context: &'a RequestContext, origin: &str) -> Option<(
 
 /// Checks for the session of a request to the API that has no credentials. The result is its account
 /// and role.
-pub(in crate::api) fn admit(
+pub(super) fn admit(
     state: &AppState,
     context: &RequestContext,
 ) -> Result<(AccountId, Role), Failure> {
@@ -88,7 +87,7 @@ pub(in crate::api) fn admit(
 
 /// Whether a request is one of the console, or the preflight of one. No other origin may make it,
 /// whatever `cors.origins` says.
-pub(in crate::api) fn is_of_console(context: &RequestContext) -> bool {
+pub(super) fn is_of_console(context: &RequestContext) -> bool {
     let asks = |it: &HeaderValue| {
         let text = it.to_str().unwrap_or_default().to_ascii_lowercase();
         text.split(',').any(|it| it.trim() == KEY.as_str())
@@ -101,10 +100,7 @@ pub(in crate::api) fn is_of_console(context: &RequestContext) -> bool {
 
 /// Takes the challenge from a refusal. A browser would show its own form, and would keep the
 /// credentials.
-pub(in crate::api) fn without_challenge(
-    context: &RequestContext,
-    mut refusal: Response,
-) -> Response {
+pub(super) fn without_challenge(context: &RequestContext, mut refusal: Response) -> Response {
     if is_of_console(context) {
         refusal.headers_mut().remove(WWW_AUTHENTICATE);
     }
@@ -124,7 +120,7 @@ impl From<&OpenSession> for Principal {
             account: open.account.clone(),
             by: open.by.clone(),
             life: Some(open.life.clone()),
-            session: Some(open.validity.clone()),
+            session: Some(Arc::new(open.validity.clone())),
         }
     }
 }
