@@ -192,7 +192,9 @@ impl Recovery {
     fn restore_phones(&mut self, rows: &[RowRecord], this: RestoreTry) -> BTreeSet<CallId> {
         let is_used = |it: &BackendRow| match it.kind {
             BackendRowKind::Dialog => this.attempt <= ATTEMPTS_MAX && !this.is_refused(it.id),
-            BackendRowKind::Leg => this.restores && !this.is_refused(it.id),
+            BackendRowKind::Leg | BackendRowKind::Playing => {
+                this.restores && !this.is_refused(it.id)
+            }
             BackendRowKind::Registration => this.is_of_now,
         };
         let (used, useless): (Vec<_>, Vec<_>) =

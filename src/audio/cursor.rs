@@ -42,6 +42,10 @@ pub struct ProgramCursor {
     /// Samples of the piece already played.
     at: u64,
     has_begun: bool,
+    /// Samples that are still to be left out.
+    left_out: u64,
+    /// Samples that have been played or left out.
+    position: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -56,7 +60,23 @@ impl ProgramCursor {
     /// Starts at the beginning of a program that is played once.
     pub fn once(program: Program) -> Self {
         let piece = CursorPiece::Unknown;
-        Self { program, is_endless: false, index: 0, times: 0, piece, at: 0, has_begun: false }
+        Self {
+            program,
+            is_endless: false,
+            index: 0,
+            times: 0,
+            piece,
+            at: 0,
+            has_begun: false,
+            left_out: 0,
+            position: 0,
+        }
+    }
+
+    /// Starts after this many samples of a program that is played once.
+    pub fn once_from(program: Program, samples: u64) -> Self {
+        // In its middle, so that it fades in.
+        Self { left_out: samples, has_begun: 0 < samples, ..Self::once(program) }
     }
 
     /// Starts at the beginning of a program that repeats forever.
@@ -86,9 +106,10 @@ impl ProgramCursor {
                 };
                 self.piece = piece;
             }
+            let is_left_out = self.leave_out();
             let len = self.copy(&mut out[filled..]);
             filled += len;
-            n_empty = if 0 < len { 0 } else { n_empty + 1 };
+            n_empty = if 0 < len || is_left_out { 0 } else { n_empty + 1 };
             self.advance();
         }
         out[filled..].fill(0);
@@ -100,7 +121,12 @@ impl ProgramCursor {
         &self.program
     }
 
-    /// Whether any sample has been played.
+    /// The samples of the program that have been played or left out.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Whether any sample has been played, or is left out.
     pub fn has_begun(&self) -> bool {
         self.has_begun
     }
@@ -108,6 +134,28 @@ impl ProgramCursor {
     /// Whether nothing is left to play.
     pub fn is_over(&self) -> bool {
         !self.is_endless && self.index == self.program.len()
+    }
+
+    /// Passes over what is to be left out of the current piece and its repetitions. Returns whether that
+    /// is anything.
+    fn leave_out(&mut self) -> bool {
+        let len = self.piece.len();
+        if self.left_out == 0 || len == 0 {
+            return false;
+        }
+        let wanted = self.program[self.index].times;
+        let whole = match wanted {
+            0 => self.left_out / len,
+            _ => (self.left_out / len).min(u64::from(wanted.saturating_sub(self.times + 1))),
+        };
+        let passed = (self.left_out - whole * len).min(len - self.at);
+        if wanted != 0 {
+            self.times += u32::try_from(whole).unwrap_or(u32::MAX);
+        }
+        self.at += passed;
+        self.left_out -= whole * len + passed;
+        self.position = self.position.saturating_add(whole * len + passed);
+        true
     }
 
     /// Copies as much of the current piece as fits; returns how much.
@@ -121,6 +169,7 @@ impl ProgramCursor {
             }
         }
         self.at += left as u64;
+        self.position += left as u64;
         self.has_begun |= 0 < left;
         left
     }
@@ -242,6 +291,26 @@ mod tests {
         check(endless(&[pause(0), sound("flow:1", 1)]), &[[1; 4], [1; 4]], false);
         let long = SoundKind::Silence(Duration::MAX).into();
         check(once(&[long]), &[[0; 4]], false);
+    }
+
+    #[test]
+    fn a_program_can_begin_in_its_middle() {
+        let from = |samples, sounds: &[Sound]| ProgramCursor::once_from(sounds.into(), samples);
+        let program = [sound("flow:3", 2), pause(2), sound("flow:2", 1)];
+        check(from(1, &program), &[[2, 3, 1, 2], [3, 0, 0, 1], [2, 0, 0, 0]], true);
+        check(from(4, &program), &[[2, 3, 0, 0], [1, 2, 0, 0]], true);
+        check(from(9, &program), &[[2, 0, 0, 0]], true);
+        check(from(10, &program), &[[0; 4]], true);
+        check(from(u64::MAX, &program), &[[0; 4]], true);
+        check(from(7, &[sound("flow:3", 0)]), &[[2, 3, 1, 2], [3, 1, 2, 3]], false);
+        check(from(5, &[sound("failed", 1), sound("flow:2", 3)]), &[[2, 0, 0, 0]], true);
+        // Nothing is left out of what has not come yet.
+        let mut cursor = from(3, &[sound("coming", 1), sound("flow:2", 1)]);
+        cursor.fill(1_000, &mut TestSounds, &mut [0; 4]);
+        assert_eq!((cursor.position(), cursor.has_begun()), (0, true));
+        let mut cursor = from(3, &program);
+        cursor.fill(1_000, &mut TestSounds, &mut [0; 4]);
+        assert_eq!(cursor.position(), 7);
     }
 
     #[test]

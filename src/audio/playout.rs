@@ -9,6 +9,7 @@
 //! middle fades in likewise. Nothing else of a cut sound is heard after the order.
 
 mod overlay;
+mod resumed;
 
 use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 

@@ -19,7 +19,7 @@ use crate::{
         RunRow, write_row,
     },
     group::Admission,
-    media::Diversion,
+    media::{AudioOrder, Diversion},
 };
 
 /// The version that this build writes.
@@ -212,15 +212,31 @@ impl Call {
         self.run.conference_here()
     }
 
-    /// Goes on after a restart: does once more what it waits for. It is in no room.
+    /// Goes on after a restart: does once more what it waits for, and goes on with what it was playing.
+    /// It is in no room.
     pub fn resume(&mut self, now: Instant, effects: &mut Vec<Effect>) -> CallAct {
         if let (Awaits::Document(number), Some(request)) = (self.awaits, &self.request) {
             effects.push(Effect::Fetch { number, request: (**request).clone() });
             return CallAct::Stay;
         }
-        let mut asked = Vec::new();
+        // The prompts of keys that must not be logged begin again, whichever played.
+        let before = match self.awaits {
+            Awaits::Order(number) if !self.run.is_private_here() => Some(number),
+            Awaits::Document(_) | Awaits::Nothing | Awaits::Order(_) => None,
+            Awaits::Recording(_) => None,
+        };
+        let (mut asked, first) = (Vec::new(), effects.len());
         self.run.resume(now, &mut asked);
-        self.apply(now, asked, effects)
+        let act = self.apply(now, asked, effects);
+        for effect in &mut effects[first..] {
+            if let (Some(before), Effect::Audio(order)) = (before, effect)
+                && let AudioOrder::Play { call, number, program } = order
+            {
+                let (call, number, program) = (*call, *number, program.clone());
+                *order = AudioOrder::PlayOn { call, number, before, program };
+            }
+        }
+        act
     }
 }
 

@@ -93,7 +93,7 @@ impl Conference {
             destination: 0,
             is_second: false,
         });
-        let callee = |(member, it): (&MemberId, &Box<Callee>)| CalleeRow {
+        let callee = |(member, it): (&MemberId, &Callee)| CalleeRow {
             member: *member,
             info: CalleeInfo::of(&it.call),
             answered_at: it.answered_at.map(|at| clock.nanos(at)),
@@ -112,7 +112,7 @@ impl Conference {
             connected,
             has_rung: *has_rung,
             last: *last,
-            callees: callees.iter().map(callee).collect(),
+            callees: callees.iter().map(|(id, it)| (id, &**it)).map(callee).collect(),
         };
         Some(write_row(VERSION, &row))
     }

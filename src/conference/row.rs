@@ -86,7 +86,7 @@ enum AfterExitRow {
     HangUp,
     Onward,
     /// The caller of a `<Dial>` that had this result.
-    Dialled(Box<AfterExitRow>, DialResult),
+    Dialled(Box<Self>, DialResult),
 }
 
 /// A member who leaves, of a [`DeparturesRow`].
@@ -438,9 +438,10 @@ impl DepartureRow {
         flow: impl FnOnce(u128, Dialect) -> Result<Arc<Flow>, RowError>,
     ) -> Result<Exit, RowError> {
         let ExitRow { cause, reason, then } = &self.exit;
-        let (then, dialled) = match then {
-            AfterExitRow::Dialled(then, result) => (&**then, Some(Box::new(result.clone()))),
-            then => (then, None),
+        let (then, dialled) = if let AfterExitRow::Dialled(then, result) = then {
+            (&**then, Some(Box::new(result.clone())))
+        } else {
+            (then, None)
         };
         let then = match then {
             AfterExitRow::Document(key, dialect) => AfterExit::Document(flow(*key, *dialect)?),

@@ -56,6 +56,7 @@ impl CallCounters {
             Observed::Dialled { .. } | Observed::Recording { .. } => (),
             Observed::Began { .. } | Observed::Left { .. } | Observed::Requeued { .. } => (),
             Observed::Attempted { .. } | Observed::RecordingChanged { .. } => (),
+            Observed::Resumed { .. } => (),
             Observed::Fetched { .. } | Observed::PassedOver { .. } => (),
             Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => (),
         }

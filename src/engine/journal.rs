@@ -156,7 +156,7 @@ impl Journal {
                 None
             }
             Observed::RecordingChanged { .. } | Observed::Turn(_) => None,
-            Observed::Requeued { .. } | Observed::Refused { .. } => None,
+            Observed::Requeued { .. } | Observed::Refused { .. } | Observed::Resumed { .. } => None,
             Observed::Warned { .. } | Observed::Requested { .. } => None,
         });
         let Some(account) = account else { return self.write_lines(rows) };

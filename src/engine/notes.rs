@@ -18,6 +18,14 @@ impl Registry {
         }
     }
 
+    /// Notes in the trace of a restored call at which element it goes on.
+    pub(super) fn note_resumed(&self, call: &Call) {
+        let element = call.element(call.step());
+        element.into_iter().for_each(|element| {
+            self.observe(Observed::Resumed { call: call.id, element });
+        });
+    }
+
     /// Notes in the call's trace that a request of the API is about to act on it.
     pub fn note_request(&self, call: CallId, api_id: Uuid, command: &'static str) {
         self.observe(Observed::Requested { call, api_id, command });

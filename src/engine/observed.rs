@@ -27,6 +27,13 @@ pub enum Observed {
         /// The element's verb and position in the text.
         element: TraceElement,
     },
+    /// A call of the last process goes on at an element that had begun there.
+    Resumed {
+        /// The call that runs the element.
+        call: CallId,
+        /// The element's verb and position in the text.
+        element: TraceElement,
+    },
     /// A call began, rang, was answered or ended.
     Call {
         /// The account that has the call.

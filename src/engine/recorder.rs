@@ -75,6 +75,8 @@ pub(super) enum KeyKind {
     Restoring = 21,
     /// The room of a `<Dial>` that can be restored.
     Pair = 22,
+    /// The program that a call hears.
+    Playing = 23,
     /// A handover whose rows are exact.
     HandedOver = 24,
     /// An event whose callback has not been delivered.
@@ -83,7 +85,7 @@ pub(super) enum KeyKind {
 
 impl KeyKind {
     /// Every kind, for lookups.
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 24] = [
         Self::Call,
         Self::Answer,
         Self::Member,
@@ -105,6 +107,7 @@ impl KeyKind {
         Self::Departures,
         Self::Restoring,
         Self::Pair,
+        Self::Playing,
         Self::HandedOver,
         Self::Callback,
     ];
@@ -153,6 +156,7 @@ impl From<BackendRowKind> for KeyKind {
         match kind {
             BackendRowKind::Dialog => Self::Dialog,
             BackendRowKind::Leg => Self::Leg,
+            BackendRowKind::Playing => Self::Playing,
             BackendRowKind::Registration => Self::Registration,
         }
     }
@@ -160,8 +164,8 @@ impl From<BackendRowKind> for KeyKind {
 
 /// The rows of backends that a start has found.
 pub fn backend_rows(rows: &[RowRecord]) -> Vec<BackendRow> {
-    use BackendRowKind::{Dialog, Leg, Registration};
-    let kinds = [Dialog, Leg, Registration].map(|it| (KeyKind::from(it) as u8, it));
+    use BackendRowKind::{Dialog, Leg, Playing, Registration};
+    let kinds = [Dialog, Leg, Playing, Registration].map(|it| (KeyKind::from(it) as u8, it));
     let row = |it: &RowRecord| {
         let (_, kind) = kinds.iter().find(|(kind, _)| *kind == it.key.kind)?;
         Some(BackendRow { kind: *kind, id: it.key.id, body: Some(it.body.clone()) })

@@ -403,7 +403,8 @@ impl FoundRows {
             KeyKind::Answer | KeyKind::Answered | KeyKind::Ban | KeyKind::Call => (),
             KeyKind::Callback | KeyKind::Cdr | KeyKind::Delivery | KeyKind::Dialog => (),
             KeyKind::Job | KeyKind::JobAnswered | KeyKind::Leaving | KeyKind::Leg => (),
-            KeyKind::HandedOver | KeyKind::Registration | KeyKind::Restoring | KeyKind::Room => (),
+            KeyKind::HandedOver | KeyKind::Playing | KeyKind::Registration => (),
+            KeyKind::Restoring | KeyKind::Room => (),
         }
         Ok(())
     }

@@ -68,6 +68,7 @@ impl Registry {
             (done.calls, done.left) =
                 (done.calls + usize::from(stands), done.left + usize::from(!stands));
             self.places.of_call(call.id).register(call.id);
+            self.note_resumed(call);
             let document = call.document_row().filter(|_| call.is_kept());
             document.into_iter().for_each(|(key, text)| self.hold_document(key, text));
         }

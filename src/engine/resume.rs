@@ -56,6 +56,7 @@ pub fn kind_name(kind: u8) -> String {
         Some(KeyKind::Restoring) => "restores under way".to_owned(),
         Some(KeyKind::HandedOver) => "handovers under way".to_owned(),
         Some(KeyKind::Pair) => "dials that can be restored".to_owned(),
+        Some(KeyKind::Playing) => "sounds that calls hear".to_owned(),
         None => format!("rows of kind {kind}"),
     }
 }
@@ -150,7 +151,7 @@ impl Journal {
                 KeyKind::Ban | KeyKind::Job | KeyKind::JobAnswered => (),
                 KeyKind::CallState | KeyKind::RoomState | KeyKind::Document => (),
                 KeyKind::Dialog | KeyKind::Leg | KeyKind::Registration => (),
-                KeyKind::Departures | KeyKind::Pair => (),
+                KeyKind::Departures | KeyKind::Pair | KeyKind::Playing => (),
                 KeyKind::HandedOver | KeyKind::Restoring => (),
             }
         }
@@ -286,7 +287,7 @@ impl Remains {
             KeyKind::Answer | KeyKind::Call | KeyKind::Delivery => return None,
             KeyKind::Callback | KeyKind::Cdr | KeyKind::Member | KeyKind::Room => return None,
             KeyKind::Dialog | KeyKind::Leg | KeyKind::Registration => return None,
-            KeyKind::HandedOver | KeyKind::Restoring => return None,
+            KeyKind::HandedOver | KeyKind::Playing | KeyKind::Restoring => return None,
         }
         Some(TurnRow::gone(key))
     }
@@ -327,7 +328,7 @@ impl Remains {
                     | (KeyKind::JobAnswered | KeyKind::Leaving, _)
                     | (KeyKind::CallState | KeyKind::RoomState | KeyKind::Document, _)
                     | (KeyKind::Dialog | KeyKind::Leg | KeyKind::Registration, _)
-                    | (KeyKind::Departures | KeyKind::Pair, _)
+                    | (KeyKind::Departures | KeyKind::Pair | KeyKind::Playing, _)
                     | (KeyKind::HandedOver | KeyKind::Restoring, _)
                     | (KeyKind::Call | KeyKind::Member, None) => (),
                 }

@@ -316,7 +316,9 @@ fn callee_note(call: CallId, event: &DialEvent) -> Option<CalleeNote> {
 
 fn trace_input(observed: &Observed) -> Option<(CallId, TraceInput)> {
     let (call, what) = match observed {
-        Observed::Began { call, element, .. } => (*call, element.clone().into()),
+        Observed::Began { call, element, .. } | Observed::Resumed { call, element } => {
+            (*call, element.clone().into())
+        }
         Observed::Call { account, call, event, .. } => match event {
             CallEvent::Begun => return Some((*call, TraceInput::Begun(account.clone()))),
             CallEvent::Ended(ending) => (*call, TraceEvent::Ended(*ending)),

@@ -47,6 +47,7 @@ pub(super) fn level(trace: &Observed) -> LevelFilter {
         Observed::PassedOver { .. } => LevelFilter::WARN,
         Observed::Fetched { .. } => LevelFilter::DEBUG,
         Observed::Left { .. } | Observed::Requeued { .. } => LevelFilter::DEBUG,
+        Observed::Resumed { .. } => LevelFilter::DEBUG,
         Observed::Attempted { .. } | Observed::RecordingChanged { .. } => LevelFilter::DEBUG,
         Observed::Warned { .. } | Observed::Requested { .. } => LevelFilter::DEBUG,
     }
@@ -59,6 +60,11 @@ fn emit_trace(trace: Observed) {
             let trace::TraceElement { document, verb, at, text: _ } = element;
             let element = verb.info().tag;
             tracing::debug!(%call, document, element, %at, "an element begins");
+        }
+        Observed::Resumed { call, element } => {
+            let trace::TraceElement { document, verb, at, text: _ } = element;
+            let element = verb.info().tag;
+            tracing::debug!(%call, document, element, %at, "the call goes on at an element");
         }
         Observed::Attempted { call, attempt } => {
             let DialAttempt { target, responses, outcome, took_ms } = &*attempt;

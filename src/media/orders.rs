@@ -131,6 +131,18 @@ pub enum AudioOrder {
         /// Played from its start.
         program: Program,
     },
+    /// As [`AudioOrder::Play`], of a program that an earlier process was playing: it goes on where it was
+    /// if the engine knows that, else it is played from its start.
+    PlayOn {
+        /// A call that is in no room.
+        call: CallId,
+        /// Unique within the call; rises.
+        number: u32,
+        /// The number that it had in the earlier process.
+        before: u32,
+        /// All its sounds, those included that were heard.
+        program: Program,
+    },
     /// Loads sounds that are likely to be played next, such as those that a member hears when they
     /// are out of the room again. Plays nothing.
     Prepare {
@@ -318,6 +330,7 @@ impl AudioOrder {
     pub fn calls(&self) -> &[CallId] {
         match self {
             Self::Play { call, .. }
+            | Self::PlayOn { call, .. }
             | Self::PlayOver { call, .. }
             | Self::StopOver { call, .. }
             | Self::Prepare { call, .. }
@@ -353,6 +366,7 @@ impl AudioOrder {
     pub(super) fn calls_mut(&mut self) -> Option<&mut Vec<CallId>> {
         match self {
             Self::Play { .. }
+            | Self::PlayOn { .. }
             | Self::PlayOver { .. }
             | Self::StopOver { .. }
             | Self::Prepare { .. }

@@ -13,6 +13,8 @@ pub enum BackendRowKind {
     Dialog,
     /// The sound of a call.
     Leg,
+    /// What a call hears, and since when; of no call: the last time at which one heard something.
+    Playing,
     /// A phone that has registered; its id is made by the registrar.
     Registration,
 }

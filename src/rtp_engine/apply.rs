@@ -38,10 +38,7 @@ impl<W: RtpSocket> MixerThread<W> {
                 self.leave(at);
                 self.end_leg(at);
             }
-            Command::Play { number, loaded } => {
-                leg.playout.play(number, Arc::clone(&loaded.program));
-                leg.programs.play(loaded);
-            }
+            Command::Play { number, before, loaded } => leg.play(number, before, loaded),
             Command::Stop => leg.playout.stop(),
             Command::Press(key) => {
                 let (call, key) = (leg.call, leg.press(now, key));

@@ -42,6 +42,8 @@ pub(super) enum Command {
     End,
     Play {
         number: u32,
+        /// The number that it had in an earlier process.
+        before: Option<u32>,
         loaded: LoadedProgram,
     },
     Stop,

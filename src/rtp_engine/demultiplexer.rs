@@ -23,7 +23,8 @@ use super::{
 use crate::{
     base::ids::{CallId, RecordingId, RoomId},
     media::{
-        AudioOrder, MemberAudio, RecordingFeed, RecordingSource, SoundToAll, legs::LegSummary,
+        AudioOrder, MemberAudio, Program, RecordingFeed, RecordingSource, SoundToAll,
+        legs::LegSummary,
     },
 };
 
@@ -80,12 +81,9 @@ impl<W: RtpSocket> Demultiplexer<W> {
     /// Sees to it that an order is in effect.
     pub(super) fn send(&self, order: AudioOrder) {
         match order {
-            AudioOrder::Play { call, number, program } => {
-                if self.is_known(call) {
-                    let loaded = self.program_loader.load_program(call, &program);
-                    let wait_for = WaitFor::FramesOf(FrameOwner::of_call(call));
-                    self.send_to_leg(call, Command::Play { number, loaded }, wait_for);
-                }
+            AudioOrder::Play { call, number, program } => self.play(call, number, None, &program),
+            AudioOrder::PlayOn { call, number, before, program } => {
+                self.play(call, number, Some(before), &program);
             }
             AudioOrder::Prepare { call, program } => {
                 if self.is_known(call) {
@@ -134,6 +132,14 @@ impl<W: RtpSocket> Demultiplexer<W> {
             AudioOrder::StopRecording { source, recording } => {
                 self.stop_recording(source, recording);
             }
+        }
+    }
+
+    fn play(&self, call: CallId, number: u32, before: Option<u32>, program: &Program) {
+        if self.is_known(call) {
+            let loaded = self.program_loader.load_program(call, program);
+            let wait_for = WaitFor::FramesOf(FrameOwner::of_call(call));
+            self.send_to_leg(call, Command::Play { number, before, loaded }, wait_for);
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
-        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+        mpsc::{self, RecvTimeoutError, Sender},
     },
     time::{Duration, Instant},
 };
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     base::{boot_clock::BootClock, ids::CallId},
-    media::{BackendRow, BackendRowKind, BackendRows, TICK, legs::LegSession},
+    media::{TICK, legs::LegSession},
     rtp::{
         g711::FRAME,
         latching::{RtpSource, RtpSourceRow},
@@ -37,9 +37,6 @@ const VERSION: u8 = 1;
 /// not meet a packet number twice, and of a plain one.
 pub(super) const TICKS_SECURE: u64 = 1 << 9;
 pub(super) const TICKS_PLAIN: u64 = 1 << 11;
-
-/// Rows that one frame takes.
-const FRAME_ROWS_MAX: usize = 64;
 
 /// Time for all rows to be written at a handover.
 const SYNC_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -72,6 +69,11 @@ pub(super) struct KeptLeg {
     pub(super) due_at: u64,
     /// What the row says that must not wait.
     pub(super) written: Option<WrittenLeg>,
+    /// The number of the program that plays, and since when it does, as its row says.
+    pub(super) playing: Option<(u32, Instant)>,
+    /// The number of the program that the leg was playing in an earlier process, and how much of it
+    /// was heard; None once something is played.
+    pub(super) heard_before: Option<(u32, Duration)>,
 }
 
 /// The agreement and the address of a row, and whether that address is settled.
@@ -133,7 +135,7 @@ impl LegRow {
         }
     }
 
-    fn write(&self) -> Vec<u8> {
+    pub(super) fn write(&self) -> Vec<u8> {
         postcard::to_allocvec(self).expect("numbers and texts")
     }
 
@@ -172,6 +174,10 @@ pub(super) type LegRowLink = Arc<OnceLock<LegRowSink>>;
 
 pub(super) enum LegRowMessage {
     Put(CallId, Box<LegRow>),
+    /// The program with this number plays, whose first sample was heard at this time.
+    Playing(CallId, u32, Instant),
+    /// No program plays.
+    Over(CallId),
     Gone(CallId),
     /// All rows before it must be written; then it is dropped.
     Sync(Sender<()>),
@@ -182,6 +188,14 @@ pub(super) enum LegRowMessage {
 impl LegRowSink {
     pub(super) fn put(&self, call: CallId, row: LegRow) {
         _ = self.sender.send(LegRowMessage::Put(call, Box::new(row)));
+    }
+
+    pub(super) fn playing(&self, call: CallId, number: u32, since: Instant) {
+        _ = self.sender.send(LegRowMessage::Playing(call, number, since));
+    }
+
+    pub(super) fn over(&self, call: CallId) {
+        _ = self.sender.send(LegRowMessage::Over(call));
     }
 
     pub(super) fn close(&self) {
@@ -201,35 +215,6 @@ impl LegRowSink {
     }
 }
 
-/// Writes rows until the engine is dropped. Rows that wait together are one frame.
-pub(super) fn write_rows(messages: &Receiver<LegRowMessage>, rows: &dyn BackendRows) {
-    let (mut frame, mut waiting, mut is_closed) = (Vec::new(), Vec::new(), false);
-    while !is_closed && let Ok(first) = messages.recv() {
-        let mut next = Some(first);
-        while let Some(message) = next.take() {
-            match message {
-                LegRowMessage::Put(call, row) => {
-                    let body = Some(row.write());
-                    frame.push(BackendRow::of_call(BackendRowKind::Leg, call, body));
-                }
-                LegRowMessage::Gone(call) => {
-                    frame.push(BackendRow::of_call(BackendRowKind::Leg, call, None));
-                }
-                LegRowMessage::Sync(sender) => waiting.push(sender),
-                LegRowMessage::Close => is_closed = true,
-            }
-            if frame.len() < FRAME_ROWS_MAX && waiting.is_empty() && !is_closed {
-                next = messages.try_recv().ok();
-            }
-        }
-        if !frame.is_empty() {
-            rows.write(&frame);
-        }
-        frame.clear();
-        waiting.clear();
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test may ask what time it is")]
 mod tests {
@@ -245,6 +230,10 @@ mod tests {
             crypto::{SrtpKey, SrtpKeys, SrtpSuite},
         },
         srtp::OVERHEAD_MAX,
+    };
+    use crate::{
+        media::{BackendRow, BackendRows},
+        rtp_engine::row_writer::write_rows,
     };
 
     fn session(packet_ms: u8, srtp: Option<SrtpKeys>) -> LegSession {
@@ -365,7 +354,7 @@ mod tests {
         let sink = LegRowSink { clock, sender };
         let count = Arc::default();
         let rows = Counted(Arc::clone(&count));
-        let thread = std::thread::spawn(move || write_rows(&messages, &rows));
+        let thread = std::thread::spawn(move || write_rows(&messages, &rows, clock, Instant::now));
         let row = row(start, clock, &session(20, None), None);
         (0..200).for_each(|it| sink.put(CallId::of(it), row.clone()));
         assert!(sink.sync());

@@ -27,6 +27,7 @@ mod mixer_thread;
 mod recording_tap;
 mod restore;
 mod room;
+mod row_writer;
 mod secure_socket;
 mod socket;
 mod ticker;

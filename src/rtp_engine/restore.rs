@@ -5,7 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, mpsc},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use uuid::Uuid;
@@ -14,7 +14,8 @@ use super::{
     RtpEngine,
     gauges::GaugeGuard,
     leg::RtpLeg,
-    leg_row::{LegRow, LegRowSink, RestorePoint, write_rows},
+    leg_row::{LegRow, LegRowSink, RestorePoint},
+    row_writer,
     socket::UdpSocketPair,
 };
 use crate::{
@@ -33,7 +34,9 @@ impl RtpEngine {
         let (sender, messages) = mpsc::channel();
         let is_first = self.rows.set(LegRowSink { clock, sender }).is_ok();
         debug_assert!(is_first, "rows are connected once");
-        self.spawn("sound-rows".to_owned(), move || write_rows(&messages, &*rows))
+        self.spawn("sound-rows".to_owned(), move || {
+            row_writer::write_rows(&messages, &*rows, clock, now);
+        })
     }
 
     /// Opens the legs of the rows of an earlier process, and goes on sending: silence, until the calls
@@ -60,11 +63,13 @@ impl RtpEngine {
     ) -> BTreeMap<CallId, SocketAddr> {
         let point = RestorePoint { now: now(), clock, is_exact };
         let mut restored = BTreeMap::new();
+        let programs = row_writer::programs(rows);
         for row in rows.iter().filter(|it| it.kind == BackendRowKind::Leg) {
             let call = CallId(Uuid::from_u128(row.id));
             let Some(body) = &row.body else { continue };
             before(call);
-            match self.restore_leg(call, body, point, held) {
+            let program = programs.get(&call).copied();
+            match self.restore_leg((call, body), program, point, held) {
                 Ok(address) => _ = restored.insert(call, address),
                 Err(error) => {
                     tracing::warn!(%call, "its sound cannot be restored: {error}");
@@ -77,8 +82,8 @@ impl RtpEngine {
 
     fn restore_leg(
         &self,
-        call: CallId,
-        body: &[u8],
+        (call, body): (CallId, &[u8]),
+        program: Option<(u32, Duration)>,
         point: RestorePoint,
         held: &HeldSockets,
     ) -> Result<SocketAddr, String> {
@@ -92,7 +97,8 @@ impl RtpEngine {
                 .map_err(|error| error.to_string())
         })?;
         let gauge_guard = GaugeGuard::new(&core.gauges, 1, |it| &it.legs);
-        let leg = RtpLeg::restored((call, row), (socket, address), point, gauge_guard);
+        let mut leg = RtpLeg::restored((call, row), (socket, address), point, gauge_guard);
+        program.into_iter().for_each(|(number, heard)| leg.was_playing(number, heard));
         core.demultiplexer.open(Box::new(leg));
         Ok(address)
     }

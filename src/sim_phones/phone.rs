@@ -181,7 +181,8 @@ impl SimPhone {
                 self.play(now, settings, piece.limited_to(length.map(millis)));
             }
             AudioOrder::StopOver { kind, .. } => self.hush(now, settings, None, &to_call(*kind)),
-            AudioOrder::Play { number, program, .. } => {
+            AudioOrder::Play { number, program, .. }
+            | AudioOrder::PlayOn { number, program, .. } => {
                 self.silence(now, settings, Layer::Played, |_| true);
                 let content = PieceContent::Program(Arc::clone(program));
                 self.play(now, settings, PhonePiece::numbered(*number, Layer::Played, content));

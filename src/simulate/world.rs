@@ -164,7 +164,7 @@ impl SimulatedWorld {
                 let caller = (event.callee.call != *call).then(|| self.name(*call));
                 note = Some(callee_note(caller, self.name(event.callee.call), event));
             }
-            Observed::Began { .. } | Observed::Call { .. } => (),
+            Observed::Began { .. } | Observed::Call { .. } | Observed::Resumed { .. } => (),
             Observed::Fetched { .. } | Observed::Fetching { .. } => (),
             Observed::Attempted { .. } | Observed::PassedOver { .. } => (),
             Observed::Left { .. } | Observed::Refused { .. } => (),

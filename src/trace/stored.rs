@@ -122,6 +122,25 @@ impl TraceSnapshot {
     }
 }
 
+/// The step as a later entry has it, with what only an earlier entry says of it: an element that was under
+/// way when a process died goes on in the next one.
+fn with_beginning(mut step: Value, open: &mut Vec<Value>) -> Value {
+    let is_same = |it: &Value| {
+        let same = ["document", "element", "line", "column"].iter().all(|key| it[key] == step[key]);
+        same && step["line"].is_u64() && it["from_ms"].as_u64() <= step["from_ms"].as_u64()
+    };
+    let Some(at) = open.iter().position(is_same) else { return step };
+    let (Value::Object(begun), Some(fields)) = (open.swap_remove(at), step.as_object_mut()) else {
+        return step;
+    };
+    for (name, value) in begun {
+        if name == "from_ms" || fields.get(&name).is_none() {
+            fields.insert(name, value);
+        }
+    }
+    step
+}
+
 impl StoredTrace {
     /// The trace that entries make, in their order; None if there are none of this account.
     ///
@@ -140,9 +159,12 @@ impl StoredTrace {
             }
             is_theirs = true;
             let is_earlier = |it: &Value| it.as_u64().is_some_and(|it| it < entry.since_ms);
+            let mut open = made.steps.clone();
+            open.retain(|it| it["to_ms"].is_null());
             made.steps.retain(|it| is_earlier(&it["to_ms"]));
             made.remarks.retain(|it| is_earlier(&it["at_ms"]));
-            made.steps.extend(entry.steps);
+            let new = entry.steps.into_iter().map(|step| with_beginning(step, &mut open));
+            made.steps.extend(new);
             made.remarks.extend(entry.remarks);
             // What was dropped from memory later is in earlier entries.
             made.dropped = if entry.since_ms == 0 { entry.dropped } else { 0 };

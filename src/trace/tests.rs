@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::*;
@@ -166,7 +167,7 @@ fn note_a_life(mut note: impl FnMut(u32, TraceEvent), text: &WeakFlowText) {
     note(6_000, TraceEvent::Ended(ending));
 }
 
-fn stored(account: &str, entries: &[Vec<u8>]) -> Option<serde_json::Value> {
+fn stored(account: &str, entries: &[Vec<u8>]) -> Option<Value> {
     let made = StoredTrace::of_entries(&account.parse().unwrap(), entries).unwrap()?;
     Some(serde_json::to_value(made).unwrap())
 }
@@ -216,6 +217,39 @@ fn a_trace_that_is_stored_in_parts_is_that_of_memory() {
             assert_eq!(crashed.steps[..60], *memory["steps"].as_array().unwrap()[..60].to_vec());
         }
     }
+}
+
+#[test]
+fn an_element_that_was_under_way_at_a_crash_is_one_step() {
+    let account: AccountId = OURS.parse().unwrap();
+    let call = CallId::of(1);
+    let (mut traces, start) = traces();
+    let at = |ms| start + Duration::from_millis(ms);
+    traces.begin(start, call, account.clone());
+    traces.note(at(0), call, began(1, "Speak", 2));
+    traces.note(at(3_000), call, began(1, "Conference", 3));
+    traces.note(at(3_000), call, entered(7));
+    let (first, _) = traces.snapshot(call, at(6_000)).unwrap().entry(0);
+    // The next process knows where the call is, and how old.
+    let mut next = Traces::new(2);
+    next.begin(start, call, account);
+    next.note(at(9_000), call, began(1, "Conference", 3));
+    next.note(at(12_000), call, left(Cause::Kicked, None));
+    next.note(at(12_000), call, began(1, "Wait", 4));
+    let (second, _) = next.snapshot(call, at(13_000)).unwrap().entry(8_500);
+    let steps = &stored(OURS, &[first, second]).unwrap()["steps"];
+    let brief = |it: &Value| {
+        let text = |key: &str| it[key].to_string();
+        [text("element"), text("from_ms"), text("to_ms"), text("ended"), text("member_id")]
+            .join(" ")
+    };
+    let steps: Vec<_> = steps.as_array().unwrap().iter().map(brief).collect();
+    let expected = [
+        "\"Speak\" 0 3000 \"done\" null",
+        "\"Conference\" 3000 12000 \"kicked\" 7",
+        "\"Wait\" 12000 null null null",
+    ];
+    assert_eq!(steps, expected);
 }
 
 #[test]
@@ -322,5 +356,5 @@ fn a_crash_ends_the_element_and_the_recordings() {
     trace.end("crashed", Some(7));
     let ends: Vec<_> = trace.steps.iter().map(|it| (&it["to_ms"], &it["ended"])).collect();
     let crashed = (&7.into(), &"crashed".into());
-    assert_eq!(ends, [(&1.into(), &serde_json::Value::Null), crashed, crashed]);
+    assert_eq!(ends, [(&1.into(), &Value::Null), crashed, crashed]);
 }

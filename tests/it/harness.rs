@@ -260,7 +260,7 @@ fn brief(trace: Observed) -> Option<String> {
         }
         Observed::Turn(_) => unreachable!("it comes event by event"),
         Observed::Dialled { .. } | Observed::Recording { .. } => None,
-        Observed::RecordingChanged { .. } => None,
+        Observed::RecordingChanged { .. } | Observed::Resumed { .. } => None,
         Observed::Began { .. } | Observed::Left { .. } | Observed::Requeued { .. } => None,
         Observed::Attempted { .. } | Observed::Fetched { .. } | Observed::PassedOver { .. } => None,
         Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => None,
@@ -304,6 +304,7 @@ impl AudioEngine for LoggingBackend {
             AudioOrder::Record { .. } | AudioOrder::StopRecording { .. } => return,
             AudioOrder::Prepare { .. }
             | AudioOrder::SendDigits { .. }
+            | AudioOrder::PlayOn { .. }
             | AudioOrder::Stop { .. } => return,
         };
         self.0.lock().push(line);

@@ -54,6 +54,7 @@ fn place(row: &BackendRow) -> (u8, u128) {
         BackendRowKind::Dialog => 0,
         BackendRowKind::Leg => 1,
         BackendRowKind::Registration => 2,
+        BackendRowKind::Playing => 3,
     };
     (kind, row.id)
 }

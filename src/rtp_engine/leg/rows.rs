@@ -1,6 +1,11 @@
 //! Rows of a leg: when they are written, and the leg that one becomes.
 
-use std::{net::SocketAddr, os::fd::BorrowedFd, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    os::fd::BorrowedFd,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::RtpLeg;
 use crate::{
@@ -13,14 +18,19 @@ use crate::{
             KeptLeg, LegParts, LegRow, LegRowSink, RestorePoint, RestoredParts, TICKS_PLAIN,
             TICKS_SECURE, WrittenLeg,
         },
+        loader::LoadedProgram,
         socket::RtpSocket,
     },
 };
 
+/// By how much a program may be late before its row is written again.
+const DELAY_MAX: Duration = Duration::from_millis(100);
+
 impl<W: RtpSocket> RtpLeg<W> {
     /// Keeps a row of the leg from now on. Its RTP socket is bound to this address.
     pub(in crate::rtp_engine) fn keep_at(&mut self, address: SocketAddr) {
-        self.kept = Some(KeptLeg { address, due_at: 0, written: None });
+        self.kept =
+            Some(KeptLeg { address, due_at: 0, written: None, playing: None, heard_before: None });
     }
 
     /// Whether there may be a row of the leg.
@@ -31,6 +41,7 @@ impl<W: RtpSocket> RtpLeg<W> {
     /// Writes the row if it is due. `next_at` is the scheduled time of the next tick. A leg whose far
     /// end has not answered has none.
     pub(in crate::rtp_engine) fn keep(&mut self, tick: u64, next_at: Instant, sink: &LegRowSink) {
+        self.keep_playing(next_at, sink);
         let Self { kept: Some(kept), session: Some(session), source: Some(source), .. } = self
         else {
             return;
@@ -75,6 +86,51 @@ impl<W: RtpSocket> RtpLeg<W> {
     /// The descriptors of its sockets.
     pub(in crate::rtp_engine) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         self.socket.descriptors()
+    }
+
+    /// Writes which program plays, and since when: at its first sample, and when another sound has
+    /// delayed it.
+    fn keep_playing(&mut self, next_at: Instant, sink: &LegRowSink) {
+        let is_early = self.session.as_ref().is_none_or(|it| it.is_early);
+        let Some(kept) = self.kept.as_mut().filter(|_| !is_early) else { return };
+        let since = |heard| next_at.checked_sub(heard).unwrap_or(next_at);
+        let playing = self.playout.heard().map(|(number, heard)| (number, since(heard)));
+        match (kept.playing, playing) {
+            (None, None) => return,
+            (Some((number, at)), Some((now, since)))
+                if number == now && since.saturating_duration_since(at) <= DELAY_MAX =>
+            {
+                return;
+            }
+            (_, Some((number, since))) => sink.playing(self.call, number, since),
+            (Some(_), None) => sink.over(self.call),
+        }
+        kept.playing = playing;
+    }
+
+    /// Plays a program, or goes on with that of an earlier process, where it had the number `before`.
+    pub(in crate::rtp_engine) fn play(
+        &mut self,
+        number: u32,
+        before: Option<u32>,
+        loaded: LoadedProgram,
+    ) {
+        let program = Arc::clone(&loaded.program);
+        match self.heard_before(before) {
+            Some(heard) => self.playout.play_on(number, program, heard),
+            None => self.playout.play(number, program),
+        }
+        self.programs.play(loaded);
+    }
+
+    fn heard_before(&mut self, number: Option<u32>) -> Option<Duration> {
+        let (of, heard) = self.kept.as_mut()?.heard_before.take()?;
+        (number == Some(of)).then_some(heard)
+    }
+
+    /// Notes what an earlier process was playing.
+    pub(in crate::rtp_engine) fn was_playing(&mut self, number: u32, heard: Duration) {
+        self.kept.iter_mut().for_each(|it| it.heard_before = Some((number, heard)));
     }
 
     /// The leg of a row. Its first packet is sent in the next tick.

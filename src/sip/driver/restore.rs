@@ -85,7 +85,7 @@ impl SipDriver {
                         useless.push(BackendRow { body: None, ..row.clone() });
                     }
                 }
-                BackendRowKind::Leg => (),
+                BackendRowKind::Leg | BackendRowKind::Playing => (),
             }
         }
         for call in legs.keys().filter(|it| !standing.contains(it)) {

@@ -334,6 +334,7 @@ fn brief_order(order: AudioOrder) -> String {
         AudioOrder::PlayOver { .. }
         | AudioOrder::StopOver { .. }
         | AudioOrder::Prepare { .. }
+        | AudioOrder::PlayOn { .. }
         | AudioOrder::Stop { .. } => unreachable!("no order of a room: {order:?}"),
     }
 }

@@ -239,7 +239,11 @@ impl Process {
     pub(super) fn spoken(&self, call: CallId) -> Vec<(u32, String)> {
         let audio = self.told.audio.lock();
         let orders = audio.iter().filter_map(|order| {
-            let AudioOrder::Play { call: it, number, program } = order else { return None };
+            let (AudioOrder::Play { call: it, number, program }
+            | AudioOrder::PlayOn { call: it, number, program, .. }) = order
+            else {
+                return None;
+            };
             let SoundKind::Speech { text, .. } = &program[0].what else { return None };
             (*it == call).then(|| (*number, text.to_string()))
         });
@@ -408,6 +412,38 @@ fn keys_typed_before_the_crash_count_and_private_ones_are_written_nowhere() {
     assert_eq!((again.call, again.attempt), (anna, 2));
     assert_eq!(again.request.fields, [("Digits", "7359".to_owned())]);
     assert_eq!(process.spoken(ben).len(), 1, "the keys are typed once more");
+    world.kill(process);
+}
+
+#[test]
+fn a_sound_goes_on_where_it_was_and_a_prompt_for_private_keys_begins_again() {
+    let prompt = |log: &str| {
+        format!("<GetDigits action='flow:next'{log}><Speak>your pin</Speak></GetDigits>")
+    };
+    let mut world = World::new();
+    let (mut process, _) = world.start(&[]);
+    let anna = world.call(&mut process, 1, "<Speak>one</Speak><Speak>two</Speak>");
+    let (first, _) = process.spoken(anna)[0];
+    process.report(world.now, anna, LegEvent::Finished(first));
+    let ben = world.call(&mut process, 2, &prompt(""));
+    let carla = world.call(&mut process, 3, &prompt(" log='false'"));
+    let last = |process: &Process, call| process.spoken(call).pop().unwrap().0;
+    let before = [anna, ben].map(|it| last(&process, it));
+    world.kill(process);
+    let (process, _) = world.start(&[]);
+    let goes_on = |call: CallId| {
+        let audio = process.told.audio.lock();
+        let orders = audio.iter().filter(|it| it.calls() == [call]);
+        let before = orders.map(|it| {
+            let AudioOrder::PlayOn { before, .. } = it else { return None };
+            Some(*before)
+        });
+        before.collect::<Vec<_>>()
+    };
+    assert_eq!(goes_on(anna), [Some(before[0])]);
+    assert_eq!(goes_on(ben), [Some(before[1])]);
+    assert_eq!(goes_on(carla), [None]);
+    assert_eq!(process.spoken(anna)[0].1, "two");
     world.kill(process);
 }
 

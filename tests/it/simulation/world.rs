@@ -239,7 +239,7 @@ impl World {
             Observed::Attempted { .. } | Observed::RecordingChanged { .. } => (),
             Observed::Dialled { .. } => unreachable!("no flow of a life dials"),
             Observed::Recording { .. } => unreachable!("a life is not recorded"),
-            Observed::Fetched { .. } | Observed::PassedOver { .. } => (),
+            Observed::Fetched { .. } | Observed::PassedOver { .. } | Observed::Resumed { .. } => (),
             Observed::Fetching { .. } | Observed::Warned { .. } | Observed::Requested { .. } => (),
             Observed::Call { call, event: CallEvent::Begun | CallEvent::Rang, .. } => {
                 assert!(!self.calls[&call].ended && !self.calls[&call].answered, "{call} is young");
@@ -381,7 +381,10 @@ impl World {
                 | SoundToAll::RelayDigit { from: call, .. } => self.are_in(room, &[call]),
                 SoundToAll::Hush { .. } => (),
             },
-            AudioOrder::Play { call, number, program } => self.play(call, number, &program),
+            AudioOrder::Play { call, number, program }
+            | AudioOrder::PlayOn { call, number, program, .. } => {
+                self.play(call, number, &program);
+            }
             AudioOrder::SendDigits { call, number, .. } => self.play(call, number, &[].into()),
             AudioOrder::Stop { call } => {
                 self.calls.get_mut(&call).unwrap().awaits = None;

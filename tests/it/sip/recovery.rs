@@ -9,7 +9,10 @@ use std::{
 use conflow::{
     base::{boot_clock::BootClock, ids::AccountId},
     holder::{HeldSockets, names},
-    media::{BackendRow, BackendRowKind, BackendRows, Dialling, SoundKind},
+    media::{
+        AudioEngine, AudioOrder, BackendRow, BackendRowKind, BackendRows, Dialling, Program,
+        SoundKind,
+    },
     rtp::packet::{Packet, RtpStream},
     rtp_engine::{self, OnSoundLoaded, RtpEngine, SoundLoader},
     sip::{SipTrunk, trunk::OutboundTrunk},
@@ -200,6 +203,11 @@ impl Line {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a beat has it, too")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 #[expect(clippy::disallowed_methods, reason = "it stands for the start of the machine")]
 fn clock() -> BootClock {
     BootClock::new(std::time::Instant::now(), 5_000_000_000)
@@ -275,6 +283,63 @@ async fn a_call_goes_on_on_the_same_ports_in_the_same_dialog() {
     assert_eq!(rows.count(BackendRowKind::Dialog), 0);
     while rows.count(BackendRowKind::Leg) != 0 {
         tokio::task::yield_now().await;
+    }
+    life.crash().await;
+}
+
+/// The number of the program that a call hears, and since when it does.
+fn playing(rows: &RowsInMemory) -> Option<(u32, u64)> {
+    let alive = rows.0.lock();
+    let of_call = |it: &&(BackendRowKind, u128)| it.0 == BackendRowKind::Playing && it.1 != 0;
+    let (_, number, since) =
+        postcard::from_bytes::<(u8, u32, u64)>(&alive[alive.keys().find(of_call)?]).unwrap();
+    Some((number, since))
+}
+
+/// The last time at which some call heard something.
+fn beat(rows: &RowsInMemory) -> u64 {
+    let alive = rows.0.lock();
+    let body = alive.get(&(BackendRowKind::Playing, 0));
+    body.map_or(0, |it| postcard::from_bytes::<(u8, u32, u64)>(it).unwrap().2)
+}
+
+/// Nanoseconds of a sound that were heard before a crash, at least.
+const HEARD: u64 = 500_000_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sound_goes_on_where_it_was() {
+    let (rows, clock) = (Arc::new(RowsInMemory::default()), clock());
+    let life = Life::new(&rows, clock, "127.0.0.1:0".parse().unwrap()).await;
+    let (mut life, at) = (life, Duration::from_millis(1));
+    let address = life.harness.address();
+    let _phone = up(&mut life, &rows).await;
+    let call = rows.alive().iter().find(|it| it.kind == BackendRowKind::Leg).unwrap().id;
+    let call = CallId(uuid::Uuid::from_u128(call));
+    let program: Program = [SoundKind::Silence(Duration::from_secs(3_600)).into()].into();
+    life.legs.send(AudioOrder::Play { call, number: 7, program: program.clone() });
+    while playing(&rows).is_none() {
+        tokio::time::sleep(at).await;
+    }
+    assert_eq!(playing(&rows).unwrap().0, 7);
+    // A program without the number of before begins at its start, and one with it goes on.
+    for (before, number) in [(7, 1_007), (7, 2_007), (1_007, 3_007)] {
+        let heard_from = playing(&rows).unwrap();
+        while beat(&rows) < heard_from.1 + HEARD {
+            tokio::time::sleep(at).await;
+        }
+        life.crash().await;
+        let crashed_at = clock.nanos(now());
+        life = Life::new(&rows, clock, address).await;
+        let program = program.clone();
+        life.legs.send(AudioOrder::PlayOn { call, number, before, program });
+        while playing(&rows).is_none_or(|it| it.0 != number) {
+            tokio::time::sleep(at).await;
+        }
+        let (_, begins) = playing(&rows).unwrap();
+        match before == heard_from.0 {
+            true => assert!(begins + HEARD <= clock.nanos(now()), "{begins}"),
+            false => assert!(crashed_at < begins, "{begins}"),
+        }
     }
     life.crash().await;
 }
