@@ -97,7 +97,7 @@ pub struct RecordingCallback {
     pub dialect: Dialect,
     /// The call of a recording that an element has started: its fields are told as well, and all
     /// names are those of `<Record>`. None: a request has started it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub party: Option<Arc<Party>>,
 }
 

@@ -112,7 +112,9 @@ impl Drop for Sqlite {
     /// Writes what is queued first.
     fn drop(&mut self) {
         self.queue.close();
-        if let Some(writer) = self.writer.take() {
+        // The last user may be the writer itself, in what a row's writer is told.
+        let is_other = |it: &JoinHandle<()>| it.thread().id() != thread::current().id();
+        if let Some(writer) = self.writer.take().filter(is_other) {
             drop(writer.join());
         }
     }

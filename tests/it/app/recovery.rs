@@ -4,6 +4,7 @@ use std::{
     fs,
     net::{SocketAddr, UdpSocket},
     path::Path,
+    thread,
     time::Duration,
 };
 
@@ -136,6 +137,13 @@ fn answered_calls_come_back_and_those_that_ring_are_refused() {
     let before = members(&program, home.path());
     assert_eq!(before.iter().map(|it| it.1).collect::<Vec<_>>(), [false, true, false]);
 
+    // The rows of their sound are written a moment after it has begun.
+    for _ in 0..200 {
+        if count_rows(home.path(), "sound of calls") == 3 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
     let mut program = program;
     for life in 1..=2 {
         program = kill_and_start(home.path(), program, sip, "");
@@ -170,12 +178,17 @@ fn without_a_restore_the_far_ends_are_told_that_their_calls_are_over() {
     assert_eq!(program.end().0, Some(0));
 }
 
-/// How many calls have rows that a start would restore.
-fn restorable(home: &Path) -> u64 {
+/// How many rows of a kind there are.
+fn count_rows(home: &Path, kind: &str) -> u64 {
     let (code, report, log) = run(command(home, "store state --format json"));
     assert_eq!(code, Some(0), "{log}");
     let report: Value = serde_json::from_str(&report).unwrap();
-    report["log"]["rows"]["calls that can be restored"].as_u64().unwrap_or(0)
+    report["log"]["rows"][kind].as_u64().unwrap_or(0)
+}
+
+/// How many calls have rows that a start would restore.
+fn restorable(home: &Path) -> u64 {
+    count_rows(home, "calls that can be restored")
 }
 
 /// Whether a file of the state log has these words.

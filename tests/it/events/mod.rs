@@ -16,7 +16,7 @@ use std::{
 
 use conflow::{
     base::{
-        ids::{AccountId, CallId, Dialect, Incarnation, MemberId, RoomId, Trusted},
+        ids::{AccountId, CallId, Dialect, Incarnation, MemberId, RecordingId, RoomId, Trusted},
         traceparent::Traceparent,
     },
     call::{CallDirection, CallEvent, CallSession, CallStatus, Hook, Party, SessionDetails},
@@ -26,7 +26,9 @@ use conflow::{
     flow::{CallbackTarget, Cause, RequestMethod},
     group::GroupId,
     media::{Ending, HangupCause, HangupSource},
+    recording::{RecordingCallback, RecordingEndReason, event::RecordingEvent},
 };
+use uuid::Uuid;
 
 const STATUSES: [CallStatus; 9] = [
     CallStatus::Busy,
@@ -108,6 +110,7 @@ fn samples() -> Vec<(String, AccountEvent)> {
     }
     samples.extend(of_rooms(&rich));
     samples.extend(of_dials(&rich));
+    samples.extend(of_recordings(&rich));
     samples
 }
 
@@ -128,6 +131,53 @@ fn of_dials(party: &Arc<Party>) -> Vec<(String, AccountEvent)> {
         (format!("dial-{name}"), AccountEvent::Dial { call, call_sequence, party, event })
     };
     steps.into_iter().map(sample).collect()
+}
+
+/// Recordings that requests and elements have started, and each reason of an end.
+fn of_recordings(party: &Arc<Party>) -> Vec<(String, AccountEvent)> {
+    let callback = |party: Option<&Arc<Party>>| RecordingCallback {
+        url: "https://example.com/recorded".into(),
+        method: RequestMethod::Post,
+        dialect: Dialect::Vobiz,
+        party: party.cloned(),
+    };
+    let begun = RecordingEvent {
+        recording: RecordingId::of(5),
+        api_id: Uuid::from_u128(6),
+        call: CallId::of(7),
+        conference: None,
+        room: None,
+        url: "https://example.com/5.wav".into(),
+        started_at: time(1),
+        end: None,
+        member: None,
+        callback: None,
+    };
+    let of_room = RecordingEvent {
+        conference: Some("weekly".parse().unwrap()),
+        room: Some(RoomId::of(3)),
+        member: Some(MemberInfo {
+            member: MemberId(300),
+            call: CallId::of(7),
+            party: party.clone(),
+            callback: None,
+        }),
+        ..begun.clone()
+    };
+    let requested = RecordingEvent { callback: Some(callback(None)), ..begun.clone() };
+    let of_element = RecordingEvent { callback: Some(callback(Some(party))), ..begun.clone() };
+    let mut samples = vec![
+        ("recording-begun".to_owned(), begun.clone()),
+        ("recording-room".to_owned(), of_room),
+        ("recording-requested".to_owned(), requested),
+        ("recording-element".to_owned(), of_element),
+    ];
+    for reason in RecordingEndReason::ALL {
+        let end = Some((Duration::from_millis(1_500), reason));
+        let ended = RecordingEvent { end, ..begun.clone() };
+        samples.push((format!("recording-{}", reason.text()), ended));
+    }
+    samples.into_iter().map(|(name, it)| (name, AccountEvent::Recording(Arc::new(it)))).collect()
 }
 
 /// Each kind of event of a room, and each cause of an exit.
