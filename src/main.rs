@@ -24,6 +24,7 @@ use conflow::{
     flow::reference,
     holder::HeldSockets,
     log::LogThread,
+    simulate::command::simulate,
     speech::pico,
 };
 use rustix::thread::disable_transparent_huge_pages;
@@ -56,13 +57,11 @@ fn main() -> ExitCode {
         Command::Application(it) => app::row_commands::application(*it, &mut io::stdout().lock()),
         Command::Number(it) => app::row_commands::number(*it, &mut io::stdout().lock()),
         Command::Trunk(it) => app::row_commands::trunk(*it, &mut io::stdout().lock()),
-        Command::Simulate(wanted) => {
-            match conflow::simulate::command::simulate(&wanted, &mut io::stdout().lock()) {
-                Ok(true) => return ExitCode::SUCCESS,
-                Ok(false) => return ExitCode::FAILURE,
-                Err(error) => Err(error),
-            }
-        }
+        Command::Simulate(wanted) => match simulate(&wanted, &mut io::stdout().lock()) {
+            Ok(true) => return ExitCode::SUCCESS,
+            Ok(false) => return ExitCode::FAILURE,
+            Err(error) => Err(error),
+        },
         Command::Trace(it) => run(|token, out| block_on(app::trace::trace(*it, token, out))),
         Command::User(user) => user_command(*user),
         Command::Store(store) => app::store::store(*store, &mut io::stdout().lock()),

@@ -349,9 +349,9 @@ mod tests {
         let shown = table(&MEMBER_COLUMNS[..6], &rows);
         assert_eq!(
             shown,
-            "MEMBER  FROM         NAME        TO  MUTED  DEAF\n\
+            "MEMBER  FROM         NAME       TO  MUTED  DEAF\n\
              3       1            \\u{1b}[2J      yes\n\
-             14      14155550100                         no\n"
+             14      14155550100                        no\n"
         );
     }
 

@@ -6,6 +6,7 @@ mod console;
 mod error;
 mod file;
 mod groups;
+mod log;
 mod phones;
 mod recordings;
 pub mod rows;
@@ -29,6 +30,7 @@ pub use self::{
     console::ConsoleConfig,
     error::ConfigError,
     groups::{BungieConfig, CapillaryConfig, GroupsConfig, KiriminConfig, RocketChatConfig},
+    log::LogConfig,
     phones::{EndpointConfig, SipConfig, SpeechConfig},
     recordings::{KeepConfig, RecordingsConfig},
     trunk::{OutboundConfig, TargetConfig, TrunkConfig},
@@ -44,7 +46,6 @@ use crate::{
         serve::ServeArgs,
         settings::{self, ByteSize, Count, ListenAddress, Secret, Settings},
     },
-    fetch::HIDE_DEFAULT,
     provisioning::CallApplication,
     tls::TlsFiles,
 };
@@ -148,17 +149,6 @@ pub struct Config {
     /// Rows whose accounts are not in the file, so the data folder must have them.
     #[serde(skip)]
     unresolved_owners: Vec<UnresolvedOwner>,
-}
-
-/// Checked values of the table `[log]`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LogConfig {
-    /// Text for people, or JSON for programs.
-    pub format: settings::LogFormat,
-    /// Least severe level that is logged.
-    pub level: settings::LogLevel,
-    /// Query parameters of URLs whose values neither the log nor traces show.
-    pub hide: Vec<String>,
 }
 
 /// Checked values of the table `[events]`.
@@ -447,14 +437,7 @@ impl Config {
             members_max: layer.members_max.unwrap_or(Count::new(10_000)),
             trusted_proxies: layer.trusted_proxies.unwrap_or_default(),
             ops_token: layer.ops_token,
-            log: LogConfig {
-                format: layer.log.format.unwrap_or_default(),
-                level: layer.log.level.unwrap_or_default(),
-                hide: layer
-                    .log
-                    .hide
-                    .unwrap_or_else(|| HIDE_DEFAULT.iter().map(ToString::to_string).collect()),
-            },
+            log: LogConfig::new(layer.log),
             events: EventsConfig::new(&layer.events),
             recovery: RecoveryConfig::new(&layer.recovery),
             cdrs: CdrConfig { keep: layer.cdrs.keep.unwrap_or(CDRS_KEEP) },

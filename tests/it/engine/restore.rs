@@ -286,7 +286,7 @@ impl SignallingBackend for Told {
 
 impl AudioEngine for Told {
     fn send(&self, order: AudioOrder) {
-        if let AudioOrder::Play { call, .. } = &order {
+        if let AudioOrder::Play { call, .. } | AudioOrder::PlayOn { call, .. } = &order {
             assert!(!self.deadly.lock().contains(call), "{call} is deadly");
         }
         self.audio.lock().push(order);
