@@ -229,6 +229,40 @@ fn start(authority: &Authority) -> Conflow {
     Conflow::configured(&[("meeting", MEETING), ("crowd", CROWD)], &config)
 }
 
+/// Kills the server while it is busy; all that was there is there again.
+fn survive(round: usize, meeting: &mut Meeting, shared: &Shared, muted: &[[bool; 3]; 3]) {
+    shared.is_busy.store(true, Relaxed);
+    thread::sleep(BUSY_FOR);
+    let killed = Instant::now();
+    meeting.conflow.kill_and_restart();
+    // Nobody asks any more, so that the state stands still.
+    shared.is_busy.store(false, Relaxed);
+    *shared.http.lock() = meeting.conflow.http;
+    let ids = meeting.conflow.wait_members("meeting", TONES.map(|it| it.0));
+    assert_eq!(ids, meeting.ids, "round {round}");
+    let members = eventually("the crowd", || {
+        let members = roster(&meeting.conflow);
+        (members.len() == CALLERS).then_some(members)
+    });
+    let took = killed.elapsed();
+    eventually("the events", || {
+        (shared.told().into_iter().eq(members.keys().cloned())).then_some(())
+    });
+    let flags = shared.muted.lock().clone();
+    let is_wrong = |(id, muted): &(&String, &bool)| members.get(*id).is_some_and(|it| it != *muted);
+    let wrong: Vec<_> = flags.iter().filter(is_wrong).collect();
+    assert!(wrong.is_empty(), "round {round}: {wrong:?} of {}", flags.len());
+    meeting.check(&format!("round {round}"), muted);
+    write_out(&format!(
+        "round {round}: {CALLERS} and 3 members are back {} ms after the kill, {} flags and {} events \
+         later than {} kicks\n",
+        took.as_millis(),
+        flags.len(),
+        shared.events.lock().len(),
+        shared.kicks.load(Relaxed),
+    ));
+}
+
 #[test]
 fn all_calls_of_a_busy_server_are_back_after_each_kill() {
     let _machine = alone();
@@ -255,40 +289,8 @@ fn all_calls_of_a_busy_server_are_back_after_each_kill() {
     };
     let reader = run(|shared, _| shared.read(), 0);
     let clients: Vec<JoinHandle<()>> = (0..CLIENTS).map(|n| run(Shared::disturb, n)).collect();
-    let users = TONES.map(|it| it.0);
     for round in 1..=rounds {
-        shared.is_busy.store(true, Relaxed);
-        thread::sleep(BUSY_FOR);
-        let killed = Instant::now();
-        meeting.conflow.kill_and_restart();
-        // Nobody asks any more, so that the state stands still.
-        shared.is_busy.store(false, Relaxed);
-        *shared.http.lock() = meeting.conflow.http;
-        let ids = meeting.conflow.wait_members("meeting", users);
-        assert_eq!(ids, meeting.ids, "round {round}");
-        let members = eventually("the crowd", || {
-            let members = roster(&meeting.conflow);
-            (members.len() == CALLERS).then_some(members)
-        });
-        let took = killed.elapsed();
-        eventually("the events", || {
-            (shared.told().into_iter().eq(members.keys().cloned())).then_some(())
-        });
-        let flags = shared.muted.lock().clone();
-        let wrong: Vec<_> = flags
-            .iter()
-            .filter(|(id, muted)| members.get(*id).is_some_and(|it| it != *muted))
-            .collect();
-        assert!(wrong.is_empty(), "round {round}: {wrong:?} of {}", flags.len());
-        meeting.check(&format!("round {round}"), &muted);
-        write_out(&format!(
-            "round {round}: {CALLERS} and 3 members are back {} ms after the kill, {} flags and {} events \
-             later than {} kicks\n",
-            took.as_millis(),
-            flags.len(),
-            shared.events.lock().len(),
-            shared.kicks.load(Relaxed),
-        ));
+        survive(round, &mut meeting, &shared, &muted);
     }
     shared.is_over.store(true, Relaxed);
     clients.into_iter().chain([reader]).for_each(|it| it.join().unwrap());
