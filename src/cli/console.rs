@@ -16,8 +16,8 @@ pub struct ConsoleSettings {
         value_parser = BoolishValueParser::new(), help_heading = "Console"
     )]
     pub on: Option<bool>,
-    /// Origins that the console may be opened at, such as https://ops.example.com of a TLS proxy
-    /// [default: this machine's names for itself].
+    /// Origins (scheme, host and port) at which browsers may open the console, such as that of a TLS
+    /// proxy [default: this machine's names for itself].
     #[arg(
         id = "console_origins",
         long = "console-origins",
