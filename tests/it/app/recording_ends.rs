@@ -180,6 +180,17 @@ fn members_are_told_of_a_recording_that_a_kill_interrupts() {
         }
         assert_ne!(stop["RecordingDurationMs"], "-1");
     }
+    // A callback whose response is not noted yet is sent again after a kill.
+    let arrived = || {
+        let path = format!("/v1/Account/{ID}/Delivery/?state=arrived");
+        let (_, body) = program.ask(&token, "GET", &path, "");
+        body.matches("\"ConferenceRecordStop\"").count()
+    };
+    let are_noted = (0..1_000).any(|_| {
+        thread::sleep(Duration::from_millis(10));
+        arrived() == 2
+    });
+    assert!(are_noted, "{} callbacks have arrived", arrived());
     program.signal("KILL");
     program.end();
     let program = Program::start(home.path(), "--sip off");
