@@ -16,7 +16,7 @@ use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     time::{Duration, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -49,12 +49,17 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 /// The time for open requests once the server stops: longer than any answer takes.
 pub const GOODBYE_MAX: Duration = Duration::from_secs(6);
 
+/// The time for the first request of a client that connects while the server stops: it has been told that
+/// it may ask.
+const NEWCOMER_WAIT: Duration = Duration::from_millis(200);
+
 /// The pause after a failed accept: files may be free again by then.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stop` resolves, then answers the open requests and closes. With `tls`, HTTPS only.
 ///
-/// Idle connections are closed at once. A connection that is not done within [`GOODBYE_MAX`] is
+/// Idle connections are closed at once, and those without a request after a moment: their request may be
+/// on its way, and would be lost. A connection that is not done within [`GOODBYE_MAX`] is
 /// dropped.
 pub async fn serve(
     listener: TcpListener,
@@ -91,9 +96,11 @@ pub async fn serve_at_most(
                 if permits.available_permits() == 0 {
                     strangers.make_room();
                 }
+                // A client that was accepted is served, also if the server stops now.
                 let permit = tokio::select! {
-                    () = &mut stop => break,
+                    biased;
                     permit = permits.clone().acquire_owned() => permit.expect("it is never closed"),
+                    () = &mut stop => break,
                 };
                 let place = (permit, strangers.come_in());
                 let client = Client { peer, api: api.clone(), stopping: stopping.clone(), place };
@@ -169,9 +176,10 @@ impl Client {
     /// Serves one client until it disconnects or the server stops.
     async fn serve_http(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
         let Self { peer, api, mut stopping, place: (permit, stranger) } = self;
-        let slot = AfterResponseSlot::default();
+        let (slot, asked) = (AfterResponseSlot::default(), Notify::new());
         let service = service_fn(|request: Request<Incoming>| {
             let (slot, stranger) = (&slot, &stranger);
+            asked.notify_one();
             // An async block would hold the answer's future twice.
             api.answer_known(peer.ip(), request.map(Body::new)).map(
                 move |(mut answer, is_known)| {
@@ -197,16 +205,24 @@ impl Client {
             served = &mut serving => served,
             () = stranger.must_leave() => return tracing::debug!(%peer, "a connection makes room"),
             // The channel carries no values: it closes when the server stops.
-            _ = stopping.changed() => {
-                serving.as_mut().graceful_shutdown();
-                serving.await
-            }
+            _ = stopping.changed() => tokio::select! {
+                served = &mut serving => served,
+                () = first_request(&asked) => {
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
+                }
+            },
         };
         if let Err(error) = served {
             tracing::debug!(%peer, %error, "a connection broke off");
         }
         drop(permit);
     }
+}
+
+/// Waits for a request, if there was none yet; not for long.
+async fn first_request(asked: &Notify) {
+    drop(timeout(NEWCOMER_WAIT, asked.notified()).await);
 }
 
 /// Sets `TCP_NODELAY`, since answers are small and awaited, and [`TAKE_WAIT_MAX`].
